@@ -1,0 +1,2 @@
+//! The roles; the only crate that knows every concrete type.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Seaworthy's own API, over a unix socket.

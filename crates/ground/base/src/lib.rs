@@ -1,0 +1,18 @@
+//! Names and ids, sizes, time, chance, problems and tasks: what every layer speaks of.
+
+mod name;
+mod problem;
+mod rng;
+mod size;
+mod tasks;
+pub mod time;
+
+pub use name::{
+    AppName, ContainerId, ContainerName, InvalidName, NetworkName, ReleaseNumber, Revision, ServiceName,
+    VolumeName,
+};
+pub use problem::{Kind, Problem, Report};
+pub use rng::{Rng, kernel_bytes};
+pub use size::{Bytes, InvalidSize};
+pub use tasks::Tasks;
+pub use time::{Clock, Instant, SystemClock, Timestamp};

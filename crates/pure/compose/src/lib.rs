@@ -1,0 +1,1 @@
+//! Compose files into the resolved model, and from there into spec.

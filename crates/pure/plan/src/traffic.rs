@@ -1,0 +1,85 @@
+//! What the edge is told, and what it tells back: the words of the [`Traffic`](crate::ports::Traffic) port.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use base::ContainerId;
+use serde::{Deserialize, Serialize};
+use spec::{PathPrefix, Protocol};
+
+/// One owner's share of the edge's routes: an app's, or a single container's.
+///
+/// The edge serves the shares of all owners as one table; replacing a share is one step for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteShare {
+    /// Requests at the edge's own address, by host and path.
+    pub rules: Vec<RouteRule>,
+    /// Further addresses to listen on.
+    pub listeners: Vec<Listener>,
+    /// Where requests can go, by the names that rules and listeners use; unique in the share.
+    pub pools: BTreeMap<String, Pool>,
+}
+
+/// Requests for this host and path go to this pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteRule {
+    /// In lower case; `*.` in front stands for one label; none for every host.
+    pub host: Option<String>,
+    /// The longest matching prefix wins, after the most exact host.
+    pub path: PathPrefix,
+    /// Whether the prefix is cut off.
+    pub strip_prefix: bool,
+    /// A key of [`RouteShare::pools`].
+    pub pool: String,
+}
+
+/// A published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The host's address and port.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// A key of [`RouteShare::pools`].
+    pub pool: String,
+}
+
+/// Instances that can answer the same requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pool {
+    /// As in `shop/web`, for logs and counters.
+    pub service: String,
+    /// The instances that may get new requests.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An instance that may get new requests.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The container.
+    pub instance: ContainerId,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// What the edge does at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrafficSeen {
+    /// Instances to which the edge, on every one of its threads, may send new requests.
+    pub sending: Vec<ContainerId>,
+    /// Requests and connections that are not over, by instance; no entry means none.
+    pub in_flight: BTreeMap<ContainerId, u64>,
+    /// Requests answered since the edge started, by instance.
+    pub answered: BTreeMap<ContainerId, Answered>,
+}
+
+/// What became of the requests that an instance was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Answered {
+    /// The instance's own answers below 500.
+    pub good: u64,
+    /// The instance's own answers from 500 up.
+    pub failed: u64,
+    /// Answers that the edge had to make, because the instance gave none.
+    pub lost: u64,
+}

@@ -1,0 +1,1 @@
+//! Dockerfiles to a graph of steps, to layers.

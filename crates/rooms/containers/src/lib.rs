@@ -1,0 +1,1 @@
+//! Containers: create, start, stop, exec, logs, volumes; a Driver.

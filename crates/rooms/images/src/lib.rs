@@ -1,0 +1,1 @@
+//! The image store: blobs, layers, snapshots, and the collection of garbage.

@@ -1,0 +1,1 @@
+//! Bridges, addresses, names and filters for the networks of one root.

@@ -1,0 +1,1 @@
+//! The edge: every request to healthy instances; a Traffic.

@@ -1,0 +1,1 @@
+//! One isolated process tree and the shim that watches over it.

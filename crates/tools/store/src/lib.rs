@@ -1,0 +1,1 @@
+//! Durable versioned tables, the journal, and watches, on SQLite.

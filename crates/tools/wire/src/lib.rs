@@ -1,0 +1,1 @@
+//! HTTP plumbing: one client, one server, over unix sockets and TCP, with drain.

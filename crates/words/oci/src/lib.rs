@@ -1,0 +1,1 @@
+//! Image, manifest, reference and digest vocabulary of the Open Container Initiative.

@@ -1,0 +1,21 @@
+//! The documents people write, resolved: app, service, network, volume, secret, route.
+//!
+//! A compose file becomes one [`App`] once interpolation, overrides and defaults are done. It is what the command
+//! sends to the daemon, what a release keeps, and what `plan` and the rooms read. Everything in it is explicit: where
+//! the file was silent, whoever made the document chose the default.
+
+mod app;
+mod blob;
+mod mount;
+mod policy;
+mod route;
+mod service;
+
+pub use app::{App, FileSource, Ipam, Network, Volume};
+pub use blob::Blob;
+pub use mount::{FileMount, Mount, MountKind, Tmpfs};
+pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
+pub use route::{PathPrefix, Protocol, Published, Route};
+pub use service::{
+    Attachment, Build, Device, Limits, Logging, Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,
+};

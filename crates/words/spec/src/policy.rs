@@ -1,0 +1,139 @@
+//! How a service is watched, restarted, updated and waited for.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How to tell that an instance is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub probe: Probe,
+    /// From the end of one check to the start of the next.
+    pub interval: Duration,
+    /// A check that takes longer has failed.
+    pub timeout: Duration,
+    /// So many failures in a row make an instance unhealthy.
+    pub retries: u32,
+    /// Failures in this time after the start do not count.
+    pub start_period: Duration,
+    /// The interval during `start_period`.
+    pub start_interval: Duration,
+}
+
+/// What a health check asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// Run these arguments in the container; 0 is well.
+    Exec(Vec<String>),
+    /// Run this line by the image's shell; 0 is well.
+    Shell(String),
+    /// From outside: `GET` this path at this port; 200 to 399 is well.
+    Http {
+        /// The container's port.
+        port: u16,
+        /// As in `/healthz`.
+        path: String,
+    },
+    /// From outside: this port takes a connection.
+    Tcp {
+        /// The container's port.
+        port: u16,
+    },
+}
+
+/// When to start an instance again after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Never: it is a job, or a person decides.
+    No,
+    /// Whatever the exit code was.
+    Always,
+    /// Unless its exit code was 0.
+    OnFailure {
+        /// Give up after so many in a row; 0 means never.
+        max_retries: u32,
+    },
+    /// As `Always`, but not when a person stopped it before the daemon was restarted.
+    #[default]
+    UnlessStopped,
+}
+
+/// What must be true of another service before this one starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// What must be true.
+    pub condition: Condition,
+    /// Whether this service is started again after the other was replaced.
+    #[serde(default)]
+    pub restart: bool,
+    /// Whether a missing or failed dependency stops the start; else it is a warning.
+    pub required: bool,
+}
+
+/// What must be true of a dependency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It runs.
+    Started,
+    /// Its health check passes.
+    Healthy,
+    /// It ended with code 0: a one-off job, such as a migration.
+    CompletedSuccessfully,
+}
+
+/// How instances are replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdatePolicy {
+    /// How many at a time; 0 means all.
+    pub parallelism: u32,
+    /// Between one batch and the next.
+    pub delay: Duration,
+    /// What to do when the update fails.
+    pub failure_action: FailureAction,
+    /// How long after its start an instance's failure still counts against the update.
+    pub monitor: Duration,
+    /// The share of failed instances, 0 to 1, above which the update has failed.
+    pub max_failure_ratio: f64,
+    /// Which goes first.
+    pub order: Order,
+}
+
+/// What to do when an update fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureAction {
+    /// Go back to the release before.
+    Rollback,
+    /// Stop where it is and wait for a person.
+    Pause,
+    /// Go on.
+    Continue,
+}
+
+/// Whether the new instance starts before the old one stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The new one is ready before the old one leaves: no dip in capacity.
+    StartFirst,
+    /// The old one is gone before the new one starts: never two writers.
+    StopFirst,
+}
+
+impl Default for UpdatePolicy {
+    /// One at a time, start-first, back to the last good release when it fails.
+    fn default() -> Self {
+        Self {
+            parallelism: 1,
+            delay: Duration::ZERO,
+            failure_action: FailureAction::Rollback,
+            monitor: Duration::from_secs(5),
+            max_failure_ratio: 0.0,
+            order: Order::StartFirst,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Fakes and fixtures that the tests of many crates share.

@@ -1,0 +1,2 @@
+//! The project's chores: tidy, test, demo, bench, ci.
+fn main() {}
