@@ -1,0 +1,151 @@
+//! The one writer: a thread that takes changes from a bounded queue and commits those that wait together as one.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use base::Clock;
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use crate::schema::JOURNAL_LINES;
+use crate::{Entry, Source, StoreError, journal};
+
+/// So many changes may wait; more callers wait for a place.
+const QUEUE: usize = 256;
+/// So many changes share a commit at most, so that the first of them does not wait for ever.
+const BATCH: usize = 64;
+/// The journal is trimmed after so many new lines.
+const TRIM_EVERY: u64 = 4096;
+
+/// A transaction under way.
+pub struct Tx<'a> {
+    connection: &'a Connection,
+    clock: &'a dyn Clock,
+}
+
+impl Source for Tx<'_> {
+    fn connection(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl Tx<'_> {
+    /// Writes a line of the journal; it is there exactly if the change is.
+    pub fn journal(&self, entry: &Entry) -> Result<u64, StoreError> {
+        journal::append(self.connection, self.clock.wall(), entry)
+    }
+}
+
+type Finish = Box<dyn FnOnce(Option<&str>) + Send>;
+/// Makes the change, and returns what to call once it is known whether it was committed.
+type Job = Box<dyn FnOnce(&Tx<'_>) -> Result<Finish, Finish> + Send>;
+
+pub(crate) struct Writer {
+    /// Both are there until the writer is dropped.
+    queue: Option<tokio::sync::mpsc::Sender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    /// Waits until the changes that were taken are on the disk and the file is closed.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the writer was told to everybody who waited for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) fn start(
+        connection: Connection,
+        clock: Arc<dyn Clock>,
+        announce: watch::Sender<u64>,
+    ) -> io::Result<Self> {
+        let (queue, jobs) = tokio::sync::mpsc::channel(QUEUE);
+        let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
+            Loop { connection, clock, announce, trimmed_at: 0 }.run(jobs);
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    pub(crate) async fn submit<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Tx<'_>) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let job: Job = Box::new(move |tx| match change(tx) {
+            Ok(value) => Ok(Box::new(move |failure| {
+                let outcome = match failure {
+                    None => Ok(value),
+                    Some(why) => Err(StoreError::NotCommitted(why.to_owned())),
+                };
+                // Whoever asked may have gone; the change stands all the same.
+                let _ = answer.send(outcome);
+            })),
+            Err(error) => Err(Box::new(move |_| {
+                let _ = answer.send(Err(error));
+            })),
+        });
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        result.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+struct Loop {
+    connection: Connection,
+    clock: Arc<dyn Clock>,
+    announce: watch::Sender<u64>,
+    trimmed_at: u64,
+}
+
+impl Loop {
+    fn run(mut self, mut jobs: tokio::sync::mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH
+                && let Ok(next) = jobs.try_recv()
+            {
+                batch.push(next);
+            }
+            self.commit(batch);
+        }
+    }
+
+    /// Each change runs in a savepoint of its own, so one that fails takes no other with it.
+    fn commit(&mut self, batch: Vec<Job>) {
+        let mut finished = Vec::with_capacity(batch.len());
+        let outcome = (|| -> Result<u64, StoreError> {
+            let mut transaction = self.connection.transaction()?;
+            for job in batch {
+                let savepoint = transaction.savepoint()?;
+                let tx = Tx { connection: &savepoint, clock: &*self.clock };
+                match job(&tx) {
+                    Ok(finish) => {
+                        finished.push(finish);
+                        savepoint.commit()?;
+                    }
+                    // Dropping the savepoint undoes what the change did before it failed.
+                    Err(finish) => finished.push(finish),
+                }
+            }
+            let head = journal::head(&transaction)?;
+            if head >= self.trimmed_at + TRIM_EVERY {
+                journal::trim(&transaction, JOURNAL_LINES)?;
+                self.trimmed_at = head;
+            }
+            transaction.commit()?;
+            Ok(head)
+        })();
+        let failure = outcome.as_ref().err().map(ToString::to_string);
+        for finish in finished {
+            finish(failure.as_deref());
+        }
+        if let Ok(head) = outcome {
+            self.announce.send_if_modified(|known| std::mem::replace(known, head) != head);
+        }
+    }
+}
