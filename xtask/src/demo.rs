@@ -1,0 +1,86 @@
+//! `demo`: from a fresh clone to an app that answers, in one command.
+//!
+//! Leaves it running, under a root folder of its own, and says how to look at it and how to stop it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::{harbour, http, needs, shell, tree};
+
+/// How many requests make the status worth looking at.
+const REQUESTS: usize = 50;
+
+/// Starts the demo, or stops it with `--stop`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    match arguments {
+        [] => start(),
+        [flag] if flag == "--stop" => stop(),
+        _ => bail!("`demo` takes `--stop` or nothing"),
+    }
+}
+
+fn start() -> Result<()> {
+    needs::install(needs::BUILD)?;
+    shell::run(
+        Command::new("cargo").args(["build", "--release", "--package", "sea"]).current_dir(tree::root()),
+    )?;
+    let app = harbour::build()?;
+    shell::run(sea()?.args(["up", "--detach", "--wait", "--build", "--file"]).arg(app.join("compose.yaml")))?;
+
+    let address = edge_address()?;
+    for number in 0..REQUESTS {
+        let (status, _) = http::get(address, "harbour.localhost", "/")?;
+        ensure!(status == 200, "request {number} of {REQUESTS} was answered {status}");
+    }
+    eprintln!("{REQUESTS} requests, {REQUESTS} answers\n");
+    shell::run(sea()?.arg("status"))?;
+    let program = shown_path(&program());
+    let root = shown_path(&root());
+    crate::print(&format!(
+        "\nharbour answers at http://harbour.localhost:{}/\n\
+         look at it:  {program} --root {root} status\n\
+         stop it:     cargo xtask demo --stop\n",
+        address.port()
+    ));
+    Ok(())
+}
+
+fn stop() -> Result<()> {
+    ensure!(root().is_dir(), "the demo does not run: there is no `{}`", root().display());
+    let app = tree::root().join("examples/harbour/compose.yaml");
+    shell::run(sea()?.args(["down", "--file"]).arg(app))?;
+    shell::run(sea()?.args(["daemon", "stop"]))
+}
+
+fn program() -> PathBuf {
+    tree::target().join("release/sea")
+}
+
+/// The demo's own root folder; its containers, images and ports are its own.
+fn root() -> PathBuf {
+    tree::target().join("demo")
+}
+
+fn sea() -> Result<Command> {
+    let mut command = needs::as_root(&program().display().to_string())?;
+    command.arg("--root").arg(root());
+    Ok(command)
+}
+
+/// Where the edge takes plain HTTP, as the daemon tells it.
+fn edge_address() -> Result<SocketAddr> {
+    let text = shell::output(sea()?.args(["status", "--format", "json"]))?;
+    let status: Value = serde_json::from_str(&text).context("could not read what `sea status` said")?;
+    let port = status["edge"]["http"].as_str().and_then(|address| address.rsplit(':').next()?.parse().ok());
+    let port: u16 = port.with_context(|| format!("`sea status` names no address of the edge: {text}"))?;
+    Ok((Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// Relative to where the person most likely is.
+fn shown_path(path: &Path) -> String {
+    path.strip_prefix(tree::root()).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,141 @@
+//! `test`: everything that can be tested, on a machine that had nothing but a Rust toolchain.
+//!
+//! Many tests make namespaces, mounts and cgroups, so they run as root: directly, or through sudo.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::stage::{Did, Stages};
+use crate::{harbour, needs, shell, tree};
+
+/// The images that tests run real programs from.
+const IMAGES: &[&str] = &["busybox", "debian", "redis", "nginx", "python", "postgres"];
+
+/// Runs all of it and prints the table.
+pub(crate) fn run() -> Result<()> {
+    let mut stages = Stages::default();
+    all(&mut stages)?;
+    stages.finish();
+    Ok(())
+}
+
+/// The stages of `test`, for whoever runs them.
+pub(crate) fn all(stages: &mut Stages) -> Result<()> {
+    let images = images_folder()?;
+    stages.run("needs", || {
+        needs::install(needs::BUILD)?;
+        needs::install(needs::TEST)?;
+        Ok(Did(needs::BUILD.len() + needs::TEST.len(), "packages"))
+    })?;
+    stages.run("images", || make_images(&images))?;
+    stages.run("harbour", harbour::test)?;
+    stages.run("build", build)?;
+    stages.run("tests", || tests(&images))?;
+    stages.run("doc tests", || doc_tests(&images))
+}
+
+/// Where the test images are; made first, if they are not there.
+pub(crate) fn images() -> Result<PathBuf> {
+    let folder = images_folder()?;
+    needs::install(needs::TEST)?;
+    make_images(&folder)?;
+    Ok(folder)
+}
+
+/// Outside the repository, so that no clean-up of it takes them: they are slow to make.
+fn images_folder() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("SEA_TEST_IMAGES") {
+        return Ok(folder.into());
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = cache
+        .or_else(home)
+        .context("neither HOME nor XDG_CACHE_HOME is set; set SEA_TEST_IMAGES to a folder")?;
+    Ok(cache.join("seaworthy/images"))
+}
+
+/// Makes the images that are not there yet; each takes about half a minute.
+fn make_images(folder: &Path) -> Result<Did> {
+    let missing: Vec<&str> =
+        IMAGES.iter().copied().filter(|name| !folder.join(format!("{name}.tar")).is_file()).collect();
+    if !missing.is_empty() {
+        let maker = tree::root().join("../shared/images/make-images");
+        ensure!(
+            maker.is_file(),
+            "the test images `{}` are missing in `{}`, and so is `{}`, which makes them; put the `shared` folder \
+             beside the checkout, or point SEA_TEST_IMAGES at a folder that has them",
+            missing.join("`, `"),
+            folder.display(),
+            maker.display(),
+        );
+        shell::run(needs::as_root("python3")?.arg(&maker).arg(folder).args(&missing))?;
+    }
+    Ok(Did(IMAGES.len(), "images"))
+}
+
+/// The program that the end-to-end tests run, and all tests, from the same artefacts.
+fn build() -> Result<Did> {
+    shell::run(cargo().args(["build", "--package", "sea", "--bin", "sea"]))?;
+    let program = tree::target().join("debug/sea");
+    ensure!(program.is_file(), "the build made no `{}`", program.display());
+    shell::run(cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
+    Ok(Did(1, "program"))
+}
+
+fn tests(images: &Path) -> Result<Did> {
+    let nextest = shell::installed("cargo-nextest");
+    let mut command = cargo();
+    if nextest {
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--color=never"]);
+    } else {
+        command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+    }
+    let lines = shell::watched(with_environment(&mut command, images)?)?;
+    Ok(Did(lines.iter().map(|line| ran(line)).sum(), "tests"))
+}
+
+fn doc_tests(images: &Path) -> Result<Did> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--doc"]);
+    let lines = shell::watched(with_environment(&mut command, images)?)?;
+    Ok(Did(lines.iter().map(|line| ran(line)).sum(), "examples"))
+}
+
+/// What tests find in their environment; and test programs run as root.
+fn with_environment<'a>(command: &'a mut Command, images: &Path) -> Result<&'a mut Command> {
+    command.env("SEA_TEST_IMAGES", images).env("SEA_BIN", tree::target().join("debug/sea"));
+    if !shell::is_root()? {
+        ensure!(
+            shell::installed("sudo"),
+            "tests need root: become root, or install sudo and allow yourself to use it"
+        );
+        command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "sudo --preserve-env");
+        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "sudo --preserve-env");
+    }
+    Ok(command)
+}
+
+/// How many tests this line of nextest's or cargo's report says were run.
+pub(crate) fn ran(line: &str) -> usize {
+    let number = |text: &str| text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    match line.trim_start() {
+        // Summary [   0.042s] 14 tests run: 14 passed, 0 skipped
+        summary if summary.starts_with("Summary [") => {
+            summary.split_once(']').map_or(0, |(_, rest)| number(rest))
+        }
+        // test result: ok. 14 passed; 0 failed; …
+        result => result.strip_prefix("test result: ok. ").map_or(0, number),
+    }
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(tree::root());
+    command
+}
+
+#[cfg(test)]
+mod tests;
