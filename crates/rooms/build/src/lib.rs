@@ -1,1 +1,3 @@
 //! Dockerfiles to a graph of steps, to layers.
+
+pub mod dockerfile;
