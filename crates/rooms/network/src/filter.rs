@@ -1,0 +1,128 @@
+//! The filters of one root: who may speak to whom, and who speaks outward under the host's name.
+//!
+//! Owns the table `inet sea_<tag>`. A change writes the whole of it anew in one batch, which takes effect at
+//! once or not at all: what holds depends on the networks alone and never on how we came there. Only the
+//! first packet of a conversation meets these rules one by one; the rest is let through by the first rule.
+
+pub(crate) mod rule;
+
+use crate::cidr::Cidr;
+use crate::netlink::message::{ACK, APPEND, Body, CREATE, Request};
+use crate::tag::Tag;
+use rule::{Rule, Verdict};
+
+const NETFILTER_TABLES: u16 = 10 << 8;
+const NEW_TABLE: u16 = NETFILTER_TABLES;
+const DEL_TABLE: u16 = NETFILTER_TABLES | 2;
+const NEW_CHAIN: u16 = NETFILTER_TABLES | 3;
+const GET_CHAIN: u16 = NETFILTER_TABLES | 4;
+const NEW_RULE: u16 = NETFILTER_TABLES | 6;
+const DEL_RULE: u16 = NETFILTER_TABLES | 8;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+const FAMILY_INET: u8 = 1;
+const HOOK_FORWARD: u32 = 2;
+const HOOK_POSTROUTING: u32 = 4;
+const PRIORITY_FILTER: i32 = 0;
+const PRIORITY_SOURCE_NAT: i32 = 100;
+
+/// What the filters must know of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub(crate) bridge: String,
+    pub(crate) internal: bool,
+    pub(crate) masquerade: bool,
+    /// Whether its containers may speak to each other.
+    pub(crate) talk: bool,
+    pub(crate) subnets: Vec<Cidr>,
+}
+
+/// The batch that makes the filters of these networks hold and no others.
+pub(crate) fn batch(tag: &Tag, fences: &[Fence]) -> Vec<Request> {
+    let table = tag.table();
+    let named = |attribute| header().with_text(attribute, &table);
+    let mut requests = vec![
+        named(1).request(NEW_TABLE, CREATE),
+        chain(&table, "forward", "filter", (HOOK_FORWARD, PRIORITY_FILTER)),
+        chain(&table, "outward", "nat", (HOOK_POSTROUTING, PRIORITY_SOURCE_NAT)),
+        named(1).request(DEL_RULE, 0),
+    ];
+    let forward = forward(fences).into_iter().map(|rule| ("forward", rule));
+    let outward = outward(fences).into_iter().map(|rule| ("outward", rule));
+    requests.extend(forward.chain(outward).map(|(chain, rule)| {
+        named(1).with_text(2, chain).with_nested(4, rule.expressions()).request(NEW_RULE, CREATE | APPEND)
+    }));
+    // The table itself once more, unchanged, only to be confirmed: a batch is answered at its last request.
+    requests.push(named(1).request(NEW_TABLE, CREATE | ACK));
+    enclose(requests)
+}
+
+/// The batch that takes the table away; it may be gone already.
+pub(crate) fn removal(tag: &Tag) -> Vec<Request> {
+    let named = || header().with_text(1, &tag.table());
+    enclose(vec![named().request(NEW_TABLE, CREATE), named().request(DEL_TABLE, ACK)])
+}
+
+/// Asks for the chains of all tables.
+pub(crate) fn list_chains() -> Request {
+    Body::of(&[0, 0, 0, 0]).request(GET_CHAIN, crate::netlink::message::DUMP)
+}
+
+/// Who may pass from one link to another.
+fn forward(fences: &[Fence]) -> Vec<Rule> {
+    let mut rules = vec![Rule::new().established().then(Verdict::Accept)];
+    for fence in fences {
+        let inside = Rule::new().from(&fence.bridge).to(&fence.bridge);
+        rules.push(inside.then(if fence.talk { Verdict::Accept } else { Verdict::Drop }));
+    }
+    // What is not within one bridge: nobody speaks first to a container, except the host itself, which
+    // does not forward; and from an internal network nobody speaks at all.
+    for fence in fences {
+        rules.push(Rule::new().to(&fence.bridge).then(Verdict::Drop));
+        if fence.internal {
+            rules.push(Rule::new().from(&fence.bridge).then(Verdict::Drop));
+        }
+    }
+    rules
+}
+
+/// Who takes the host's address on the way out.
+fn outward(fences: &[Fence]) -> Vec<Rule> {
+    let open = fences.iter().filter(|f| f.masquerade && !f.internal);
+    open.flat_map(|fence| {
+        fence
+            .subnets
+            .iter()
+            .map(|subnet| Rule::new().source(subnet).not_to(&fence.bridge).then(Verdict::Masquerade))
+    })
+    .collect()
+}
+
+fn header() -> Body {
+    Body::of(&[FAMILY_INET, 0, 0, 0])
+}
+
+fn chain(table: &str, name: &str, kind: &str, (hook, priority): (u32, i32)) -> Request {
+    const POLICY_ACCEPT: u32 = 1;
+    let hook = Body::default().with_big_number(1, hook).with_big_number(2, priority.cast_unsigned());
+    header()
+        .with_text(1, table)
+        .with_text(3, name)
+        .with_nested(4, hook)
+        .with_big_number(5, POLICY_ACCEPT)
+        .with_text(7, kind)
+        .request(NEW_CHAIN, CREATE)
+}
+
+fn enclose(requests: Vec<Request>) -> Vec<Request> {
+    // The fixed part of the marks names the subsystem, in the network's order of bytes.
+    let mark = |kind| Body::of(&[0, 0, 0, 10]).request(kind, 0);
+    let mut all = vec![mark(BATCH_BEGIN)];
+    all.extend(requests);
+    all.push(mark(BATCH_END));
+    all
+}
+
+#[cfg(test)]
+mod tests;

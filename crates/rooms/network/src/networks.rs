@@ -1,0 +1,125 @@
+//! The way into the room: each operation waits its turn and then runs to its end off the async threads.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base::{Clock, ContainerId, NetworkName, SystemClock};
+use tokio::sync::Mutex;
+
+use crate::order::{AttachOrder, Attachment, NetworkOrder, NetworkView, Settings, Settled};
+use crate::problems::{AttachError, ChangeError, CreateError, FindError, OpenError, RemoveError};
+use crate::realm::Realm;
+use crate::tag::Tag;
+
+/// The networks of one root. Clones are the same.
+///
+/// An operation that has begun ends, even if nobody waits for it any more.
+#[derive(Clone)]
+pub struct Networks {
+    realm: Arc<Mutex<Realm>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Networks {
+    /// Opens the networks recorded in this folder; touches nothing on the machine. Call [`Self::settle`] next.
+    pub async fn open(tag: Tag, dir: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let dir = dir.to_owned();
+        let realm = off_thread(move || Realm::open(tag, &dir, settings.pools)).await?;
+        Ok(Self { realm: Arc::new(Mutex::new(realm)), clock: Arc::new(SystemClock) })
+    }
+
+    /// Makes a network; an equal one may be there already, and one that differs is an error. Labels may change.
+    pub async fn create(&self, order: NetworkOrder) -> Result<NetworkView, CreateError> {
+        let now = self.clock.wall();
+        self.with(move |realm| realm.create(&order, now)).await
+    }
+
+    /// The network of containers that name none, made if need be.
+    pub async fn ensure_default(&self) -> Result<NetworkView, CreateError> {
+        let name = NetworkName::new(crate::DEFAULT_NETWORK).expect("`bridge` is a network's name");
+        if let Ok(there) = self.inspect(crate::DEFAULT_NETWORK).await {
+            return Ok(there);
+        }
+        self.create(NetworkOrder::named(name)).await
+    }
+
+    /// Takes a network away that nobody is attached to.
+    pub async fn remove(&self, name: &NetworkName) -> Result<(), RemoveError> {
+        let name = name.clone();
+        self.with(move |realm| realm.remove(&name)).await
+    }
+
+    /// All networks, by name.
+    pub async fn list(&self) -> Vec<NetworkView> {
+        self.realm.lock().await.list()
+    }
+
+    /// The network of this name, id, or beginning of an id.
+    pub async fn inspect(&self, name_or_id: &str) -> Result<NetworkView, FindError> {
+        self.realm.lock().await.find(name_or_id)
+    }
+
+    /// Takes all networks away that nobody is attached to, but for the default one.
+    pub async fn prune(&self) -> Result<Vec<NetworkName>, RemoveError> {
+        self.with(Realm::prune).await
+    }
+
+    /// Joins a container to a network. Once more is no harm; with a new process it keeps its addresses.
+    pub async fn attach(&self, name: &NetworkName, order: AttachOrder) -> Result<Attachment, AttachError> {
+        let name = name.clone();
+        self.with(move |realm| realm.attach(&name, &order)).await
+    }
+
+    /// What a container is attached to, in the order in which it joined.
+    pub async fn attachments(&self, container: &ContainerId) -> Vec<Attachment> {
+        self.realm.lock().await.attachments(container)
+    }
+
+    /// Lets a container go from a network; it need not be on it.
+    pub async fn detach(&self, name: &NetworkName, container: &ContainerId) -> Result<(), ChangeError> {
+        let (name, container) = (name.clone(), container.clone());
+        self.with(move |realm| realm.detach(&name, &container)).await
+    }
+
+    /// Lets a container go from all its networks.
+    pub async fn detach_all(&self, container: &ContainerId) -> Result<(), ChangeError> {
+        let container = container.clone();
+        self.with(move |realm| realm.detach_all(&container)).await
+    }
+
+    /// Whether names that containers share, as a service's, lead to this one.
+    pub async fn set_ready(&self, container: &ContainerId, ready: bool) -> Result<(), ChangeError> {
+        let container = container.clone();
+        self.with(move |realm| realm.set_ready(&container, ready).map(drop)).await
+    }
+
+    /// Makes the machine agree with the record, of which only live containers' attachments are kept. To be
+    /// called when the daemon starts.
+    pub async fn settle(&self, live: &[ContainerId]) -> Result<Settled, ChangeError> {
+        let live = live.to_vec();
+        self.with(move |realm| realm.settle(&live)).await
+    }
+
+    /// Takes everything away that this root has on the machine and in its record.
+    pub async fn destroy_all(&self) -> Result<(), ChangeError> {
+        self.with(Realm::destroy).await
+    }
+
+    /// Runs a change when its turn comes.
+    async fn with<T: Send + 'static>(&self, change: impl FnOnce(&mut Realm) -> T + Send + 'static) -> T {
+        let mut realm = Arc::clone(&self.realm).lock_owned().await;
+        off_thread(move || change(&mut realm)).await
+    }
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only a runtime that shuts down refuses to begin work.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;
