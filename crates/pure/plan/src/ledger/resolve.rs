@@ -1,0 +1,46 @@
+//! What the images say fills in what the file left open.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base::ServiceName;
+use spec::{App, HealthCheck, Probe, Protocol, Service};
+
+use crate::order;
+use crate::ports::ImageFacts;
+
+/// The app with a health check for every service that can have one: its own, else its image's, else a look from
+/// outside whether the port that requests are sent to takes connections.
+pub fn resolve(mut app: App, images: &BTreeMap<ServiceName, ImageFacts>) -> App {
+    let jobs: Vec<ServiceName> = order::jobs(&app).into_keys().cloned().collect();
+    for (name, service) in &mut app.services {
+        let facts = images.get(name);
+        if let Some(port) = facts.and_then(|facts| facts.exposed.first()) {
+            service.routes.iter_mut().filter(|route| route.port == 0).for_each(|route| route.port = *port);
+        }
+        if service.healthcheck.is_none() && !jobs.contains(name) {
+            let of_image = facts.and_then(|facts| facts.healthcheck.clone());
+            service.healthcheck = of_image.or_else(|| from_outside(service));
+        }
+    }
+    app
+}
+
+/// A look at the first port that requests are sent to.
+fn from_outside(service: &Service) -> Option<HealthCheck> {
+    let routed = service.routes.iter().map(|route| route.port);
+    let published = service
+        .ports
+        .iter()
+        .filter(|published| published.protocol != Protocol::Udp)
+        .map(|published| published.port);
+    let port = routed.chain(published).next()?;
+    Some(HealthCheck {
+        probe: Probe::Tcp { port },
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(2),
+        retries: 3,
+        start_period: Duration::from_secs(60),
+        start_interval: Duration::from_millis(50),
+    })
+}

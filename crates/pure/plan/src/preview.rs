@@ -1,0 +1,280 @@
+//! What a deploy would do, for `sea plan`: by service, with the keys that differ.
+
+use std::fmt;
+
+use base::{ReleaseNumber, ServiceName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use spec::{App, Order};
+
+use crate::ledger::{Draft, Ledger, RequestError, resolve};
+use crate::order;
+use crate::release::Raw;
+use crate::release::make;
+use crate::revision::{made_of, value};
+use crate::seen::{Seen, State};
+
+/// What a deploy would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Against this release; none when there is none.
+    pub against: Option<ReleaseNumber>,
+    /// Each after all that it needs; services that leave come last.
+    pub services: Vec<ServicePreview>,
+    /// Volumes, networks, secrets and configs that come, leave or change.
+    pub others: Vec<String>,
+}
+
+/// What would become of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePreview {
+    /// The service.
+    pub service: ServiceName,
+    /// What happens to it.
+    pub action: Action,
+    /// The instances that run now.
+    pub running: u32,
+    /// The instances that shall run.
+    pub replicas: u32,
+    /// A job: runs once for the release.
+    pub job: bool,
+    /// Old instances stop before new ones start.
+    pub stop_first: bool,
+    /// The keys that differ, as in `image: a -> b`.
+    pub changes: Vec<String>,
+    /// What it waits for.
+    pub after: Vec<ServiceName>,
+}
+
+/// What happens to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is new.
+    Create,
+    /// Its instances are made anew.
+    Replace,
+    /// Its instances stay; how they are reached, counted or watched over changes.
+    Update,
+    /// It leaves.
+    Remove,
+    /// Nothing.
+    Keep,
+}
+
+impl Preview {
+    /// Whether a deploy would do nothing.
+    pub fn is_empty(&self) -> bool {
+        self.others.is_empty()
+            && self.services.iter().all(|it| it.action == Action::Keep && it.running >= it.replicas)
+    }
+}
+
+/// What a deploy of this draft would do.
+pub fn preview(ledger: &Ledger, draft: &Draft, seen: &[Seen]) -> Result<Preview, RequestError> {
+    let app = resolve(draft.app.clone(), &draft.images);
+    let present = ledger.target();
+    let jobs = order::jobs(&app);
+    let made = make(&app, |name| {
+        let then = present.and_then(|it| it.made.get(name));
+        Raw {
+            image: draft.images.get(name).map(|facts| facts.digest.clone()).unwrap_or_default(),
+            generation: then.map_or(0, |made| made.generation),
+            // A job runs for every release; that alone is no change.
+            run: then.and_then(|made| made.run).filter(|_| jobs.contains_key(name)),
+        }
+    })?;
+    let running = |name: &ServiceName| {
+        let alive = |one: &&Seen| match one.state {
+            State::Starting | State::Ready | State::Unhealthy | State::Stopping => one.service == *name,
+            State::Created | State::Exited { .. } => false,
+        };
+        u32::try_from(seen.iter().filter(alive).count()).unwrap_or(u32::MAX)
+    };
+    let mut services = Vec::with_capacity(app.services.len());
+    for (name, made) in &made {
+        let Some(service) = app.services.get(name) else { continue };
+        let then = present.and_then(|it| Some((it.app.services.get(name)?, it.made.get(name)?)));
+        let (action, changes) = match then {
+            None => (Action::Create, vec![format!("image: {}", service.image)]),
+            Some((old, old_made)) => {
+                let mut changes = differences(&value(old), &value(service));
+                if old_made.image != made.image && old.image == service.image {
+                    changes.push(format!(
+                        "image {}: {} -> {}",
+                        service.image,
+                        short(&old_made.image),
+                        short(&made.image)
+                    ));
+                }
+                let action = match (old_made.revision == made.revision, changes.is_empty()) {
+                    (false, _) => Action::Replace,
+                    (true, false) => Action::Update,
+                    (true, true) => Action::Keep,
+                };
+                if action == Action::Replace
+                    && made_of(old) == made_of(service)
+                    && old_made.image == made.image
+                {
+                    changes.push("what it uses changed".into());
+                }
+                (action, changes)
+            }
+        };
+        services.push(ServicePreview {
+            service: name.clone(),
+            action,
+            running: running(name),
+            replicas: if jobs.contains_key(name) { 0 } else { service.replicas },
+            job: jobs.contains_key(name),
+            stop_first: service.update.order == Order::StopFirst,
+            changes,
+            after: order::needs(service).map(|need| need.on.clone()).collect(),
+        });
+    }
+    let leaving = present
+        .into_iter()
+        .flat_map(|it| it.app.services.keys())
+        .filter(|name| !app.services.contains_key(*name));
+    services.extend(leaving.map(|name| ServicePreview {
+        service: name.clone(),
+        action: Action::Remove,
+        running: running(name),
+        replicas: 0,
+        job: false,
+        stop_first: false,
+        changes: Vec::new(),
+        after: Vec::new(),
+    }));
+    let others = others(present.map(|it| it.app.as_ref()), &app);
+    Ok(Preview { against: present.map(|it| it.number), services, others })
+}
+
+/// Networks, volumes, secrets and configs that differ.
+fn others(then: Option<&App>, app: &App) -> Vec<String> {
+    let part = |app: &App| {
+        let secret = |files: &indexmap::IndexMap<String, spec::FileSource>| {
+            // The bytes themselves are nobody's business.
+            let mut files = files.clone();
+            for file in files.values_mut() {
+                if let Some(content) = &mut file.content {
+                    let sum = crate::revision::digest(&content.0);
+                    content.0 = sum.into_bytes();
+                }
+            }
+            value(files)
+        };
+        [
+            ("networks", value(&app.networks)),
+            ("volumes", value(&app.volumes)),
+            ("secrets", secret(&app.secrets)),
+            ("configs", secret(&app.configs)),
+        ]
+    };
+    let now = part(app);
+    let then = then.map(part);
+    let mut lines = Vec::new();
+    for (place, (what, now)) in now.iter().enumerate() {
+        let empty = Value::Object(serde_json::Map::new());
+        let old = then.as_ref().map_or(&empty, |then| &then[place].1);
+        let (Value::Object(old), Value::Object(now)) = (old, now) else { continue };
+        for (key, value) in now {
+            match old.get(key) {
+                None => lines.push(format!("{what}.{key}: new")),
+                Some(old) if old != value => lines.push(format!("{what}.{key}: changed")),
+                Some(_) => {}
+            }
+        }
+        lines.extend(
+            old.keys().filter(|key| !now.contains_key(*key)).map(|key| format!("{what}.{key}: leaves")),
+        );
+    }
+    lines
+}
+
+/// The keys in which two documents differ, as in `environment.MODE: "a" -> "b"`.
+pub fn differences(old: &Value, new: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    walk(&mut String::new(), old, new, &mut lines);
+    lines
+}
+
+fn walk(path: &mut String, old: &Value, new: &Value, lines: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
+    if let (Value::Object(old), Value::Object(new)) = (old, new) {
+        let gone = old.keys().filter(|key| !new.contains_key(*key));
+        for key in new.keys().chain(gone) {
+            let length = path.len();
+            if length > 0 {
+                path.push('.');
+            }
+            path.push_str(key);
+            walk(path, old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null), lines);
+            path.truncate(length);
+        }
+        return;
+    }
+    lines.push(if is_secret(path) {
+        format!("{path}: changed")
+    } else {
+        format!("{path}: {} -> {}", show(old), show(new))
+    });
+}
+
+/// Whether a value under this key may be something that a log must not have.
+fn is_secret(path: &str) -> bool {
+    const WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "credential", "key"];
+    let path = path.to_lowercase();
+    path.starts_with("environment.") && WORDS.iter().any(|word| path.contains(word))
+}
+
+/// A value as people read it, not too long.
+fn show(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = match value {
+        Value::Null => "none".into(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// The first digits of a digest.
+fn short(digest: &str) -> &str {
+    let digits = digest.rsplit(':').next().unwrap_or(digest);
+    digits.get(..12).unwrap_or(digits)
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for it in &self.services {
+            let (sign, verb) = match it.action {
+                Action::Create => ('+', "create"),
+                Action::Replace if it.stop_first => ('~', "replace, stop first"),
+                Action::Replace => ('~', "replace"),
+                Action::Update => ('~', "update"),
+                Action::Remove => ('-', "remove"),
+                Action::Keep => (' ', "keep"),
+            };
+            write!(f, "{sign} {}: {verb}", it.service)?;
+            if it.job {
+                write!(f, ", runs once")?;
+            } else if it.running != it.replicas {
+                write!(f, ", {} -> {}", it.running, it.replicas)?;
+            }
+            writeln!(f)?;
+            for change in &it.changes {
+                writeln!(f, "    {change}")?;
+            }
+        }
+        self.others.iter().try_for_each(|line| writeln!(f, "~ {line}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Where requests go: the edge's share of an app, from the routes of its releases and the instances that are ready.
+//!
+//! While a release takes over, instances of two releases answer side by side, each at the port that its own release
+//! gives; a route that moved to another service stays where it was until the new service is ready.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use base::{ContainerId, ServiceName};
+use spec::{PathPrefix, Protocol};
+
+use crate::decide::{Fleet, Instance, Life, Wanted};
+use crate::release::Release;
+use crate::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
+
+/// How far the release has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Basis {
+    /// Its jobs are done. Until then requests go as before.
+    pub(crate) traffic_may_move: bool,
+    /// All its services are there, so nothing of the release before is needed.
+    pub(crate) complete: bool,
+}
+
+impl RouteShare {
+    /// Whether it sends requests to this instance.
+    pub fn sends_to(&self, id: &ContainerId) -> bool {
+        self.pools.values().flat_map(|pool| &pool.endpoints).any(|end| end.instance == *id)
+    }
+
+    /// Whether it has no way in at all.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.listeners.is_empty()
+    }
+}
+
+/// A way in: what a request must match to come this way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way<'a> {
+    Route { host: Option<&'a str>, path: &'a PathPrefix },
+    Port { address: SocketAddr, udp: bool },
+}
+
+/// A way in that leads to a service.
+#[derive(Debug, Clone, Copy)]
+struct Lead<'a> {
+    way: Way<'a>,
+    service: &'a ServiceName,
+    /// The container's port.
+    port: u16,
+    strip_prefix: bool,
+    protocol: Protocol,
+}
+
+/// The ways into a release.
+fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
+    release.app.services.iter().flat_map(|(service, spec)| {
+        let routes = spec.routes.iter().map(move |route| Lead {
+            way: Way::Route { host: route.host.as_deref(), path: &route.path },
+            service,
+            port: route.port,
+            strip_prefix: route.strip_prefix,
+            protocol: Protocol::Http,
+        });
+        let ports = spec.ports.iter().map(move |published| {
+            let ip = published.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            Lead {
+                way: Way::Port {
+                    address: SocketAddr::new(ip, published.host_port),
+                    udp: published.protocol == Protocol::Udp,
+                },
+                service,
+                port: published.port,
+                strip_prefix: false,
+                protocol: published.protocol,
+            }
+        });
+        routes.chain(ports)
+    })
+}
+
+/// The share of this app at this moment.
+pub(crate) fn share(
+    wanted: &Wanted<'_>,
+    fleet: &Fleet<'_>,
+    leaving: &BTreeSet<&ContainerId>,
+    basis: Basis,
+) -> RouteShare {
+    let mut share = RouteShare::default();
+    let before = wanted.before;
+    if let Some(before) = before.filter(|_| !basis.traffic_may_move) {
+        for lead in leads(before) {
+            let ends = ends(fleet, leaving, &lead, |one| port_of(wanted, one, &lead).or(Some(lead.port)));
+            add(wanted, &mut share, &lead, ends);
+        }
+        return share;
+    }
+    for lead in leads(wanted.release) {
+        let then = before.and_then(|before| leads(before).find(|then| then.way == lead.way));
+        let new_way = before.is_some() && then.is_none_or(|then| then.service != lead.service);
+        let port = |one: &Instance<'_>| {
+            let is_current =
+                wanted.release.made.get(one.service).is_some_and(|made| made.revision == *one.revision);
+            if is_current {
+                return Some(lead.port);
+            }
+            match port_of(wanted, one, &lead) {
+                Some(port) => Some(port),
+                // An older instance does not know of a way that its release did not have.
+                None if new_way => None,
+                None => Some(lead.port),
+            }
+        };
+        let new_ends = ends(fleet, leaving, &lead, port);
+        match then.filter(|then| new_ends.is_empty() && then.service != lead.service) {
+            Some(then) => {
+                let old = ends(fleet, leaving, &then, |one| port_of(wanted, one, &then).or(Some(then.port)));
+                add(wanted, &mut share, &then, old);
+            }
+            None => add(wanted, &mut share, &lead, new_ends),
+        }
+    }
+    if let Some(before) = before.filter(|_| !basis.complete) {
+        for then in leads(before) {
+            if !leads(wanted.release).any(|lead| lead.way == then.way) {
+                let old = ends(fleet, leaving, &then, |one| port_of(wanted, one, &then).or(Some(then.port)));
+                if !old.is_empty() {
+                    add(wanted, &mut share, &then, old);
+                }
+            }
+        }
+    }
+    share
+}
+
+/// The port at which an instance answers this way, by the release that it was made for.
+fn port_of(wanted: &Wanted<'_>, one: &Instance<'_>, lead: &Lead<'_>) -> Option<u16> {
+    let is_its =
+        |release: &&Release| release.made.get(one.service).is_some_and(|made| made.revision == *one.revision);
+    let kept = wanted.history.values().rev().map(AsRef::as_ref);
+    let release = [Some(wanted.release), wanted.before].into_iter().flatten().chain(kept).find(is_its)?;
+    leads(release).find(|its| its.way == lead.way && its.service == lead.service).map(|its| its.port)
+}
+
+/// The instances that get requests by this way, each with the port that `port` gives.
+fn ends(
+    fleet: &Fleet<'_>,
+    leaving: &BTreeSet<&ContainerId>,
+    lead: &Lead<'_>,
+    port: impl Fn(&Instance<'_>) -> Option<u16>,
+) -> Vec<Endpoint> {
+    let crew = fleet.crew(lead.service).into_iter().flat_map(|crew| crew.current.iter().chain(&crew.old));
+    let gone = fleet.gone.iter().filter(|one| one.service == lead.service);
+    let mut ends: Vec<_> = crew
+        .chain(gone)
+        .filter(|one| one.life == Life::Ready)
+        .filter_map(|one| {
+            let seen = one.seen.filter(|seen| !leaving.contains(&seen.id))?;
+            let address = SocketAddr::new(seen.address?, port(one)?);
+            Some(Endpoint { instance: seen.id.clone(), address })
+        })
+        .collect();
+    ends.sort_unstable();
+    ends
+}
+
+fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: Vec<Endpoint>) {
+    let mut pool = format!("{}:{}", lead.service, lead.port);
+    // Two ways to one port share a pool, unless they lead to different instances at this moment.
+    while share.pools.get(&pool).is_some_and(|there| there.endpoints != endpoints) {
+        pool.push('+');
+    }
+    let service = || format!("{}/{}", wanted.release.app.name, lead.service);
+    share.pools.entry(pool.clone()).or_insert_with(|| Pool { service: service(), endpoints });
+    match lead.way {
+        Way::Route { host, path } => share.rules.push(RouteRule {
+            host: host.map(str::to_owned),
+            path: path.clone(),
+            strip_prefix: lead.strip_prefix,
+            pool,
+        }),
+        Way::Port { address, udp: _ } => {
+            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
+        }
+    }
+}
