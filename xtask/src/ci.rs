@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::stage::{Did, Stages};
-use crate::{needs, shell, suite, tidy, tree};
+use crate::{harbour, needs, shell, suite, tidy, tree};
 
 /// In their order: what is quick to fail comes first.
 const STAGES: &[&str] = &["tidy", "clippy", "docs", "test"];
@@ -34,16 +34,12 @@ pub(crate) fn run(named: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// In the profiles that the tests are built in, so that what build scripts and macros make is made once.
 fn clippy() -> Result<Did> {
-    let lint = ["clippy", "--all-targets", "--quiet", "--", "--deny=warnings"];
-    let root = tree::root();
-    shell::run(Command::new("cargo").args(["clippy", "--workspace"]).args(&lint[1..]).current_dir(&root))?;
-    shell::run(
-        Command::new("cargo")
-            .args(lint)
-            .current_dir(root.join("examples/harbour"))
-            .env_remove("CARGO_TARGET_DIR"),
-    )?;
+    let lint = ["clippy", "--locked", "--workspace", "--all-targets", "--quiet"];
+    let deny = ["--", "--deny=warnings"];
+    shell::run(Command::new("cargo").args(lint).args(deny).current_dir(tree::root()))?;
+    shell::run(harbour::cargo().args(lint).arg("--release").args(deny))?;
     Ok(Did(crates()?, "crates"))
 }
 

@@ -42,7 +42,7 @@ fn home() -> PathBuf {
 }
 
 /// In its own folder, because its `.cargo/config.toml` asks for static programs.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(home()).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
     command

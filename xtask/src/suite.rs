@@ -76,22 +76,26 @@ fn make_images(folder: &Path) -> Result<Did> {
     Ok(Did(IMAGES.len(), "images"))
 }
 
-/// The program that the end-to-end tests run, and all tests, from the same artefacts.
+/// All programs and tests in one go, so that each package is compiled with one set of features.
 fn build() -> Result<Did> {
-    shell::run(cargo().args(["build", "--package", "sea", "--bin", "sea"]))?;
-    let program = tree::target().join("debug/sea");
+    shell::run(cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
+    let program = program();
     ensure!(program.is_file(), "the build made no `{}`", program.display());
-    shell::run(cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
     Ok(Did(1, "program"))
+}
+
+/// What the end-to-end tests run.
+fn program() -> PathBuf {
+    tree::target().join("debug/sea")
 }
 
 fn tests(images: &Path) -> Result<Did> {
     let nextest = shell::installed("cargo-nextest");
     let mut command = cargo();
     if nextest {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--color=never"]);
+        command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--color=never"]);
     } else {
-        command.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        command.args(["test", "--locked", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
     }
     let lines = shell::watched(with_environment(&mut command, images)?)?;
     Ok(Did(lines.iter().map(|line| ran(line)).sum(), "tests"))
@@ -99,14 +103,14 @@ fn tests(images: &Path) -> Result<Did> {
 
 fn doc_tests(images: &Path) -> Result<Did> {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--doc"]);
+    command.args(["test", "--locked", "--workspace", "--doc"]);
     let lines = shell::watched(with_environment(&mut command, images)?)?;
     Ok(Did(lines.iter().map(|line| ran(line)).sum(), "examples"))
 }
 
 /// What tests find in their environment; and test programs run as root.
 fn with_environment<'a>(command: &'a mut Command, images: &Path) -> Result<&'a mut Command> {
-    command.env("SEA_TEST_IMAGES", images).env("SEA_BIN", tree::target().join("debug/sea"));
+    command.env("SEA_TEST_IMAGES", images).env("SEA_BIN", program());
     if !shell::is_root()? {
         ensure!(
             shell::installed("sudo"),

@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{Kind, Problem};
 
 /// A number of bytes.
+///
+/// ```
+/// # use base::Bytes;
+/// assert_eq!("1.5 GiB".parse::<Bytes>()?.to_string(), "1.5 GiB");
+/// assert_eq!("64m".parse::<Bytes>()?, Bytes(64 << 20));
+/// # Ok::<(), base::InvalidSize>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
