@@ -105,6 +105,17 @@ pub struct Change {
     pub gone: bool,
 }
 
+impl Change {
+    /// Adds what is to be written down after it.
+    pub fn append(&mut self, later: Self) {
+        self.releases.retain(|number| !later.dropped.contains(number));
+        self.releases.extend(later.releases);
+        self.dropped.extend(later.dropped);
+        self.events.extend(later.events);
+        self.gone = later.gone;
+    }
+}
+
 /// Something that happened to an app.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
