@@ -1,1 +1,39 @@
 //! The edge: every request to healthy instances; a Traffic.
+//!
+//! Two halves that meet at a socket. [`edge_main`] is the process that serves: one thread a core, each with its own
+//! runtime, its own listening sockets and its own connections to the instances, all of which go by one table.
+//! [`Edge`] is the daemon's hand on it: it starts the process or finds the one that runs, gives it tables, and
+//! replaces it when it dies. The process serves its last table while there is no daemon.
+//!
+//! Owns the folder `edge/` under the root.
+
+mod access_log;
+mod buffer;
+mod chunk;
+mod client;
+mod connection;
+mod datagram;
+mod detect;
+mod endpoint;
+mod exchange;
+mod forward;
+mod head;
+mod limits;
+mod listen;
+mod local;
+mod protocol;
+mod refusal;
+mod server;
+mod status;
+mod table;
+mod tunnel;
+mod watch;
+mod worker;
+
+pub use client::{Edge, EdgeConfig, EdgeError};
+pub use limits::Settings;
+pub use listen::ListenError;
+pub use refusal::Refusal;
+pub use server::{EdgeOptions, StartError, edge_main};
+pub use status::{EdgeStatus, EndpointStatus, PoolStatus};
+pub use table::{Document, TableFlaw};

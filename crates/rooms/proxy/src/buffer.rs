@@ -1,0 +1,164 @@
+//! Buffers that are lent to connections at work and taken back when they rest.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::limits::{BUFFER_BYTES, BUFFERS_KEPT};
+
+/// A thread's spare buffers.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// For reading: each is filled with initialised bytes to its length.
+    blocks: RefCell<Vec<Vec<u8>>>,
+    /// For writing: empty, with some capacity.
+    pages: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    /// An empty buffer for writing.
+    pub(crate) fn page(&self) -> Vec<u8> {
+        self.pages.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer for writing back.
+    pub(crate) fn give_page(&self, mut page: Vec<u8>) {
+        let mut pages = self.pages.borrow_mut();
+        if page.capacity() > 0 && page.capacity() <= 2 * BUFFER_BYTES && pages.len() < BUFFERS_KEPT {
+            page.clear();
+            pages.push(page);
+        }
+    }
+
+    fn block(&self) -> Vec<u8> {
+        self.blocks.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER_BYTES])
+    }
+
+    fn give_block(&self, block: Vec<u8>) {
+        let mut blocks = self.blocks.borrow_mut();
+        if block.len() == BUFFER_BYTES && blocks.len() < BUFFERS_KEPT {
+            blocks.push(block);
+        }
+    }
+}
+
+/// What was read and not yet used. Holds no memory until it is filled.
+#[derive(Default)]
+pub(crate) struct Input {
+    block: Vec<u8>,
+    from: usize,
+    to: usize,
+}
+
+impl Input {
+    /// What is there.
+    pub(crate) fn filled(&self) -> &[u8] {
+        &self.block[self.from..self.to]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.from == self.to
+    }
+
+    /// Whether nothing more can be read without going beyond `most`.
+    pub(crate) fn is_full(&self, most: usize) -> bool {
+        self.len() >= most
+    }
+
+    /// Drops the first `count` bytes.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.from += count;
+        debug_assert!(self.from <= self.to, "more was consumed than there is");
+        if self.from == self.to {
+            self.from = 0;
+            self.to = 0;
+        }
+    }
+
+    /// Gives the memory back if nothing is in it.
+    pub(crate) fn rest(&mut self, buffers: &Buffers) {
+        if self.is_empty() && !self.block.is_empty() {
+            buffers.give_block(std::mem::take(&mut self.block));
+        }
+    }
+
+    /// Reads once from the socket; 0 is its end. `most` bounds what may be held at once.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut TcpStream,
+        buffers: &Buffers,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.make_room(buffers, most);
+        let mut space = ReadBuf::new(&mut self.block[self.to..]);
+        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+        let count = space.filled().len();
+        self.to += count;
+        Poll::Ready(Ok(count))
+    }
+
+    fn make_room(&mut self, buffers: &Buffers, most: usize) {
+        if self.block.is_empty() {
+            self.block = buffers.block();
+        }
+        if self.to < self.block.len() {
+            return;
+        }
+        if self.from > 0 {
+            self.block.copy_within(self.from..self.to, 0);
+            self.to -= self.from;
+            self.from = 0;
+        } else if self.block.len() < most {
+            self.block.resize((self.block.len() * 2).min(most), 0);
+        }
+    }
+
+    /// Puts bytes in front that were read elsewhere.
+    pub(crate) fn preload(&mut self, bytes: &[u8], buffers: &Buffers) {
+        debug_assert!(self.is_empty(), "only an empty input is preloaded");
+        if self.block.is_empty() {
+            self.block = buffers.block();
+        }
+        self.block[..bytes.len()].copy_from_slice(bytes);
+        self.to = bytes.len();
+    }
+}
+
+/// Bytes on their way out: everything from `at` is still to be written.
+#[derive(Default)]
+pub(crate) struct Output {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) at: usize,
+}
+
+impl Output {
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// Notes that `count` more bytes went out, and forgets all when all are out.
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.at += count;
+        if self.is_flushed() {
+            self.clear();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.at = 0;
+    }
+}

@@ -1,0 +1,150 @@
+//! The chunked coding: a strict decoder that never looks ahead of its input, and the writer of chunks.
+
+use crate::head::{self, Field, Span};
+use crate::limits::{CHUNK_LINE_BYTES, TRAILER_LINE_BYTES, TRAILERS};
+use crate::refusal::Refusal;
+
+/// Where in a chunked body we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before a line with a size.
+    Size,
+    /// So many bytes of a chunk are still to come.
+    Data(u64),
+    /// Before the CRLF behind a chunk.
+    DataEnd,
+    /// Among the trailer fields, so many of which were read.
+    Trailers(usize),
+    Done,
+}
+
+/// Takes a chunked body apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decoder(Place);
+
+/// What the front of the input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Too little to say.
+    More,
+    /// So many bytes of framing, which are done with.
+    Framing(usize),
+    /// So many bytes of content.
+    Data(usize),
+    /// A trailer field, whose line has so many bytes.
+    Trailer(Field, usize),
+    /// The body is over; nothing in front belongs to it.
+    Done,
+}
+
+impl Decoder {
+    /// At the start of a body.
+    pub(crate) fn new() -> Self {
+        Self(Place::Size)
+    }
+
+    pub(crate) fn done(&self) -> bool {
+        self.0 == Place::Done
+    }
+
+    /// Looks at the front of `buf`; the caller then takes away what the step says.
+    pub(crate) fn step(&mut self, buf: &[u8]) -> Result<Step, Refusal> {
+        match self.0 {
+            Place::Size => self.size(buf),
+            Place::Data(_) if buf.is_empty() => Ok(Step::More),
+            Place::Data(left) => {
+                let here = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+                let left = left - here as u64;
+                self.0 = if left == 0 { Place::DataEnd } else { Place::Data(left) };
+                Ok(Step::Data(here))
+            }
+            Place::DataEnd => match buf {
+                [b'\r', b'\n', ..] => {
+                    self.0 = Place::Size;
+                    Ok(Step::Framing(2))
+                }
+                [] | [b'\r'] => Ok(Step::More),
+                _ => Err(Refusal::CHUNK),
+            },
+            Place::Trailers(seen) => self.trailer(buf, seen),
+            Place::Done => Ok(Step::Done),
+        }
+    }
+
+    fn size(&mut self, buf: &[u8]) -> Result<Step, Refusal> {
+        let window = &buf[..buf.len().min(CHUNK_LINE_BYTES)];
+        let Some(end) = memchr::memchr(b'\n', window) else {
+            let digits = window.iter().take_while(|c| c.is_ascii_hexdigit()).count();
+            let odd = window.get(digits).is_some_and(|c| !matches!(c, b';' | b'\r')) || digits > 15;
+            return if odd || window.len() == CHUNK_LINE_BYTES || (digits == 0 && !window.is_empty()) {
+                Err(Refusal::CHUNK)
+            } else {
+                Ok(Step::More)
+            };
+        };
+        let Some(line) = window[..end].strip_suffix(b"\r") else {
+            return Err(Refusal::CHUNK);
+        };
+        let digits = line.iter().take_while(|c| c.is_ascii_hexdigit()).count();
+        // 15 digits cannot overflow; no body is that long.
+        if digits == 0 || digits > 15 || !is_extension(&line[digits..]) {
+            return Err(Refusal::CHUNK);
+        }
+        let size = line[..digits].iter().fold(0u64, |sum, c| {
+            sum << 4 | u64::from(if c.is_ascii_digit() { c - b'0' } else { (c | 0x20) - b'a' + 10 })
+        });
+        self.0 = if size == 0 { Place::Trailers(0) } else { Place::Data(size) };
+        Ok(Step::Framing(end + 1))
+    }
+
+    fn trailer(&mut self, buf: &[u8], seen: usize) -> Result<Step, Refusal> {
+        let window = &buf[..buf.len().min(TRAILER_LINE_BYTES)];
+        let Some(end) = memchr::memchr(b'\n', window) else {
+            return if window.len() == TRAILER_LINE_BYTES { Err(Refusal::TRAILER) } else { Ok(Step::More) };
+        };
+        if end == 0 || window[end - 1] != b'\r' {
+            return Err(Refusal::TRAILER);
+        }
+        if end == 1 {
+            self.0 = Place::Done;
+            return Ok(Step::Framing(2));
+        }
+        if seen == TRAILERS {
+            return Err(Refusal::TRAILER);
+        }
+        let field = head::field(window, Span::new(0, end - 1)).map_err(|_| Refusal::TRAILER)?;
+        self.0 = Place::Trailers(seen + 1);
+        Ok(Step::Trailer(field, end + 1))
+    }
+}
+
+/// Nothing, or extensions: from a `;`, without control characters. Their content is dropped.
+fn is_extension(text: &[u8]) -> bool {
+    text.is_empty() || (text[0] == b';' && head::is_value(text))
+}
+
+/// Appends one chunk; an empty piece appends nothing, since an empty chunk would end the body.
+pub(crate) fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let digits = (usize::BITS - data.len().leading_zeros()).div_ceil(4);
+    for at in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(data.len() >> (at * 4)) & 15]);
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a trailer may go on: none that frames, routes or forwards.
+pub(crate) fn may_pass(field: &Field, line: &[u8]) -> bool {
+    let name = field.name.of(line);
+    field.known == head::Known::Other
+        && ![&b"authorization"[..], b"cookie", b"set-cookie", b"content-encoding", b"content-range", b"trailer", b"cache-control"]
+            .iter()
+            .any(|banned| name.eq_ignore_ascii_case(banned))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What all threads know of one instance: how much it has to do, what became of it, and whether it is avoided.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use base::{ContainerId, Instant};
+use plan::traffic::Answered;
+
+/// Upper bounds of the latency histogram are powers of two of microseconds: 64 us, 128 us, … 67 s, and beyond.
+pub(crate) const LATENCY_BUCKETS: usize = 22;
+
+/// One thread's counters, on cache lines of their own. Only that thread writes them.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    in_flight: AtomicU64,
+    good: AtomicU64,
+    failed: AtomicU64,
+    lost: AtomicU64,
+    retried: AtomicU64,
+    /// Answers by the first digit of their status, 1 to 5, then all others.
+    classes: [AtomicU64; 6],
+    latency: [AtomicU64; LATENCY_BUCKETS],
+}
+
+/// Adds without a locked instruction, which is right as there is one writer.
+fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
+/// An instance as the edge sees it; outlives the tables that name it.
+pub(crate) struct EndpointState {
+    pub(crate) instance: ContainerId,
+    pub(crate) address: SocketAddr,
+    threads: Box<[Counters]>,
+    failures: AtomicU32,
+    avoided_until: AtomicU64,
+}
+
+/// Sums over all threads, for the status.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Sums {
+    pub(crate) in_flight: u64,
+    pub(crate) answered: Answered,
+    pub(crate) retried: u64,
+    pub(crate) classes: [u64; 6],
+    pub(crate) latency: [u64; LATENCY_BUCKETS],
+}
+
+impl EndpointState {
+    pub(crate) fn new(instance: ContainerId, address: SocketAddr, threads: usize) -> Self {
+        Self {
+            instance,
+            address,
+            threads: (0..threads).map(|_| Counters::default()).collect(),
+            failures: AtomicU32::new(0),
+            avoided_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests under way, on all threads.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.threads.iter().fold(0, |sum, t| sum.wrapping_add(t.in_flight.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn begin(&self, thread: usize) {
+        bump(&self.threads[thread].in_flight, 1);
+    }
+
+    pub(crate) fn end(&self, thread: usize) {
+        bump(&self.threads[thread].in_flight, u64::MAX);
+    }
+
+    /// Counts an answer of the instance.
+    pub(crate) fn answered(&self, thread: usize, status: u16, took: Duration) {
+        let counters = &self.threads[thread];
+        bump(if status < 500 { &counters.good } else { &counters.failed }, 1);
+        let class = usize::from(status / 100);
+        bump(&counters.classes[if (1..=5).contains(&class) { class - 1 } else { 5 }], 1);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = (64 - micros.leading_zeros() as usize).saturating_sub(6);
+        bump(&counters.latency[bucket.min(LATENCY_BUCKETS - 1)], 1);
+    }
+
+    /// Counts a request that the instance took and did not answer.
+    pub(crate) fn lost(&self, thread: usize) {
+        bump(&self.threads[thread].lost, 1);
+    }
+
+    /// Counts a request that went on to another instance or connection.
+    pub(crate) fn retried(&self, thread: usize) {
+        bump(&self.threads[thread].retried, 1);
+    }
+
+    pub(crate) fn is_avoided(&self, now: Instant) -> bool {
+        self.avoided_until.load(Ordering::Relaxed) > now.0
+    }
+
+    /// Notes a connection that could not be made: the instance is avoided for a time that doubles.
+    pub(crate) fn connect_failed(&self, now: Instant, first: Duration, most: Duration) {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
+        let time = (first * (1 << before)).min(most);
+        self.avoided_until.store((now + time).0, Ordering::Relaxed);
+    }
+
+    /// Notes a connection that was made.
+    pub(crate) fn connected(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.avoided_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// All counters, added up.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums { in_flight: self.in_flight(), ..Sums::default() };
+        for counters in &self.threads {
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            sums.answered.good += read(&counters.good);
+            sums.answered.failed += read(&counters.failed);
+            sums.answered.lost += read(&counters.lost);
+            sums.retried += read(&counters.retried);
+            sums.classes.iter_mut().zip(&counters.classes).for_each(|(sum, c)| *sum += read(c));
+            sums.latency.iter_mut().zip(&counters.latency).for_each(|(sum, c)| *sum += read(c));
+        }
+        sums
+    }
+}

@@ -1,0 +1,319 @@
+//! One request and its answer: bytes both ways at once, and what happens when one side fails.
+//!
+//! Everything that goes to the instance is written to `sent` first and stays there while it is short, so that
+//! the request can be sent again to another instance. The rules for that: a connection that could not be made, or
+//! that failed before a byte was written, may be repeated for any method; one that closed before a byte of the
+//! answer came, only for methods that may be repeated, and within a budget.
+
+mod answer;
+mod obtain;
+mod question;
+
+pub(crate) use obtain::connect;
+
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use base::{Clock, Instant, SystemClock};
+
+use crate::buffer::Output;
+use crate::chunk::Decoder;
+use crate::connection::Client;
+use crate::head::request::Method;
+use crate::local::{LocalEndpoint, LocalPool, Upstream};
+use crate::refusal::Refusal;
+use crate::worker::Worker;
+
+/// A body by its framing, and what is left of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    Length(u64),
+    Chunked(Decoder),
+    UntilClose,
+}
+
+impl Body {
+    pub(crate) const NONE: Self = Self::Length(0);
+
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(decoder) => decoder.done(),
+            Self::UntilClose => false,
+        }
+    }
+}
+
+/// What is still to be known of a request when its head has gone on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) method: Method,
+    pub(crate) old: bool,
+    /// The client wants the connection to stay.
+    pub(crate) keep: bool,
+    pub(crate) takes_trailers: bool,
+    pub(crate) upgrade: bool,
+    pub(crate) body: Body,
+    pub(crate) began: Instant,
+}
+
+/// Where the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its head is awaited.
+    Head,
+    /// Its head has gone to the client.
+    Body(Body),
+    /// It ended in a tunnel.
+    Switched,
+}
+
+/// Why the two directions stopped.
+enum End {
+    Done,
+    Switched,
+    /// The instance closed the connection, or it broke, before a byte of the answer.
+    Cut,
+    /// The edge answers instead; nothing of an answer has gone out.
+    Refuse(Refusal),
+    /// Nothing right can be said to the client any more.
+    Abort,
+}
+
+/// What becomes of the client's connection.
+pub(crate) enum After {
+    /// The next request may come.
+    Next,
+    /// It is closed; the rest of the request, if any, is thrown away first.
+    Close,
+    /// It is closed at once and hard, so that a cut answer is not taken for a whole one.
+    Reset,
+    /// It goes on as a tunnel.
+    Tunnel(Box<Upstream>),
+}
+
+/// One request under way.
+pub(crate) struct Exchange<'a> {
+    worker: &'a Rc<Worker>,
+    client: &'a mut Client,
+    question: Question,
+    pool: Rc<LocalPool>,
+    up: Option<Upstream>,
+    tried: Vec<Rc<LocalEndpoint>>,
+    /// The whole request so far is still in `client.sent`.
+    replayable: bool,
+    /// The instance takes no more bytes.
+    up_deaf: bool,
+    scanned: usize,
+    stage: Stage,
+    /// The body is written to the client in chunks.
+    rechunk: bool,
+    /// Bytes of the answer have come.
+    heard: bool,
+    /// The client's connection ends with this answer.
+    close: bool,
+    up_keeps: bool,
+    /// The answer may be silent for long.
+    events: bool,
+    status: u16,
+    /// Trailer fields of the request, and of the answer, have begun to go on.
+    trailing: bool,
+    answer_trailing: bool,
+}
+
+impl<'a> Exchange<'a> {
+    /// Of a request whose head, for the instance, stands in `client.sent`.
+    pub(crate) fn new(
+        worker: &'a Rc<Worker>,
+        client: &'a mut Client,
+        question: Question,
+        pool: Rc<LocalPool>,
+    ) -> Self {
+        Self {
+            worker,
+            client,
+            question,
+            pool,
+            up: None,
+            tried: Vec::new(),
+            replayable: true,
+            up_deaf: false,
+            scanned: 0,
+            stage: Stage::Head,
+            rechunk: false,
+            heard: false,
+            close: false,
+            up_keeps: true,
+            events: false,
+            status: 0,
+            trailing: false,
+            answer_trailing: false,
+        }
+    }
+
+    /// Carries the request to an instance and the answer back. `early` is a connection that exists already.
+    pub(crate) async fn run(mut self, early: Option<Upstream>) -> After {
+        self.up = early;
+        loop {
+            if self.up.is_none()
+                && let Err(refusal) = self.obtain().await
+            {
+                return self.refuse(refusal, false);
+            }
+            let end = poll_fn(|cx| self.drive(cx)).await;
+            match end {
+                End::Done => return self.settle(),
+                End::Switched => {
+                    self.account();
+                    let up = self.up.take().expect("an answer came over this connection");
+                    return After::Tunnel(Box::new(up));
+                }
+                End::Cut if self.may_repeat() => self.again(),
+                End::Cut => return self.refuse(Refusal::GONE, true),
+                End::Refuse(refusal) => return self.refuse(refusal, refusal.status >= 500),
+                End::Abort => {
+                    self.client.note(self.status, "aborted");
+                    return After::Reset;
+                }
+            }
+        }
+    }
+
+    /// Moves bytes in all directions until nothing moves.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.client.watched.watch.is_late() {
+            return Poll::Ready(self.late());
+        }
+        loop {
+            match self.round(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+    }
+
+    /// One try in each direction; true if another round may move more.
+    fn round(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        self.send(cx)?;
+        let more = self.listen(cx)?;
+        if more {
+            return Ok(true);
+        }
+        let freed = self.receive(cx)?;
+        self.finished()?;
+        Ok(freed)
+    }
+
+    /// Ends the exchange when the answer is with the client.
+    fn finished(&self) -> Result<(), End> {
+        if !self.client.output.is_flushed() {
+            return Ok(());
+        }
+        match self.stage {
+            Stage::Body(body) if body.is_done() => Err(End::Done),
+            Stage::Switched => Err(End::Switched),
+            Stage::Body(_) | Stage::Head => Ok(()),
+        }
+    }
+
+    /// The deadline has passed: who was it that we waited for?
+    fn late(&self) -> End {
+        match self.stage {
+            Stage::Head if self.heard => End::Refuse(Refusal::SLOW_ANSWER),
+            Stage::Head if !self.question.body.is_done() && !self.up_deaf && self.nothing_to_send() => {
+                End::Refuse(Refusal::SLOW_BODY)
+            }
+            Stage::Head => End::Refuse(Refusal::SLOW_ANSWER),
+            Stage::Body(_) | Stage::Switched => End::Abort,
+        }
+    }
+
+    fn nothing_to_send(&self) -> bool {
+        self.client.sent.is_flushed() || (self.replayable && self.client.sent.pending().is_empty())
+    }
+
+    /// Sets the deadline anew after bytes have moved.
+    fn touch(&self) {
+        let settings = &self.worker.settings;
+        let time = match self.stage {
+            Stage::Head if self.question.body.is_done() => settings.answer,
+            Stage::Head => settings.body_idle,
+            Stage::Body(_) if self.events => settings.tunnel_idle,
+            Stage::Body(_) | Stage::Switched => settings.body_idle,
+        };
+        self.client.watched.within(time);
+    }
+
+    fn up(&mut self) -> &mut Upstream {
+        self.up.as_mut().expect("bytes move only while there is a connection to an instance")
+    }
+
+    /// Whether the request may be sent again after a cut.
+    fn may_repeat(&self) -> bool {
+        let safe = self.question.method != Method::Once || self.client.sent.at == 0;
+        let tries = self.tried.len() < self.worker.settings.tries as usize;
+        self.replayable && !self.heard && safe && tries && self.worker.budget.spend()
+    }
+
+    /// Makes ready for another try.
+    fn again(&mut self) {
+        if let Some(up) = self.up.take() {
+            up.flight.0.state.retried(self.worker.index);
+            // A connection that was kept and closed says nothing against the instance, which may be tried afresh.
+            self.tried.push(up.flight.0.clone());
+        }
+        self.client.sent.at = 0;
+        self.up_deaf = false;
+        self.scanned = 0;
+    }
+
+    /// The edge's own answer. `lost` blames the instance that was asked.
+    fn refuse(&mut self, refusal: Refusal, lost: bool) -> After {
+        if let Some(up) = &self.up
+            && lost
+        {
+            up.flight.0.state.lost(self.worker.index);
+        }
+        self.up = None;
+        let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
+        self.client.output.clear();
+        refusal.write(&mut self.client.output.bytes, !keep, self.question.method == Method::Head);
+        self.client.note(refusal.status, refusal.code);
+        if keep { After::Next } else { After::Close }
+    }
+
+    /// Counts the answer.
+    fn account(&mut self) {
+        let now = SystemClock.now();
+        let took = now.since(self.question.began);
+        if let Some(up) = &self.up {
+            up.flight.0.state.answered(self.worker.index, self.status, took);
+        }
+        self.client.note(self.status, "");
+    }
+
+    /// The answer is whole: counts it, and decides about both connections.
+    fn settle(mut self) -> After {
+        self.account();
+        let whole = self.question.body.is_done() && self.client.sent.pending().is_empty();
+        if let Some(up) = self.up.take() {
+            let clean = whole && self.up_keeps && up.input.is_empty();
+            let mut up = up;
+            up.input.rest(&self.worker.buffers);
+            if clean {
+                up.rest(self.worker.watches.now());
+            }
+        }
+        if self.close || !whole { After::Close } else { After::Next }
+    }
+}
+
+/// Clears what was written if it need not be kept.
+fn drop_sent(sent: &mut Output, replayable: bool) {
+    if !replayable && sent.is_flushed() {
+        sent.clear();
+    }
+}

@@ -1,0 +1,231 @@
+//! The way back: the answer's head, judged and written anew, then its body.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use super::question::push_trailer;
+use super::{Body, End, Exchange, Stage};
+use crate::chunk::{self, Decoder, Step};
+use crate::forward::{self, Backward};
+use crate::head;
+use crate::head::request::Method;
+use crate::head::response::{self, ResponseHead};
+use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
+use crate::refusal::Refusal;
+
+/// What may wait to be written to a client that reads slowly.
+const WAITING_BYTES: usize = 64 * 1024;
+
+impl Exchange<'_> {
+    /// Reads from the instance and writes to the client; true if another round may move more.
+    pub(super) fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        loop {
+            self.digest()?;
+            let blocked = !self.deliver(cx)?;
+            self.finished()?;
+            if blocked || self.is_whole() {
+                return Ok(false);
+            }
+            let most = if self.stage == Stage::Head { RESPONSE_HEAD_BYTES } else { BUFFER_BYTES };
+            let up = self.up.as_mut().expect("bytes move only while there is a connection to an instance");
+            if up.input.is_full(most) {
+                // The client was slow, and now that it has taken all, this can be digested.
+                continue;
+            }
+            match up.input.poll_fill(cx, &mut up.stream, &self.worker.buffers, most) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(0)) => self.ended(false)?,
+                Poll::Ready(Err(_)) => self.ended(true)?,
+                Poll::Ready(Ok(_)) => {
+                    self.heard = true;
+                    self.touch();
+                }
+            }
+        }
+    }
+
+    /// Nothing more is wanted of the instance.
+    fn is_whole(&self) -> bool {
+        match self.stage {
+            Stage::Head => false,
+            Stage::Body(body) => body.is_done(),
+            Stage::Switched => true,
+        }
+    }
+
+    /// The instance's side has ended, cleanly or not.
+    fn ended(&mut self, broken: bool) -> Result<(), End> {
+        match self.stage {
+            Stage::Head if !self.heard => Err(End::Cut),
+            Stage::Head => Err(End::Refuse(Refusal::GONE)),
+            Stage::Body(Body::UntilClose) if !broken => {
+                self.stage = Stage::Body(Body::NONE);
+                self.up_keeps = false;
+                if self.rechunk {
+                    self.client.output.bytes.extend_from_slice(b"0\r\n\r\n");
+                }
+                Ok(())
+            }
+            Stage::Body(_) | Stage::Switched => Err(End::Abort),
+        }
+    }
+
+    /// Turns what came from the instance into what goes to the client, unless it can go as it is.
+    fn digest(&mut self) -> Result<(), End> {
+        while self.stage == Stage::Head {
+            let up = self.up.as_mut().expect("bytes move only while there is a connection to an instance");
+            let input = up.input.filled();
+            match head::head_end(input, &mut self.scanned) {
+                Some(end) if end <= RESPONSE_HEAD_BYTES => self.head()?,
+                None if input.len() < RESPONSE_HEAD_BYTES => return Ok(()),
+                Some(_) | None => return Err(End::Refuse(Refusal::BAD_ANSWER)),
+            }
+        }
+        if let Stage::Body(Body::Chunked(decoder)) = self.stage {
+            self.unchunk(decoder)?;
+        } else if self.stage == Stage::Body(Body::UntilClose) && self.rechunk {
+            let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
+            if self.client.output.pending().len() < WAITING_BYTES {
+                self.client.answered += input.len() as u64;
+                chunk::write_chunk(&mut self.client.output.bytes, input.filled());
+                input.consume(input.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges a whole head and writes it anew.
+    fn head(&mut self) -> Result<(), End> {
+        self.scanned = 0;
+        let up = self.up.as_mut().expect("an answer came over this connection");
+        let mut fields = self.worker.fields.borrow_mut();
+        let buf = up.input.filled();
+        let head = response::parse(buf, &mut fields).map_err(End::Refuse)?;
+        self.status = head.status;
+        if head.interim() {
+            // HTTP/1.0 knows no interim answers.
+            if !self.question.old {
+                let back = Backward { chunked: false, close: false, old_keep: false };
+                forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
+            }
+            up.input.consume(head.bytes);
+            return Ok(());
+        }
+        if head.status == 101 && !(self.question.upgrade && head.upgrade.is_some()) {
+            return Err(End::Refuse(Refusal::BAD_ANSWER));
+        }
+        let body = body_of(&head, self.question.method);
+        let asked = self.question.body.is_done();
+        self.rechunk = !self.question.old && matches!(body, Body::Chunked(_) | Body::UntilClose);
+        let unbounded = self.question.old && matches!(body, Body::Chunked(_) | Body::UntilClose);
+        self.close = !self.question.keep || unbounded || !asked || self.worker.draining.get();
+        self.up_keeps = head.keeps();
+        self.events = head.events;
+        let back = Backward {
+            // The answer to HEAD shows the framing that GET would have.
+            chunked: self.rechunk || (head.framing.chunked && !self.question.old),
+            close: self.close,
+            old_keep: self.question.old && !self.close,
+        };
+        let bytes = head.bytes;
+        let switched = head.status == 101;
+        forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
+        drop(fields);
+        up.input.consume(bytes);
+        self.stage = if switched { Stage::Switched } else { Stage::Body(body) };
+        self.touch();
+        Ok(())
+    }
+
+    /// Takes chunks apart and writes them anew, or their content alone for an old client.
+    fn unchunk(&mut self, mut decoder: Decoder) -> Result<(), End> {
+        let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
+        let output = &mut self.client.output;
+        while !decoder.done() && output.pending().len() < WAITING_BYTES {
+            let used = match decoder.step(input.filled()).map_err(|_| End::Abort)? {
+                Step::More | Step::Done => break,
+                Step::Framing(count) => count,
+                Step::Data(count) => {
+                    let data = &input.filled()[..count];
+                    self.client.answered += count as u64;
+                    if self.rechunk {
+                        chunk::write_chunk(&mut output.bytes, data);
+                    } else {
+                        output.bytes.extend_from_slice(data);
+                    }
+                    count
+                }
+                Step::Trailer(field, count) => {
+                    let line = &input.filled()[..count];
+                    if self.rechunk && self.question.takes_trailers && chunk::may_pass(&field, line) {
+                        if !self.answer_trailing {
+                            self.answer_trailing = true;
+                            output.bytes.extend_from_slice(b"0\r\n");
+                        }
+                        push_trailer(&mut output.bytes, &field, line);
+                    }
+                    count
+                }
+            };
+            input.consume(used);
+            if decoder.done() && self.rechunk {
+                output.bytes.extend_from_slice(if self.answer_trailing { b"\r\n" } else { b"0\r\n\r\n" });
+            }
+        }
+        self.stage = Stage::Body(Body::Chunked(decoder));
+        Ok(())
+    }
+
+    /// Writes to the client; false if it takes no more now.
+    fn deliver(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        loop {
+            let up = self.up.as_mut().expect("an answer comes over this connection");
+            let direct = match self.stage {
+                Stage::Body(Body::Length(left)) => {
+                    usize::try_from(left).map_or(up.input.len(), |left| left.min(up.input.len()))
+                }
+                Stage::Body(Body::UntilClose) if !self.rechunk => up.input.len(),
+                Stage::Head | Stage::Body(_) | Stage::Switched => 0,
+            };
+            let pending = self.client.output.pending();
+            if pending.is_empty() && direct == 0 {
+                return Ok(true);
+            }
+            let body = &up.input.filled()[..direct];
+            let stream = Pin::new(&mut self.client.stream);
+            let wrote = match (pending, body) {
+                (head, []) => stream.poll_write(cx, head),
+                ([], body) => stream.poll_write(cx, body),
+                (head, body) => stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]),
+            };
+            let count = match wrote {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(_)) => return Err(End::Abort),
+            };
+            let of_head = count.min(self.client.output.pending().len());
+            self.client.output.wrote(of_head);
+            let of_body = count - of_head;
+            up.input.consume(of_body);
+            self.client.answered += of_body as u64;
+            if let Stage::Body(Body::Length(left)) = &mut self.stage {
+                *left -= of_body as u64;
+            }
+            self.touch();
+        }
+    }
+}
+
+/// How the body of an answer is framed: RFC 9112, section 6.3.
+fn body_of(head: &ResponseHead, method: Method) -> Body {
+    if method == Method::Head || matches!(head.status, 101 | 204 | 304) {
+        Body::NONE
+    } else if head.framing.chunked {
+        Body::Chunked(Decoder::new())
+    } else {
+        head.framing.length.map_or(Body::UntilClose, Body::Length)
+    }
+}

@@ -1,0 +1,178 @@
+//! Heads written anew from their parts: what goes on to the instance, and what goes back to the client.
+//!
+//! Hop-by-hop fields end here, in both directions, and so do those that a Connection field lists. The edge sets
+//! `X-Forwarded-For`, `-Proto` and `-Host` and drops what the client said about them and in `Forwarded`, unless
+//! the client is trusted. It adds no `Via`: nothing reads it, and it tells outsiders what stands here.
+
+use std::net::SocketAddr;
+
+use crate::head::request::RequestHead;
+use crate::head::response::ResponseHead;
+use crate::head::{Field, Known, listed};
+use crate::refusal::push_number;
+
+/// What a request's head needs beside its own parts.
+pub(crate) struct Onward<'a> {
+    /// The prepared `X-Forwarded-For` and `-Proto` lines of the connection.
+    pub(crate) forwarded: &'a [u8],
+    /// The client's address as text, to append to a trusted `X-Forwarded-For`.
+    pub(crate) peer: &'a [u8],
+    pub(crate) trusted: bool,
+    /// How many bytes of the path are cut off.
+    pub(crate) strip: usize,
+    /// The address that the client came to, for requests without a host.
+    pub(crate) local: SocketAddr,
+}
+
+/// Appends the line as it stands in the canonical form `name: value`.
+fn push_field(out: &mut Vec<u8>, buf: &[u8], field: &Field) {
+    let (from, to) = (field.name.from as usize, field.value.to as usize);
+    let canonical = field.value.from == field.name.to + 2 && buf[field.value.from as usize - 1] == b' ';
+    if canonical && buf.get(to..to + 2) == Some(b"\r\n") {
+        // It is in canonical form already: the same bytes as below, in one copy.
+        out.extend_from_slice(&buf[from..to + 2]);
+        return;
+    }
+    out.extend_from_slice(field.name.of(buf));
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(field.value.of(buf));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head that the instance gets.
+pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field], on: &Onward<'_>) {
+    out.extend_from_slice(head.method.of(buf));
+    out.push(b' ');
+    let target = &head.target.of(buf)[on.strip..];
+    if target.first().is_none_or(|c| *c == b'?') {
+        out.push(b'/');
+    }
+    out.extend_from_slice(target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    for field in fields {
+        match field.known {
+            Known::Other if !head.says.names => push_field(out, buf, field),
+            Known::Other if !listed(fields, buf, field.name.of(buf)) => push_field(out, buf, field),
+            Known::Host | Known::ContentType | Known::ContentLength => push_field(out, buf, field),
+            Known::Expect if head.expects_continue => push_field(out, buf, field),
+            Known::Forwarded | Known::ForwardedHost | Known::ForwardedProto if on.trusted => {
+                push_field(out, buf, field);
+            }
+            Known::Other
+            | Known::Connection
+            | Known::Expect
+            | Known::Forwarded
+            | Known::ForwardedFor
+            | Known::ForwardedHost
+            | Known::ForwardedProto
+            | Known::Http2Settings
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te
+            | Known::TransferEncoding
+            | Known::Upgrade => {}
+        }
+    }
+    if head.host.is_none() {
+        out.extend_from_slice(format!("host: {}\r\n", on.local).as_bytes());
+    }
+    if head.framing.chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if head.takes_trailers {
+        out.extend_from_slice(b"te: trailers\r\n");
+    }
+    forwarded(out, buf, head, fields, on);
+    if let Some(upgrade) = head.upgrade {
+        out.extend_from_slice(b"connection: Upgrade\r\nupgrade: ");
+        out.extend_from_slice(upgrade.of(buf));
+        out.extend_from_slice(b"\r\n\r\n");
+    } else if head.takes_trailers {
+        out.extend_from_slice(b"connection: te\r\n\r\n");
+    } else {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends who asked, by which scheme and for which host.
+fn forwarded(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field], on: &Onward<'_>) {
+    let has = |known: Known| fields.iter().any(|f| f.known == known);
+    if !on.trusted {
+        out.extend_from_slice(on.forwarded);
+    } else {
+        out.extend_from_slice(b"x-forwarded-for: ");
+        for field in fields.iter().filter(|f| f.known == Known::ForwardedFor) {
+            out.extend_from_slice(field.value.of(buf));
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(on.peer);
+        out.extend_from_slice(b"\r\n");
+        if !has(Known::ForwardedProto) {
+            out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+        }
+    }
+    if let Some(host) = head.host
+        && !(on.trusted && has(Known::ForwardedHost))
+    {
+        out.extend_from_slice(b"x-forwarded-host: ");
+        out.extend_from_slice(host.of(buf));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// How the body goes to the client, and what becomes of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backward {
+    /// The body is written in chunks.
+    pub(crate) chunked: bool,
+    /// The connection ends with this answer.
+    pub(crate) close: bool,
+    /// The client speaks HTTP/1.0 and must be told that the connection stays.
+    pub(crate) old_keep: bool,
+}
+
+/// Appends the head that the client gets.
+pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, fields: &[Field], back: Backward) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, u64::from(head.status));
+    out.push(b' ');
+    out.extend_from_slice(head.reason.of(buf));
+    out.extend_from_slice(b"\r\n");
+    for field in fields {
+        match field.known {
+            Known::Other if !head.says.names => push_field(out, buf, field),
+            Known::Other if !listed(fields, buf, field.name.of(buf)) => push_field(out, buf, field),
+            // A length where no body can be would have the next answer read as one.
+            Known::ContentLength if head.status < 200 || head.status == 204 => {}
+            Known::ContentType
+            | Known::ContentLength
+            | Known::Expect
+            | Known::Forwarded
+            | Known::ForwardedFor
+            | Known::ForwardedHost
+            | Known::ForwardedProto
+            | Known::Host => push_field(out, buf, field),
+            Known::Other
+            | Known::Connection
+            | Known::Http2Settings
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te
+            | Known::TransferEncoding
+            | Known::Upgrade => {}
+        }
+    }
+    if back.chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if head.status == 101 {
+        out.extend_from_slice(b"connection: Upgrade\r\nupgrade: ");
+        out.extend_from_slice(head.upgrade.map_or(&b""[..], |span| span.of(buf)));
+        out.extend_from_slice(b"\r\n");
+    } else if back.close {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if back.old_keep {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}

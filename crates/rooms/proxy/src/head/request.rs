@@ -1,0 +1,244 @@
+//! The head of a request: request line, host, framing, and what it asks of the connection.
+
+use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_method, line};
+use crate::refusal::Refusal;
+
+/// What a request's head says, by places in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestHead {
+    /// The length of the head with its empty line.
+    pub(crate) bytes: usize,
+    pub(crate) method: Span,
+    pub(crate) kind: Method,
+    /// Path and query, or `*`.
+    pub(crate) target: Span,
+    /// The path alone.
+    pub(crate) path: Span,
+    /// Host with its port.
+    pub(crate) host: Option<Span>,
+    /// The version is 1.0.
+    pub(crate) old: bool,
+    pub(crate) framing: Framing,
+    pub(crate) says: ConnectionSays,
+    pub(crate) expects_continue: bool,
+    pub(crate) takes_trailers: bool,
+    /// An upgrade that may be passed on.
+    pub(crate) upgrade: Option<Span>,
+}
+
+/// The methods that are treated differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Head,
+    /// Others that may be sent twice: OPTIONS, TRACE, PUT, DELETE.
+    Idempotent,
+    /// All that must be sent once.
+    Once,
+}
+
+impl Method {
+    fn of(text: &[u8]) -> Self {
+        match text {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE" => Self::Idempotent,
+            _ => Self::Once,
+        }
+    }
+}
+
+/// Reads a whole head; `buf` holds at least its `end` bytes.
+pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<RequestHead, Refusal> {
+    // One empty line before the request line is let pass: RFC 9112, section 2.2.
+    let start = if buf.starts_with(b"\r\n") { 2 } else { 0 };
+    let (first, at) = line(buf, start)?;
+    let (method, target, old) = request_line(buf, first)?;
+    let bytes = fields(buf, at, into)?;
+    let kind = Method::of(method.of(buf));
+    let mut head = RequestHead {
+        bytes,
+        method,
+        kind,
+        target,
+        path: target,
+        host: None,
+        old,
+        framing: Framing::default(),
+        says: ConnectionSays::default(),
+        expects_continue: false,
+        takes_trailers: false,
+        upgrade: None,
+    };
+    for field in into.iter() {
+        note(&mut head, field, buf)?;
+    }
+    finish(&mut head, buf)?;
+    Ok(head)
+}
+
+/// Splits the request line at its two spaces.
+fn request_line(buf: &[u8], span: Span) -> Result<(Span, Span, bool), Refusal> {
+    let text = span.of(buf);
+    if memchr::memchr(b'\r', text).is_some() {
+        return Err(Refusal::BARE_CR);
+    }
+    let begin = span.from as usize;
+    let first = memchr::memchr(b' ', text).ok_or(Refusal::REQUEST_LINE)?;
+    let last = memchr::memrchr(b' ', text).ok_or(Refusal::REQUEST_LINE)?;
+    if !is_method(&text[..first]) {
+        return Err(Refusal::METHOD);
+    }
+    let old = match &text[last + 1..] {
+        b"HTTP/1.1" => false,
+        b"HTTP/1.0" => true,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            return Err(Refusal::VERSION);
+        }
+        _ => return Err(Refusal::REQUEST_LINE),
+    };
+    if first >= last {
+        return Err(Refusal::REQUEST_LINE);
+    }
+    let target = &text[first + 1..last];
+    if target.is_empty() || target.contains(&b' ') {
+        return Err(Refusal::REQUEST_LINE);
+    }
+    if !target.iter().all(|c| matches!(c, 0x21..=0x7e) && *c != b'#') {
+        return Err(Refusal::TARGET);
+    }
+    Ok((Span::new(begin, begin + first), Span::new(begin + first + 1, begin + last), old))
+}
+
+/// Takes in one field.
+fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal> {
+    let value = field.value.of(buf);
+    match field.known {
+        Known::Host if head.host.is_some() => return Err(Refusal::HOST_TWICE),
+        Known::Host if !is_host(value) => return Err(Refusal::HOST_SYNTAX),
+        Known::Host => head.host = Some(field.value),
+        Known::Connection => head.says.note(value)?,
+        Known::ContentLength | Known::TransferEncoding => head.framing.note(field, buf)?,
+        Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => head.expects_continue = true,
+        Known::Expect => return Err(Refusal::EXPECTATION),
+        Known::Te => head.takes_trailers |= super::elements(value).any(|e| e.eq_ignore_ascii_case(b"trailers")),
+        Known::Upgrade if head.upgrade.is_none() => head.upgrade = Some(field.value),
+        Known::Other
+        | Known::Upgrade
+        | Known::ContentType
+        | Known::Forwarded
+        | Known::ForwardedFor
+        | Known::ForwardedHost
+        | Known::ForwardedProto
+        | Known::Http2Settings
+        | Known::KeepAlive
+        | Known::ProxyConnection => {}
+    }
+    Ok(())
+}
+
+/// What can be judged only when all fields are known.
+fn finish(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
+    if head.method.of(buf) == b"CONNECT" {
+        return Err(Refusal::CONNECT);
+    }
+    if head.old && head.framing.chunked {
+        return Err(Refusal::CODING_OLD);
+    }
+    if head.host.is_none() && !head.old {
+        return Err(Refusal::HOST_MISSING);
+    }
+    target_form(head, buf)?;
+    head.expects_continue &= !head.old;
+    let body = head.framing.chunked || head.framing.length.is_some_and(|length| length > 0);
+    let offered = head.upgrade.filter(|span| {
+        let token = span.of(buf);
+        // An upgrade to HTTP/2 in clear text would carry requests past every check.
+        super::is_token(token) && !token.eq_ignore_ascii_case(b"h2c")
+    });
+    head.upgrade = offered.filter(|_| head.says.upgrade && !head.old && !body && head.kind == Method::Get);
+    Ok(())
+}
+
+/// Takes the path from the target, and checks that the target names no other host.
+fn target_form(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
+    let target = head.target.of(buf);
+    let begin = head.target.from as usize;
+    if target == b"*" {
+        return if head.method.of(buf) == b"OPTIONS" { Ok(()) } else { Err(Refusal::TARGET_FORM) };
+    }
+    if target[0] != b'/' {
+        let scheme = b"http://";
+        if target.len() <= scheme.len() || !target[..scheme.len()].eq_ignore_ascii_case(scheme) {
+            return Err(Refusal::TARGET_FORM);
+        }
+        let rest = &target[scheme.len()..];
+        let authority = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+        let host = head.host.ok_or(Refusal::HOST_MISSING)?;
+        if !rest[..authority].eq_ignore_ascii_case(host.of(buf)) {
+            return Err(Refusal::HOST_MISMATCH);
+        }
+        // `http://host?query` has no path to send on; nobody writes it.
+        if rest.get(authority) != Some(&b'/') {
+            return Err(Refusal::TARGET_FORM);
+        }
+        head.target.from = (begin + scheme.len() + authority) as u32;
+    }
+    let target = head.target.of(buf);
+    let path = memchr::memchr(b'?', target).unwrap_or(target.len());
+    head.path = Span { from: head.target.from, to: head.target.from + path as u32 };
+    if has_dot_segment(&target[..path]) { Err(Refusal::DOT_SEGMENTS) } else { Ok(()) }
+}
+
+/// Whether a segment is `.` or `..`, also when its dots are written as `%2e`.
+fn has_dot_segment(path: &[u8]) -> bool {
+    // Nearly every path has neither, and is looked at twice at the speed of memory.
+    if memchr::memmem::find(path, b"/.").is_none() && memchr::memmem::find(path, b"/%2").is_none() {
+        return false;
+    }
+    path.split(|c| *c == b'/').any(|segment| {
+        let (mut rest, mut dots) = (segment, 0);
+        while let Some(next) = after_dot(rest) {
+            rest = next;
+            dots += 1;
+        }
+        rest.is_empty() && (dots == 1 || dots == 2)
+    })
+}
+
+fn after_dot(text: &[u8]) -> Option<&[u8]> {
+    match text {
+        [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
+/// A host name, an IPv4 address or a bracketed IPv6 one, with or without a port.
+pub(crate) fn is_host(text: &[u8]) -> bool {
+    let (name, port) = match text {
+        [b'[', rest @ ..] => {
+            let Some(close) = memchr::memchr(b']', rest) else { return false };
+            let inside = std::str::from_utf8(&rest[..close]).unwrap_or_default();
+            if inside.parse::<std::net::Ipv6Addr>().is_err() {
+                return false;
+            }
+            (&b"v6"[..], &rest[close + 1..])
+        }
+        _ => text.split_at(memchr::memchr(b':', text).unwrap_or(text.len())),
+    };
+    let named = !name.is_empty()
+        && name.len() <= 255
+        && name.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_'));
+    named
+        && match port {
+            [] => true,
+            [b':', digits @ ..] => {
+                (1..=5).contains(&digits.len())
+                    && digits.iter().all(u8::is_ascii_digit)
+                    && super::length(digits).is_ok_and(|port| port <= 65535)
+            }
+            _ => false,
+        }
+}

@@ -1,0 +1,100 @@
+//! The head of a response: status, framing, and what the instance wants with the connection.
+
+use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_value, line};
+use crate::refusal::Refusal;
+
+/// What a response's head says, by places in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResponseHead {
+    /// The length of the head with its empty line.
+    pub(crate) bytes: usize,
+    pub(crate) status: u16,
+    pub(crate) reason: Span,
+    /// The version is 1.0.
+    pub(crate) old: bool,
+    pub(crate) framing: Framing,
+    pub(crate) says: ConnectionSays,
+    pub(crate) upgrade: Option<Span>,
+    /// A `text/event-stream`, which may be silent for long.
+    pub(crate) events: bool,
+}
+
+/// Reads a whole head. Whatever is wrong with it, the client hears [`Refusal::BAD_ANSWER`].
+pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Refusal> {
+    read(buf, into).map_err(|_| Refusal::BAD_ANSWER)
+}
+
+/// The same with the exact flaw.
+pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Refusal> {
+    let (first, at) = line(buf, 0)?;
+    let text = first.of(buf);
+    let old = match text.get(..9) {
+        Some(b"HTTP/1.1 ") => false,
+        Some(b"HTTP/1.0 ") => true,
+        _ => return Err(Refusal::VERSION),
+    };
+    let status = match text.get(9..12) {
+        Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
+            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+        }
+        _ => return Err(Refusal::REQUEST_LINE),
+    };
+    // `HTTP/1.1 200` without the space behind it is common enough, and clear.
+    let reason = match text.get(12) {
+        None => Span::new(12, 12),
+        Some(b' ') => Span::new(13, text.len()),
+        Some(_) => return Err(Refusal::REQUEST_LINE),
+    };
+    if !is_value(reason.of(buf)) {
+        return Err(Refusal::FIELD_VALUE);
+    }
+    let bytes = fields(buf, at, into)?;
+    let mut head = ResponseHead {
+        bytes,
+        status,
+        reason,
+        old,
+        framing: Framing::default(),
+        says: ConnectionSays::default(),
+        upgrade: None,
+        events: false,
+    };
+    for field in into.iter() {
+        let value = field.value.of(buf);
+        match field.known {
+            Known::Connection => head.says.note(value)?,
+            Known::ContentLength | Known::TransferEncoding => head.framing.note(field, buf)?,
+            Known::Upgrade => head.upgrade = Some(field.value),
+            Known::ContentType => {
+                head.events = value.get(..17).is_some_and(|t| t.eq_ignore_ascii_case(b"text/event-stream"));
+            }
+            Known::Other
+            | Known::Expect
+            | Known::Forwarded
+            | Known::ForwardedFor
+            | Known::ForwardedHost
+            | Known::ForwardedProto
+            | Known::Host
+            | Known::Http2Settings
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Te => {}
+        }
+    }
+    if old && head.framing.chunked {
+        return Err(Refusal::CODING_OLD);
+    }
+    Ok(head)
+}
+
+impl ResponseHead {
+    /// Whether it is followed by another head: 100, 102, 103 and the like.
+    pub(crate) fn interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+
+    /// Whether the instance keeps the connection open after this answer.
+    pub(crate) fn keeps(&self) -> bool {
+        !self.says.close && (!self.old || self.says.keep_alive)
+    }
+}

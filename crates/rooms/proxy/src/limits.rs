@@ -1,0 +1,112 @@
+//! Every bound of the edge in one place: sizes, times and counts, each with its default and the reason for it.
+
+use std::time::Duration;
+
+/// The longest request head, in bytes; nginx takes 32 KiB too, and cookies of browsers stay below 8 KiB.
+pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
+/// The longest response head: applications set more than clients send (cookies, security policies).
+pub const RESPONSE_HEAD_BYTES: usize = 64 * 1024;
+/// The most field lines of a head; browsers send about 20.
+pub const FIELDS: usize = 128;
+/// The longest method; the longest registered one has 17 letters.
+pub const METHOD_BYTES: usize = 24;
+/// The longest line that opens a chunk, with its extensions, which nobody reads.
+pub const CHUNK_LINE_BYTES: usize = 256;
+/// The most and the longest trailer fields of a chunked body.
+pub const TRAILERS: usize = 32;
+/// The longest single trailer line.
+pub const TRAILER_LINE_BYTES: usize = 8 * 1024;
+/// A buffer of a connection that is at work; one at rest holds none.
+pub const BUFFER_BYTES: usize = 32 * 1024;
+/// Buffers that a thread keeps for reuse: 8 MiB.
+pub const BUFFERS_KEPT: usize = 256;
+/// A request whose head and body are no longer than this can be sent again.
+pub const REPLAY_BYTES: usize = 64 * 1024;
+/// Idle connections that a thread keeps to one instance.
+pub const IDLE_PER_ENDPOINT: usize = 256;
+/// The largest message on the control socket, in bytes: some 50,000 routes.
+pub const FRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Instances that have left the table and whose counts are still told.
+pub const RETIRED_KEPT: usize = 1024;
+/// UDP clients that one listener remembers.
+pub const UDP_SESSIONS: usize = 4096;
+
+/// How the edge behaves in time, and how much it lets in.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// From the first byte of a request to the end of its head. Bounds what a slow sender can hold.
+    pub head: Duration,
+    /// How long a connection may rest between two requests.
+    pub keep_alive: Duration,
+    /// For a connection to an instance, when another could be tried; networks of one machine need microseconds, and
+    /// the first repeated SYN comes after one second.
+    pub connect: Duration,
+    /// For a connection to the last instance that is left to try.
+    pub connect_last: Duration,
+    /// From the end of the request to the head of the answer.
+    pub answer: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub body_idle: Duration,
+    /// Between two bytes of a tunnel (WebSocket, TCP) or of an event stream.
+    pub tunnel_idle: Duration,
+    /// An idle connection to an instance is used again only this long: gunicorn closes after 2 seconds, node after
+    /// 5, most others later, and whoever closes first while the other sends makes an error.
+    pub upstream_idle: Duration,
+    /// The same for requests that must not be sent twice: only a connection that was at work a moment ago.
+    pub upstream_idle_unsafe: Duration,
+    /// How long a request waits for an instance to appear or to accept connections again.
+    pub hold: Duration,
+    /// A pool that has been without an instance for longer holds nobody: its requests fail at once.
+    pub hold_while_down: Duration,
+    /// Requests that a thread holds at once.
+    pub held: usize,
+    /// How long the rest of a request is read and thrown away after an early answer, so that the answer arrives.
+    pub linger: Duration,
+    /// The longest time an instance is avoided after failed connects; it doubles from `avoid_first`.
+    pub avoid_most: Duration,
+    /// The time an instance is avoided after the first failed connect.
+    pub avoid_first: Duration,
+    /// How long the bytes of a new connection are looked at before it is passed through as no HTTP.
+    pub detect: Duration,
+    /// After so much silence a UDP client is forgotten.
+    pub udp_idle: Duration,
+    /// How long the edge waits for its requests when it was told to end.
+    pub grace: Duration,
+    /// How often deadlines are looked at; they are this coarse.
+    pub tick: Duration,
+    /// Endpoints tried for one request.
+    pub tries: u32,
+    /// Whether requests are written to the access log.
+    pub access_log: bool,
+    /// Whether `X-Forwarded-*` of the client are kept (and its address appended), because it is a proxy of ours.
+    pub trust_forwarded: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            connect: Duration::from_secs(1),
+            connect_last: Duration::from_secs(3),
+            answer: Duration::from_secs(60),
+            body_idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(3600),
+            upstream_idle: Duration::from_millis(1500),
+            upstream_idle_unsafe: Duration::from_millis(500),
+            hold: Duration::from_secs(5),
+            hold_while_down: Duration::from_secs(30),
+            held: 1024,
+            linger: Duration::from_secs(5),
+            avoid_most: Duration::from_secs(10),
+            avoid_first: Duration::from_millis(250),
+            detect: Duration::from_secs(3),
+            udp_idle: Duration::from_secs(60),
+            grace: Duration::from_secs(30),
+            tick: Duration::from_millis(100),
+            tries: 3,
+            access_log: true,
+            trust_forwarded: false,
+        }
+    }
+}

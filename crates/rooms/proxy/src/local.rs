@@ -1,0 +1,220 @@
+//! One thread's view of the table: pools to pick from, and the idle connections to their instances.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use base::{Instant, Rng};
+use rustix::net::RecvFlags;
+use tokio::net::TcpStream;
+
+use crate::buffer::Input;
+use crate::endpoint::EndpointState;
+use crate::limits::IDLE_PER_ENDPOINT;
+use crate::table::{PoolKey, Table};
+
+/// The table as one thread goes by it.
+pub(crate) struct LocalTable {
+    pub(crate) shared: Arc<Table>,
+    pub(crate) pools: Vec<Rc<LocalPool>>,
+    by_key: HashMap<PoolKey, usize>,
+}
+
+/// A pool on one thread.
+pub(crate) struct LocalPool {
+    pub(crate) key: PoolKey,
+    pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
+    next: Cell<usize>,
+    /// Since when it has had no instance that takes connections.
+    pub(crate) down_since: Cell<Option<Instant>>,
+}
+
+/// An instance on one thread, with the connections that rest.
+pub(crate) struct LocalEndpoint {
+    pub(crate) state: Arc<EndpointState>,
+    thread: usize,
+    idle: RefCell<Vec<Idle>>,
+    /// It has left the table: connections to it are not kept.
+    retired: Cell<bool>,
+}
+
+struct Idle {
+    stream: TcpStream,
+    since: Instant,
+}
+
+/// A connection to an instance, at work for one request or tunnel. Counts as in flight until it is dropped.
+pub(crate) struct Upstream {
+    pub(crate) stream: TcpStream,
+    pub(crate) input: Input,
+    pub(crate) flight: Flight,
+    /// It has carried a request before.
+    pub(crate) reused: bool,
+}
+
+/// One request or connection that an instance has to do.
+pub(crate) struct Flight(pub(crate) Rc<LocalEndpoint>);
+
+impl Flight {
+    pub(crate) fn begin(endpoint: &Rc<LocalEndpoint>) -> Self {
+        endpoint.state.begin(endpoint.thread);
+        Self(endpoint.clone())
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.state.end(self.0.thread);
+    }
+}
+
+impl LocalTable {
+    /// The view of a new table. Instances that stay keep their idle connections; the others' are closed here.
+    pub(crate) fn build(shared: Arc<Table>, thread: usize, old: Option<&LocalTable>, now: Instant) -> Self {
+        let mut known: HashMap<*const EndpointState, Rc<LocalEndpoint>> = HashMap::new();
+        let mut down: HashMap<&PoolKey, Option<Instant>> = HashMap::new();
+        for pool in old.iter().flat_map(|old| &old.pools) {
+            down.insert(&pool.key, pool.down_since.get());
+            for endpoint in &pool.endpoints {
+                known.insert(Arc::as_ptr(&endpoint.state), endpoint.clone());
+            }
+        }
+        let mut kept: HashMap<*const EndpointState, Rc<LocalEndpoint>> = HashMap::new();
+        let mut pools = Vec::with_capacity(shared.pools.len());
+        for spec in &shared.pools {
+            let endpoints = spec.endpoints.iter().map(|state| {
+                let id = Arc::as_ptr(state);
+                let made = || known.get(&id).cloned().unwrap_or_else(|| LocalEndpoint::new(state, thread));
+                kept.entry(id).or_insert_with(made).clone()
+            });
+            let endpoints: Vec<_> = endpoints.collect();
+            let since = down.get(&spec.key).copied().flatten();
+            let down_since = if endpoints.is_empty() { since.or(Some(now)) } else { None };
+            pools.push(Rc::new(LocalPool {
+                key: spec.key.clone(),
+                // Threads begin at different instances, or few requests would all go to the first.
+                next: Cell::new(thread),
+                endpoints,
+                down_since: Cell::new(down_since),
+            }));
+        }
+        for (id, endpoint) in &known {
+            if !kept.contains_key(id) {
+                endpoint.retire();
+            }
+        }
+        let by_key = pools.iter().enumerate().map(|(at, pool)| (pool.key.clone(), at)).collect();
+        Self { shared, pools, by_key }
+    }
+
+    /// The pool of this name, if the table still has it.
+    pub(crate) fn pool(&self, key: &PoolKey) -> Option<&Rc<LocalPool>> {
+        self.by_key.get(key).map(|at| &self.pools[*at])
+    }
+
+    /// Closes the idle connections that are too old or that the instance has closed.
+    pub(crate) fn sweep(&self, now: Instant, most: Duration) {
+        for endpoint in self.pools.iter().flat_map(|pool| &pool.endpoints) {
+            endpoint.idle.borrow_mut().retain(|idle| now.since(idle.since) < most && idle.is_quiet());
+        }
+    }
+}
+
+impl LocalPool {
+    /// An instance for the next request: of two, the one with less to do; in turns when they have equal loads.
+    ///
+    /// Avoided instances and those in `tried` are passed over while there are others: when all are avoided, all
+    /// are used, since a wrong guess must not take the service down.
+    pub(crate) fn pick(
+        &self,
+        tried: &[Rc<LocalEndpoint>],
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Option<Rc<LocalEndpoint>> {
+        let count = self.endpoints.len();
+        if count <= 1 {
+            return self.endpoints.first().cloned();
+        }
+        let fresh = |e: &Rc<LocalEndpoint>| !tried.iter().any(|t| Rc::ptr_eq(t, e));
+        let best = |e: &Rc<LocalEndpoint>| fresh(e) && !e.state.is_avoided(now);
+        let turn = self.next.get();
+        self.next.set(turn.wrapping_add(1));
+        let from = |at: usize, fit: &dyn Fn(&Rc<LocalEndpoint>) -> bool| {
+            (0..count).map(|step| (at + step) % count).find(|at| fit(&self.endpoints[*at]))
+        };
+        let Some(first) = from(turn % count, &best) else {
+            let place = from(turn % count, &fresh).unwrap_or(turn % count);
+            return Some(self.endpoints[place].clone());
+        };
+        let other = from((first + 1 + rng.below(count as u64 - 1) as usize) % count, &best).unwrap_or(first);
+        let (a, b) = (&self.endpoints[first], &self.endpoints[other]);
+        let busier = other != first && b.state.in_flight() < a.state.in_flight();
+        Some(if busier { b } else { a }.clone())
+    }
+}
+
+impl LocalEndpoint {
+    fn new(state: &Arc<EndpointState>, thread: usize) -> Rc<Self> {
+        Rc::new(Self {
+            state: state.clone(),
+            thread,
+            idle: RefCell::default(),
+            retired: Cell::new(false),
+        })
+    }
+
+    fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+    }
+
+    /// The idle connection that was at work last, if it is not older than `most` and still open.
+    ///
+    /// `surely` asks the kernel, and not only what the last look at all sockets told.
+    pub(crate) fn take_idle(self: &Rc<Self>, now: Instant, most: Duration, surely: bool) -> Option<Upstream> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(last) = idle.pop() {
+            if now.since(last.since) >= most {
+                // All others are older still; the sweep closes them.
+                return None;
+            }
+            if last.is_quiet() && !(surely && last.has_ended()) {
+                let flight = Flight::begin(self);
+                return Some(Upstream { stream: last.stream, input: Input::default(), flight, reused: true });
+            }
+        }
+        None
+    }
+}
+
+impl Idle {
+    /// Nothing has come in: neither an end nor bytes that nobody asked for.
+    fn is_quiet(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.stream.poll_read_ready(&mut cx), Poll::Pending)
+    }
+
+    /// Asks the kernel whether there is an end or anything else to read.
+    fn has_ended(&self) -> bool {
+        let mut byte = [0u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !matches!(rustix::net::recv(&self.stream, &mut byte[..], flags), Err(rustix::io::Errno::AGAIN))
+    }
+}
+
+impl Upstream {
+    /// Keeps the connection for the next request.
+    pub(crate) fn rest(self, now: Instant) {
+        let endpoint = &self.flight.0;
+        let mut idle = endpoint.idle.borrow_mut();
+        if !endpoint.retired.get() && idle.len() < IDLE_PER_ENDPOINT {
+            idle.push(Idle { stream: self.stream, since: now });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! The answers that the edge makes itself, each with a code that says why.
+
+/// Why the edge answers a request itself, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: u16,
+    /// The value of `x-sea-refused`.
+    pub code: &'static str,
+    /// The body: one sentence for people.
+    pub why: &'static str,
+}
+
+/// Declares refusals as constants, and their list.
+macro_rules! refusals {
+    ($($name:ident = $status:literal $code:literal $why:literal;)*) => {
+        impl Refusal {
+            $(#[doc = $why] pub const $name: Refusal = Refusal { status: $status, code: $code, why: $why };)*
+            /// Every refusal there is.
+            pub const ALL: &'static [Refusal] = &[$(Refusal::$name),*];
+        }
+    };
+}
+
+refusals! {
+    REQUEST_LINE = 400 "request-line" "The request line is not `METHOD target HTTP/1.1`.";
+    METHOD = 400 "method" "The method is not a token of at most 24 letters.";
+    TARGET = 400 "target" "The target holds characters that a URL cannot hold.";
+    TARGET_FORM = 400 "target-form" "The target is neither a path nor this host's own URL.";
+    DOT_SEGMENTS = 400 "dot-segments" "The path holds `.` or `..` segments, which servers read differently.";
+    BARE_LF = 400 "bare-lf" "A line ends with LF alone.";
+    BARE_CR = 400 "bare-cr" "A CR stands where none may be.";
+    FOLDED = 400 "folded" "A field is folded over two lines.";
+    FIELD_NAME = 400 "field-name" "A field's name is empty or holds characters that names cannot hold.";
+    FIELD_VALUE = 400 "field-value" "A field's value holds control characters.";
+    UNDERSCORE = 400 "underscore" "A field imitates a framing or forwarding field by underscores.";
+    HOST_MISSING = 400 "host-missing" "HTTP/1.1 requires a Host field.";
+    HOST_TWICE = 400 "host-twice" "There is more than one Host field.";
+    HOST_SYNTAX = 400 "host-syntax" "The Host field is no host name or address.";
+    HOST_MISMATCH = 400 "host-mismatch" "The target names another host than the Host field.";
+    LENGTH_SYNTAX = 400 "length-syntax" "Content-Length is not a plain number.";
+    LENGTH_TWICE = 400 "length-twice" "There is more than one Content-Length.";
+    LENGTH_AND_CHUNKED = 400 "length-and-chunked" "Content-Length and Transfer-Encoding contradict each other.";
+    CODING = 501 "coding" "The only transfer coding that is understood is `chunked`, once.";
+    CODING_OLD = 400 "coding-old" "HTTP/1.0 has no transfer codings.";
+    CONNECTION_NAMES = 400 "connection-names" "The Connection field names a field that no hop may remove.";
+    CHUNK = 400 "chunk" "The chunked body is malformed.";
+    TRAILER = 400 "trailer" "A trailer field is malformed, or there are too many.";
+    BODY_CUT = 400 "body-cut" "The request ended before its body did.";
+    CONNECT = 405 "connect" "This is no forward proxy: CONNECT is not offered.";
+    EXPECTATION = 417 "expectation" "The only expectation that is understood is `100-continue`.";
+    HEAD_SIZE = 431 "head-size" "The head is longer than 32 KiB or has more than 128 fields.";
+    VERSION = 505 "version" "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
+    SLOW_HEAD = 408 "slow-head" "The head of the request did not arrive in time.";
+    SLOW_BODY = 408 "slow-body" "The body of the request did not arrive in time.";
+    NO_ROUTE = 404 "no-route" "No service answers at this host and path.";
+    NO_INSTANCE = 503 "no-instance" "No instance of the service is ready.";
+    HELD_TOO_MANY = 503 "held-too-many" "Too many requests wait for an instance already.";
+    UNREACHABLE = 503 "unreachable" "No instance of the service accepts connections.";
+    GONE = 502 "gone" "The instance closed the connection before it answered.";
+    BAD_ANSWER = 502 "bad-answer" "The instance's answer is malformed.";
+    SLOW_ANSWER = 504 "slow-answer" "The instance did not answer in time.";
+}
+
+impl Refusal {
+    /// The whole answer in bytes. `head_only` leaves the body away, as for HEAD.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, head_only: bool) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_number(out, u64::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ");
+        push_number(out, self.why.len() as u64 + 1);
+        out.extend_from_slice(b"\r\nx-sea-refused: ");
+        out.extend_from_slice(self.code.as_bytes());
+        if self.status == 503 {
+            out.extend_from_slice(b"\r\nretry-after: 1");
+        }
+        if close {
+            out.extend_from_slice(b"\r\nconnection: close");
+        }
+        out.extend_from_slice(b"\r\n\r\n");
+        if !head_only {
+            out.extend_from_slice(self.why.as_bytes());
+            out.push(b'\n');
+        }
+    }
+}
+
+/// The usual words for a status that the edge makes itself.
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Refused",
+    }
+}
+
+/// Appends a number in decimal digits, without a formatter.
+pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

@@ -1,0 +1,76 @@
+//! What the edge tells of itself: totals by pool and instance, bounded by the table's size.
+
+use std::net::SocketAddr;
+
+use base::ContainerId;
+use plan::traffic::Answered;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::Sums;
+
+/// The edge at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EdgeStatus {
+    /// The edge's process.
+    pub pid: u32,
+    /// The number of the table in force.
+    pub generation: u64,
+    /// Where HTTP is answered by host and path.
+    pub http: Vec<SocketAddr>,
+    /// Client connections that are open.
+    pub connections: u64,
+    /// Lines that the access log had no time for.
+    pub log_lines_dropped: u64,
+    /// Pools by owner and name.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// A pool at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Whose pool it is.
+    pub owner: String,
+    /// Its name in the owner's share.
+    pub name: String,
+    /// As in `shop/web`.
+    pub service: String,
+    /// The instances that get new requests.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// An instance at this moment, and since the edge knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// The container.
+    pub instance: ContainerId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// It is passed over, because connections to it failed a moment ago.
+    pub avoided: bool,
+    /// Requests and connections that are not over.
+    pub in_flight: u64,
+    /// What became of the requests.
+    pub answered: Answered,
+    /// Requests that went on to another connection.
+    pub retried: u64,
+    /// Answers by the first digit of their status, 1 to 5, then all others.
+    pub classes: [u64; 6],
+    /// Answers by time: up to 64 us, 128 us and so on in powers of two; the last is open.
+    pub latency: Vec<u64>,
+}
+
+impl EndpointStatus {
+    /// From the sums over all threads.
+    pub(crate) fn new(instance: ContainerId, address: SocketAddr, avoided: bool, sums: &Sums) -> Self {
+        Self {
+            instance,
+            address,
+            avoided,
+            in_flight: sums.in_flight,
+            answered: sums.answered,
+            retried: sums.retried,
+            classes: sums.classes,
+            latency: sums.latency.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The one document that the edge goes by, and the form in which requests are looked up in it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::ContainerId;
+use plan::traffic::{Listener, RouteShare};
+use serde::{Deserialize, Serialize};
+use spec::{PathPrefix, Protocol};
+
+use crate::endpoint::EndpointState;
+
+/// The shares of all owners, and the number of the change that made them so.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Document {
+    /// Grows with each change.
+    pub generation: u64,
+    /// By owner.
+    pub shares: BTreeMap<String, RouteShare>,
+}
+
+/// Why a document cannot be gone by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableFlaw {
+    /// A rule or listener names a pool that its share does not have.
+    #[error("`{owner}` sends to the pool `{pool}`, which it does not have")]
+    NoPool {
+        /// The owner of the share.
+        owner: String,
+        /// The name without a pool.
+        pool: String,
+    },
+    /// Two rules for the same requests.
+    #[error("`{host}{path}` is routed by `{first}` and by `{second}`")]
+    RuleTwice {
+        /// The host, or `*`.
+        host: String,
+        /// The path prefix.
+        path: PathPrefix,
+        /// The owner of one.
+        first: String,
+        /// The owner of the other.
+        second: String,
+    },
+    /// Two listeners with one address.
+    #[error("`{address}` is published by `{first}` and by `{second}`")]
+    ListenerTwice {
+        /// The address.
+        address: SocketAddr,
+        /// The owner of one.
+        first: String,
+        /// The owner of the other.
+        second: String,
+    },
+    /// A rule whose path does not begin with a slash or whose host is no host.
+    #[error("`{owner}` has a rule for `{rule}`, which no request can match")]
+    BadRule {
+        /// The owner of the share.
+        owner: String,
+        /// Host and path.
+        rule: String,
+    },
+}
+
+/// A pool's name in all of the table: its owner and its name in the share.
+pub(crate) type PoolKey = (String, String);
+
+/// A document made ready to be looked up.
+pub(crate) struct Table {
+    pub(crate) generation: u64,
+    pub(crate) pools: Vec<PoolSpec>,
+    hosts: HashMap<Box<[u8]>, Vec<Rule>>,
+    /// By what follows the star: `.shop.example`.
+    wildcards: HashMap<Box<[u8]>, Vec<Rule>>,
+    any: Vec<Rule>,
+    /// By address and whether it is UDP.
+    pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
+}
+
+/// A pool with the states of its instances.
+pub(crate) struct PoolSpec {
+    pub(crate) key: PoolKey,
+    pub(crate) service: String,
+    pub(crate) endpoints: Vec<Arc<EndpointState>>,
+}
+
+/// A rule within its host.
+pub(crate) struct Rule {
+    /// Without a slash at its end; empty for every path.
+    prefix: Box<[u8]>,
+    strip: bool,
+    pool: usize,
+    owner: String,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) pool: usize,
+    /// How many bytes of the path are cut off.
+    pub(crate) strip: usize,
+}
+
+impl Table {
+    /// Checks the document and makes it ready; `endpoint` finds or makes the state of an instance.
+    pub(crate) fn build(
+        document: &Document,
+        mut endpoint: impl FnMut(&ContainerId, SocketAddr) -> Arc<EndpointState>,
+    ) -> Result<Self, TableFlaw> {
+        let mut table = Self {
+            generation: document.generation,
+            pools: Vec::new(),
+            hosts: HashMap::new(),
+            wildcards: HashMap::new(),
+            any: Vec::new(),
+            listeners: BTreeMap::new(),
+        };
+        for (owner, share) in &document.shares {
+            let mut places = BTreeMap::new();
+            for (name, pool) in &share.pools {
+                places.insert(name.as_str(), table.pools.len());
+                table.pools.push(PoolSpec {
+                    key: (owner.clone(), name.clone()),
+                    service: pool.service.clone(),
+                    endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
+                });
+            }
+            table.add_rules(owner, share, &places)?;
+            for listener in &share.listeners {
+                table.add_listener(owner, listener, &places)?;
+            }
+        }
+        let lists = table.hosts.values_mut().chain(table.wildcards.values_mut()).chain([&mut table.any]);
+        lists.for_each(|rules| rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len())));
+        Ok(table)
+    }
+
+    fn add_rules(
+        &mut self,
+        owner: &str,
+        share: &RouteShare,
+        places: &BTreeMap<&str, usize>,
+    ) -> Result<(), TableFlaw> {
+        for rule in &share.rules {
+            let host = rule.host.as_deref().map(str::to_ascii_lowercase);
+            let shown = host.clone().unwrap_or_else(|| "*".into());
+            let pool = *places.get(rule.pool.as_str()).ok_or_else(|| TableFlaw::NoPool {
+                owner: owner.into(),
+                pool: rule.pool.clone(),
+            })?;
+            let plain = shown.strip_prefix("*.").unwrap_or(&shown);
+            let named = shown == "*" || crate::head::request::is_host(plain.as_bytes());
+            if !rule.path.0.starts_with('/') || !named {
+                return Err(TableFlaw::BadRule { owner: owner.into(), rule: format!("{shown}{}", rule.path) });
+            }
+            let rules = match &host {
+                None => &mut self.any,
+                Some(host) => match host.strip_prefix('*') {
+                    Some(suffix) => self.wildcards.entry(suffix.as_bytes().into()).or_default(),
+                    None => self.hosts.entry(host.as_bytes().into()).or_default(),
+                },
+            };
+            let prefix: Box<[u8]> = rule.path.0.trim_end_matches('/').as_bytes().into();
+            if let Some(other) = rules.iter().find(|r| r.prefix == prefix) {
+                return Err(TableFlaw::RuleTwice {
+                    host: shown,
+                    path: rule.path.clone(),
+                    first: other.owner.clone(),
+                    second: owner.into(),
+                });
+            }
+            rules.push(Rule { prefix, strip: rule.strip_prefix, pool, owner: owner.into() });
+        }
+        Ok(())
+    }
+
+    fn add_listener(
+        &mut self,
+        owner: &str,
+        listener: &Listener,
+        places: &BTreeMap<&str, usize>,
+    ) -> Result<(), TableFlaw> {
+        let pool = *places
+            .get(listener.pool.as_str())
+            .ok_or_else(|| TableFlaw::NoPool { owner: owner.into(), pool: listener.pool.clone() })?;
+        let key = (listener.address, listener.protocol == Protocol::Udp);
+        if let Some((_, other)) = self.listeners.insert(key, (listener.protocol, pool)) {
+            return Err(TableFlaw::ListenerTwice {
+                address: listener.address,
+                first: self.pools[other].key.0.clone(),
+                second: owner.into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Where a request for this host (with or without port) and path goes.
+    pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Target> {
+        if let Some(host) = host
+            && !(self.hosts.is_empty() && self.wildcards.is_empty())
+        {
+            let mut lower = [0u8; 256];
+            let name = bare_name(host, &mut lower);
+            let exact = self.hosts.get(name);
+            if let Some(target) = exact.and_then(|rules| longest(rules, path)) {
+                return Some(target);
+            }
+            let wild = memchr::memchr(b'.', name).and_then(|dot| self.wildcards.get(&name[dot..]));
+            if let Some(target) = wild.and_then(|rules| longest(rules, path)) {
+                return Some(target);
+            }
+        }
+        longest(&self.any, path)
+    }
+}
+
+/// The host in lower case, without its port and without the dot that may end a name.
+fn bare_name<'a>(host: &[u8], lower: &'a mut [u8; 256]) -> &'a [u8] {
+    let end = match host.first() {
+        Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |close| close + 1),
+        _ => memchr::memchr(b':', host).unwrap_or(host.len()),
+    };
+    let name = &host[..end.min(255)];
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    lower[..name.len()].copy_from_slice(name);
+    lower[..name.len()].make_ascii_lowercase();
+    &lower[..name.len()]
+}
+
+/// The first match, as the longest prefixes stand in front.
+fn longest(rules: &[Rule], path: &[u8]) -> Option<Target> {
+    let rule = rules.iter().find(|rule| {
+        path.strip_prefix(&*rule.prefix).is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || path == b"*")
+    })?;
+    Some(Target { pool: rule.pool, strip: if rule.strip { rule.prefix.len() } else { 0 } })
+}
+
+#[cfg(test)]
+mod tests;

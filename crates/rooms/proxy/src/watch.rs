@@ -1,0 +1,124 @@
+//! Deadlines of connections, looked at a few times a second for a whole thread.
+//!
+//! A timer for each request would cost more than the request's parsing. Here a connection only writes a number,
+//! and one sweep a tick wakes those that are late; deadlines are as coarse as the tick.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use base::{Clock, Instant, SystemClock};
+
+/// One connection's deadline.
+#[derive(Default)]
+pub(crate) struct Watch {
+    deadline: Cell<Instant>,
+    late: Cell<bool>,
+    /// Between two requests, when an ending edge may close it.
+    resting: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// All deadlines of a thread.
+pub(crate) struct Watches {
+    all: RefCell<Vec<Option<Rc<Watch>>>>,
+    free: RefCell<Vec<usize>>,
+    now: Cell<Instant>,
+    count: Cell<usize>,
+}
+
+/// A deadline that is looked at until this is dropped.
+pub(crate) struct Watched {
+    pub(crate) watch: Rc<Watch>,
+    place: usize,
+    home: Rc<Watches>,
+}
+
+impl Watch {
+    /// Remembers whom to wake; a connection is one task, so once is enough.
+    pub(crate) fn enrol(&self, cx: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late.get()
+    }
+
+    pub(crate) fn set_resting(&self, resting: bool) {
+        self.resting.set(resting);
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Watches {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            all: RefCell::default(),
+            free: RefCell::default(),
+            now: Cell::new(SystemClock.now()),
+            count: Cell::new(0),
+        })
+    }
+
+    /// The time of the last sweep: free to read, and good enough for deadlines.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// A new deadline, far away.
+    pub(crate) fn watch(self: &Rc<Self>) -> Watched {
+        let watch = Rc::new(Watch { deadline: Cell::new(Instant(u64::MAX)), ..Watch::default() });
+        let mut all = self.all.borrow_mut();
+        let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            all.push(None);
+            all.len() - 1
+        });
+        all[place] = Some(watch.clone());
+        self.count.set(self.count.get() + 1);
+        Watched { watch, place, home: self.clone() }
+    }
+
+    /// Wakes whoever is late.
+    pub(crate) fn sweep(&self) {
+        let now = SystemClock.now();
+        self.now.set(now);
+        for watch in self.all.borrow().iter().flatten() {
+            if watch.deadline.get() <= now && !watch.late.replace(true) {
+                watch.wake();
+            }
+        }
+    }
+
+    /// Wakes the connections that rest, so that they see the end.
+    pub(crate) fn wake_resting(&self) {
+        self.all.borrow().iter().flatten().filter(|w| w.resting.get()).for_each(|w| w.wake());
+    }
+}
+
+impl Watched {
+    /// Moves the deadline to so long from now.
+    pub(crate) fn within(&self, time: Duration) {
+        self.watch.late.set(false);
+        self.watch.deadline.set(self.home.now() + time);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.home.all.borrow_mut()[self.place] = None;
+        self.home.free.borrow_mut().push(self.place);
+        self.home.count.set(self.home.count.get() - 1);
+    }
+}
