@@ -7,6 +7,7 @@ mod ci;
 mod demo;
 mod harbour;
 mod http;
+mod leftovers;
 mod needs;
 mod shell;
 mod stage;

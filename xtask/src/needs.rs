@@ -11,8 +11,8 @@ use crate::shell;
 /// To compile and link everything here.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "pkg-config", "libseccomp-dev", "git"];
 
-/// To make the test images, and the second implementation that tests compare with.
-pub(crate) const TEST: &[&str] = &["ca-certificates", "mmdebstrap", "python3", "runc"];
+/// To make the test images, the second implementation that tests compare with, and what shows leftovers.
+pub(crate) const TEST: &[&str] = &["ca-certificates", "mmdebstrap", "nftables", "python3", "runc"];
 
 /// The peers that benchmarks measure against, and what drives them.
 pub(crate) const BENCH: &[&str] =

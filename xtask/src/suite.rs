@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::stage::{Did, Stages};
-use crate::{harbour, needs, shell, tree};
+use crate::{harbour, leftovers, needs, shell, tree};
 
 /// The images that tests run real programs from.
 const IMAGES: &[&str] = &["busybox", "debian", "redis", "nginx", "python", "postgres"];
@@ -32,8 +32,10 @@ pub(crate) fn all(stages: &mut Stages) -> Result<()> {
     stages.run("images", || make_images(&images))?;
     stages.run("harbour", harbour::test)?;
     stages.run("build", build)?;
+    let before = leftovers::look()?;
     stages.run("tests", || tests(&images))?;
-    stages.run("doc tests", || doc_tests(&images))
+    stages.run("doc tests", || doc_tests(&images))?;
+    stages.run("leftovers", || leftovers::none_since(&before))
 }
 
 /// Where the test images are; made first, if they are not there.

@@ -13,11 +13,12 @@ mod texts;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::{shell, tree};
+use crate::tree;
 use source::Source;
 
 /// One place that breaks a rule.
@@ -61,14 +62,14 @@ pub(crate) fn check() -> Result<usize> {
     offences.extend(texts::offences(&texts));
     offences.extend(manifests::offences(&texts)?);
     offences.extend(layers::offences()?);
+    offences.extend(unformatted(&tree::root())?);
+    offences.extend(unformatted(&tree::root().join("examples/harbour"))?);
     offences.sort();
     for offence in &offences {
         crate::print(&format!("{offence}\n"));
     }
     crate::print(&figures::line(&sources));
-    let formatted = formatting();
     ensure!(offences.is_empty(), "{} places break a rule of style; each is named above", offences.len());
-    formatted?;
     Ok(files.len())
 }
 
@@ -96,8 +97,23 @@ fn mark_test_modules(sources: &mut [Source]) {
     }
 }
 
-fn formatting() -> Result<()> {
-    shell::run(Command::new("cargo").args(["fmt", "--all", "--check"]).current_dir(tree::root()))?;
-    let harbour = tree::root().join("examples/harbour");
-    shell::run(Command::new("cargo").args(["fmt", "--check"]).current_dir(harbour))
+/// The files of this workspace that the formatter would change.
+fn unformatted(workspace: &Path) -> Result<Vec<Offence>> {
+    let mut command = Command::new("cargo");
+    let asked = command
+        .args(["fmt", "--all", "--", "--check", "--files-with-diff"])
+        .current_dir(workspace)
+        .output()?;
+    let root = format!("{}/", tree::root().display());
+    let listed = String::from_utf8_lossy(&asked.stdout);
+    let offence = |file: &str| Offence {
+        file: file.trim_start_matches(&root).to_owned(),
+        line: 1,
+        rule: "format",
+        advice: "run `cargo fmt`".to_owned(),
+    };
+    let found: BTreeSet<Offence> = listed.lines().filter(|line| line.ends_with(".rs")).map(offence).collect();
+    let failed = !asked.status.success() && found.is_empty();
+    ensure!(!failed, "`cargo fmt` failed: {}", String::from_utf8_lossy(&asked.stderr));
+    Ok(found.into_iter().collect())
 }
