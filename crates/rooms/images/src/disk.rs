@@ -1,0 +1,118 @@
+//! The disk: the few writes that the store does, and the errors that they end in.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use base::{Kind, Problem};
+
+/// The disk did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing} `{}`", path.display())]
+pub struct DiskError {
+    /// As in `write`.
+    pub doing: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Problem for DiskError {
+    fn kind(&self) -> Kind {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Exhausted,
+            io::ErrorKind::ReadOnlyFilesystem => Kind::Unavailable,
+            io::ErrorKind::PermissionDenied => Kind::Denied,
+            _ => Kind::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "the disk is full: free some space, for example with `sea image prune`, and try again; nothing is lost"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "the file system is read-only: look into the kernel log for disk errors, or mount it writable"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "run as root: unpacking an image sets owners and device numbers"
+            }
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+}
+
+/// Says what was being done on what when a call failed.
+pub(crate) trait OnPath<T> {
+    fn on(self, doing: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T, E: Into<io::Error>> OnPath<T> for Result<T, E> {
+    fn on(self, doing: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|error| DiskError { doing, path: path.to_owned(), source: error.into() })
+    }
+}
+
+/// Creates a folder and those above it.
+pub(crate) fn make_dir(path: &Path) -> Result<(), DiskError> {
+    fs::create_dir_all(path).on("create", path)
+}
+
+/// Writes a file and brings it to the disk; the name is not durable until its folder is synced.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let mut file = File::create(path).on("create", path)?;
+    file.write_all(bytes).on("write", path)?;
+    file.sync_all().on("sync", path)
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), DiskError> {
+    File::open(path).and_then(|dir| dir.sync_all()).on("sync", path)
+}
+
+/// Brings everything written on this file system to the disk: one call for thousands of small files.
+pub(crate) fn sync_file_system(path: &Path) -> Result<(), DiskError> {
+    let dir = File::open(path).on("open", path)?;
+    rustix::fs::syncfs(&dir).on("sync", path)
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    fs::rename(from, to).on("rename", from)
+}
+
+/// Removes a file or a folder with all it holds; what is not there is removed already.
+pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
+    let meta = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        meta => meta.on("look at", path)?,
+    };
+    if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.on("remove", path)
+}
+
+/// Bytes on the disk of a file or of a folder with all it holds; a file of several names counts once.
+pub(crate) fn tree_size(path: &Path) -> Result<u64, DiskError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut seen = std::collections::HashSet::new();
+    let mut total = 0;
+    let mut left = vec![path.to_owned()];
+    while let Some(path) = left.pop() {
+        let meta = match fs::symlink_metadata(&path) {
+            // It went while we looked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            meta => meta.on("look at", &path)?,
+        };
+        if meta.nlink() > 1 && !meta.is_dir() && !seen.insert(meta.ino()) {
+            continue;
+        }
+        total += meta.blocks() * 512;
+        if meta.is_dir() {
+            for entry in fs::read_dir(&path).on("read", &path)? {
+                left.push(entry.on("read", &path)?.path());
+            }
+        }
+    }
+    Ok(total)
+}

@@ -1,0 +1,25 @@
+//! What happens in the image store, for the log.
+
+use tracing::{info, warn};
+
+use crate::image::ImageId;
+
+pub(crate) fn loaded(image: &ImageId, names: &str) {
+    info!(image.id = %image, image.names = names, "loaded image `{}` ({names})", image.short());
+}
+
+pub(crate) fn removed(image: &ImageId) {
+    info!(image.id = %image, "removed image `{}`", image.short());
+}
+
+pub(crate) fn collected(items: usize, bytes: u64) {
+    info!(items, bytes, "collected {items} things that nobody needed");
+}
+
+pub(crate) fn damaged(what: &str) {
+    warn!(what, "the image store is damaged: {what}");
+}
+
+pub(crate) fn left_behind(path: &std::path::Path, error: &dyn std::error::Error) {
+    warn!(path = %path.display(), error = %error, "could not remove a stray in the image store; the next start tries again");
+}

@@ -1,0 +1,196 @@
+//! Taking in archives: `docker save` in its old and its new layout, and OCI layouts.
+//!
+//! An archive is spooled, its documents say which images it holds, each layer is unpacked and held to its digest, and
+//! only then do names change: all images of an archive come in together, or none does.
+
+mod documents;
+mod errors;
+mod publish;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use oci::{Compression, Digest, Reference, Sha256Hasher, chain_ids};
+
+pub use errors::LoadError;
+pub(crate) use publish::{NewImage, NewLayer};
+
+use crate::apply::{self, LayerError};
+use crate::archive::{Archive, Spooled};
+use crate::compression;
+use crate::disk::OnPath as _;
+use crate::events;
+use crate::image::ImageId;
+use crate::state::{LayerRecord, Packing};
+use crate::store::{Hold, Images, Inner};
+use documents::Found;
+
+/// An image that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its id.
+    pub id: ImageId,
+    /// The names that it came with; from now on they mean this image.
+    pub names: Vec<Reference>,
+    /// Whether it was here already.
+    pub known: bool,
+}
+
+/// How far a load is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// So much of the archive is read.
+    Read {
+        /// Bytes of its files so far.
+        bytes: u64,
+    },
+    /// A layer is being unpacked.
+    Layer {
+        /// Which.
+        diff_id: Digest,
+        /// Counted from 1.
+        number: usize,
+        /// Layers of this image.
+        of: usize,
+        /// Bytes of the layer as it came.
+        bytes: u64,
+    },
+    /// A layer was here already.
+    Known {
+        /// Which.
+        diff_id: Digest,
+    },
+}
+
+impl Images {
+    /// Takes in an archive: plain or packed with gzip or zstd, of `docker save` or an OCI layout.
+    ///
+    /// Layers are verified, unpacked, and shared with those that are here. Loading again mends what [`Images::fsck`]
+    /// found damaged.
+    pub fn load(
+        &self,
+        reader: impl Read,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Loaded>, LoadError> {
+        let inner = &*self.0;
+        let work = inner.work()?;
+        let archive = Archive::spool(reader, &work.path, &inner.limits, progress)?;
+        let found = documents::images(&archive, &inner.limits)?;
+        let mut hold = self.hold();
+        let mut images = Vec::with_capacity(found.len());
+        for image in found {
+            let layers = inner.take_layers(&image, &work.path, &mut hold, progress)?;
+            let id = ImageId(Digest::sha256(&image.config_bytes));
+            images.push(NewImage { id, config: image.config_bytes, layers, names: image.names });
+        }
+        let loaded = inner.publish(&work.path, &mut hold, images)?;
+        for image in &loaded {
+            let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
+            events::loaded(&image.id, &names.join(", "));
+        }
+        Ok(loaded)
+    }
+}
+
+impl Inner {
+    fn take_layers(
+        &self,
+        image: &Found,
+        work: &Path,
+        hold: &mut Hold,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<NewLayer>, LoadError> {
+        let diff_ids = &image.config.rootfs.diff_ids;
+        let mut layers: Vec<NewLayer> = Vec::with_capacity(diff_ids.len());
+        // The topmost first, as whoever applies the next one wants them.
+        let mut lower: Vec<PathBuf> = Vec::new();
+        for (number, (chain_id, (diff_id, blob))) in
+            chain_ids(diff_ids).into_iter().zip(diff_ids.iter().zip(&image.layers)).enumerate()
+        {
+            let layer = if let Some(record) = self.known_layer(&chain_id, hold) {
+                progress(Progress::Known { diff_id: diff_id.clone() });
+                lower.insert(0, self.diff_path(&chain_id));
+                NewLayer { record, blob: None, folder: None }
+            } else {
+                let (diff_id, of) = (diff_id.clone(), diff_ids.len());
+                progress(Progress::Layer {
+                    diff_id: diff_id.clone(),
+                    number: number + 1,
+                    of,
+                    bytes: blob.size,
+                });
+                let layer = self.unpack(blob, chain_id, diff_id, &lower, work)?;
+                lower.insert(0, work.join(layer.record.chain_id.hex()).join("diff"));
+                layer
+            };
+            layers.push(layer);
+        }
+        Ok(layers)
+    }
+
+    /// Unpacks a layer into `work`, and refuses it unless it is what the image says.
+    pub(crate) fn unpack(
+        &self,
+        blob: &Spooled,
+        chain_id: Digest,
+        diff_id: Digest,
+        lower: &[PathBuf],
+        work: &Path,
+    ) -> Result<NewLayer, LoadError> {
+        self.faults.point().on("write", work)?;
+        let folder = work.join(chain_id.hex());
+        let diff = folder.join("diff");
+        if diff.exists() {
+            // Two images of one archive share this layer: it was unpacked for the first.
+            fs::remove_dir_all(&folder).on("remove", &folder)?;
+        }
+        fs::create_dir_all(&diff).on("create", &diff)?;
+        let file = File::open(&blob.path).on("open", &blob.path)?;
+        let in_layer = |source| LoadError::Layer { layer: diff_id.clone(), source };
+        let (compression, reader) =
+            compression::unpacked(file, &self.limits).map_err(|e| in_layer(LayerError::from_read(e)))?;
+        let (applied, got, tar_size) = match compression {
+            // The spool hashed these very bytes.
+            Compression::None => {
+                let applied = apply::apply(reader, &diff, lower, &self.limits).map_err(in_layer)?;
+                (applied, blob.digest.clone(), blob.size)
+            }
+            Compression::Gzip | Compression::Zstd => {
+                let mut hasher = Sha256Hasher::new(reader);
+                let applied = apply::apply(&mut hasher, &diff, lower, &self.limits).map_err(in_layer)?;
+                let (_, got, tar_size) = hasher.finish();
+                (applied, got, tar_size)
+            }
+        };
+        if got != diff_id {
+            return Err(LoadError::WrongLayer { want: diff_id, got });
+        }
+        let record = LayerRecord {
+            chain_id,
+            diff_id,
+            blob: blob.digest.clone(),
+            packing: Packing::from(compression),
+            blob_size: blob.size,
+            tar_size,
+            size: applied.size,
+        };
+        Ok(NewLayer { record, blob: Some(blob.path.clone()), folder: Some(folder) })
+    }
+
+    /// A layer that is here whole, kept from collection until the hold ends.
+    pub(crate) fn known_layer(&self, chain_id: &Digest, hold: &mut Hold) -> Option<LayerRecord> {
+        let mut state = self.state();
+        let layer = state.layer(chain_id)?.clone();
+        let sound = !state.suspect.contains(&layer.chain_id)
+            && !state.suspect.contains(&layer.blob)
+            && self.diff_path(chain_id).is_dir()
+            && fs::metadata(self.blob_path(&layer.blob)).is_ok_and(|meta| meta.len() == layer.blob_size);
+        if !sound {
+            return None;
+        }
+        hold.pin(&mut state, &layer.chain_id);
+        hold.pin(&mut state, &layer.blob);
+        Some(layer)
+    }
+}
