@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 
 use base::{Kind, Problem};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
+
+use crate::tree::Span;
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,4 +121,102 @@ impl Problem for LoadError {
             Self::Unreadable { .. } | Self::Invalid(_) => None,
         }
     }
+}
+
+/// A finding before its place is looked up.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) at: Option<Span>,
+    pub(crate) key: String,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Fault {
+    pub(crate) fn at(at: Span, key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: Some(at), key: key.into(), message: message.into(), help: None }
+    }
+
+    pub(crate) fn nowhere(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: None, key: key.into(), message: message.into(), help: None }
+    }
+
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A text that was read, for excerpts.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// Where a span lies; none for a span of nothing.
+pub(crate) fn place(sources: &[Source], at: Option<Span>) -> Option<Place> {
+    let at = at.filter(|at| at.line > 0)?;
+    let source = sources.get(at.file as usize)?;
+    Some(Place { file: source.path.clone(), line: at.line as usize, column: at.column as usize })
+}
+
+/// A fault as people read it, with its excerpt.
+pub(crate) fn finding(sources: &[Source], fault: Fault) -> Finding {
+    let place = place(sources, fault.at);
+    let title = match fault.key.as_str() {
+        "" => fault.message.clone(),
+        key => format!("`{key}`: {}", fault.message),
+    };
+    let mut diagnostic = MietteDiagnostic::new(title);
+    diagnostic.help.clone_from(&fault.help);
+    let mut report = None;
+    if let (Some(at), Some(place)) = (fault.at, &place)
+        && let Some(source) = sources.get(at.file as usize)
+    {
+        let start = (at.start as usize).min(source.text.len());
+        let line_end = source.text[start..].find('\n').unwrap_or(source.text.len() - start);
+        let label = LabeledSpan::underline((start, (at.len as usize).min(line_end)));
+        diagnostic.labels = Some(vec![label]);
+        report = Some(Report::new(diagnostic.clone()).with_source_code(NamedSource::new(
+            place.file.clone(),
+            source.text.clone(),
+        )));
+    }
+    let report = report.unwrap_or_else(|| Report::new(diagnostic));
+    let mut rendered = String::new();
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(110);
+    // Writing into a text cannot fail; an excerpt that cannot be made leaves the plain message.
+    if handler.render_report(&mut rendered, report.as_ref()).is_err() {
+        rendered = report.to_string();
+    }
+    Finding { place, key: fault.key, message: fault.message, help: fault.help, rendered }
+}
+
+/// The known word that is nearest to what was written, when one is near.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must change, by Levenshtein.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = corner + usize::from(x != *y && x.to_ascii_lowercase() != y.to_ascii_lowercase());
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
 }

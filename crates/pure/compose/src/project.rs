@@ -1,8 +1,19 @@
 //! The resolved model and what can be asked of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use spec::App;
 
-use crate::{Files, LoadError, Request, Warning};
+use crate::interpolate::Environment;
+use crate::load::{Batch, batch};
+use crate::normalize::{files as with_files, normalize};
+use crate::problem::{Fault, Source};
+use crate::render::{self, Style};
+use crate::session::{Session, Stop};
+use crate::start::{Start, start};
+use crate::tree::{Map, Node, Value};
+use crate::yaml::{Out, to_json, to_yaml};
+use crate::{Files, LoadError, Request, Warning, checks, convert};
 
 /// A request's outcome.
 #[derive(Debug, Clone)]
@@ -16,16 +27,26 @@ pub struct Loaded {
 /// The compose files of a request as one model, everything resolved.
 #[derive(Debug, Clone)]
 pub struct Project {
-    name: String,
+    pub(crate) name: String,
+    pub(crate) folder: String,
+    pub(crate) files: Vec<String>,
+    /// Enabled services and what they use.
+    pub(crate) root: Map,
+    pub(crate) disabled: Map,
+    pub(crate) environment: Environment,
+    pub(crate) sources: Vec<Source>,
+    /// The bytes of secrets and configs that come from files, by path.
+    pub(crate) contents: BTreeMap<String, Vec<u8>>,
+    raw: bool,
 }
 
 /// A default that we chose where the file is silent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Chosen {
     /// For which service.
     pub service: String,
     /// The key that would say otherwise, as in `deploy.update_config.order`.
-    pub key: &'static str,
+    pub key: String,
     /// What we chose.
     pub value: String,
     /// Why.
@@ -49,55 +70,312 @@ impl Project {
         &self.name
     }
 
-    /// The canonical form, as `config` prints it.
-    pub fn to_yaml(&self) -> String {
-        String::new()
+    /// The project's folder, from which relative paths count.
+    pub fn folder(&self) -> &str {
+        &self.folder
     }
 
-    /// The canonical form, as `config --format json` prints it.
+    /// The files that were named or found, in order, without those that they include or extend.
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
+    /// The variables that interpolation used: the process's and those of env files.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// The canonical form, as `config` prints it.
+    pub fn to_yaml(&self) -> String {
+        let text = to_yaml(&render::project(&self.root, Style::Yaml));
+        if self.raw { text } else { text.replace('$', "$$") }
+    }
+
+    /// The canonical form, as `config --format json` prints it; no newline at the end.
     pub fn to_json(&self) -> String {
-        String::new()
+        let text = to_json(&render::project(&self.root, Style::Json));
+        if self.raw { text } else { text.replace('$', "$$") }
     }
 
     /// The names of the services that are enabled, sorted (`config --services`).
     pub fn services(&self) -> Vec<String> {
-        Vec::new()
+        self.keys("services")
     }
 
-    /// Every profile that a service names, sorted (`config --profiles`).
+    /// The keys of the volumes in use, sorted (`config --volumes`).
+    pub fn volumes(&self) -> Vec<String> {
+        self.keys("volumes")
+    }
+
+    /// The keys of the networks in use, sorted (`config --networks`).
+    pub fn networks(&self) -> Vec<String> {
+        self.keys("networks")
+    }
+
+    /// Every profile that a service names, also a disabled one, sorted (`config --profiles`).
     pub fn profiles(&self) -> Vec<String> {
-        Vec::new()
+        let enabled = self.section("services").map(|(_, node)| node);
+        let disabled = self.disabled.iter().map(|(_, node)| node);
+        let all: BTreeSet<String> = enabled
+            .chain(disabled)
+            .flat_map(|node| node.get("profiles").and_then(Node::list).unwrap_or_default())
+            .map(Node::print)
+            .collect();
+        all.into_iter().collect()
     }
 
     /// The images of the enabled services, in the order of their names (`config --images`).
     pub fn images(&self) -> Vec<String> {
-        Vec::new()
+        let mut services: Vec<_> = self.section("services").collect();
+        services.sort_by_key(|(name, _)| *name);
+        services.into_iter().map(|(name, node)| self.image(name, node)).collect()
     }
 
-    /// The keys of the volumes (`config --volumes`).
-    pub fn volumes(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// The keys of the networks (`config --networks`).
-    pub fn networks(&self) -> Vec<String> {
-        Vec::new()
+    /// A service's image, also when it is built here and has no name of its own.
+    pub(crate) fn image(&self, name: &str, node: &Node) -> String {
+        match node.get("image").and_then(Node::str) {
+            Some(image) if !image.is_empty() => image.to_owned(),
+            _ => format!("{}-{name}", self.name),
+        }
     }
 
     /// A digest of a service's configuration (`config --hash`); none when there is no such service.
     pub fn hash(&self, service: &str) -> Option<String> {
-        let _ = service;
-        None
+        let mut map = self.root.get("services")?.get(service)?.map()?.clone();
+        // What does not make a container another one.
+        for key in ["build", "pull_policy", "scale", "depends_on", "profiles"] {
+            map.remove(key);
+        }
+        if let Some(deploy) = map.get_mut("deploy").and_then(Node::map_mut) {
+            deploy.remove("replicas");
+        }
+        Some(crate::hash::of(&compact(&render::service(&map, Style::Json))))
     }
 
     /// The document for the daemon.
     pub fn app(&self) -> Result<Converted, LoadError> {
-        Err(LoadError::Invalid(Vec::new()))
+        convert::app(self)
     }
+
+    pub(crate) fn section(&self, key: &str) -> impl Iterator<Item = (&str, &Node)> {
+        self.root.get(key).and_then(Node::map).into_iter().flat_map(Map::iter)
+    }
+
+    fn keys(&self, key: &str) -> Vec<String> {
+        let mut keys: Vec<String> = self.section(key).map(|(key, _)| key.to_owned()).collect();
+        keys.sort();
+        keys
+    }
+}
+
+/// JSON without the spaces between its parts; texts keep theirs.
+fn compact(out: &Out) -> String {
+    let mut text = String::new();
+    for line in to_json(out).lines() {
+        let line = line.trim_start();
+        match line.strip_prefix('"').and_then(key_end) {
+            // Only after a key is there a space to drop.
+            Some(end) => {
+                text.push_str(&line[..end + 2]);
+                text.push_str(&line[end + 3..]);
+            }
+            None => text.push_str(line),
+        }
+    }
+    text
+}
+
+/// Where the `": ` after a key begins, counted with the key's first quote.
+fn key_end(line: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return line[at..].starts_with("\": ").then_some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Loads a request; see [`crate::load`].
 pub(crate) fn load(request: &Request, files: &dyn Files) -> Result<Loaded, LoadError> {
-    let _ = files;
-    Err(LoadError::NoFile { from: request.working_dir.clone() })
+    let home = request.environment.get("HOME").cloned();
+    let mut session = Session { files, sources: Vec::new(), warnings: Vec::new(), home };
+    match resolve(request, &mut session) {
+        Ok(mut project) => {
+            project.sources = std::mem::take(&mut session.sources);
+            Ok(Loaded { project, warnings: session.warnings })
+        }
+        Err(stop) => Err(session.error(stop)),
+    }
+}
+
+fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop> {
+    let Start { files, folder, environment, profiles, name } = start(request, session)?;
+    let mut root = batch(
+        &Batch {
+            files: &files,
+            base: &folder,
+            folder: &folder,
+            environment: &environment,
+            raw: request.no_interpolate,
+            above: Vec::new(),
+        },
+        session,
+    )?;
+    if root.is_empty() {
+        return Err(Fault::nowhere("", "the compose file is empty").help("begin with `services:`").into());
+    }
+    root.set("name", Node::text(name.clone(), crate::tree::Span::default()));
+    normalize(&mut root, &name, &environment);
+    let mut disabled = split_by_profile(&mut root, &profiles);
+    let names: BTreeSet<String> = disabled.0.keys().cloned().collect();
+    let faults = checks::whole(&root, &names);
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
+    if let Some(services) = root.get_mut("services").and_then(Node::map_mut) {
+        for (service, node) in services.iter_mut() {
+            if let Some(map) = node.map_mut() {
+                scale_rules_replicas(map);
+                with_files(service, map, &environment, session)?;
+            }
+        }
+    }
+    if !request.services.is_empty() {
+        select(&mut root, &mut disabled, &request.services, &environment, session)?;
+    }
+    drop_unused(&mut root);
+    let contents = contents(&root, session);
+    Ok(Project {
+        name,
+        folder,
+        files,
+        root,
+        disabled,
+        environment,
+        sources: Vec::new(),
+        contents,
+        raw: request.no_interpolate,
+    })
+}
+
+/// Takes out the services none of whose profiles is enabled.
+fn split_by_profile(root: &mut Map, enabled: &[String]) -> Map {
+    let mut off = Map::default();
+    let Some(services) = root.get_mut("services").and_then(Node::map_mut) else { return off };
+    let names: Vec<String> = services.0.keys().cloned().collect();
+    for name in names {
+        let Some(entry) = services.0.get(&name) else { continue };
+        let profiles = entry.node.get("profiles").and_then(Node::list).unwrap_or_default();
+        let on = enabled.iter().any(|one| one == "*" || profiles.iter().any(|p| p.str() == Some(one)));
+        if !profiles.is_empty()
+            && !on
+            && let Some(entry) = services.0.shift_remove(&name)
+        {
+            off.0.insert(name, entry);
+        }
+    }
+    off
+}
+
+fn scale_rules_replicas(map: &mut Map) {
+    let scale = map.get("scale").filter(|node| !node.is_null()).cloned();
+    if let (Some(scale), Some(deploy)) = (scale, map.get_mut("deploy").and_then(Node::map_mut)) {
+        deploy.set("replicas", scale);
+    }
+}
+
+/// Keeps the named services and what they depend on; a service that is named is enabled.
+fn select(
+    root: &mut Map,
+    disabled: &mut Map,
+    wanted: &[String],
+    environment: &Environment,
+    session: &mut Session<'_>,
+) -> Result<(), Stop> {
+    let Some(services) = root.get_mut("services").and_then(Node::map_mut) else { return Ok(()) };
+    for name in wanted {
+        if let Some(mut entry) = disabled.0.shift_remove(name) {
+            if let Some(map) = entry.node.map_mut() {
+                scale_rules_replicas(map);
+                with_files(name, map, environment, session)?;
+            }
+            services.0.insert(name.clone(), entry);
+        }
+    }
+    let mut keep: BTreeSet<String> = BTreeSet::new();
+    let mut queue: Vec<String> = wanted.to_vec();
+    while let Some(name) = queue.pop() {
+        let Some(node) = services.get(&name) else {
+            if wanted.contains(&name) {
+                let near = crate::problem::nearest(&name, services.0.keys().map(String::as_str));
+                let fault = Fault::nowhere("", format!("there is no service `{name}`"));
+                return Err(match near {
+                    Some(near) => fault.help(format!("did you mean `{near}`?")),
+                    None => fault,
+                }
+                .into());
+            }
+            continue;
+        };
+        if keep.insert(name) {
+            let depends = node.get("depends_on").and_then(Node::map);
+            queue.extend(depends.into_iter().flat_map(Map::iter).map(|(name, _)| name.to_owned()));
+        }
+    }
+    let names: Vec<String> = services.0.keys().filter(|name| !keep.contains(*name)).cloned().collect();
+    for name in names {
+        if let Some(entry) = services.0.shift_remove(&name) {
+            disabled.0.insert(name, entry);
+        }
+    }
+    Ok(())
+}
+
+/// Drops resources that no enabled service uses.
+fn drop_unused(root: &mut Map) {
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (_, service) in root.get("services").and_then(Node::map).into_iter().flat_map(Map::iter) {
+        let mut take = |section: &'static str, names: Vec<String>| used.entry(section).or_default().extend(names);
+        let keys = |key: &str| -> Vec<String> {
+            service.get(key).and_then(Node::map).into_iter().flat_map(Map::iter).map(|(k, _)| k.to_owned()).collect()
+        };
+        let sources = |node: Option<&Node>, only: Option<&str>| -> Vec<String> {
+            let list = node.and_then(Node::list).unwrap_or_default().iter();
+            let fits = list.filter(|item| only.is_none_or(|only| item.get("type").and_then(Node::str) == Some(only)));
+            fits.filter_map(|item| item.get("source").map(Node::print)).collect()
+        };
+        take("networks", keys("networks"));
+        take("models", keys("models"));
+        take("volumes", sources(service.get("volumes"), Some("volume")));
+        take("secrets", sources(service.get("secrets"), None));
+        take("secrets", sources(service.get("build").and_then(|build| build.get("secrets")), None));
+        take("configs", sources(service.get("configs"), None));
+    }
+    let used: BTreeMap<String, BTreeSet<String>> = used.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    for section in ["networks", "volumes", "secrets", "configs", "models"] {
+        let Some(Value::Map(map)) = root.get_mut(section).map(|node| &mut node.value) else { continue };
+        map.0.retain(|key, _| used.get(section).is_some_and(|used| used.contains(key)));
+        if map.is_empty() {
+            root.remove(section);
+        }
+    }
+}
+
+/// Reads what secrets and configs name; what cannot be read is reported when it is needed.
+fn contents(root: &Map, session: &Session<'_>) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for section in ["secrets", "configs"] {
+        for (_, node) in root.get(section).and_then(Node::map).into_iter().flat_map(Map::iter) {
+            if let Some(path) = node.get("file").and_then(Node::str)
+                && let Ok(bytes) = session.files.read(path)
+            {
+                all.insert(path.to_owned(), bytes);
+            }
+        }
+    }
+    all
 }

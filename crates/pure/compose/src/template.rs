@@ -1,0 +1,151 @@
+//! `$VAR` and its forms.
+//!
+//! The forms nest, and their edges are those of the reference implementation: a default ends at the brace that closes
+//! its variable, and never crosses a line.
+
+/// Why a text could not be filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// A `${` that begins no variable, or has no end.
+    Form,
+    /// A variable that must be set is not, with the file's own words about it.
+    Required {
+        /// The variable.
+        name: String,
+        /// The words.
+        reason: String,
+    },
+}
+
+/// Looks a variable up, and is told of those that are missing.
+pub(crate) trait Variables {
+    /// Its value when it is set.
+    fn get(&self, name: &str) -> Option<String>;
+    /// It is not set and has no default.
+    fn missing(&mut self, name: &str);
+}
+
+/// So deep may defaults nest.
+const DEEPEST: usize = 64;
+
+/// The text with its variables filled in.
+pub(crate) fn substitute(text: &str, variables: &mut dyn Variables) -> Result<String, Broken> {
+    fill(text, variables, 0)
+}
+
+fn fill(text: &str, variables: &mut dyn Variables, depth: usize) -> Result<String, Broken> {
+    if depth > DEEPEST {
+        return Err(Broken::Form);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        out.push_str(&rest[..dollar]);
+        let after = &rest[dollar + 1..];
+        rest = match after.as_bytes().first() {
+            Some(b'$') => {
+                out.push('$');
+                &after[1..]
+            }
+            Some(b'{') => {
+                let (value, tail) = braced(after, variables, depth)?;
+                out.push_str(&value);
+                tail
+            }
+            Some(c) if starts_name(*c) => {
+                let (name, tail) = after.split_at(name_len(after));
+                out.push_str(&plain(name, variables));
+                tail
+            }
+            _ => {
+                out.push('$');
+                after
+            }
+        };
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn starts_name(c: u8) -> bool {
+    c == b'_' || c.is_ascii_alphabetic()
+}
+
+fn name_len(text: &str) -> usize {
+    if !text.bytes().next().is_some_and(starts_name) {
+        return 0;
+    }
+    text.bytes().take_while(|c| *c == b'_' || c.is_ascii_alphanumeric()).count()
+}
+
+fn plain(name: &str, variables: &mut dyn Variables) -> String {
+    variables.get(name).unwrap_or_else(|| {
+        variables.missing(name);
+        String::new()
+    })
+}
+
+/// A variable in braces: `text` begins at the opening one; gives its value and what follows.
+fn braced<'a>(
+    text: &'a str,
+    variables: &mut dyn Variables,
+    depth: usize,
+) -> Result<(String, &'a str), Broken> {
+    let name = &text[1..1 + name_len(&text[1..])];
+    let after = &text[1 + name.len()..];
+    if name.is_empty() {
+        return Err(Broken::Form);
+    }
+    if let Some(tail) = after.strip_prefix('}') {
+        return Ok((plain(name, variables), tail));
+    }
+    let (unless_empty, operator) = match after.as_bytes() {
+        [b':', c @ (b'-' | b'+' | b'?'), ..] => (true, *c),
+        [c @ (b'-' | b'+' | b'?'), ..] => (false, *c),
+        _ => return Err(Broken::Form),
+    };
+    let start = text.len() - after.len() + 1 + usize::from(unless_empty);
+    let line_end = text[start..].find('\n').map_or(text.len(), |end| start + end);
+    // The reference reads up to the last brace of the line first, then cuts at the one that closes the variable.
+    let last = text[start..line_end].rfind('}').map(|at| start + at).ok_or(Broken::Form)?;
+    let end = closing(&text[..=last]).unwrap_or(last);
+    let word = text.get(start..end).unwrap_or_default();
+    let value = variables.get(name);
+    let present = value.as_ref().is_some_and(|value| !unless_empty || !value.is_empty());
+    let value = match (operator, present) {
+        (b'-', true) | (b'?', true) => value.unwrap_or_default(),
+        (b'-', false) | (b'+', true) => fill(word, variables, depth + 1)?,
+        (b'+', false) => value.unwrap_or_default(),
+        _ => {
+            let reason = fill(word, variables, depth + 1)?;
+            return Err(Broken::Required { name: name.to_owned(), reason });
+        }
+    };
+    Ok((value, &text[end + 1..]))
+}
+
+/// The brace that closes the first one. As in the reference, the character after an opening brace does not count.
+fn closing(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut open, mut i) = (0i32, 0);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'}' => {
+                open -= 1;
+                if open == 0 {
+                    return Some(i);
+                }
+            }
+            b'{' => {
+                open += 1;
+                i += 1;
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

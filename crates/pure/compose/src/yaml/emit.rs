@@ -1,0 +1,347 @@
+//! From an ordered tree to text: YAML and JSON exactly as the reference implementation writes them.
+
+use std::fmt::Write;
+
+use super::scalar::resolve;
+use crate::go;
+use crate::tree::Value;
+
+/// What is written: like a tree, but in its final order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Out {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Single(f32),
+    Text(String),
+    /// A text that is written without quotes although it looks like something else.
+    Bare(String),
+    List(Vec<Out>),
+    Map(Vec<(String, Out)>),
+}
+
+/// The tree as a YAML document.
+pub(crate) fn to_yaml(out: &Out) -> String {
+    let mut text = String::new();
+    match out {
+        Out::Map(map) if !map.is_empty() => block_map(&mut text, map, 0, false),
+        Out::List(list) if !list.is_empty() => block_list(&mut text, list, 0),
+        _ => {
+            leaf(&mut text, out, 0);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn indent(text: &mut String, depth: usize) {
+    text.extend(std::iter::repeat_n(' ', depth));
+}
+
+fn block_map(text: &mut String, map: &[(String, Out)], depth: usize, inline: bool) {
+    for (index, (key, value)) in map.iter().enumerate() {
+        if index > 0 || !inline {
+            indent(text, depth);
+        }
+        let written = quote(key, true);
+        if key.len() > 128 || key.contains('\n') {
+            text.push_str("? ");
+            text.push_str(&written);
+            text.push('\n');
+            indent(text, depth);
+        } else {
+            text.push_str(&written);
+        }
+        text.push(':');
+        child(text, value, depth);
+    }
+}
+
+/// What follows a key and its colon.
+fn child(text: &mut String, value: &Out, depth: usize) {
+    match value {
+        Out::Map(map) if !map.is_empty() => {
+            text.push('\n');
+            block_map(text, map, depth + 2, false);
+        }
+        Out::List(list) if !list.is_empty() => {
+            text.push('\n');
+            block_list(text, list, depth + 2);
+        }
+        _ => {
+            text.push(' ');
+            leaf(text, value, depth + 2);
+            text.push('\n');
+        }
+    }
+}
+
+fn block_list(text: &mut String, list: &[Out], depth: usize) {
+    for item in list {
+        indent(text, depth);
+        text.push_str("- ");
+        match item {
+            Out::Map(map) if !map.is_empty() => block_map(text, map, depth + 2, true),
+            Out::List(list) if !list.is_empty() => {
+                // A list in a list begins on the same line.
+                let mut inner = String::new();
+                block_list(&mut inner, list, depth + 2);
+                text.push_str(inner.trim_start_matches(' '));
+            }
+            _ => {
+                leaf(text, item, depth + 2);
+                text.push('\n');
+            }
+        }
+    }
+}
+
+fn leaf(text: &mut String, value: &Out, depth: usize) {
+    match value {
+        Out::Null => text.push_str("null"),
+        Out::Bool(truth) => text.push_str(if *truth { "true" } else { "false" }),
+        Out::Int(int) => {
+            let _ = write!(text, "{int}");
+        }
+        Out::Float(float) => text.push_str(&special(go::float(*float))),
+        Out::Single(float) => text.push_str(&special(go::float32(*float))),
+        Out::Bare(bare) => text.push_str(bare),
+        Out::List(_) => text.push_str("[]"),
+        Out::Map(_) => text.push_str("{}"),
+        Out::Text(value) if value.contains('\n') && literal_allowed(value) => literal(text, value, depth),
+        Out::Text(value) => text.push_str(&quote(value, false)),
+    }
+}
+
+fn special(float: String) -> String {
+    match float.as_str() {
+        "+Inf" => ".inf".into(),
+        "-Inf" => "-.inf".into(),
+        "NaN" => ".nan".into(),
+        _ => float,
+    }
+}
+
+/// A text on one line, in the plainest style that reads back as the same text.
+fn quote(value: &str, key: bool) -> String {
+    let looks = Looks::of(value);
+    let multiline = value.contains('\n');
+    let plain = !multiline && matches!(resolve(value), Value::Text(_)) && !old(value) && value != "<<";
+    if !plain {
+        return double(value);
+    }
+    if looks.plain && !(value.is_empty() && key) {
+        return value.to_owned();
+    }
+    if looks.single { format!("'{}'", value.replace('\'', "''")) } else { double(value) }
+}
+
+/// Words and numbers that YAML 1.1 read otherwise are quoted to this day.
+fn old(value: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF",
+    ];
+    WORDS.contains(&value) || base_60(value)
+}
+
+/// As in `1:30`: once a number of minutes.
+fn base_60(value: &str) -> bool {
+    let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(a, b)| (a, Some(b)));
+    let mut parts = whole.split(':');
+    let first = parts.next().unwrap_or_default();
+    let good_first = first.starts_with(|c: char| c.is_ascii_digit())
+        && first.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let mut count = 0;
+    let good = parts.all(|part| {
+        count += 1;
+        match part.as_bytes() {
+            [d] => d.is_ascii_digit(),
+            [a, b] => (b'0'..=b'5').contains(a) && b.is_ascii_digit(),
+            _ => false,
+        }
+    });
+    let good_fraction = fraction.is_none_or(|f| f.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
+    good_first && good && count > 0 && good_fraction
+}
+
+/// Which styles a one-line text allows.
+struct Looks {
+    plain: bool,
+    single: bool,
+}
+
+impl Looks {
+    fn of(value: &str) -> Self {
+        if value.is_empty() {
+            return Self { plain: true, single: true };
+        }
+        let indicators = value.starts_with("---") || value.starts_with("...") || indicators(value);
+        let special = value.chars().any(|c| c == '\t' || !printable(c));
+        const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+        let edges = value.starts_with(' ') || value.ends_with(' ');
+        let (break_space, space_break) = (value.contains("\n "), value.contains(" \n"));
+        let odd = special || break_space || space_break;
+        Self { plain: !indicators && !edges && !odd && !value.contains(BREAKS), single: !odd }
+    }
+}
+
+/// Whether characters that mean something to YAML stand where they would.
+fn indicators(value: &str) -> bool {
+    let mut before_blank = true;
+    let mut chars = value.chars().peekable();
+    let mut first = true;
+    while let Some(c) = chars.next() {
+        let after_blank = chars.peek().is_none_or(|next| matches!(next, ' ' | '\t'));
+        let means = if first {
+            matches!(
+                c,
+                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`'
+            ) || (matches!(c, '?' | ':' | '-') && after_blank)
+        } else {
+            (c == ':' && after_blank) || (c == '#' && before_blank)
+        };
+        if means {
+            return true;
+        }
+        first = false;
+        before_blank = matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    }
+    false
+}
+
+fn printable(c: char) -> bool {
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
+}
+
+fn double(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 2);
+    text.push('"');
+    for c in value.chars() {
+        let short = match c {
+            '\0' => '0',
+            '\u{7}' => 'a',
+            '\u{8}' => 'b',
+            '\t' => 't',
+            '\n' => 'n',
+            '\u{b}' => 'v',
+            '\u{c}' => 'f',
+            '\r' => 'r',
+            '\u{1b}' => 'e',
+            '"' => '"',
+            '\\' => '\\',
+            '\u{85}' => 'N',
+            '\u{2028}' => 'L',
+            '\u{2029}' => 'P',
+            _ if printable(c) => {
+                text.push(c);
+                continue;
+            }
+            _ => {
+                let code = c as u32;
+                let _ = match code {
+                    0..=0xff => write!(text, "\\x{code:02X}"),
+                    0x100..=0xffff => write!(text, "\\u{code:04X}"),
+                    _ => write!(text, "\\U{code:08X}"),
+                };
+                continue;
+            }
+        };
+        text.push('\\');
+        text.push(short);
+    }
+    text.push('"');
+    text
+}
+
+fn literal_allowed(value: &str) -> bool {
+    let special = value.chars().any(|c| c != '\t' && !printable(c));
+    !special && !value.ends_with(' ') && !value.contains(" \n")
+}
+
+fn literal(text: &mut String, value: &str, depth: usize) {
+    text.push('|');
+    if value.starts_with([' ', '\n']) {
+        text.push('2');
+    }
+    if !value.ends_with('\n') {
+        text.push('-');
+    } else if value == "\n" || value.ends_with("\n\n") {
+        text.push('+');
+    }
+    let body = value.strip_suffix('\n').unwrap_or(value);
+    for line in body.split('\n') {
+        text.push('\n');
+        if !line.is_empty() {
+            indent(text, depth);
+            text.push_str(line);
+        }
+    }
+}
+
+/// The tree as JSON, with two spaces a level and no newline at the end.
+pub(crate) fn to_json(out: &Out) -> String {
+    let mut text = String::new();
+    json(&mut text, out, 0);
+    text
+}
+
+fn json(text: &mut String, out: &Out, depth: usize) {
+    match out {
+        Out::Null => text.push_str("null"),
+        Out::Bool(truth) => text.push_str(if *truth { "true" } else { "false" }),
+        Out::Int(int) => {
+            let _ = write!(text, "{int}");
+        }
+        Out::Float(float) => text.push_str(&go::json_float(*float)),
+        Out::Single(float) => text.push_str(&go::json_float32(*float)),
+        Out::Text(value) | Out::Bare(value) => json_text(text, value),
+        Out::List(list) if list.is_empty() => text.push_str("[]"),
+        Out::Map(map) if map.is_empty() => text.push_str("{}"),
+        Out::List(list) => {
+            text.push('[');
+            for (index, item) in list.iter().enumerate() {
+                text.push_str(if index > 0 { ",\n" } else { "\n" });
+                indent(text, depth + 2);
+                json(text, item, depth + 2);
+            }
+            text.push('\n');
+            indent(text, depth);
+            text.push(']');
+        }
+        Out::Map(map) => {
+            text.push('{');
+            for (index, (key, value)) in map.iter().enumerate() {
+                text.push_str(if index > 0 { ",\n" } else { "\n" });
+                indent(text, depth + 2);
+                json_text(text, key);
+                text.push_str(": ");
+                json(text, value, depth + 2);
+            }
+            text.push('\n');
+            indent(text, depth);
+            text.push('}');
+        }
+    }
+}
+
+fn json_text(text: &mut String, value: &str) {
+    text.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\u{8}' => text.push_str("\\b"),
+            '\u{c}' => text.push_str("\\f"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                let _ = write!(text, "\\u{:04x}", c as u32);
+            }
+            _ => text.push(c),
+        }
+    }
+    text.push('"');
+}

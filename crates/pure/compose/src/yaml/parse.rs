@@ -1,0 +1,306 @@
+//! From text to trees: anchors are put in place, merge keys merged, `!reset` and `!override` taken note of.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use indexmap::map::Entry as Slot;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as Mark0, Tag};
+
+use super::scalar::resolve;
+use crate::problem::Fault;
+use crate::tree::{Entry, Map, Mark, Node, Span, Value};
+
+/// One document of a file.
+pub(crate) struct Document {
+    /// Its root.
+    pub(crate) root: Node,
+    /// Paths that `!reset` and `!override` name: what earlier documents gave there is dropped.
+    pub(crate) resets: Vec<Vec<String>>,
+}
+
+/// So deep may a file nest.
+const DEEPEST: usize = 200;
+/// So many nodes may the aliases of a file stand for, all together: more is a bomb.
+const MOST_ALIASED: usize = 200_000;
+
+/// Parses all documents of a file; `file` is its number among the sources.
+pub(crate) fn parse(text: &str, file: u32) -> Result<Vec<Document>, Fault> {
+    let mut builder = Builder::new(text, file);
+    let mut documents = Vec::new();
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let mark = *error.marker();
+                let at = builder.span(Mark0::new(mark, mark));
+                return Err(Fault::at(at, "", format!("this is not YAML: {}", error.info())));
+            }
+        };
+        if let Some(root) = builder.take(event, span)? {
+            documents.push(finish(root)?);
+        }
+    }
+    Ok(documents)
+}
+
+fn finish(mut root: Node) -> Result<Document, Fault> {
+    let mut resets = Vec::new();
+    settle(&mut root, &mut Vec::new(), &mut resets)?;
+    Ok(Document { root, resets })
+}
+
+/// What is being built: a list, or a mapping with perhaps a key that waits for its value.
+enum Frame {
+    List(Vec<Node>),
+    Map { map: Map, key: Option<(String, Span)> },
+}
+
+struct Open {
+    frame: Frame,
+    at: Span,
+    mark: Mark,
+    anchor: usize,
+}
+
+struct Builder<'a> {
+    text: &'a str,
+    file: u32,
+    stack: Vec<Open>,
+    anchors: HashMap<usize, (Node, usize)>,
+    aliased: usize,
+    /// Byte offset of a character offset, kept where we last were: marks only move on.
+    cursor: (usize, usize),
+}
+
+impl<'a> Builder<'a> {
+    fn new(text: &'a str, file: u32) -> Self {
+        Self { text, file, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, cursor: (0, 0) }
+    }
+
+    fn span(&mut self, span: Mark0) -> Span {
+        let start = self.offset(span.start.index());
+        let end = self.offset(span.end.index()).max(start);
+        Span {
+            file: self.file,
+            line: span.start.line() as u32,
+            column: span.start.col() as u32 + 1,
+            start: start as u32,
+            len: (end - start) as u32,
+        }
+    }
+
+    /// The byte at which the character of this number begins.
+    fn offset(&mut self, index: usize) -> usize {
+        let (mut seen, mut byte) = self.cursor;
+        if index < seen {
+            (seen, byte) = (0, 0);
+        }
+        for c in self.text[byte..].chars().take(index - seen) {
+            byte += c.len_utf8();
+            seen += 1;
+        }
+        self.cursor = (seen, byte);
+        byte
+    }
+
+    /// Takes an event; gives the root when a document is complete.
+    fn take(&mut self, event: Event<'_>, span: Mark0) -> Result<Option<Node>, Fault> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let at = self.span(span);
+                let node = scalar(text, style, tag.as_deref(), at)?;
+                self.put(node, anchor, 1, matches!(style, ScalarStyle::Plain))
+            }
+            Event::Alias(anchor) => {
+                let at = self.span(span);
+                let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+                    return Err(Fault::at(at, "", "this alias stands inside of what it names"));
+                };
+                self.aliased += size;
+                if self.aliased > MOST_ALIASED {
+                    return Err(Fault::at(at, "", "the aliases of this file stand for too much")
+                        .help(format!("all aliases together may stand for {MOST_ALIASED} values")));
+                }
+                self.put(node, 0, size, false)
+            }
+            Event::SequenceStart(anchor, tag) => self.open(Frame::List(Vec::new()), anchor, tag, span),
+            Event::MappingStart(anchor, tag) => {
+                self.open(Frame::Map { map: Map::default(), key: None }, anchor, tag, span)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::DocumentStart(_) => {
+                self.anchors.clear();
+                Ok(None)
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(None),
+        }
+    }
+
+    fn open(
+        &mut self,
+        frame: Frame,
+        anchor: usize,
+        tag: Option<Cow<'_, Tag>>,
+        span: Mark0,
+    ) -> Result<Option<Node>, Fault> {
+        let at = self.span(span);
+        if self.stack.len() >= DEEPEST {
+            return Err(Fault::at(at, "", "this nests too deep").help(format!("at most {DEEPEST} levels")));
+        }
+        self.stack.push(Open { frame, at, mark: mark(tag.as_deref()), anchor });
+        Ok(None)
+    }
+
+    fn close(&mut self) -> Result<Option<Node>, Fault> {
+        let Some(open) = self.stack.pop() else { return Ok(None) };
+        let value = match open.frame {
+            Frame::List(list) => Value::List(list),
+            Frame::Map { map, .. } => Value::Map(map),
+        };
+        let node = Node { value, at: open.at, mark: open.mark };
+        let size = if open.anchor > 0 { size(&node) } else { 0 };
+        self.put(node, open.anchor, size, false)
+    }
+
+    /// Puts a finished node into what is open; it is the root when nothing is.
+    fn put(&mut self, node: Node, anchor: usize, size: usize, plain: bool) -> Result<Option<Node>, Fault> {
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        let Some(open) = self.stack.last_mut() else { return Ok(Some(node)) };
+        match &mut open.frame {
+            Frame::List(list) => list.push(node),
+            Frame::Map { map, key } => match key.take() {
+                None => *key = Some(key_of(node, plain)?),
+                Some((key, key_at)) => match map.0.entry(key) {
+                    Slot::Vacant(slot) => {
+                        slot.insert(Entry { key_at, node });
+                    }
+                    Slot::Occupied(slot) => {
+                        let first = slot.get().key_at.line;
+                        let text = format!("the key `{}` is here twice", slot.key().trim_start_matches(MERGE));
+                        return Err(Fault::at(key_at, "", text).help(format!("it is already on line {first}")));
+                    }
+                },
+            },
+        }
+        Ok(None)
+    }
+}
+
+/// Marks a `<<` that stood without quotes, so that a quoted one stays an ordinary key.
+const MERGE: char = '\u{0}';
+
+fn key_of(node: Node, plain: bool) -> Result<(String, Span), Fault> {
+    match node.value {
+        Value::Text(text) if text == "<<" && plain => Ok((format!("{MERGE}{text}"), node.at)),
+        Value::Text(text) => Ok((text, node.at)),
+        _ => Err(Fault::at(node.at, "", format!("a key must be a text, and this is {}", node.kind()))
+            .help("put it into quotes")),
+    }
+}
+
+fn size(node: &Node) -> usize {
+    match &node.value {
+        Value::List(list) => 1 + list.iter().map(size).sum::<usize>(),
+        Value::Map(map) => 1 + map.iter().map(|(_, node)| size(node)).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Time(_) => 1,
+    }
+}
+
+fn mark(tag: Option<&Tag>) -> Mark {
+    match tag {
+        Some(tag) if tag.handle == "!" && tag.suffix == "reset" => Mark::Reset,
+        Some(tag) if tag.handle == "!" && tag.suffix == "override" => Mark::Override,
+        _ => Mark::None,
+    }
+}
+
+fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, at: Span) -> Result<Node, Fault> {
+    let plain = matches!(style, ScalarStyle::Plain);
+    let value = match tag {
+        None if plain => resolve(&text),
+        None => Value::Text(text.into_owned()),
+        Some(tag) if tag.is_yaml_core_schema() => core(&text, &tag.suffix, at)?,
+        Some(_) => Value::Text(text.into_owned()),
+    };
+    Ok(Node { value, at, mark: mark(tag) })
+}
+
+/// A scalar with a tag such as `!!int`.
+fn core(text: &str, tag: &str, at: Span) -> Result<Value, Fault> {
+    let value = resolve(text);
+    let fits = match (tag, &value) {
+        ("str", _) => return Ok(Value::Text(text.to_owned())),
+        ("int", Value::Int(_)) | ("bool", Value::Bool(_)) | ("null", Value::Null) => true,
+        ("float", Value::Int(int)) => return Ok(Value::Float(*int as f64)),
+        ("float", Value::Float(_)) | ("timestamp", Value::Time(_)) => true,
+        ("int" | "bool" | "null" | "float" | "timestamp", _) => false,
+        _ => return Ok(Value::Text(text.to_owned())),
+    };
+    if fits { Ok(value) } else { Err(Fault::at(at, "", format!("`{text}` is not what `!!{tag}` says"))) }
+}
+
+/// Takes marked nodes out or notes them, and merges what `<<` names.
+fn settle(node: &mut Node, path: &mut Vec<String>, resets: &mut Vec<Vec<String>>) -> Result<(), Fault> {
+    match &mut node.value {
+        Value::List(list) => {
+            list.retain(|item| item.mark != Mark::Reset);
+            list.iter_mut().try_for_each(|item| {
+                path.push("[]".into());
+                let settled = settle(item, path, resets);
+                path.pop();
+                settled
+            })
+        }
+        Value::Map(map) => settle_map(map, path, resets),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Time(_) => {
+            Ok(())
+        }
+    }
+}
+
+fn settle_map(map: &mut Map, path: &mut Vec<String>, resets: &mut Vec<Vec<String>>) -> Result<(), Fault> {
+    let merge = map.remove(&format!("{MERGE}<<"));
+    let mut gone = Vec::new();
+    for (key, node) in map.iter_mut() {
+        path.push(key.to_owned());
+        match node.mark {
+            Mark::None => settle(node, path, resets)?,
+            Mark::Override | Mark::Reset => resets.push(path.clone()),
+        }
+        path.pop();
+        if node.mark == Mark::Override {
+            // What is below is taken as it stands, but merge keys there still count.
+            settle(node, &mut Vec::new(), &mut Vec::new())?;
+        }
+        if node.mark == Mark::Reset {
+            gone.push(key.to_owned());
+        }
+    }
+    for key in gone {
+        map.remove(&key);
+    }
+    let Some(mut merge) = merge else { return Ok(()) };
+    settle(&mut merge, path, resets)?;
+    merge_into(map, merge)
+}
+
+fn merge_into(map: &mut Map, merge: Node) -> Result<(), Fault> {
+    let at = merge.at;
+    let sources = match merge.value {
+        Value::List(list) => list,
+        value => vec![Node { value, ..merge }],
+    };
+    for source in sources {
+        let Value::Map(source) = source.value else {
+            return Err(Fault::at(at, "", "`<<` merges mappings, and this is none")
+                .help("name one alias, or a list of aliases"));
+        };
+        for (key, entry) in source.0 {
+            map.0.entry(key).or_insert(entry);
+        }
+    }
+    Ok(())
+}
