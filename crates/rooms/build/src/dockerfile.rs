@@ -20,6 +20,7 @@ pub use command::{
     Run, Span, Transfer, TransferFlags,
 };
 pub use error::{Fault, ParseError, excerpt};
+pub(crate) use near::nearest;
 pub use words::quoted_list;
 
 /// A Dockerfile that makes sense by itself.

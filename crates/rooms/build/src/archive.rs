@@ -1,0 +1,262 @@
+//! Archives that ADD unpacks: told by their first bytes, and written under the target, never beside it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, Gid, Uid, XattrFlags};
+
+use crate::error::StepFault;
+use crate::tree::Node;
+use crate::upper::{Attributes, Upper};
+use crate::users::Owner;
+
+/// Bytes that one archive may unpack to.
+const MAX_BYTES: u64 = 64 << 30;
+/// Entries of one archive.
+const MAX_ENTRIES: u64 = 2_000_000;
+
+/// How an archive is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Tar,
+    Gzip,
+    Zstd,
+    /// One that we know by its first bytes and cannot read.
+    Foreign(&'static str),
+}
+
+/// What the file is packed with, if it is a tar archive.
+pub(crate) fn packing(file: &mut File) -> io::Result<Option<Packing>> {
+    let mut head = [0u8; 512];
+    let length = read_full(file, &mut head)?;
+    file.seek(SeekFrom::Start(0))?;
+    let head = &head[..length];
+    if head.starts_with(b"BZh") {
+        return Ok(Some(Packing::Foreign("bzip2")));
+    }
+    if head.starts_with(b"\xfd7zXZ\0") {
+        return Ok(Some(Packing::Foreign("xz")));
+    }
+    let packing = match head {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
+        _ => return Ok(is_tar(head).then_some(Packing::Tar)),
+    };
+    let mut block = [0u8; 512];
+    // A compressed file that is no archive is copied as it is.
+    let inner = reader(file, packing)
+        .and_then(|mut inner| read_full(&mut inner, &mut block))
+        .is_ok_and(|length| is_tar(&block[..length]));
+    file.seek(SeekFrom::Start(0))?;
+    Ok(inner.then_some(packing))
+}
+
+fn reader(file: &File, packing: Packing) -> io::Result<Box<dyn Read + '_>> {
+    let buffered = BufReader::with_capacity(64 << 10, file);
+    Ok(match packing {
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Packing::Zstd => Box::new(zstd::Decoder::with_buffer(buffered)?),
+        Packing::Tar | Packing::Foreign(_) => Box::new(buffered),
+    })
+}
+
+fn read_full(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < into.len() {
+        match from.read(&mut into[length..])? {
+            0 => break,
+            got => length += got,
+        }
+    }
+    Ok(length)
+}
+
+/// Whether this is the first block of a tar archive: its checksum fits.
+fn is_tar(block: &[u8]) -> bool {
+    let Ok(block) = <&[u8; 512]>::try_from(block) else { return false };
+    let header = tar::Header::from_byte_slice(block);
+    let sum = block[..148].iter().chain(&block[156..]).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+    block[0] != 0 && header.cksum().is_ok_and(|written| written == sum)
+}
+
+/// Unpacks an archive below `target`.
+pub(crate) fn unpack(
+    file: &File,
+    packing: Packing,
+    upper: &Upper,
+    target: &Path,
+    owner: Option<Owner>,
+) -> Result<(), Reason> {
+    let mut archive = tar::Archive::new(reader(file, packing).map_err(Reason::broken)?);
+    let (mut entries, mut bytes) = (0u64, 0u64);
+    for entry in archive.entries().map_err(Reason::broken)? {
+        let mut entry = entry.map_err(Reason::broken)?;
+        entries += 1;
+        bytes = bytes.saturating_add(entry.size());
+        if entries > MAX_ENTRIES || bytes > MAX_BYTES {
+            return Err(Reason::Refused("it unpacks to more than 64 GiB or two million files".into()));
+        }
+        Unpacking { upper, target, owner }.one(&mut entry)?;
+    }
+    Ok(())
+}
+
+/// Why an archive is not unpacked.
+pub(crate) enum Reason {
+    Refused(String),
+    Fault(StepFault),
+}
+
+impl Reason {
+    fn broken(error: io::Error) -> Self {
+        Self::Refused(format!("it is not whole ({error})"))
+    }
+}
+
+impl<E: Into<StepFault>> From<E> for Reason {
+    fn from(error: E) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+struct Unpacking<'a> {
+    upper: &'a Upper,
+    target: &'a Path,
+    owner: Option<Owner>,
+}
+
+impl Unpacking<'_> {
+    fn one<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> Result<(), Reason> {
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = inside(&entry.path_bytes()).map_err(|why| refused(&name, why))?;
+        let header = entry.header();
+        let number = |read: io::Result<u64>| read.unwrap_or(0);
+        let theirs = Owner {
+            uid: u32::try_from(number(header.uid())).unwrap_or(0),
+            gid: u32::try_from(number(header.gid())).unwrap_or(0),
+        };
+        let like = Attributes {
+            owner: self.owner.unwrap_or(theirs),
+            mode: header.mode().unwrap_or(0o644),
+            mtime_secs: i64::try_from(number(header.mtime())).unwrap_or(0),
+        };
+        let kind = header.entry_type();
+        let place = self.target.join(&path);
+        if kind.is_dir() {
+            let (folder, _) = self.upper.folder(&place, Owner::default())?;
+            return Ok(like.set(&folder).map_err(|error| put(&place, error))?);
+        }
+        if path.as_os_str().is_empty() {
+            return Err(refused(&name, "it has no name"));
+        }
+        let parent = place.parent().unwrap_or(self.target);
+        let (folder, real) = self.upper.folder(parent, Owner::default())?;
+        let place = real.join(place.file_name().unwrap_or_default());
+        let attributes = extended(entry)?;
+        let link = entry.link_name_bytes().map(|link| link.into_owned());
+        match (kind, link) {
+            (tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse, _) => {
+                self.upper.put_bytes(entry, &folder, &place, &like)?;
+                set_attributes(&folder, &place, &attributes).map_err(|error| put(&place, error).into())
+            }
+            (tar::EntryType::Symlink, Some(to)) => {
+                self.symlink(OsStr::from_bytes(&to), &folder, &place, &like)
+            }
+            (tar::EntryType::Link, Some(to)) => {
+                let to = inside(&to).map_err(|why| refused(&name, why))?;
+                self.hard_link(&self.target.join(to), &folder, &place).map_err(|fault| match fault {
+                    Reason::Refused(why) => refused(&name, &why),
+                    fault @ Reason::Fault(_) => fault,
+                })
+            }
+            (_, _) => Err(refused(&name, "it is neither a file, a folder nor a link")),
+        }
+    }
+
+    fn symlink(&self, to: &OsStr, folder: &OwnedFd, place: &Path, like: &Attributes) -> Result<(), Reason> {
+        let name = place.file_name().unwrap_or_default();
+        self.upper.refuse_whiteout(name, place)?;
+        self.upper.clear(folder, name, place)?;
+        let (uid, gid) = (Uid::from_raw(like.owner.uid), Gid::from_raw(like.owner.gid));
+        rustix::fs::symlinkat(to, folder, name)
+            .and_then(|()| rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
+            .map_err(|error| put(place, error.into()).into())
+    }
+
+    /// A second name of a file that came before; of one of a lower layer it is a copy.
+    fn hard_link(&self, to: &Path, folder: &OwnedFd, place: &Path) -> Result<(), Reason> {
+        let name = place.file_name().unwrap_or_default();
+        self.upper.refuse_whiteout(name, place)?;
+        let found = self.upper.tree.find(to, false).map_err(|error| put(place, error))?;
+        let Some(node @ Node::Other(..)) = found.node else {
+            return Err(Reason::Refused("it links to a file that is not there".into()));
+        };
+        self.upper.clear(folder, name, place)?;
+        // Only a file of this very layer may get a second name: a layer below must never be written through one.
+        let (above, _) = self.upper.folder(found.path.parent().unwrap_or(Path::new("")), Owner::default())?;
+        let last = found.path.file_name().unwrap_or_default();
+        match rustix::fs::linkat(&above, last, folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::NOENT) => {
+                Ok(self.upper.put(&node, folder, place, crate::upper::How::default())?)
+            }
+            Err(error) => Err(put(place, error.into()).into()),
+        }
+    }
+}
+
+fn refused(name: &str, why: &str) -> Reason {
+    Reason::Refused(format!("the entry `{name}` is refused, because {why}"))
+}
+
+fn put(path: &Path, error: io::Error) -> StepFault {
+    StepFault::Put(format!("could not write `/{}`", path.display()), Some(error))
+}
+
+/// The path of an entry below the target; a slash in front is no matter, as for docker.
+fn inside(bytes: &[u8]) -> Result<PathBuf, &'static str> {
+    if bytes.contains(&0) {
+        return Err("its name holds a zero byte");
+    }
+    let path = Path::new(OsStr::from_bytes(bytes));
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return Err("its name climbs out of the target"),
+        }
+    }
+    Ok(clean)
+}
+
+/// Capabilities and users' own attributes from the extended headers.
+fn extended<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<(String, Vec<u8>)>, Reason> {
+    let mut found = Vec::new();
+    let Some(headers) = entry.pax_extensions().map_err(Reason::broken)? else { return Ok(found) };
+    for header in headers {
+        let header = header.map_err(Reason::broken)?;
+        let name = header.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr."));
+        if let Some(name) = name.filter(|name| *name == "security.capability" || name.starts_with("user.")) {
+            found.push((name.to_owned(), header.value_bytes().to_vec()));
+        }
+    }
+    Ok(found)
+}
+
+fn set_attributes(folder: &OwnedFd, place: &Path, attributes: &[(String, Vec<u8>)]) -> io::Result<()> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
+    let name = place.file_name().unwrap_or_default();
+    let file = rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty())?;
+    for (name, value) in attributes {
+        rustix::fs::fsetxattr(&file, name.as_str(), value, XattrFlags::empty())?;
+    }
+    Ok(())
+}

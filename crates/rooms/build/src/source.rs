@@ -1,0 +1,117 @@
+//! The files that COPY and ADD mean: patterns to paths, and paths to a digest of all that counts.
+
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use oci::{Digest, Sha256Hasher};
+use rustix::fs::FileType;
+
+use crate::error::StepFault;
+use crate::glob::{Dialect, Glob};
+use crate::ignore::clean;
+use crate::tree::{Folder, Node, Tree, kind};
+use crate::upper::{How, attributes, included};
+
+/// Paths that one pattern may mean; more is refused.
+const MAX_MATCHES: usize = 100_000;
+
+/// The paths that a source means, relative to the tree; a pattern may mean none, a plain path must be there.
+pub(crate) fn resolve(tree: &Tree, source: &str, place: &str) -> Result<Vec<PathBuf>, StepFault> {
+    let path = clean(&format!("/{source}"));
+    let path = path.trim_start_matches('/');
+    let read =
+        |error: io::Error| StepFault::Put(format!("could not read `{source}` in {place}"), Some(error));
+    if !Glob::is_pattern(path) {
+        let missing = || StepFault::NoSource { path: source.to_owned(), place: place.to_owned() };
+        return match tree.find(Path::new(path), true) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(missing()),
+            found => match found.map_err(read)?.node {
+                Some(_) => Ok(vec![PathBuf::from(path)]),
+                None => Err(missing()),
+            },
+        };
+    }
+    let mut found = vec![PathBuf::new()];
+    for part in path.split('/') {
+        let wrong = |_| StepFault::Value {
+            value: source.to_owned(),
+            what: "a pattern",
+            allowed: "*, ? and [a-z]; `[` needs its `]`, and `\\` a character behind it",
+        };
+        let glob = Glob::new(part, Dialect::Go).map_err(wrong)?;
+        let mut next = Vec::new();
+        for path in found {
+            let Some(Node::Folder(folder, _)) = look(tree, &path).map_err(read)? else { continue };
+            let names = folder.names().map_err(read)?;
+            let matching = names.iter().filter(|name| glob.matches(&name.to_string_lossy()));
+            next.extend(matching.map(|name| path.join(name)));
+            if next.len() > MAX_MATCHES {
+                let allowed = "a pattern that means at most 100000 files";
+                return Err(StepFault::Value { value: source.to_owned(), what: "a pattern here", allowed });
+            }
+        }
+        found = next;
+    }
+    // A link to nowhere matches by name, but there is nothing to copy.
+    found.retain(|path| look(tree, path).is_ok_and(|node| node.is_some()));
+    Ok(found)
+}
+
+fn look(tree: &Tree, path: &Path) -> io::Result<Option<Node>> {
+    match tree.find(path, true) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        found => Ok(found?.node),
+    }
+}
+
+/// Hashes what a copy of the node would make: names, kinds, permissions, owners, content; not times.
+pub(crate) fn digest(node: &Node, how: How<'_>) -> io::Result<Digest> {
+    let mut hasher = Sha256Hasher::new(io::sink());
+    hash(node, Path::new(""), how, &mut hasher)?;
+    Ok(hasher.finish().1)
+}
+
+fn hash(node: &Node, path: &Path, how: How<'_>, to: &mut Sha256Hasher<io::Sink>) -> io::Result<()> {
+    let stat = node.stat();
+    let owner = how.owner.map_or((stat.st_uid, stat.st_gid), |owner| (owner.uid, owner.gid));
+    let mode = how.mode.unwrap_or(stat.st_mode) & 0o7777;
+    let name = path.as_os_str().as_bytes();
+    write!(to, "{} {:?} {mode:o} {} {}\n{}:", name.len(), kind(stat), owner.0, owner.1, name.len())?;
+    to.write_all(name)?;
+    match node {
+        Node::Folder(folder, _) => hash_folder(folder, path, how, to),
+        Node::Link(target, _) => {
+            write!(to, "{}:", target.len())?;
+            to.write_all(target.as_bytes())
+        }
+        Node::Other(..) if kind(stat) == FileType::RegularFile => {
+            let mut file = node.open()?;
+            for (name, value) in attributes(&file)? {
+                write!(to, "{name}={}:", value.len())?;
+                to.write_all(&value)?;
+            }
+            let size = u64::try_from(stat.st_size).unwrap_or(0);
+            write!(to, "{size}:")?;
+            io::copy(&mut (&mut file).take(size), to)?;
+            Ok(())
+        }
+        Node::Other(..) => Ok(()),
+    }
+}
+
+fn hash_folder(
+    folder: &Folder,
+    path: &Path,
+    how: How<'_>,
+    to: &mut Sha256Hasher<io::Sink>,
+) -> io::Result<()> {
+    for name in folder.names()? {
+        let inside = path.join(&name);
+        let Some(node) = folder.get(&name)? else { continue };
+        if included(&node, &inside, how.exclude)? {
+            hash(&node, &inside, how, to)?;
+        }
+    }
+    to.write_all(b"end of folder")
+}
