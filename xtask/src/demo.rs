@@ -28,8 +28,8 @@ fn start() -> Result<()> {
     shell::run(
         Command::new("cargo").args(["build", "--release", "--package", "sea"]).current_dir(tree::root()),
     )?;
-    let app = harbour::build()?;
-    shell::run(sea()?.args(["up", "--detach", "--wait", "--build", "--file"]).arg(app.join("compose.yaml")))?;
+    harbour::build()?;
+    shell::run(sea()?.args(["up", "--detach", "--wait", "--build", "--file"]).arg(compose_file()))?;
 
     let address = edge_address()?;
     for number in 0..REQUESTS {
@@ -37,7 +37,7 @@ fn start() -> Result<()> {
         ensure!(status == 200, "request {number} of {REQUESTS} was answered {status}");
     }
     eprintln!("{REQUESTS} requests, {REQUESTS} answers\n");
-    shell::run(sea()?.arg("status"))?;
+    shell::run(sea()?.args(["status", "--file"]).arg(compose_file()))?;
     let program = shown_path(&program());
     let root = shown_path(&root());
     crate::print(&format!(
@@ -51,8 +51,7 @@ fn start() -> Result<()> {
 
 fn stop() -> Result<()> {
     ensure!(root().is_dir(), "the demo does not run: there is no `{}`", root().display());
-    let app = tree::root().join("examples/harbour/compose.yaml");
-    shell::run(sea()?.args(["down", "--file"]).arg(app))?;
+    shell::run(sea()?.args(["down", "--file"]).arg(compose_file()))?;
     shell::run(sea()?.args(["daemon", "stop"]))
 }
 
@@ -65,22 +64,41 @@ fn root() -> PathBuf {
     tree::target().join("demo")
 }
 
+fn compose_file() -> PathBuf {
+    harbour::home().join("compose.yaml")
+}
+
 fn sea() -> Result<Command> {
     let mut command = needs::as_root(&program().display().to_string())?;
     command.arg("--root").arg(root());
     Ok(command)
 }
 
-/// Where the edge takes plain HTTP, as the daemon tells it.
+/// Where the front of the app is reached from outside, as the daemon tells it.
 fn edge_address() -> Result<SocketAddr> {
-    let text = shell::output(sea()?.args(["status", "--format", "json"]))?;
+    let text = shell::output(sea()?.args(["status", "--format", "json", "--file"]).arg(compose_file()))?;
     let status: Value = serde_json::from_str(&text).context("could not read what `sea status` said")?;
-    let port = status["edge"]["http"].as_str().and_then(|address| address.rsplit(':').next()?.parse().ok());
-    let port: u16 = port.with_context(|| format!("`sea status` names no address of the edge: {text}"))?;
-    Ok((Ipv4Addr::LOCALHOST, port).into())
+    let services = status["services"].as_array().into_iter().flatten();
+    let addresses = services.filter_map(|service| service["addresses"].as_array()).flatten();
+    let port = addresses.filter_map(Value::as_str).find_map(port_of);
+    Ok((Ipv4Addr::LOCALHOST, port.with_context(|| format!("`sea status` names no address: {text}"))?).into())
+}
+
+/// The port in an address such as `http://harbour.localhost:8080/`; plain HTTP's own when it names none.
+fn port_of(address: &str) -> Option<u16> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let named = authority.rsplit_once(':').filter(|(_, port)| !port.is_empty() && !port.contains(']'));
+    match named {
+        Some((_, port)) => port.parse().ok(),
+        None => (scheme == "http" && !authority.is_empty()).then_some(80),
+    }
 }
 
 /// Relative to where the person most likely is.
 fn shown_path(path: &Path) -> String {
     path.strip_prefix(tree::root()).unwrap_or(path).display().to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use crate::{shell, tree};
 
 const PROGRAMS: &[&str] = &["web", "booking", "pricing"];
 
-/// Builds the programs into `dist/` and makes the secret, unless it is there. Returns the app's folder.
-pub(crate) fn build() -> Result<PathBuf> {
+/// Builds the programs into `dist/` and makes the secret, unless it is there.
+pub(crate) fn build() -> Result<()> {
     let home = home();
     shell::run(cargo().args(["build", "--release", "--locked"]))?;
     let dist = home.join("dist");
@@ -26,8 +26,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         fs::copy(&built, dist.join(program))
             .with_context(|| format!("could not copy `{}`", built.display()))?;
     }
-    make_secret(&home.join("secrets/booking-key"))?;
-    Ok(home)
+    make_secret(&home.join("secrets/booking-key"))
 }
 
 /// Runs the tests of its own workspace.
@@ -37,7 +36,8 @@ pub(crate) fn test() -> Result<Did> {
     Ok(Did(lines.iter().map(|line| crate::suite::ran(line)).sum(), "tests"))
 }
 
-fn home() -> PathBuf {
+/// Its folder.
+pub(crate) fn home() -> PathBuf {
     tree::root().join("examples/harbour")
 }
 

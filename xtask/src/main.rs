@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "bench" => bench::run(rest),
         "ci" => ci::run(rest),
-        "harbour" => harbour::build().map(|_| ()),
+        "harbour" => harbour::build(),
         "help" | "-h" | "--help" => {
             print(USAGE);
             Ok(())
