@@ -33,7 +33,7 @@ fn start() -> Result<()> {
 
     let address = edge_address()?;
     for number in 0..REQUESTS {
-        let (status, _) = http::get(address, "harbour.localhost", "/")?;
+        let (status, _) = http::get(address, "localhost", "/")?;
         ensure!(status == 200, "request {number} of {REQUESTS} was answered {status}");
     }
     eprintln!("{REQUESTS} requests, {REQUESTS} answers\n");
@@ -41,7 +41,7 @@ fn start() -> Result<()> {
     let program = shown_path(&program());
     let root = shown_path(&root());
     crate::print(&format!(
-        "\nharbour answers at http://harbour.localhost:{}/\n\
+        "\nharbour answers at http://localhost:{}/\n\
          look at it:  {program} --root {root} status\n\
          stop it:     cargo xtask demo --stop\n",
         address.port()

@@ -33,7 +33,8 @@ pub(crate) fn all(stages: &mut Stages) -> Result<()> {
     stages.run("harbour", harbour::test)?;
     stages.run("build", build)?;
     let before = leftovers::look()?;
-    stages.run("tests", || tests(&images))?;
+    stages.run("tests", || tests(&images, Part::Crates))?;
+    stages.run("e2e", || tests(&images, Part::EndToEnd))?;
     stages.run("doc tests", || doc_tests(&images))?;
     stages.run("leftovers", || leftovers::none_since(&before))
 }
@@ -91,13 +92,30 @@ fn program() -> PathBuf {
     tree::target().join("debug/sea")
 }
 
-fn tests(images: &Path) -> Result<Did> {
-    let nextest = shell::installed("cargo-nextest");
+/// Which tests; apart, so that either part is missed when it is empty.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Of each crate by itself.
+    Crates,
+    /// Of the whole program.
+    EndToEnd,
+}
+
+fn tests(images: &Path, part: Part) -> Result<Did> {
     let mut command = cargo();
-    if nextest {
-        command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--color=never"]);
+    if shell::installed("cargo-nextest") {
+        let filter = match part {
+            Part::Crates => "not package(e2e)",
+            Part::EndToEnd => "package(e2e)",
+        };
+        // By a filter, not by package: what is selected decides the features that all is compiled with.
+        command.args(["nextest", "run", "--locked", "--workspace", "--color=never", "--filterset", filter]);
     } else {
-        command.args(["test", "--locked", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        command.args(["test", "--locked", "--lib", "--bins", "--tests", "--no-fail-fast"]);
+        match part {
+            Part::Crates => command.args(["--workspace", "--exclude", "e2e"]),
+            Part::EndToEnd => command.args(["--package", "e2e"]),
+        };
     }
     let lines = shell::watched(with_environment(&mut command, images)?)?;
     Ok(Did(lines.iter().map(|line| ran(line)).sum(), "tests"))
