@@ -27,6 +27,7 @@ const TODO: Rule = ("todo", "file an issue, or do it");
 const CLOCK: Rule = ("clock", "take `now` as an argument, or ask a `base::Clock`");
 const CHANCE: Rule = ("chance", "take a seeded `base::Rng` as an argument");
 const UNSAFE: Rule = ("unsafe", "unsafe code lives only in `sys/` of `rooms/runtime` and `rooms/network`");
+const ALLOW: Rule = ("allow", "say why: `reason = \"…\"`, or a comment on the line before");
 const PRINT: Rule = ("print", "write a log line with `tracing`, or return the text to the door");
 
 /// What this file says and must not.
@@ -60,6 +61,7 @@ fn rule_at(source: &Source, at: usize) -> Option<Rule> {
     match word {
         "." if source.reads(at, &[".", "unwrap", "(", ")"]) => Some(UNWRAP),
         "panic" | "todo" | "unimplemented" if source.reads(at + 1, &["!"]) => Some(PANIC),
+        "allow" | "expect" if is_bare_allow(source, at) => Some(ALLOW),
         "print" | "println" | "eprint" | "eprintln" | "dbg"
             if source.reads(at + 1, &["!"]) && !may_print(source.path) =>
         {
@@ -69,6 +71,16 @@ fn rule_at(source: &Source, at: usize) -> Option<Rule> {
         _ if product && DICE.iter().any(|call| source.reads(at, call)) => Some(CHANCE),
         _ => None,
     }
+}
+
+/// Whether an `allow` or `expect` attribute begins here that gives no reason.
+fn is_bare_allow(source: &Source, at: usize) -> bool {
+    let attribute =
+        at > 1 && source.tokens[at - 1].text == "[" && ["#", "!"].contains(&source.tokens[at - 2].text);
+    let line = source.tokens[at].line;
+    let explained = source.comments.iter().any(|comment| comment.line == line || comment.line + 1 == line);
+    let mut inside = source.tokens[at..].iter().take_while(|token| token.text != "]");
+    attribute && !explained && !inside.any(|token| token.text == "reason")
 }
 
 fn asks_for_now(source: &Source, at: usize) -> bool {

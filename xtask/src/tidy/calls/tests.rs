@@ -38,6 +38,15 @@ fn libraries_do_not_print() {
 }
 
 #[test]
+fn a_lint_is_silenced_with_a_reason() {
+    check(LIB, "#[allow(dead_code)]\nfn a() {}", "allow");
+    check(LIB, "#![expect(dead_code)]\nfn a() {}", "allow");
+    check(LIB, "#[allow(dead_code, reason = \"the kernel fills it\")]\nfn a() {}", "");
+    check(LIB, "// The kernel fills it.\n#[allow(dead_code)]\nfn a() {}", "");
+    check(LIB, "fn a() { b.expect(\"c\"); }", "");
+}
+
+#[test]
 fn work_left_in_a_comment_is_told() {
     check(LIB, &["// TO", "DO: later"].concat(), "todo");
     check(LIB, "// Everything is done.", "");
