@@ -5,6 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -13,6 +14,10 @@ use crate::{harbour, http, needs, shell, tree};
 
 /// How many requests make the status worth looking at.
 const REQUESTS: usize = 50;
+
+/// How often and how long to wait for a process to end.
+const ROUNDS: u32 = 200;
+const ROUND: Duration = Duration::from_millis(100);
 
 /// Starts the demo, or stops it with `--stop`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -49,10 +54,56 @@ fn start() -> Result<()> {
     Ok(())
 }
 
+/// Takes the app down, and ends the daemon and its children, which would serve on without it.
 fn stop() -> Result<()> {
-    ensure!(root().is_dir(), "the demo does not run: there is no `{}`", root().display());
+    let running = roles()?;
+    ensure!(!running.is_empty(), "the demo does not run: no process has the root `{}`", root().display());
     shell::run(sea()?.args(["down", "--file"]).arg(compose_file()))?;
-    shell::run(sea()?.args(["daemon", "stop"]))
+    for (number, role) in roles()?.into_iter().enumerate() {
+        // The daemon comes first: it would start the others again.
+        if number == 0 || Path::new(&format!("/proc/{role}")).exists() {
+            end(role)?;
+        }
+    }
+    ensure!(roles()?.is_empty(), "some of the demo still runs; look for `{}` in `ps ax`", root().display());
+    Ok(())
+}
+
+/// The processes of the demo's root: the daemon first.
+fn roles() -> Result<Vec<u32>> {
+    let root = root().display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
+        if pid != std::process::id() && is_role(&words, &root) {
+            found.push((!words.iter().any(|word| word == "daemon"), pid));
+        }
+    }
+    found.sort_unstable();
+    Ok(found.into_iter().map(|(_, pid)| pid).collect())
+}
+
+/// Whether this command line is one of sea's that has this root.
+fn is_role(words: &[String], root: &str) -> bool {
+    let program = words.first().is_some_and(|word| word.rsplit('/').next() == Some("sea"));
+    let below =
+        |word: &String| word.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    program && words.iter().any(below)
+}
+
+/// Asks it to end, and waits until it has.
+fn end(pid: u32) -> Result<()> {
+    shell::run(needs::as_root("kill")?.args(["-TERM", &pid.to_string()]))?;
+    for _ in 0..ROUNDS {
+        if !Path::new(&format!("/proc/{pid}/exe")).exists() {
+            return Ok(());
+        }
+        std::thread::sleep(ROUND);
+    }
+    bail!("process {pid} did not end within {} s", (ROUND * ROUNDS).as_secs())
 }
 
 fn program() -> PathBuf {

@@ -1,6 +1,6 @@
-//! Ports in addresses.
+//! Ports in addresses, roots in command lines.
 
-use super::port_of;
+use super::{is_role, port_of};
 
 #[test]
 fn a_port_is_found_in_what_status_shows() {
@@ -12,6 +12,20 @@ fn a_port_is_found_in_what_status_shows() {
     check("http://[::1]/", Some(80));
     check("https://harbour.localhost/", None);
     check("", None);
+}
+
+#[test]
+fn only_processes_of_sea_with_this_root_are_the_demo() {
+    role("/x/release/sea daemon --root /x/demo", true);
+    role("sea shim /x/demo/containers/a", true);
+    role("sea daemon --root /x/demo2", false);
+    role("less /x/demo/daemon.log", false);
+}
+
+#[track_caller]
+fn role(line: &str, is: bool) {
+    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    assert_eq!(is_role(&words, "/x/demo"), is, "{line}");
 }
 
 #[track_caller]
