@@ -1,3 +1,5 @@
+//! Names that are taken, and names that are refused.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Sizes as people write them, read and shown.
+
 use super::*;
 
 #[test]
