@@ -53,6 +53,11 @@ pub(crate) fn option_unknown(network: &NetworkName, option: &str) {
     warn!(network.name = %network, option, "network `{network}` has the driver option `{option}`, which has no effect here");
 }
 
+/// Nobody answers for names yet.
+pub(crate) fn names_late(network: &NetworkName, why: &str) {
+    warn!(network.name = %network, why, "nobody answers for names on network `{network}` yet: {why}");
+}
+
 /// Everything agrees with the record again.
 pub(crate) fn settled(tag: &Tag, settled: &Settled) {
     info!(

@@ -14,8 +14,10 @@
 //! container, and containers reach the host at their gateway.
 
 mod cidr;
+mod doctor;
 mod events;
 mod filter;
+pub mod names;
 mod netlink;
 mod networks;
 mod order;
@@ -29,6 +31,7 @@ mod testbed;
 pub mod texts;
 
 pub use cidr::{Cidr, InvalidCidr};
+pub use doctor::{Fact, doctor_facts};
 pub use networks::Networks;
 pub use order::{
     AttachOrder, Attachment, InvalidMac, IpamOrder, Mac, NamesLaunch, NetworkOrder, NetworkView, PoolOrder,

@@ -2,36 +2,50 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Clock, ContainerId, NetworkName, SystemClock};
 use tokio::sync::Mutex;
 
+use crate::events;
+use crate::names::Publisher;
 use crate::order::{AttachOrder, Attachment, NetworkOrder, NetworkView, Settings, Settled};
 use crate::problems::{AttachError, ChangeError, CreateError, FindError, OpenError, RemoveError};
 use crate::realm::Realm;
 use crate::tag::Tag;
 
+/// How long the making of a network waits for the one who answers for names there.
+const NAMES_READY: Duration = Duration::from_secs(2);
+
 /// The networks of one root. Clones are the same.
 ///
+/// Names follow every change at once, a moment after the operation's end; [`Self::names_served`] waits for them.
 /// An operation that has begun ends, even if nobody waits for it any more.
 #[derive(Clone)]
 pub struct Networks {
     realm: Arc<Mutex<Realm>>,
+    names: Publisher,
     clock: Arc<dyn Clock>,
 }
 
 impl Networks {
     /// Opens the networks recorded in this folder; touches nothing on the machine. Call [`Self::settle`] next.
     pub async fn open(tag: Tag, dir: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let names = Publisher::start(dir, settings.names);
         let dir = dir.to_owned();
         let realm = off_thread(move || Realm::open(tag, &dir, settings.pools)).await?;
-        Ok(Self { realm: Arc::new(Mutex::new(realm)), clock: Arc::new(SystemClock) })
+        Ok(Self { realm: Arc::new(Mutex::new(realm)), names, clock: Arc::new(SystemClock) })
     }
 
     /// Makes a network; an equal one may be there already, and one that differs is an error. Labels may change.
     pub async fn create(&self, order: NetworkOrder) -> Result<NetworkView, CreateError> {
         let now = self.clock.wall();
-        self.with(move |realm| realm.create(&order, now)).await
+        let view = self.with(move |realm| realm.create(&order, now)).await?;
+        // Whoever joins may ask for names at once. That nobody answers is no reason to have no network.
+        if !self.names.confirmed(NAMES_READY).await {
+            events::names_late(&view.name, &self.names.unbound().join("; "));
+        }
+        Ok(view)
     }
 
     /// The network of containers that name none, made if need be.
@@ -102,13 +116,39 @@ impl Networks {
 
     /// Takes everything away that this root has on the machine and in its record.
     pub async fn destroy_all(&self) -> Result<(), ChangeError> {
-        self.with(Realm::destroy).await
+        let gone = self.with(Realm::destroy).await;
+        self.names.end().await;
+        gone
+    }
+
+    /// Waits until names are served as of the last change; false if they were not within this time.
+    pub async fn names_served(&self, within: Duration) -> bool {
+        self.names.confirmed(within).await
+    }
+
+    /// Gateways on which nobody answers for names, with the reason.
+    pub fn names_unserved(&self) -> Vec<String> {
+        self.names.unbound()
+    }
+
+    /// The names as they are published.
+    #[cfg(test)]
+    async fn names_table_for_tests(&self) -> crate::names::NamesTable {
+        let networks = self.realm.lock().await.names();
+        crate::names::NamesTable { epoch: 7, generation: 1, networks }
     }
 
     /// Runs a change when its turn comes.
     async fn with<T: Send + 'static>(&self, change: impl FnOnce(&mut Realm) -> T + Send + 'static) -> T {
         let mut realm = Arc::clone(&self.realm).lock_owned().await;
-        off_thread(move || change(&mut realm)).await
+        let names = self.names.clone();
+        off_thread(move || {
+            let outcome = change(&mut realm);
+            // Still in turn, so that tables follow each other as changes did.
+            names.publish(realm.names());
+            outcome
+        })
+        .await
     }
 }
 

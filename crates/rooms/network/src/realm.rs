@@ -17,6 +17,7 @@ use base::{ContainerId, NetworkName, Rng};
 
 use crate::events;
 use crate::filter::{self, Fence};
+use crate::names::{Member, NamesOfNetwork};
 use crate::netlink::{Family, Socket, link};
 use crate::order::{Attachment, NetworkView, PoolOrder, SubnetView};
 use crate::problems::{ChangeError, FindError, KernelError, OpenError, RecordError, RemoveError};
@@ -130,9 +131,28 @@ impl Realm {
         })
     }
 
-    /// The room's folder.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// The names of all networks.
+    pub(crate) fn names(&self) -> Vec<NamesOfNetwork> {
+        self.networks.values().map(|network| self.names_of(network)).collect()
+    }
+
+    fn names_of(&self, network: &NetworkRecord) -> NamesOfNetwork {
+        let on = self.attached.values().flatten().filter(|r| r.network_id == network.id && r.made);
+        let member = |record: &AttachmentRecord| Member {
+            names: record.names.clone(),
+            aliases: record.aliases.clone(),
+            addresses: record.ipv4.map(IpAddr::V4).into_iter().chain(record.ipv6.map(IpAddr::V6)).collect(),
+            ready: record.ready,
+            dns: record.dns.clone(),
+        };
+        NamesOfNetwork {
+            network: network.name.to_string(),
+            bridge: network.bridge.clone(),
+            listen: network.subnets.iter().map(|s| s.gateway).collect(),
+            subnets: network.subnets.iter().map(|s| s.subnet).collect(),
+            internal: network.internal,
+            members: on.map(member).collect(),
+        }
     }
 
     /// All networks, by name.
@@ -348,6 +368,3 @@ fn fence(network: &NetworkRecord) -> Fence {
         subnets: network.subnets.iter().map(|s| s.subnet).collect(),
     }
 }
-
-#[cfg(test)]
-mod tests;

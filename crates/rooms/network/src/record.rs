@@ -110,11 +110,6 @@ impl Folder {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The networks; none if there never were any.
     pub(crate) fn networks(&self) -> Result<Vec<NetworkRecord>, OpenError> {
         let path = self.path.join("networks.json");
