@@ -1,0 +1,316 @@
+//! What is mounted over the container's root: the kernel's file systems, and what the order asks for.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, open_tree,
+};
+
+use super::rootfs::{Want, attach, is_folder, open_in, place};
+use crate::cgroup::Cgroup;
+use crate::failure::{Doing, Failure};
+use crate::order::{Mount, MountKind, Namespace, Order};
+use crate::sys::{MountChange, change_mount};
+
+const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
+const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+
+/// Sources of bind mounts, opened while the host's tree is still in sight.
+pub(super) struct Sources(Vec<Option<OwnedFd>>);
+
+impl Sources {
+    /// Takes hold of what the order binds, before the host's mounts are cut off from ours: a copy taken now can
+    /// still share what is mounted later, if the order asks for it.
+    pub(super) fn open(order: &Order) -> Result<Self, Failure> {
+        let open = |mount: &Mount| {
+            let MountKind::Bind { source, recursive, .. } = &mount.kind else { return Ok(None) };
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let flags = if *recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
+            open_tree(CWD, source, flags)
+                .map(Some)
+                .doing(|| format!("bind `{}` of the host", source.display()))
+        };
+        order.mounts.iter().map(open).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Cuts this namespace's mounts off from the host's: what is mounted here stays here.
+pub(super) fn detach() -> Result<(), Failure> {
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .doing(|| "leave the host's mounts")
+}
+
+/// A new file system of the kernel's, in no tree yet.
+pub(super) fn new(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
+    let system = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            fsconfig_set_flag(&system, *key)?;
+        } else {
+            fsconfig_set_string(&system, *key, *value)?;
+        }
+    }
+    fsconfig_create(&system)?;
+    fsmount(&system, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Mounts a new file system of the kernel's at a place in the container.
+fn put(
+    root: BorrowedFd<'_>,
+    path: &str,
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> Result<(), Failure> {
+    let doing = || format!("mount {kind} at `{path}`");
+    let onto = place(root, Path::new(path), Want::Folder).doing(doing)?;
+    let mount = new(kind, options, attributes).doing(doing)?;
+    attach(mount.as_fd(), onto.as_fd()).doing(doing)
+}
+
+/// Whether the order itself has a mount there.
+fn taken(order: &Order, path: &str) -> bool {
+    order.mounts.iter().any(|mount| mount.target.trim_end_matches('/') == path)
+}
+
+/// `/proc`, `/dev` and what is in them, `/sys`.
+pub(super) fn usual(root: BorrowedFd<'_>, order: &Order) -> Result<(), Failure> {
+    let sys = if order.process.capabilities.privileged { MountAttrFlags::empty() } else { RDONLY };
+    let shm = order.shm_size.0.to_string();
+    let safe = NOSUID | NODEV | NOEXEC;
+    if !taken(order, "/proc") {
+        put(root, "/proc", "proc", &[], safe)?;
+    }
+    if !taken(order, "/dev") {
+        put(root, "/dev", "tmpfs", &[("mode", "755"), ("size", "65536k")], NOSUID)?;
+    }
+    // Group 5 is `tty` everywhere; terminals of a container are its own.
+    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    put(root, "/dev/pts", "devpts", &pts, NOSUID | NOEXEC)?;
+    if !taken(order, "/dev/shm") {
+        let host = order.namespaces.ipc == Namespace::Host;
+        if host {
+            bind(root, Path::new("/dev/shm"), "/dev/shm", MountChange::default())?;
+        } else {
+            put(root, "/dev/shm", "tmpfs", &[("mode", "1777"), ("size", &shm)], safe)?;
+        }
+    }
+    if !taken(order, "/dev/mqueue") {
+        put(root, "/dev/mqueue", "mqueue", &[], safe)?;
+    }
+    if !taken(order, "/sys") {
+        put(root, "/sys", "sysfs", &[], safe | sys)?;
+    }
+    Ok(())
+}
+
+/// `/sys/fs/cgroup`, as the container's own view or the host's. To be called in the cgroup namespace.
+pub(super) fn cgroups(root: BorrowedFd<'_>, order: &Order, cgroup: &Cgroup) -> Result<(), Failure> {
+    const AT: &str = "/sys/fs/cgroup";
+    if taken(order, AT) || taken(order, "/sys") {
+        return Ok(());
+    }
+    let readonly = if order.process.capabilities.privileged { MountAttrFlags::empty() } else { RDONLY };
+    let attributes = NOSUID | NODEV | NOEXEC | readonly;
+    if order.namespaces.cgroup == Namespace::Host {
+        let set = attributes.bits().into();
+        return bind(root, Path::new(AT), AT, MountChange { set, recursive: true, ..MountChange::default() });
+    }
+    let (first, second) = cgroup.views();
+    let first: Vec<_> = first.collect();
+    if first.is_empty() {
+        return if second { put(root, AT, "cgroup2", &[("nsdelegate", "")], attributes) } else { Ok(()) };
+    }
+    put(root, AT, "tmpfs", &[("mode", "755")], NOSUID | NODEV | NOEXEC)?;
+    for controllers in first {
+        let name = controllers.join(",");
+        let options: Vec<(&str, &str)> = controllers.iter().map(|c| (c.as_str(), "")).collect();
+        put(root, &format!("{AT}/{name}"), "cgroup", &options, attributes)?;
+        for one in controllers.iter().filter(|one| **one != name) {
+            let link = open_in(root, Path::new(AT), rustix::fs::OFlags::PATH)
+                .and_then(|dir| rustix::fs::symlinkat(name.as_str(), dir, one.as_str()));
+            link.doing(|| format!("link the cgroup controller `{one}`"))?;
+        }
+    }
+    if second {
+        put(root, &format!("{AT}/unified"), "cgroup2", &[], attributes)?;
+    }
+    let flags = MountChange { set: readonly.bits().into(), ..MountChange::default() };
+    let top = open_in(root, Path::new(AT), rustix::fs::OFlags::PATH).doing(|| "find the cgroups' folder")?;
+    change_mount(top.as_fd(), flags).doing(|| "protect the cgroups' folder")
+}
+
+/// Binds a file of this mount namespace at a place in the container.
+pub(super) fn bind(
+    root: BorrowedFd<'_>,
+    source: &Path,
+    target: &str,
+    change: MountChange,
+) -> Result<(), Failure> {
+    let doing = || format!("bind `{}` at `{target}`", source.display());
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let flags = if change.recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
+    let tree = open_tree(CWD, source, flags).doing(doing)?;
+    let change = MountChange { propagation: libc::MS_PRIVATE, ..change };
+    change_mount(tree.as_fd(), change).doing(doing)?;
+    let want = if is_folder(tree.as_fd()).doing(doing)? { Want::Folder } else { Want::File };
+    let onto = place(root, Path::new(target), want).doing(doing)?;
+    attach(tree.as_fd(), onto.as_fd()).doing(doing)
+}
+
+/// What the order asks for, in its order.
+pub(super) fn ordered(root: BorrowedFd<'_>, order: &Order, sources: Sources) -> Result<(), Failure> {
+    for (mount, source) in order.mounts.iter().zip(sources.0) {
+        if !mount.target.starts_with('/') || mount.target.trim_end_matches('/').is_empty() {
+            return Err(Failure::invalid(format!("`{}` is not an absolute path to mount at", mount.target)));
+        }
+        match (&mount.kind, source) {
+            (MountKind::Bind { propagation, recursive, options, .. }, Some(tree)) => {
+                let doing = || format!("mount at `{}`", mount.target);
+                let mut set = attributes(options)?;
+                if mount.read_only {
+                    set |= RDONLY;
+                }
+                let propagation = propagation_of(propagation.as_deref().unwrap_or("rprivate"))?;
+                let change =
+                    MountChange { set: set.bits().into(), propagation: propagation.0, recursive: *recursive, clear: 0 };
+                // A propagation for the mount alone leaves those below it private.
+                let change = if *recursive && !propagation.1 {
+                    let private = MountChange { propagation: libc::MS_PRIVATE, ..change };
+                    change_mount(tree.as_fd(), private).doing(doing)?;
+                    MountChange { recursive: false, ..change }
+                } else {
+                    change
+                };
+                change_mount(tree.as_fd(), change).doing(doing)?;
+                let want = if is_folder(tree.as_fd()).doing(doing)? { Want::Folder } else { Want::File };
+                let onto = place(root, Path::new(&mount.target), want).doing(doing)?;
+                attach(tree.as_fd(), onto.as_fd()).doing(doing)?;
+            }
+            (MountKind::Bind { .. }, None) => {}
+            (MountKind::Tmpfs { size, mode, options }, _) => {
+                let mode = format!("{:o}", mode.unwrap_or(0o1777));
+                let size = size.map(|size| size.0.to_string());
+                tmpfs(root, mount, &mode, size.as_deref(), options)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tmpfs(
+    root: BorrowedFd<'_>,
+    mount: &Mount,
+    mode: &str,
+    size: Option<&str>,
+    options: &[String],
+) -> Result<(), Failure> {
+    let mut set = NOSUID | NODEV | NOEXEC;
+    let mut keys = vec![("mode", mode)];
+    keys.extend(size.map(|size| ("size", size)));
+    for option in options.iter().flat_map(|text| text.split(',')) {
+        match option.split_once('=') {
+            Some((key, value)) if ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge"].contains(&key) => {
+                keys.push((key, value));
+            }
+            None => match option {
+                "" | "rw" | "async" | "defaults" | "atime" | "diratime" | "relatime" => {}
+                "ro" => set |= RDONLY,
+                "exec" => set.remove(NOEXEC),
+                "suid" => set.remove(NOSUID),
+                "dev" => set.remove(NODEV),
+                other => set |= attribute(other)?,
+            },
+            Some(_) => return Err(bad_option(option)),
+        }
+    }
+    if mount.read_only {
+        set |= RDONLY;
+    }
+    put(root, &mount.target, "tmpfs", &keys, set)
+}
+
+fn bad_option(option: &str) -> Failure {
+    Failure::invalid(format!("`{option}` is not a mount option")).hint("see tmpfs(5) and mount(8)")
+}
+
+fn attribute(option: &str) -> Result<MountAttrFlags, Failure> {
+    Ok(match option {
+        "nosuid" => NOSUID,
+        "nodev" => NODEV,
+        "noexec" => NOEXEC,
+        "ro" => RDONLY,
+        "noatime" => MountAttrFlags::MOUNT_ATTR_NOATIME,
+        "nodiratime" => MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+        other => return Err(bad_option(other)),
+    })
+}
+
+fn attributes(options: &[String]) -> Result<MountAttrFlags, Failure> {
+    options.iter().try_fold(MountAttrFlags::empty(), |all, option| Ok(all | attribute(option)?))
+}
+
+/// The flag, and whether it is for the mounts below too.
+fn propagation_of(word: &str) -> Result<(u64, bool), Failure> {
+    let (word, recursive) = match word.strip_prefix('r') {
+        Some(rest) => (rest, true),
+        None => (word, false),
+    };
+    let flag = match word {
+        "private" => libc::MS_PRIVATE,
+        "slave" => libc::MS_SLAVE,
+        "shared" => libc::MS_SHARED,
+        "unbindable" => libc::MS_UNBINDABLE,
+        _ => return Err(Failure::invalid(format!("`{word}` is not a kind of mount propagation"))),
+    };
+    Ok((flag, recursive))
+}
+
+/// Makes paths read-only or empty. To be called inside the new root.
+pub(super) fn protect(readonly: &[String], masked: &[String]) -> Result<(), Failure> {
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    for path in readonly {
+        let doing = || format!("make `{path}` read-only");
+        let tree = match open_tree(CWD, path.as_str(), clone | OpenTreeFlags::AT_RECURSIVE) {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => continue,
+            tree => tree.doing(doing)?,
+        };
+        let change = MountChange { set: RDONLY.bits().into(), recursive: true, ..MountChange::default() };
+        change_mount(tree.as_fd(), change).doing(doing)?;
+        let onto = super::rootfs::open_host(Path::new(path)).doing(doing)?;
+        attach(tree.as_fd(), onto.as_fd()).doing(doing)?;
+    }
+    let mut empty: Option<String> = None;
+    for path in masked {
+        let doing = || format!("mask `{path}`");
+        let onto = match super::rootfs::open_host(Path::new(path)) {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => continue,
+            onto => onto.doing(doing)?,
+        };
+        if !is_folder(onto.as_fd()).doing(doing)? {
+            let null = open_tree(CWD, "/dev/null", clone).doing(doing)?;
+            attach(null.as_fd(), onto.as_fd()).doing(doing)?;
+            continue;
+        }
+        // One empty file system covers all of them.
+        let mount = match &empty {
+            Some(first) => open_tree(CWD, first.as_str(), clone).doing(doing)?,
+            None => new("tmpfs", &[("size", "0k")], NOSUID | NODEV | NOEXEC | RDONLY).doing(doing)?,
+        };
+        attach(mount.as_fd(), onto.as_fd()).doing(doing)?;
+        empty.get_or_insert_with(|| path.clone());
+    }
+    Ok(())
+}
+
+/// Makes the root itself read-only; mounts on it keep what they have.
+pub(super) fn seal_root() -> io::Result<()> {
+    let root = super::rootfs::open_host(Path::new("/"))?;
+    change_mount(root.as_fd(), MountChange { set: RDONLY.bits().into(), ..MountChange::default() })
+}

@@ -1,0 +1,89 @@
+//! Making the container: cgroup, namespaces, and the process that will become its program.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::thread::ThreadNameSpaceType;
+
+use super::session::{Session, make_stdio};
+use super::watch::Watch;
+use crate::cgroup::{Cgroup, Hierarchies};
+use crate::failure::{Doing, Failure};
+use crate::inside::{self, talk};
+use crate::logs::Writer;
+use crate::order::{Namespace, Order};
+use crate::sys::{self, CloneOrder, Cloned};
+
+/// Makes the container up to its last step. If it cannot, nothing of it is left.
+pub(super) fn boot(dir: &Path, order: Order) -> Result<Watch, Failure> {
+    let hierarchies = Hierarchies::find().doing(|| "find the cgroups")?;
+    let cgroup = Cgroup::at(&order.cgroup, &order.limits, &hierarchies)?;
+    // What an earlier run that was killed has left would count, and could still write.
+    let listener = super::listen()?;
+    match make(dir, &order, &cgroup) {
+        Ok((session, notes)) => {
+            let log = Writer::open(dir, order.log).doing(|| "open the log");
+            match log {
+                Ok(log) => Ok(Watch::new(dir, order, cgroup, listener, session, log, notes)),
+                Err(failure) => {
+                    undo(&cgroup);
+                    Err(failure)
+                }
+            }
+        }
+        Err(failure) => {
+            undo(&cgroup);
+            Err(failure)
+        }
+    }
+}
+
+fn undo(cgroup: &Cgroup) {
+    cgroup.kill();
+    // The failure itself is what matters; the daemon removes what is left of a lost container.
+    let _ = cgroup.remove();
+}
+
+fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<String>), Failure> {
+    let mut notes = Vec::new();
+    cgroup.create(&order.limits, &mut notes)?;
+    std::fs::create_dir_all(dir.join("rootfs")).doing(|| format!("make `{}`", dir.join("rootfs").display()))?;
+    if let Namespace::Path(path) = &order.namespaces.pid {
+        inside::join_namespace(path, ThreadNameSpaceType::PROCESS_ID)?;
+    }
+    let (stdio, ends) = make_stdio(&order.process)?;
+    let (ours, theirs) = talk::pair()?;
+    let second = cgroup.open_second()?;
+    let clone =
+        CloneOrder { flags: inside::clone_flags(order), cgroup: second.as_ref().map(|fd| fd.as_fd()) };
+    let child = match sys::clone_process(&clone).doing(|| "make a process in new namespaces")? {
+        Cloned::Child => {
+            drop(ours);
+            inside::born(inside::Birth { order, dir, cgroup, socket: theirs, stdio })
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop((theirs, stdio));
+    let mut session = Session::new(0, child, ours, order.process.tty, ends);
+    // While it mounts, we bound it.
+    let joined = cgroup.join_first(session.pid).and_then(|()| {
+        if order.process.capabilities.privileged { Ok(()) } else { cgroup.allow_devices(&order.devices) }
+    });
+    if let Err(failure) = joined {
+        let _ = sys::signal_pidfd(session.pidfd.as_fd(), libc::SIGKILL);
+        return Err(failure);
+    }
+    if let Some(talk) = &session.talk {
+        talk::cue(talk, talk::Cue::Joined);
+    }
+    loop {
+        if let Some(said) = session.hear()? {
+            notes.extend(said);
+            return Ok((session, notes));
+        }
+        if session.talk.is_none() {
+            let ended = || Failure::invalid("the container's first process ended before it was ready");
+            return Err(session.failure.take().unwrap_or_else(ended));
+        }
+    }
+}
