@@ -411,3 +411,6 @@ fn copy(from: &mut impl Read, to: &mut File, buffer: &mut [u8]) -> io::Result<()
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

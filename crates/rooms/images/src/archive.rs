@@ -48,14 +48,15 @@ impl Archive {
         let mut tape = Tape::new(reader, limits);
         let mut archive =
             Self { files: HashMap::new(), links: HashMap::new(), json_bytes: limits.json_bytes };
-        let mut total = 0;
+        let (mut total, mut number) = (0, 0);
         while let Some(entry) = tape.next_entry().map_err(|e| unreadable(LayerError::from_tape(e)))? {
             let refused = |why| unreadable(LayerError::Refused { entry: entry.title(), why });
             let name = plain_name(&entry.name).map_err(refused)?;
             match entry.kind {
                 EntryKind::Dir => {}
                 EntryKind::File if entry.extents.is_none() => {
-                    let path = work.join(format!("f{}", archive.files.len()));
+                    let path = work.join(format!("f{number}"));
+                    number += 1;
                     let spooled = spool_one(&mut tape, path)
                         .map_err(|e| unreadable(LayerError::disk(&entry.title(), e)))?;
                     total += spooled.size;

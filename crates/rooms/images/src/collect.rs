@@ -233,3 +233,6 @@ impl Inner {
         Ok(garbage)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,3 +211,6 @@ fn spool(reader: &mut dyn Read, work: &Path) -> Result<Spooled, CommitError> {
     let (_, digest, size) = out.finish();
     Ok(Spooled { path, digest, size })
 }
+
+#[cfg(test)]
+mod tests;

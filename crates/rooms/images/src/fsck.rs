@@ -1,17 +1,17 @@
 //! Looking for damage: every blob is read, and every unpacked layer compared with what its blob unpacks to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io;
 
-use oci::{Digest, Verifier};
+use oci::{Digest, Reference, Verifier};
 
 use crate::archive::Spooled;
 use crate::compare;
 use crate::disk::{DiskError, OnPath as _};
 use crate::events;
 use crate::state::LayerRecord;
-use crate::store::{Images, Inner};
+use crate::store::{Hold, Images, Inner, Place};
 
 /// One damaged thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,53 +43,71 @@ impl Images {
     pub fn fsck(&self) -> Result<Fsck, DiskError> {
         let inner = &*self.0;
         let mut hold = self.hold();
-        let record = {
-            let mut state = inner.state();
-            let record = state.record.clone();
-            for (id, image) in &record.images {
-                hold.pin(&mut state, &id.0);
-                image.layers.iter().for_each(|layer| {
-                    hold.pin(&mut state, &layer.blob);
-                    hold.pin(&mut state, &layer.chain_id);
-                });
+        let inventory = Inventory::of(inner, &mut hold);
+        let mut found =
+            Fsck { blobs: inventory.blobs.len(), layers: inventory.layers.len(), damage: Vec::new() };
+        let mut suspect: HashSet<(Place, Digest)> = HashSet::new();
+        for (digest, images) in inventory.blobs {
+            if let Some(what) = inner.blob_damage(&digest) {
+                suspect.insert((Place::Blob, digest.clone()));
+                found.damage.push(Damage { digest, what, images });
             }
-            record
-        };
-        let mut blobs: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-        let mut layers: BTreeMap<Digest, (LayerRecord, Vec<LayerRecord>, Vec<String>)> = BTreeMap::new();
+        }
+        for (digest, Shared { layer, below, images }) in inventory.layers {
+            // A layer whose blob is damaged has nothing to be compared with, but must be there.
+            let blob_is_sound = !suspect.contains(&(Place::Blob, layer.blob.clone()));
+            if let Some(what) = inner.layer_damage(&layer, &below, blob_is_sound)? {
+                suspect.insert((Place::Layer, digest.clone()));
+                found.damage.push(Damage { digest, what, images });
+            }
+        }
+        found.damage.iter().for_each(|damage| events::damaged(&damage.what));
+        inner.state().suspect.extend(suspect);
+        Ok(found)
+    }
+}
+
+/// Everything that the record names, each once, with the images that need it.
+struct Inventory {
+    blobs: BTreeMap<Digest, Vec<String>>,
+    layers: BTreeMap<Digest, Shared>,
+}
+
+/// A layer and those below it.
+struct Shared {
+    layer: LayerRecord,
+    below: Vec<LayerRecord>,
+    images: Vec<String>,
+}
+
+impl Inventory {
+    /// What is listed is held, so that it cannot be collected while it is looked at.
+    fn of(inner: &Inner, hold: &mut Hold) -> Self {
+        let mut state = inner.state();
+        let record = state.record.clone();
+        let mut inventory = Self { blobs: BTreeMap::new(), layers: BTreeMap::new() };
         for (id, image) in &record.images {
             let title =
-                record.names_of(id).first().map_or_else(|| id.short().to_owned(), oci::Reference::familiar);
-            blobs.entry(id.0.clone()).or_default().push(title.clone());
+                record.names_of(id).first().map_or_else(|| id.short().to_owned(), Reference::familiar);
+            hold.pin(&mut state, &id.0);
+            inventory.blobs.entry(id.0.clone()).or_default().push(title.clone());
             for (depth, layer) in image.layers.iter().enumerate() {
-                blobs.entry(layer.blob.clone()).or_default().push(title.clone());
-                let below = image.layers[..depth].to_vec();
-                layers
+                hold.pin(&mut state, &layer.blob);
+                hold.pin(&mut state, &layer.chain_id);
+                inventory.blobs.entry(layer.blob.clone()).or_default().push(title.clone());
+                let fresh = || {
+                    let below = image.layers[..depth].to_vec();
+                    Shared { layer: layer.clone(), below, images: Vec::new() }
+                };
+                inventory
+                    .layers
                     .entry(layer.chain_id.clone())
-                    .or_insert_with(|| (layer.clone(), below, Vec::new()))
-                    .2
+                    .or_insert_with(fresh)
+                    .images
                     .push(title.clone());
             }
         }
-        let mut found = Fsck { blobs: blobs.len(), layers: layers.len(), damage: Vec::new() };
-        for (digest, images) in blobs {
-            if let Some(what) = inner.blob_damage(&digest) {
-                found.damage.push(Damage { digest, what, images });
-            }
-        }
-        for (digest, (layer, below, images)) in layers {
-            // A layer whose blob is damaged has nothing to be compared with, but must be there.
-            let blob_is_sound = !found.damage.iter().any(|damage| damage.digest == layer.blob);
-            if let Some(what) = inner.layer_damage(&layer, &below, blob_is_sound)? {
-                found.damage.push(Damage { digest, what, images });
-            }
-        }
-        let mut state = inner.state();
-        for damage in &found.damage {
-            events::damaged(&damage.what);
-            state.suspect.insert(damage.digest.clone());
-        }
-        Ok(found)
+        inventory
     }
 }
 
@@ -138,3 +156,6 @@ impl Inner {
         Ok(difference.map(|entry| format!("layer {} is damaged at `{entry}`", layer.chain_id)))
     }
 }
+
+#[cfg(test)]
+mod tests;

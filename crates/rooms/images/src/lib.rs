@@ -64,3 +64,6 @@ pub use load::{LoadError, Loaded, Progress};
 pub use save::SaveError;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use store::{Hold, Images, OpenError, Options};
+
+#[cfg(test)]
+mod tests;

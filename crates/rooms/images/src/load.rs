@@ -7,6 +7,7 @@ mod documents;
 mod errors;
 mod publish;
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use crate::disk::OnPath as _;
 use crate::events;
 use crate::image::ImageId;
 use crate::state::{LayerRecord, Packing};
-use crate::store::{Hold, Images, Inner};
+use crate::store::{Hold, Images, Inner, Place};
 use documents::Found;
 
 /// An image that came in.
@@ -79,8 +80,10 @@ impl Images {
         let found = documents::images(&archive, &inner.limits)?;
         let mut hold = self.hold();
         let mut images = Vec::with_capacity(found.len());
+        let mut intake =
+            Intake { inner, work: &work.path, hold: &mut hold, unpacked: HashMap::new(), progress };
         for image in found {
-            let layers = inner.take_layers(&image, &work.path, &mut hold, progress)?;
+            let layers = intake.layers(&image)?;
             let id = ImageId(Digest::sha256(&image.config_bytes));
             images.push(NewImage { id, config: image.config_bytes, layers, names: image.names });
         }
@@ -93,14 +96,18 @@ impl Images {
     }
 }
 
-impl Inner {
-    fn take_layers(
-        &self,
-        image: &Found,
-        work: &Path,
-        hold: &mut Hold,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Vec<NewLayer>, LoadError> {
+/// A load under way.
+struct Intake<'a> {
+    inner: &'a Inner,
+    work: &'a Path,
+    hold: &'a mut Hold,
+    /// What was unpacked for an image before: images of one archive mostly share layers.
+    unpacked: HashMap<Digest, LayerRecord>,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Intake<'_> {
+    fn layers(&mut self, image: &Found) -> Result<Vec<NewLayer>, LoadError> {
         let diff_ids = &image.config.rootfs.diff_ids;
         let mut layers: Vec<NewLayer> = Vec::with_capacity(diff_ids.len());
         // The topmost first, as whoever applies the next one wants them.
@@ -108,27 +115,29 @@ impl Inner {
         for (number, (chain_id, (diff_id, blob))) in
             chain_ids(diff_ids).into_iter().zip(diff_ids.iter().zip(&image.layers)).enumerate()
         {
-            let layer = if let Some(record) = self.known_layer(&chain_id, hold) {
-                progress(Progress::Known { diff_id: diff_id.clone() });
-                lower.insert(0, self.diff_path(&chain_id));
+            let aside = self.work.join(chain_id.hex()).join("diff");
+            let layer = if let Some(record) = self.unpacked.get(&chain_id) {
+                lower.insert(0, aside);
+                NewLayer { record: record.clone(), blob: None, folder: None }
+            } else if let Some(record) = self.inner.known_layer(&chain_id, self.hold) {
+                (self.progress)(Progress::Known { diff_id: diff_id.clone() });
+                lower.insert(0, self.inner.diff_path(&chain_id));
                 NewLayer { record, blob: None, folder: None }
             } else {
-                let (diff_id, of) = (diff_id.clone(), diff_ids.len());
-                progress(Progress::Layer {
-                    diff_id: diff_id.clone(),
-                    number: number + 1,
-                    of,
-                    bytes: blob.size,
-                });
-                let layer = self.unpack(blob, chain_id, diff_id, &lower, work)?;
-                lower.insert(0, work.join(layer.record.chain_id.hex()).join("diff"));
+                let (number, of, bytes) = (number + 1, diff_ids.len(), blob.size);
+                (self.progress)(Progress::Layer { diff_id: diff_id.clone(), number, of, bytes });
+                let layer = self.inner.unpack(blob, chain_id, diff_id.clone(), &lower, self.work)?;
+                self.unpacked.insert(layer.record.chain_id.clone(), layer.record.clone());
+                lower.insert(0, aside);
                 layer
             };
             layers.push(layer);
         }
         Ok(layers)
     }
+}
 
+impl Inner {
     /// Unpacks a layer into `work`, and refuses it unless it is what the image says.
     pub(crate) fn unpack(
         &self,
@@ -141,10 +150,6 @@ impl Inner {
         self.faults.point().on("write", work)?;
         let folder = work.join(chain_id.hex());
         let diff = folder.join("diff");
-        if diff.exists() {
-            // Two images of one archive share this layer: it was unpacked for the first.
-            fs::remove_dir_all(&folder).on("remove", &folder)?;
-        }
         fs::create_dir_all(&diff).on("create", &diff)?;
         let file = File::open(&blob.path).on("open", &blob.path)?;
         let in_layer = |source| LoadError::Layer { layer: diff_id.clone(), source };
@@ -182,8 +187,9 @@ impl Inner {
     pub(crate) fn known_layer(&self, chain_id: &Digest, hold: &mut Hold) -> Option<LayerRecord> {
         let mut state = self.state();
         let layer = state.layer(chain_id)?.clone();
-        let sound = !state.suspect.contains(&layer.chain_id)
-            && !state.suspect.contains(&layer.blob)
+        let suspect = |place, digest: &Digest| state.suspect.contains(&(place, digest.clone()));
+        let sound = !suspect(Place::Layer, &layer.chain_id)
+            && !suspect(Place::Blob, &layer.blob)
             && self.diff_path(chain_id).is_dir()
             && fs::metadata(self.blob_path(&layer.blob)).is_ok_and(|meta| meta.len() == layer.blob_size);
         if !sound {
@@ -194,3 +200,6 @@ impl Inner {
         Some(layer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use tar::EntryType;
 pub(crate) use writer::{Out, TarWriter};
 
 use crate::apply::{LayerError, Refusal};
-use crate::parents;
+use crate::parents::{self, Attribute};
 use crate::tape::title;
 use crate::tree;
 
@@ -156,7 +156,7 @@ impl<W: Write> Packer<W> {
         kind: EntryType,
         link: &'a [u8],
         stat: &Stat,
-        xattrs: &'a [(Vec<u8>, Vec<u8>)],
+        xattrs: &'a [Attribute],
     ) -> Out<'a> {
         let size = if kind == EntryType::Regular { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 };
         let mtime = self.options.latest_mtime.map_or(stat.st_mtime, |latest| stat.st_mtime.min(latest));
@@ -185,7 +185,7 @@ fn is_opaque(dir: &OwnedFd) -> bool {
 }
 
 /// The attributes that go into the tar. A folder or file that only points elsewhere cannot be packed.
-fn travelling(fd: &OwnedFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn travelling(fd: &OwnedFd) -> io::Result<Vec<Attribute>> {
     let all = parents::attributes(fd.as_fd())?;
     let points_elsewhere =
         |key: &[u8]| key == b"trusted.overlay.redirect" || key == b"trusted.overlay.metacopy";

@@ -112,8 +112,11 @@ fn copy_meta(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Result<()
     rustix::fs::futimens(to, &Timestamps { last_access: time, last_modification: time })
 }
 
+/// An extended attribute: its name and its value.
+pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
+
 /// The extended attributes of an open file, sorted by name.
-pub(crate) fn attributes(fd: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn attributes(fd: BorrowedFd<'_>) -> Result<Vec<Attribute>, Errno> {
     // The kernel's own bounds for the list of names and for one value.
     let mut names = vec![0u8; 64 << 10];
     let len = match rustix::fs::flistxattr(fd, &mut names[..]) {

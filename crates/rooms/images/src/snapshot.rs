@@ -186,3 +186,6 @@ fn check_key(key: &str) -> Result<(), SnapshotError> {
         && key.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     if fits { Ok(()) } else { Err(SnapshotError::BadKey(key.chars().take(200).collect())) }
 }
+
+#[cfg(test)]
+mod tests;

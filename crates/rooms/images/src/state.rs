@@ -132,3 +132,6 @@ impl Record {
         self.names.iter().filter(|(_, id)| *id == image).map(|(name, _)| name.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Clock, Kind, Problem, SystemClock};
 use oci::{Digest, ImageConfig};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use crate::cache::Cache;
 use crate::disk::{self, DiskError, OnPath as _};
@@ -113,7 +113,14 @@ pub(crate) struct State {
     /// Which image each snapshot needs.
     pub(crate) snapshots: BTreeMap<String, SnapshotState>,
     /// Content that `fsck` found damaged; a load replaces it.
-    pub(crate) suspect: HashSet<Digest>,
+    pub(crate) suspect: HashSet<(Place, Digest)>,
+}
+
+/// Where content has its final name; a lowest layer and its blob may have the same digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Blob,
+    Layer,
 }
 
 pub(crate) struct SnapshotState {
@@ -146,7 +153,9 @@ impl Images {
             disk::make_dir(&dir.join(name))?;
         }
         let lock_path = dir.join("lock");
-        let lock = File::create(&lock_path).on("create", &lock_path)?;
+        let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
+        let lock =
+            rustix::fs::open(&lock_path, flags, Mode::from_raw_mode(0o600)).on("create", &lock_path)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse { dir }),
             locked => locked.on("lock", &lock_path)?,
@@ -172,9 +181,11 @@ impl Images {
             faults: Faults::default(),
             state: Mutex::new(state),
             next: AtomicU64::new(0),
-            _lock: lock,
+            _lock: lock.into(),
         };
         inner.clear_incoming()?;
+        // A disk that takes nothing is told now, not in the middle of a deploy.
+        drop(inner.work()?);
         Ok(Self(Arc::new(inner)))
     }
 

@@ -296,3 +296,6 @@ fn kind(header: &Header, name: &[u8]) -> EntryKind {
         other => EntryKind::Other(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

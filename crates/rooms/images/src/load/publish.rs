@@ -8,7 +8,7 @@ use super::{LoadError, Loaded};
 use crate::disk::{self, DiskError, OnPath as _};
 use crate::image::ImageId;
 use crate::state::{ImageRecord, LayerRecord};
-use crate::store::{Hold, Inner, State};
+use crate::store::{Hold, Inner, Place, State};
 
 /// An image that is ready to come in.
 pub(crate) struct NewImage {
@@ -80,7 +80,7 @@ impl Inner {
                 Place::Layer => to.join("diff").is_dir(),
                 Place::Blob => len(&to).ok() == len(from).ok(),
             };
-            if !from.exists() || (whole && !state.suspect.contains(digest)) {
+            if !from.exists() || (whole && !state.suspect.contains(&(kind, digest.clone()))) {
                 return Ok(());
             }
             self.discard(&to)?.map_or(Ok(()), |trash| disk::remove(&trash))?;
@@ -90,7 +90,7 @@ impl Inner {
             return Ok(());
         }
         disk::rename(from, &to)?;
-        state.suspect.remove(digest);
+        state.suspect.remove(&(kind, digest.clone()));
         Ok(())
     }
 
@@ -119,12 +119,6 @@ impl Inner {
             }
         })
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Blob,
-    Layer,
 }
 
 fn config_path(work: &Path, number: usize) -> PathBuf {
