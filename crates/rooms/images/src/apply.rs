@@ -47,7 +47,7 @@ pub(crate) fn apply(
         limits,
         buffer: vec![0; 128 << 10],
     };
-    target.parents.inherit(&[], target.root.as_fd()).map_err(|error| LayerError::disk("", error.into()))?;
+    target.start().map_err(|why| why.named(String::new()))?;
     let mut tape = Tape::new(reader, limits);
     while let Some(entry) = tape.next_entry().map_err(LayerError::from_tape)? {
         let title = entry.title();
@@ -105,6 +105,14 @@ impl From<Errno> for Stop {
 }
 
 impl Target<'_> {
+    /// The root looks as it does below, whatever this process' umask makes of a new folder.
+    fn start(&mut self) -> Result<(), Stop> {
+        rustix::fs::fchmod(&self.root, Mode::from_raw_mode(0o755))?;
+        let time = self.parents.inherit(&[], self.root.as_fd())?;
+        self.dirs.extend(time.map(|time| (Vec::new(), time)));
+        Ok(())
+    }
+
     fn put(&mut self, entry: &Entry, content: &mut Tape<impl Read>) -> Result<(), Stop> {
         let parts = components(&entry.name)?;
         let Some((name, parent)) = parts.split_last() else {
@@ -151,7 +159,7 @@ impl Target<'_> {
     }
 
     /// Creates the folders of an entry that the layer does not list; they look as they do in the layers below.
-    fn make_way(&self, parts: &[&[u8]]) -> Result<OwnedFd, Stop> {
+    fn make_way(&mut self, parts: &[&[u8]]) -> Result<OwnedFd, Stop> {
         let mut dir = tree::open_beneath(self.root.as_fd(), b"", OFlags::DIRECTORY | OFlags::RDONLY)?;
         for (depth, part) in parts.iter().enumerate() {
             let found = tree::stat(dir.as_fd(), part)?;
@@ -169,10 +177,14 @@ impl Target<'_> {
                 Some(_) | None => return Err(Refusal::ThroughFile.into()),
             }
             dir = tree::open_beneath(dir.as_fd(), part, OFlags::DIRECTORY | OFlags::RDONLY)?;
+            if missing {
+                rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o755))?;
+            }
             if deleted {
                 tree::make_opaque(dir.as_fd())?;
             } else if missing {
-                self.parents.inherit(&parts[..=depth], dir.as_fd())?;
+                let time = self.parents.inherit(&parts[..=depth], dir.as_fd())?;
+                self.dirs.extend(time.map(|time| (parts[..=depth].join(&b'/'), time)));
             }
         }
         Ok(dir)

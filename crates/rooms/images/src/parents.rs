@@ -22,14 +22,16 @@ impl Parents {
     }
 
     /// Gives a folder the owner, mode, attributes and times that it has below; a new one keeps what it has.
-    pub(crate) fn inherit(&self, parts: &[&[u8]], dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    ///
+    /// Answers the time that it has below: what is put into the folder changes it.
+    pub(crate) fn inherit(&self, parts: &[&[u8]], dir: BorrowedFd<'_>) -> Result<Option<Timespec>, Errno> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let Some((below, stat)) = self.find(parts, flags)? else { return Ok(()) };
-        if tree::file_type(&stat) == FileType::Directory {
-            copy_meta(below.as_fd(), &stat, dir)
-        } else {
-            Ok(())
+        let Some((below, stat)) = self.find(parts, flags)? else { return Ok(None) };
+        if tree::file_type(&stat) != FileType::Directory {
+            return Ok(None);
         }
+        copy_meta(below.as_fd(), &stat, dir)?;
+        Ok(Some(mtime(&stat)))
     }
 
     /// A regular file below.
@@ -100,6 +102,10 @@ impl Below {
     }
 }
 
+fn mtime(stat: &Stat) -> Timespec {
+    Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(0) }
+}
+
 fn copy_meta(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
@@ -108,7 +114,7 @@ fn copy_meta(from: BorrowedFd<'_>, stat: &Stat, to: BorrowedFd<'_>) -> Result<()
             rustix::fs::fsetxattr(to, OsStr::from_bytes(&key), &value, XattrFlags::empty())?;
         }
     }
-    let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(0) };
+    let time = mtime(stat);
     rustix::fs::futimens(to, &Timestamps { last_access: time, last_modification: time })
 }
 

@@ -152,6 +152,9 @@ impl Images {
         for name in ["blobs/sha256", "layers", "snapshots", "incoming", "empty"] {
             disk::make_dir(&dir.join(name))?;
         }
+        // Layers hold programs that run as somebody else: nobody on the host may reach them.
+        let owner_only = Mode::from_raw_mode(0o700);
+        rustix::fs::chmod(&dir, owner_only).on("change the mode of", &dir)?;
         let lock_path = dir.join("lock");
         let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::CLOEXEC;
         let lock =

@@ -38,6 +38,10 @@ fn hostile_entries_are_refused_by_name() {
         &[Entry::file("f", ""), Entry::file("f/x", "")],
         expect!["entry `f/x` lies below something that is not a folder"],
     );
+}
+
+#[test]
+fn kinds_and_links_that_no_image_needs_are_refused_by_name() {
     refused(&[Entry::new("dev/sda", b'4').device(8, 0)], expect!["entry `dev/sda` is a device node"]);
     refused(&[Entry::new("dev/mem", b'3').device(1, 1)], expect!["entry `dev/mem` is a device node"]);
     refused(&[Entry::new("gone", b'3')], expect!["entry `gone` is a device node"]);
@@ -217,20 +221,20 @@ fn a_folder_that_a_layer_does_not_list_looks_as_it_does_below() {
         &[Entry::file("srv/new", "")],
         &[&low],
         expect![[r#"
-        dir  0755 0:0 n0 .
-        dir  2750 33:33 n0 srv
-        file 0644 0:0 n1 @1700000000.0 srv/new
-    "#]],
+            dir  0755 0:0 n0 .
+            dir  2750 33:33 n0 @9.0 srv
+            file 0644 0:0 n1 @1700000000.0 srv/new
+        "#]],
     );
     made(
         &[Entry::hard_link("link", "srv/old")],
         &[&low],
         expect![[r#"
-        dir  0755 0:0 n0 .
-        file 0644 1:2 n2 @1700000000.0 link = content
-        dir  2750 33:33 n0 srv
-        file 0644 1:2 n2 @1700000000.0 srv/old = content
-    "#]],
+            dir  0755 0:0 n0 .
+            file 0644 1:2 n2 @1700000000.0 link = content
+            dir  2750 33:33 n0 @9.0 srv
+            file 0644 1:2 n2 @1700000000.0 srv/old = content
+        "#]],
     );
     let opaque = [Entry::dir("srv"), Entry::file("srv/.wh..wh..opq", "")];
     let error = layer_on(&[Entry::hard_link("link", "srv/old")], &[&low, &opaque]).unwrap_err();

@@ -4,12 +4,15 @@ use std::fs;
 
 use crate::tests::{Fixture, archive, small};
 
+/// Something bad that happens to a store.
+type Harm<'a> = Box<dyn Fn(&Fixture) + 'a>;
+
 #[test]
 fn every_damage_is_named_and_mended_by_a_load() {
     let image = small("web");
     let blob = format!("blobs/sha256/{}", oci::Digest::sha256(&image.layers[1]).hex());
     let config = format!("blobs/sha256/{}", image.id().hex());
-    let damages: [(&str, Box<dyn Fn(&Fixture)>); 7] = [
+    let damages: [(&str, Harm<'_>); 7] = [
         ("is missing", Box::new(|fixture| fs::remove_file(fixture.path(&blob)).unwrap())),
         ("is missing", Box::new(|fixture| fs::remove_file(fixture.path(&config)).unwrap())),
         (

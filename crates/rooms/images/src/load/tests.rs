@@ -119,6 +119,10 @@ fn what_is_no_sound_image_is_refused_and_named() {
             "layer `sha256:23720bcf66a525d67cb088433db0879c6606c8db4cb20d01717f0da28bcc902a` is damaged: its content is sha256:c0ca2f4f20c1db4919598d443ca80524219e0b5be582f87b57c3a259d10c6e8b"
         ],
     );
+}
+
+#[test]
+fn documents_that_make_no_sense_are_refused_and_named() {
     refused(
         &[Entry::file("manifest.json", "[")],
         expect![
@@ -153,7 +157,7 @@ fn what_is_no_sound_image_is_refused_and_named() {
             "the archive holds no image: there is neither a `manifest.json` nor an `index.json` with one"
         ],
     );
-    let named = config_name.replace(".json", "");
+    let named = small("x").id().hex().to_owned();
     let wrong = Entry::file("manifest.json", format!(r#"[{{"Config":"blobs/sha256/{named}"}}]"#));
     refused(
         &[Entry::file(&format!("blobs/sha256/{named}"), "{}"), wrong],
@@ -161,6 +165,10 @@ fn what_is_no_sound_image_is_refused_and_named() {
             "entry `blobs/sha256/568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504` is damaged: its content is sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a, not sha256:568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504"
         ],
     );
+}
+
+#[test]
+fn archives_that_are_not_for_us_are_refused_and_say_why() {
     check(
         &oci_layout(
             "x:1",
@@ -168,7 +176,7 @@ fn what_is_no_sound_image_is_refused_and_named() {
             Compression::None,
             <[u8]>::to_vec,
         ),
-        expect!["the image is not for linux/amd64, only for plan9/mips"],
+        expect!["the image is not for OURS, only for plan9/mips"],
     );
     let hostile = TestImage::new("x", vec![tar(&[Entry::file("../../evil", "")])]);
     check(
@@ -206,7 +214,7 @@ fn a_bomb_is_refused_before_it_fills_the_disk() {
     let image = TestImage::new("bomb", vec![bomb]);
     let archives = [
         oci_layout("bomb:1", &[(Platform::ours(), image.clone())], Compression::Gzip, gzip),
-        gzip(&docker_save(&[image.clone()])),
+        gzip(&docker_save(std::slice::from_ref(&image))),
         zstd(&docker_save(&[image])),
     ];
     for archive in archives {
@@ -392,7 +400,20 @@ fn check(archive: &[u8], expected: Expect) {
     let error = fixture.images.load(archive, &mut |_| {}).expect_err("a broken archive was loaded");
     let report = base::Report::of(&error);
     let text = std::iter::once(report.message).chain(report.because).collect::<Vec<_>>().join("; because ");
-    expected.assert_eq(&text);
+    expected.assert_eq(&blurred(&text).replace(&Platform::ours().to_string(), "OURS"));
     assert!(fixture.images.list().is_empty() && names(&fixture.path("incoming")).is_empty());
     assert!(names(&fixture.path("layers")).is_empty() && names(&fixture.path("blobs/sha256")).is_empty());
+}
+
+/// The text with every digest as `#`: they depend on the machine that the images are for.
+fn blurred(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let len = rest[start..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - start);
+        out += &rest[..start];
+        out += if len == 64 { "#" } else { &rest[start..start + len] };
+        rest = &rest[start + len..];
+    }
+    out + rest
 }
