@@ -30,6 +30,7 @@ mod session;
 mod shape;
 mod short;
 mod start;
+mod support;
 mod template;
 mod tree;
 mod unique;

@@ -37,7 +37,6 @@ pub(crate) fn batch(batch: &Batch<'_>, session: &mut Session<'_>) -> Result<Map,
         return Err(faults.into());
     }
     paths::resolve(&mut root, batch.base, session)?;
-    given_by_environment(&mut root, batch.environment);
     Ok(root)
 }
 
@@ -255,18 +254,4 @@ fn import(mut from: Map, to: &mut Map, resets: &[Vec<String>]) -> Result<(), Fau
         }
     }
     Ok(())
-}
-
-/// A config's content that comes from a variable is taken now.
-fn given_by_environment(root: &mut Map, environment: &Environment) {
-    let Some(configs) = root.get_mut("configs").and_then(Node::map_mut) else { return };
-    for (_, config) in configs.iter_mut() {
-        let Some(map) = config.map_mut() else { continue };
-        let Some(variable) = map.get("environment") else { continue };
-        let at = variable.at;
-        if let Some(value) = variable.str().and_then(|name| environment.get(name)) {
-            let value = Node::text(value, at);
-            map.set("content", value);
-        }
-    }
 }

@@ -163,7 +163,6 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
         Kind::Ssh => ssh(node),
         Kind::Mode => Some(Out::Text(format!("0{:o}", mode(node)))),
         Kind::Count => Some(count(node)).filter(|count| *count != 0).map(Out::Int),
-        Kind::Any => Some(any(node, style)),
         Kind::Object(shape, _) => Some(object(shape, node.map()?, style)),
         Kind::Objects(shape, _) => {
             let list: Vec<Out> =

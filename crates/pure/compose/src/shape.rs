@@ -114,8 +114,6 @@ pub(crate) enum Kind {
     Count,
     /// An `external` flag, or its old form, a mapping with a name.
     External,
-    /// Anything at all.
-    Any,
     /// A mapping of a shape.
     Object(&'static Shape, Form),
     /// A list of mappings of a shape.
@@ -182,13 +180,24 @@ impl Shape {
     }
 }
 
+/// The keys of a service.
+#[cfg(test)]
+pub(crate) fn service_keys() -> Vec<&'static str> {
+    match PROJECT.field("services").map(|field| field.kind) {
+        Some(Kind::Named(shape, _)) => shape.fields.iter().map(|field| field.key).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Every key of the specification as a path, as in `services.*.build.context`, in the order of the output.
+#[cfg(test)]
 pub(crate) fn paths() -> Vec<String> {
     let mut all = Vec::new();
     walk(&PROJECT, "", &mut all);
     all
 }
 
+#[cfg(test)]
 fn walk(shape: &'static Shape, prefix: &str, all: &mut Vec<String>) {
     for field in shape.fields {
         let path = if prefix.is_empty() { field.key.to_owned() } else { format!("{prefix}.{}", field.key) };
@@ -202,3 +211,6 @@ fn walk(shape: &'static Shape, prefix: &str, all: &mut Vec<String>) {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -81,7 +81,7 @@ impl Check {
         use Value::{Bool, Float, Int, List, Null, Text};
         let fits = |good: bool, what: &'static str| if good { None } else { Some(what) };
         let wrong = match (kind, &node.value) {
-            (Kind::Any, _) | (Kind::TextOrNull, Null | Text(_)) => None,
+            (Kind::TextOrNull, Null | Text(_)) => None,
             (Kind::Text | Kind::TextAlways, value) => fits(matches!(value, Text(_)), "a text"),
             (Kind::TextOrNull, _) => Some("a text"),
             (Kind::TextOrBool | Kind::Bool | Kind::MaybeBool, value) => {
@@ -124,6 +124,7 @@ impl Check {
             (Kind::Objects(shape, form), _) => return self.objects(shape, form, node),
             (Kind::Named(shape, form), _) => return self.named(shape, form, node),
         };
+        let wrong = wrong.or_else(|| node.str().and_then(|text| unreadable(kind, node, text)));
         if let Some(what) = wrong {
             self.wants(node, what);
         }
@@ -307,6 +308,27 @@ impl Check {
                 _ => check.wants(value, "a mapping"),
             });
         }
+    }
+}
+
+/// What a text should have been that stands for something else and cannot be read as it.
+fn unreadable(kind: Kind, node: &Node, text: &str) -> Option<&'static str> {
+    match kind {
+        // A variable that is not filled in yet says nothing.
+        _ if text.contains("${") => None,
+        Kind::Bool | Kind::MaybeBool if node.truth().is_none() => Some("`true` or `false`"),
+        Kind::Int(..) | Kind::MaybeInt | Kind::AlwaysInt if text.parse::<i64>().is_err() => Some("an integer"),
+        Kind::Number | Kind::MaybeNumber | Kind::Float if text.parse::<f64>().is_err() => Some("a number"),
+        Kind::Mode if i64::from_str_radix(text.trim_start_matches("0o"), 8).is_err() => Some("octal digits"),
+        Kind::Count if !text.eq_ignore_ascii_case("all") && text.parse::<i64>().is_err() => {
+            Some("`all` or an integer")
+        }
+        Kind::Bytes | Kind::BytesText | Kind::AlwaysBytes
+            if crate::go::bytes(text).is_none() && text.parse::<i64>().is_err() =>
+        {
+            Some("a size such as `64m`")
+        }
+        _ => None,
     }
 }
 

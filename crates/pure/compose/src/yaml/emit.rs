@@ -127,7 +127,7 @@ fn special(float: String) -> String {
 fn quote(value: &str, key: bool) -> String {
     let looks = Looks::of(value);
     let multiline = value.contains('\n');
-    let plain = !multiline && matches!(resolve(value), Value::Text(_)) && !old(value) && value != "<<";
+    let plain = !multiline && matches!(resolve(value), Value::Text(_)) && !old(value);
     if !plain {
         return double(value);
     }

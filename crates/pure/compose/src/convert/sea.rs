@@ -1,0 +1,240 @@
+//! `x-sea`: what the specification has no word for. Read strictly; its JSON Schema is in the guide.
+
+use spec::{PathPrefix, Route};
+
+use super::Desk;
+use crate::problem::nearest;
+use crate::tree::{Map, Node, Value};
+
+/// What a service's `x-sea` says.
+#[derive(Debug, Default)]
+pub(super) struct Sea {
+    pub(super) routes: Vec<Route>,
+    pub(super) writer: Option<Writer>,
+}
+
+/// Who may write to a service's volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// One instance at a time.
+    Single,
+    /// Several at once.
+    Many,
+}
+
+const KEYS: &[&str] = &["route", "routes", "writer"];
+const ROUTE_KEYS: &[&str] = &["host", "path", "port", "strip_prefix"];
+
+/// Reads a service's `x-sea`.
+pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
+    let mut sea = Sea::default();
+    let Some(node) = service.get("x-sea") else { return sea };
+    let key = format!("services.{name}.x-sea");
+    let Some(map) = node.map() else {
+        desk.fault(node, key, format!("this takes a mapping, not {}", node.kind()), "write `x-sea: {route: shop.example}`");
+        return sea;
+    };
+    known(desk, map, KEYS, &key);
+    let mut reader = Reader { desk, port: inferred(service), key: String::new() };
+    for field in ["route", "routes"] {
+        let Some(node) = map.get(field) else { continue };
+        reader.key = format!("{key}.{field}");
+        match (&node.value, field) {
+            (Value::List(list), "routes") => {
+                for (index, node) in list.iter().enumerate() {
+                    reader.key = format!("{key}.{field}[{index}]");
+                    sea.routes.extend(reader.route(node));
+                }
+            }
+            (_, "routes") => reader.fault(node, format!("this takes a list, not {}", node.kind()), "for one route write `route:`"),
+            _ => sea.routes.extend(reader.route(node)),
+        }
+    }
+    if let Some(node) = map.get("writer") {
+        sea.writer = match node.str() {
+            Some("single") => Some(Writer::Single),
+            Some("many") => Some(Writer::Many),
+            _ => {
+                desk.fault(node, format!("{key}.writer"), format!("`{}` is not a value of this key", node.print()), "allowed are single and many");
+                None
+            }
+        };
+    }
+    sea
+}
+
+/// Checks the top level's `x-sea`, which has no keys yet.
+pub(crate) fn top(desk: &mut Desk<'_>) {
+    let project = desk.project;
+    let Some(node) = project.root.get("x-sea") else { return };
+    match node.map() {
+        Some(map) => known(desk, map, &[], "x-sea"),
+        None => desk.fault(node, "x-sea", "this takes a mapping", "remove it: it has no keys yet at the top level"),
+    }
+}
+
+fn known(desk: &mut Desk<'_>, map: &Map, keys: &'static [&'static str], path: &str) {
+    for (key, _) in map.iter() {
+        if keys.contains(&key) {
+            continue;
+        }
+        let help = match (nearest(key, keys.iter().copied()), keys) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, []) => "it has no keys yet at the top level; routes go under a service".into(),
+            (None, keys) => format!("the keys here are {}", keys.join(", ")),
+        };
+        let at = Node { at: map.key_at(key), ..Node::default() };
+        desk.fault(&at, format!("{path}.{key}"), "there is no such key", help);
+    }
+}
+
+/// The port that routes lead to when they do not say: the only one that the service exposes or publishes.
+fn inferred(service: &Map) -> Result<u16, &'static str> {
+    let list = |key: &str| service.get(key).and_then(Node::list).unwrap_or_default();
+    let exposed = list("expose").iter().filter_map(|node| {
+        let text = node.print();
+        let (port, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+        if protocol == "tcp" { port.parse::<u16>().ok() } else { None }
+    });
+    let published = list("ports").iter().filter_map(Node::map).filter_map(|map| {
+        let tcp = map.get("protocol").and_then(Node::str) != Some("udp");
+        if tcp { map.get("target").and_then(Node::int).and_then(|port| u16::try_from(port).ok()) } else { None }
+    });
+    let mut all: Vec<u16> = exposed.chain(published).collect();
+    all.sort_unstable();
+    all.dedup();
+    match all.as_slice() {
+        [port] => Ok(*port),
+        [] => Err("the service exposes and publishes none"),
+        _ => Err("the service has several"),
+    }
+}
+
+struct Reader<'a, 'b> {
+    desk: &'a mut Desk<'b>,
+    port: Result<u16, &'static str>,
+    key: String,
+}
+
+impl Reader<'_, '_> {
+    fn fault(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
+        self.desk.fault(node, self.key.clone(), message, help);
+    }
+
+    fn route(&mut self, node: &Node) -> Option<Route> {
+        match &node.value {
+            Value::Text(text) => self.short(text.clone(), node),
+            Value::Map(map) => self.long(map, node),
+            _ => {
+                self.fault(node, format!("a route cannot be {}", node.kind()), "write as in `shop.example/api -> 8080`");
+                None
+            }
+        }
+    }
+
+    /// `host/path -> port`; each part may be left out, but not all.
+    fn short(&mut self, text: String, node: &Node) -> Option<Route> {
+        let (from, port) = match text.split_once("->") {
+            Some((from, port)) => (from.trim(), Some(port.trim())),
+            None => (text.trim(), None),
+        };
+        if from.is_empty() {
+            self.fault(node, "this route has neither host nor path", "write as in `shop.example/api -> 8080`; `/` is every request");
+            return None;
+        }
+        let (host, path) = match from.find('/') {
+            Some(at) => (&from[..at], &from[at..]),
+            None => (from, "/"),
+        };
+        let port = match port {
+            None => None,
+            Some(port) => match port.parse::<u16>().ok().filter(|port| *port > 0) {
+                Some(port) => Some(port),
+                None => {
+                    self.fault(node, format!("`{port}` is no port"), "ports are 1 to 65535");
+                    return None;
+                }
+            },
+        };
+        let host = if host.is_empty() { None } else { Some(self.host(host, node)?) };
+        Some(Route { host, path: self.path(path, node)?, port: self.port(port, node)?, strip_prefix: false })
+    }
+
+    fn long(&mut self, map: &Map, node: &Node) -> Option<Route> {
+        let key = self.key.clone();
+        known(self.desk, map, ROUTE_KEYS, &key);
+        let mut text = |field: &str| match map.get(field).map(|node| (node, node.str())) {
+            None => Ok(None),
+            Some((_, Some(text))) => Ok(Some(text.to_owned())),
+            Some((node, None)) => {
+                let message = format!("this takes a text, not {}", node.kind());
+                self.desk.fault(node, format!("{key}.{field}"), message, "put the value into quotes");
+                Err(())
+            }
+        };
+        let (host, path) = (text("host").ok()?, text("path").ok()?);
+        if host.is_none() && path.is_none() {
+            self.fault(node, "this route has neither `host` nor `path`", "add one of them; `path: /` is every request");
+            return None;
+        }
+        let port = match map.get("port") {
+            None => None,
+            Some(given) => match given.int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
+                Some(port) => Some(port),
+                None => {
+                    self.desk.fault(given, format!("{key}.port"), format!("`{}` is no port", given.print()), "ports are 1 to 65535");
+                    return None;
+                }
+            },
+        };
+        let strip_prefix = match map.get("strip_prefix").map(|node| (node, &node.value)) {
+            None => false,
+            Some((_, Value::Bool(strip))) => *strip,
+            Some((given, _)) => {
+                self.desk.fault(given, format!("{key}.strip_prefix"), format!("this takes `true` or `false`, not {}", given.kind()), "write it without quotes");
+                return None;
+            }
+        };
+        let host = match host {
+            Some(host) => Some(self.host(&host, node)?),
+            None => None,
+        };
+        let path = self.path(path.as_deref().unwrap_or("/"), node)?;
+        Some(Route { host, path, port: self.port(port, node)?, strip_prefix })
+    }
+
+    fn host(&mut self, host: &str, node: &Node) -> Option<String> {
+        let lower = host.to_ascii_lowercase();
+        let bare = lower.strip_prefix("*.").unwrap_or(&lower);
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if bare.len() <= 253 && bare.split('.').all(label) {
+            return Some(lower);
+        }
+        self.fault(node, format!("`{host}` is no host name"), "write as in `shop.example` or `*.shop.example`, without scheme and port");
+        None
+    }
+
+    fn path(&mut self, path: &str, node: &Node) -> Option<PathPrefix> {
+        let good = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#'));
+        if good {
+            return Some(PathPrefix(path.to_owned()));
+        }
+        self.fault(node, format!("`{path}` is no path prefix"), "write as in `/api`: visible ASCII from a `/` on, without query");
+        None
+    }
+
+    fn port(&mut self, given: Option<u16>, node: &Node) -> Option<u16> {
+        match (given, self.port) {
+            (Some(port), _) | (None, Ok(port)) => Some(port),
+            (None, Err(why)) => {
+                self.fault(node, format!("which port of the container? {why}"), "add it, as in `shop.example -> 8080`");
+                None
+            }
+        }
+    }
+}

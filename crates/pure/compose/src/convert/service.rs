@@ -1,0 +1,246 @@
+//! One service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use spec::{Build, Device, Limits, Logging, PullPolicy, Security, Service, Ulimit};
+
+use super::parts::{bytes, duration, list, number, pairs, text, truth, under};
+use super::{Desk, health, mounts, network, policy, sea, writers};
+use crate::Project;
+use crate::render::{command_words, host_pairs};
+use crate::tree::{Map, Node};
+
+/// What a service must know of the others.
+pub(super) struct Whole {
+    /// Services that others wait for to end.
+    pub(super) jobs: BTreeSet<String>,
+    /// Who may write to each volume.
+    pub(super) writers: BTreeMap<String, Vec<String>>,
+}
+
+impl Whole {
+    pub(super) fn of(project: &Project) -> Self {
+        let mut jobs = BTreeSet::new();
+        for (_, service) in project.section("services") {
+            for (name, wish) in service.get("depends_on").and_then(Node::map).into_iter().flat_map(Map::iter) {
+                if wish.get("condition").and_then(Node::str) == Some("service_completed_successfully") {
+                    jobs.insert(name.to_owned());
+                }
+            }
+        }
+        Self { jobs, writers: writers(project) }
+    }
+}
+
+/// How long a service may take to stop when its file does not say.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, whole: &Whole) -> Service {
+    let project = desk.project;
+    let replicas = policy::replicas(desk, name, map);
+    let sea = sea::read(desk, name, map);
+    let ports = network::ports(desk, name, map);
+    let restart = policy::restart(desk, name, map, whole);
+    let (update, rollback) = policy::updates(desk, name, map, &sea, replicas, whole);
+    let routes = sea.routes;
+    Service {
+        image: project.image(name, node),
+        build: map.get("build").and_then(Node::map).map(build),
+        pull_policy: pull_policy(desk, name, map),
+        entrypoint: map.get("entrypoint").and_then(command_words),
+        command: map.get("command").and_then(command_words),
+        environment: environment(map),
+        labels: map.get("labels").map(pairs).unwrap_or_default(),
+        annotations: map.get("annotations").map(pairs).unwrap_or_default(),
+        user: text(map, "user"),
+        group_add: list(map, "group_add"),
+        working_dir: text(map, "working_dir"),
+        hostname: text(map, "hostname"),
+        domainname: text(map, "domainname"),
+        container_name: text(map, "container_name"),
+        tty: truth(map, "tty"),
+        stdin_open: truth(map, "stdin_open"),
+        init: truth(map, "init"),
+        read_only: truth(map, "read_only"),
+        mounts: mounts::all(desk, name, map),
+        secrets: mounts::files(desk, name, map, "secrets"),
+        configs: mounts::files(desk, name, map, "configs"),
+        shm_size: bytes(map, "shm_size"),
+        devices: devices(map),
+        security: security(map),
+        sysctls: map.get("sysctls").map(pairs).unwrap_or_default(),
+        ulimits: ulimits(map),
+        limits: limits(map),
+        network_mode: network::mode(desk, name, map),
+        networks: network::attachments(map),
+        healthcheck: health::check(desk, name, map, &routes, &ports),
+        ports,
+        routes,
+        dns: network::servers(desk, name, map),
+        dns_search: list(map, "dns_search"),
+        dns_opt: list(map, "dns_opt"),
+        extra_hosts: map.get("extra_hosts").map(host_pairs).unwrap_or_default(),
+        pid: network::namespace(desk, name, map, "pid"),
+        ipc: network::namespace(desk, name, map, "ipc"),
+        uts_host: text(map, "uts").as_deref() == Some("host"),
+        cgroup_host: text(map, "cgroup").as_deref() == Some("host"),
+        restart,
+        stop_signal: text(map, "stop_signal"),
+        stop_grace_period: duration(map, "stop_grace_period").unwrap_or(GRACE),
+        logging: logging(desk, name, map),
+        depends_on: policy::depends_on(project, map),
+        replicas,
+        update,
+        rollback,
+    }
+}
+
+fn environment(map: &Map) -> IndexMap<String, String> {
+    let own = map.get("environment").and_then(Node::map);
+    let given = own.into_iter().flat_map(Map::iter).filter(|(_, node)| !node.is_null());
+    given.map(|(key, node)| (key.to_owned(), node.print())).collect()
+}
+
+fn build(map: &Map) -> Build {
+    Build {
+        context: text(map, "context").unwrap_or_default(),
+        dockerfile: text(map, "dockerfile"),
+        dockerfile_inline: text(map, "dockerfile_inline"),
+        args: map.get("args").map(pairs).unwrap_or_default(),
+        target: text(map, "target"),
+        labels: map.get("labels").map(pairs).unwrap_or_default(),
+        tags: list(map, "tags"),
+        no_cache: truth(map, "no_cache"),
+    }
+}
+
+fn pull_policy(desk: &mut Desk<'_>, name: &str, map: &Map) -> PullPolicy {
+    let Some(node) = map.get("pull_policy") else { return PullPolicy::default() };
+    match node.str().unwrap_or_default() {
+        "always" => PullPolicy::Always,
+        "never" => PullPolicy::Never,
+        "build" => PullPolicy::Build,
+        "" | "missing" | "if_not_present" => PullPolicy::Missing,
+        other => {
+            let message = format!("`{other}` means `always` here: the image is looked for before every deploy");
+            desk.warn("C0202", node, format!("services.{name}.pull_policy"), message);
+            PullPolicy::Always
+        }
+    }
+}
+
+fn devices(map: &Map) -> Vec<Device> {
+    let list = map.get("devices").and_then(Node::list).unwrap_or_default();
+    let devices = list.iter().filter_map(Node::map).map(|device| {
+        let source = text(device, "source").unwrap_or_default();
+        Device {
+            target: text(device, "target").unwrap_or_else(|| source.clone()),
+            permissions: text(device, "permissions").unwrap_or_else(|| "rwm".into()),
+            source,
+        }
+    });
+    devices.collect()
+}
+
+fn security(map: &Map) -> Security {
+    let names = |key: &str| -> Vec<String> {
+        let bare = |name: String| name.strip_prefix("CAP_").map(str::to_owned).unwrap_or(name);
+        list(map, key).into_iter().map(|name| bare(name.to_uppercase())).collect()
+    };
+    Security {
+        privileged: truth(map, "privileged"),
+        cap_add: names("cap_add"),
+        cap_drop: names("cap_drop"),
+        options: list(map, "security_opt"),
+    }
+}
+
+fn ulimits(map: &Map) -> IndexMap<String, Ulimit> {
+    let all = map.get("ulimits").and_then(Node::map).into_iter().flat_map(Map::iter);
+    let limits = all.map(|(name, node)| {
+        let limit = match node.map() {
+            Some(both) => Ulimit {
+                soft: number(both, "soft").unwrap_or_default(),
+                hard: number(both, "hard").unwrap_or_default(),
+            },
+            None => {
+                let one = node.int().and_then(|int| i64::try_from(int).ok()).unwrap_or_default();
+                Ulimit { soft: one, hard: one }
+            }
+        };
+        (name.to_owned(), limit)
+    });
+    limits.collect()
+}
+
+/// Bounds, from the old keys and from `deploy.resources`; where both speak, they agree.
+fn limits(map: &Map) -> Limits {
+    let nothing = Map::default();
+    let most = under(map, &["deploy", "resources", "limits"]).unwrap_or(&nothing);
+    let least = under(map, &["deploy", "resources", "reservations"]).unwrap_or(&nothing);
+    let float = |map: &Map, key: &str| map.get(key).and_then(Node::float).filter(|float| *float > 0.0);
+    let shares = float(least, "cpus").map(|cpus| (cpus * 1024.0).max(2.0) as u64);
+    Limits {
+        memory: bytes(map, "mem_limit").or_else(|| bytes(most, "memory")),
+        memory_reservation: bytes(map, "mem_reservation").or_else(|| bytes(least, "memory")),
+        memory_swap: map.get("memswap_limit").map(crate::render::size).filter(|size| *size != 0),
+        swappiness: number(map, "mem_swappiness"),
+        cpus: float(map, "cpus").or_else(|| float(most, "cpus")),
+        cpu_shares: number(map, "cpu_shares").filter(|shares| *shares > 0).or(shares),
+        cpu_period: number(map, "cpu_period").filter(|period| *period > 0),
+        cpu_quota: number(map, "cpu_quota").filter(|quota| *quota != 0),
+        cpuset: text(map, "cpuset"),
+        pids: number(map, "pids_limit").filter(|pids| *pids != 0).or_else(|| number(most, "pids")),
+        blkio_weight: under(map, &["blkio_config"]).and_then(|map| number(map, "weight")),
+        oom_kill_disable: truth(map, "oom_kill_disable"),
+        oom_score_adj: number(map, "oom_score_adj"),
+        cgroup_parent: text(map, "cgroup_parent"),
+    }
+}
+
+/// The log, always bounded.
+fn logging(desk: &mut Desk<'_>, name: &str, map: &Map) -> Logging {
+    let mut logging = Logging::default();
+    let key = format!("services.{name}.logging");
+    let own = map.get("logging").and_then(Node::map);
+    let driver = own.and_then(|own| own.get("driver"));
+    match driver.and_then(Node::str) {
+        None | Some("" | "json-file" | "local") => {}
+        Some("none") => logging.keep = false,
+        Some(other) => {
+            if let Some(driver) = driver {
+                let message = format!("logs are kept here, where `logs` shows them, and do not go to `{other}`");
+                desk.warn("C0203", driver, format!("{key}.driver"), message);
+            }
+        }
+    }
+    let options = own.and_then(|own| own.get("options")).and_then(Node::map);
+    let (mut size, mut files) = (false, false);
+    for (option, node) in options.into_iter().flat_map(Map::iter) {
+        let text = node.print();
+        let read = match option {
+            "max-size" => crate::go::bytes(&text).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).map(|n| {
+                logging.max_size = base::Bytes(n);
+                size = true;
+            }),
+            "max-file" => text.parse().ok().filter(|n| *n > 0).map(|n| {
+                logging.max_files = n;
+                files = true;
+            }),
+            _ => {
+                desk.warn("C0204", node, format!("{key}.options.{option}"), "this option has no effect here");
+                Some(())
+            }
+        };
+        if read.is_none() {
+            desk.fault(node, format!("{key}.options.{option}"), format!("`{text}` cannot be a bound"), "write as in `max-size: 10m` and `max-file: 3`");
+        }
+    }
+    if logging.keep && !(size && files) {
+        let value = format!("{} files of {}", logging.max_files, logging.max_size);
+        desk.choose(name, "logging", value, "a log without a bound fills the disk");
+    }
+    logging
+}
