@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, Gid, Uid, XattrFlags};
 
 use crate::error::StepFault;
+use crate::tape::{self, Item, TapeError};
 use crate::tree::Node;
 use crate::upper::{Attributes, Upper};
 use crate::users::Owner;
@@ -91,30 +92,29 @@ pub(crate) fn unpack(
     target: &Path,
     owner: Option<Owner>,
 ) -> Result<(), Reason> {
-    let mut archive = tar::Archive::new(reader(file, packing).map_err(Reason::broken)?);
+    let reader =
+        reader(file, packing).map_err(|error| Reason::Refused(format!("it is not whole ({error})")))?;
     let (mut entries, mut bytes) = (0u64, 0u64);
-    for entry in archive.entries().map_err(Reason::broken)? {
-        let mut entry = entry.map_err(Reason::broken)?;
+    let unpacking = Unpacking { upper, target, owner };
+    let read = tape::each(reader, |item, content| {
         entries += 1;
-        bytes = bytes.saturating_add(entry.size());
+        bytes = bytes.saturating_add(item.size);
         if entries > MAX_ENTRIES || bytes > MAX_BYTES {
             return Err(Reason::Refused("it unpacks to more than 64 GiB or two million files".into()));
         }
-        Unpacking { upper, target, owner }.one(&mut entry)?;
-    }
-    Ok(())
+        unpacking.one(item, content)
+    });
+    read.map_err(|error| match error {
+        TapeError::Broken(error) => Reason::Refused(format!("it is not whole ({error})")),
+        TapeError::Refused { name, why } => refused(&name, why),
+        TapeError::Taker(reason) => reason,
+    })
 }
 
 /// Why an archive is not unpacked.
 pub(crate) enum Reason {
     Refused(String),
     Fault(StepFault),
-}
-
-impl Reason {
-    fn broken(error: io::Error) -> Self {
-        Self::Refused(format!("it is not whole ({error})"))
-    }
 }
 
 impl<E: Into<StepFault>> From<E> for Reason {
@@ -130,23 +130,13 @@ struct Unpacking<'a> {
 }
 
 impl Unpacking<'_> {
-    fn one<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> Result<(), Reason> {
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let path = inside(&entry.path_bytes()).map_err(|why| refused(&name, why))?;
-        let header = entry.header();
-        let number = |read: io::Result<u64>| read.unwrap_or(0);
-        let theirs = Owner {
-            uid: u32::try_from(number(header.uid())).unwrap_or(0),
-            gid: u32::try_from(number(header.gid())).unwrap_or(0),
-        };
-        let like = Attributes {
-            owner: self.owner.unwrap_or(theirs),
-            mode: header.mode().unwrap_or(0o644),
-            mtime_secs: i64::try_from(number(header.mtime())).unwrap_or(0),
-        };
-        let kind = header.entry_type();
+    fn one(&self, item: &Item, content: &mut dyn Read) -> Result<(), Reason> {
+        let name = String::from_utf8_lossy(&item.path).into_owned();
+        let path = inside(&item.path).map_err(|why| refused(&name, why))?;
+        let owner = self.owner.unwrap_or(Owner { uid: item.uid, gid: item.gid });
+        let like = Attributes { owner, mode: item.mode, mtime_secs: item.mtime_secs };
         let place = self.target.join(&path);
-        if kind.is_dir() {
+        if item.kind.is_dir() {
             let (folder, _) = self.upper.folder(&place, Owner::default())?;
             return Ok(like.set(&folder).map_err(|error| put(&place, error))?);
         }
@@ -156,18 +146,17 @@ impl Unpacking<'_> {
         let parent = place.parent().unwrap_or(self.target);
         let (folder, real) = self.upper.folder(parent, Owner::default())?;
         let place = real.join(place.file_name().unwrap_or_default());
-        let attributes = extended(entry)?;
-        let link = entry.link_name_bytes().map(|link| link.into_owned());
-        match (kind, link) {
-            (tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse, _) => {
-                self.upper.put_bytes(entry, &folder, &place, &like)?;
-                set_attributes(&folder, &place, &attributes).map_err(|error| put(&place, error).into())
+        match (item.kind, &item.link) {
+            (tar::EntryType::Regular | tar::EntryType::Continuous, _) => {
+                let mut content = content;
+                self.upper.put_bytes(&mut content, &folder, &place, &like)?;
+                set_attributes(&folder, &place, &item.attributes).map_err(|error| put(&place, error).into())
             }
             (tar::EntryType::Symlink, Some(to)) => {
-                self.symlink(OsStr::from_bytes(&to), &folder, &place, &like)
+                self.symlink(OsStr::from_bytes(to), &folder, &place, &like)
             }
             (tar::EntryType::Link, Some(to)) => {
-                let to = inside(&to).map_err(|why| refused(&name, why))?;
+                let to = inside(to).map_err(|why| refused(&name, why))?;
                 self.hard_link(&self.target.join(to), &folder, &place).map_err(|fault| match fault {
                     Reason::Refused(why) => refused(&name, &why),
                     fault @ Reason::Fault(_) => fault,
@@ -232,20 +221,6 @@ fn inside(bytes: &[u8]) -> Result<PathBuf, &'static str> {
         }
     }
     Ok(clean)
-}
-
-/// Capabilities and users' own attributes from the extended headers.
-fn extended<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Vec<(String, Vec<u8>)>, Reason> {
-    let mut found = Vec::new();
-    let Some(headers) = entry.pax_extensions().map_err(Reason::broken)? else { return Ok(found) };
-    for header in headers {
-        let header = header.map_err(Reason::broken)?;
-        let name = header.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr."));
-        if let Some(name) = name.filter(|name| *name == "security.capability" || name.starts_with("user.")) {
-            found.push((name.to_owned(), header.value_bytes().to_vec()));
-        }
-    }
-    Ok(found)
 }
 
 fn set_attributes(folder: &OwnedFd, place: &Path, attributes: &[(String, Vec<u8>)]) -> io::Result<()> {

@@ -314,7 +314,7 @@ impl Job<'_> {
         self.total.set(self.total.get() + more);
     }
 
-    pub(crate) fn from_cache(&self, step: usize) {
+    pub(crate) fn was_cached(&self, step: usize) {
         self.cached.set(self.cached.get() + 1);
         (self.progress)(Progress::Cached { step });
     }

@@ -14,7 +14,8 @@ use base::{Bytes, Kind, Problem};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use crate::ignore::Ignore;
+use crate::ignore::{Ignore, IgnoreError};
+use crate::tape::{self, Item, TapeError};
 use crate::tree::{Folder, Node, Tree, kind};
 use crate::upper::{Attributes, create, included};
 use crate::users::Owner;
@@ -65,6 +66,14 @@ pub enum ContextError {
         /// Why.
         source: io::Error,
     },
+    /// The ignore file makes no sense.
+    #[error("`{}` cannot be used", path.display())]
+    Ignore {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: IgnoreError,
+    },
     /// The archive cannot be written, or nobody takes it.
     #[error("could not write the context")]
     Write {
@@ -105,7 +114,9 @@ impl Problem for ContextError {
     fn kind(&self) -> Kind {
         match self {
             Self::Missing { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::NotFound,
-            Self::Missing { .. } | Self::Archive { .. } | Self::Refused { .. } => Kind::Invalid,
+            Self::Missing { .. } | Self::Ignore { .. } | Self::Archive { .. } | Self::Refused { .. } => {
+                Kind::Invalid
+            }
             Self::Read { .. } | Self::Write { .. } => Kind::Unavailable,
             Self::Unpack { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
             Self::Unpack { .. } => Kind::Internal,
@@ -117,6 +128,7 @@ impl Problem for ContextError {
         match self {
             Self::TooLarge { .. } => Some("list what the build does not need in `.dockerignore`".into()),
             Self::Missing { .. } => Some("the context is the folder that COPY takes files from".into()),
+            Self::Ignore { source, .. } => source.hint(),
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Archive { .. }
@@ -138,6 +150,23 @@ pub fn pack(dir: &Path, ignore: &Ignore, writer: impl Write, limits: Limits) -> 
     let mut writer = packer.tar.into_inner().map_err(|source| ContextError::Write { source })?;
     writer.flush().map_err(|source| ContextError::Write { source })?;
     Ok(packer.packed)
+}
+
+/// The ignore file of a context: the Dockerfile's own, as in `web.Dockerfile.dockerignore`, else `.dockerignore`.
+pub fn ignore_file(dir: &Path, dockerfile: Option<&Path>) -> Result<Ignore, ContextError> {
+    let own = dockerfile.map(|path| {
+        let mut name = dir.join(path).into_os_string();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for path in own.into_iter().chain([dir.join(".dockerignore")]) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => return Ignore::parse(&text).map_err(|source| ContextError::Ignore { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ContextError::Read { path, source }),
+        }
+    }
+    Ok(Ignore::none())
 }
 
 struct Packer<'a, W: Write> {
@@ -245,21 +274,22 @@ pub fn unpack(reader: impl Read, dir: &Path, limits: Limits) -> Result<Packed, C
     let mut packed = Packed::default();
     // Folders get their times last, since each file in them changes these.
     let mut times: Vec<(PathBuf, i64)> = Vec::new();
-    let mut archive = tar::Archive::new(reader);
-    for entry in archive.entries().map_err(|source| ContextError::Archive { source })? {
-        let mut entry = entry.map_err(|source| ContextError::Archive { source })?;
-        let path = safe_path(&entry)?;
+    let read = tape::each(reader, |item, content| {
+        let path = safe_path(item)?;
         packed.entries += 1;
-        packed.bytes = packed.bytes.saturating_add(entry.size());
+        packed.bytes = packed.bytes.saturating_add(item.size);
         limits.check(&packed)?;
-        unpack_one(&root, &mut entry, &path)?;
-        if entry.header().entry_type().is_dir() {
-            times.push((
-                path,
-                entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok()).unwrap_or(0),
-            ));
+        unpack_one(&root, item, content, &path)?;
+        if item.kind.is_dir() {
+            times.push((path, item.mtime_secs));
         }
-    }
+        Ok(())
+    });
+    read.map_err(|error| match error {
+        TapeError::Broken(source) => ContextError::Archive { source },
+        TapeError::Refused { name, why } => ContextError::Refused { name, why },
+        TapeError::Taker(error) => error,
+    })?;
     for (path, mtime_secs) in times.into_iter().rev() {
         let time = Timespec { tv_sec: mtime_secs, tv_nsec: 0 };
         let both = Timestamps { last_access: time, last_modification: time };
@@ -272,9 +302,9 @@ pub fn unpack(reader: impl Read, dir: &Path, limits: Limits) -> Result<Packed, C
 }
 
 /// The entry's path if it stays below the context.
-fn safe_path<R: Read>(entry: &tar::Entry<'_, R>) -> Result<PathBuf, ContextError> {
-    let bytes = entry.path_bytes();
-    let name = String::from_utf8_lossy(&bytes).into_owned();
+fn safe_path(item: &Item) -> Result<PathBuf, ContextError> {
+    let bytes = &item.path;
+    let name = String::from_utf8_lossy(bytes).into_owned();
     let refuse = |why| Err(ContextError::Refused { name: name.clone(), why });
     if bytes.starts_with(b"/") {
         return refuse("its name is absolute");
@@ -306,23 +336,16 @@ fn enter(root: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     Ok(here)
 }
 
-fn unpack_one<R: Read>(
-    root: &OwnedFd,
-    entry: &mut tar::Entry<'_, R>,
-    path: &Path,
-) -> Result<(), ContextError> {
+fn unpack_one(root: &OwnedFd, item: &Item, content: &mut dyn Read, path: &Path) -> Result<(), ContextError> {
     let name = path.to_string_lossy().into_owned();
     let refuse = |why| ContextError::Refused { name: name.clone(), why };
     let fail = |error: io::Error| ContextError::Unpack { name: name.clone(), source: error };
-    let kind = entry.header().entry_type();
     let through = |error: Errno| match error {
         Errno::LOOP | Errno::NOTDIR => refuse("a part of its name is not a folder"),
         other => fail(other.into()),
     };
-    let number = |read: io::Result<u64>| read.ok().and_then(|n| i64::try_from(n).ok()).unwrap_or(0);
-    let mode = entry.header().mode().unwrap_or(0o644);
-    let attributes = Attributes { owner: Owner::default(), mode, mtime_secs: number(entry.header().mtime()) };
-    if kind.is_dir() {
+    let attributes = Attributes { owner: Owner::default(), mode: item.mode, mtime_secs: item.mtime_secs };
+    if item.kind.is_dir() {
         let folder = enter(root, path).map_err(through)?;
         return attributes.set(&folder).map_err(fail);
     }
@@ -335,23 +358,21 @@ fn unpack_one<R: Read>(
         Err(Errno::ISDIR) => return Err(refuse("a folder of that name came before it")),
         Err(error) => return Err(fail(error.into())),
     }
-    let link = entry.link_name_bytes().map(|link| link.into_owned());
-    match (kind, link) {
-        (tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse, _) => {
+    match (item.kind, &item.link) {
+        (tar::EntryType::Regular | tar::EntryType::Continuous, _) => {
             let mut file = create(&folder, last).map_err(fail)?;
-            let size = entry.size();
-            let copied = io::copy(entry, &mut file).map_err(fail)?;
-            if copied != size {
+            let copied = io::copy(content, &mut file).map_err(fail)?;
+            if copied != item.size {
                 let short = io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside a file");
                 return Err(ContextError::Archive { source: short });
             }
             attributes.set(&file).map_err(fail)
         }
         (tar::EntryType::Symlink, Some(target)) => {
-            rustix::fs::symlinkat(OsStr::from_bytes(&target), &folder, last).map_err(|e| fail(e.into()))
+            rustix::fs::symlinkat(OsStr::from_bytes(target), &folder, last).map_err(|e| fail(e.into()))
         }
         (tar::EntryType::Link, Some(target)) => {
-            let target = Path::new(OsStr::from_bytes(&target));
+            let target = Path::new(OsStr::from_bytes(target));
             let inside = target.iter().all(|part| part != ".." && part != "/");
             let (Some(to), Some(parent)) = (target.file_name(), target.parent().filter(|_| inside)) else {
                 return Err(refuse("it links out of the context"));

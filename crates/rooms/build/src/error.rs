@@ -34,16 +34,8 @@ pub enum BuildError {
     #[error(transparent)]
     Context(#[from] ContextError),
     /// An instruction failed.
-    #[error("Dockerfile {span}: {fault}\n{excerpt}{}", fault.output())]
-    Step {
-        /// Where.
-        span: Span,
-        /// What failed.
-        #[source]
-        fault: Box<StepFault>,
-        /// The lines.
-        excerpt: String,
-    },
+    #[error(transparent)]
+    Step(Box<StepError>),
     /// The image store failed.
     #[error("the image store could not {doing}")]
     Store {
@@ -69,6 +61,30 @@ pub enum BuildError {
 
 fn at(span: Option<Span>, excerpt: &str) -> String {
     span.map(|span| format!(" (Dockerfile {span})\n{excerpt}")).unwrap_or_default()
+}
+
+/// An instruction that failed.
+#[derive(Debug)]
+pub struct StepError {
+    /// Where.
+    pub span: Span,
+    /// What failed.
+    pub fault: StepFault,
+    /// The lines.
+    pub excerpt: String,
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dockerfile {}: {}\n{}{}", self.span, self.fault, self.excerpt, self.fault.output())
+    }
+}
+
+impl std::error::Error for StepError {
+    /// The fault's own source: the fault itself is in the message.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fault.source()
+    }
 }
 
 /// Why an instruction failed.
@@ -214,7 +230,7 @@ impl fmt::Display for Tail {
 
 impl BuildError {
     pub(crate) fn step(span: Span, text: &str, fault: StepFault) -> Self {
-        Self::Step { span, fault: Box::new(fault), excerpt: excerpt(text, span) }
+        Self::Step(Box::new(StepError { span, fault, excerpt: excerpt(text, span) }))
     }
 
     pub(crate) fn stages(fault: GraphFault, text: &str) -> Self {
@@ -244,7 +260,7 @@ impl Problem for BuildError {
             Self::Stages { fault: GraphFault::NoTarget { .. }, .. } => Kind::NotFound,
             Self::Stages { .. } => Kind::Invalid,
             Self::Context(error) => error.kind(),
-            Self::Step { fault, .. } => fault.kind(),
+            Self::Step(error) => error.fault.kind(),
             Self::Store { source, .. } => source.kind,
             Self::Scratch { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
             Self::Scratch { .. } => Kind::Internal,
@@ -257,7 +273,7 @@ impl Problem for BuildError {
             Self::Dockerfile(error) => error.hint(),
             Self::Stages { fault, .. } => stages_hint(fault),
             Self::Context(error) => error.hint(),
-            Self::Step { fault, .. } => fault.hint(),
+            Self::Step(error) => error.fault.hint(),
             Self::Store { source, .. } => source.hint.clone(),
             Self::Scratch { .. } | Self::Cancelled => None,
         }

@@ -31,13 +31,14 @@ mod scope;
 mod settings;
 mod source;
 mod stage;
+mod tape;
 mod transfer;
 mod tree;
 mod upper;
 mod users;
 
 pub use build::Builder;
-pub use error::{BuildError, StepFault, Tail};
+pub use error::{BuildError, StepError, StepFault, Tail};
 pub use order::{
     BuildRequest, Built, Cancel, Context, Progress, RunLimits, RunMount, RunMountKind, RunNetwork, RunOrder,
     Runner, Stream,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use crate::dockerfile::{Form, Heredoc, Run, quoted_list};
+use crate::dockerfile::{Form, Heredoc, Run};
 use crate::error::StepFault;
 use crate::mounts::MountPlan;
 use crate::order::RunNetwork;
@@ -86,7 +86,7 @@ impl Plan {
         let mut env = config.env.clone();
         let fresh = declared
             .into_iter()
-            .filter(|pair| !pair.split_once('=').is_some_and(|(n, _)| lookup(&config.env, n).is_some()));
+            .filter(|pair| pair.split_once('=').is_none_or(|(name, _)| lookup(&config.env, name).is_none()));
         env.extend(fresh);
         let (user, folder) = (config.user.clone(), settings.folder().to_owned());
         Ok(Self { args, script, mounts, network, env, line, user, folder })
@@ -121,11 +121,6 @@ impl Plan {
 
     pub(crate) fn folder(&self) -> &str {
         &self.folder
-    }
-
-    /// What the step is called in messages.
-    pub(crate) fn title(&self) -> String {
-        quoted_list(&self.args)
     }
 }
 

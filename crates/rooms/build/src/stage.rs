@@ -134,7 +134,7 @@ impl<'a> StageRun<'a> {
             }
         };
         match did {
-            Did::Cached => job.from_cache(step),
+            Did::Cached => job.was_cached(step),
             Did::Anew => job.finished(step, began),
         }
         Ok(())

@@ -162,6 +162,10 @@ fn an_error_shows_the_line_and_what_is_allowed() {
                3 | FROM a
             hint: only ARG, comments and directives stand before the first FROM"#]],
     );
+}
+
+#[test]
+fn an_error_in_a_word_says_which_and_what_may_stand_there() {
     check(
         "FROM a as 1x",
         expect![[r#"

@@ -1,0 +1,546 @@
+//! COPY, ADD and WORKDIR: what lands where, as whom, and what never gets out.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+
+use super::world::{World, brief, describe, show};
+use expect_test::{Expect, expect};
+
+/// Builds `FROM base` and these lines over a context of these files; shows what came on top.
+#[track_caller]
+fn check(files: &[(&str, &str)], lines: &str, made: Expect) {
+    let world = World::new();
+    world.put(files);
+    made.assert_eq(&world.files(&format!("FROM base:1\n{lines}")));
+    world.is_clean();
+}
+
+/// The same where it must fail; shows what went wrong and what to do.
+#[track_caller]
+fn check_error(files: &[(&str, &str)], lines: &str, wrong: Expect) {
+    let world = World::new();
+    world.put(files);
+    let built = world.build(&format!("FROM base:1\n{lines}")).built;
+    wrong.assert_eq(&brief(&built.expect_err("it must fail")));
+    world.is_clean();
+}
+
+const SITE: &[(&str, &str)] = &[
+    ("site/index.html", "hi"),
+    ("site/css/a.css", "a"),
+    ("site/css/b.css", "b"),
+    ("site/link -> css/a.css", ""),
+    ("readme.md", "r"),
+    ("notes.md", "n"),
+    ("empty/", ""),
+];
+
+#[test]
+fn files_land_where_docker_puts_them() {
+    check(
+        SITE,
+        "COPY readme.md /a",
+        expect![[r#"
+        layer 1
+          644 0:0 a = r"#]],
+    );
+    check(
+        SITE,
+        "COPY readme.md /a/",
+        expect![[r#"
+        layer 1
+          755 0:0 a/
+          644 0:0 a/readme.md = r"#]],
+    );
+    check(
+        SITE,
+        "COPY readme.md notes.md /docs/",
+        expect![[r#"
+        layer 1
+          755 0:0 docs/
+          644 0:0 docs/notes.md = n
+          644 0:0 docs/readme.md = r"#]],
+    );
+    check(
+        SITE,
+        "COPY *.md ./docs/",
+        expect![[r#"
+        layer 1
+          755 0:0 docs/
+          644 0:0 docs/notes.md = n
+          644 0:0 docs/readme.md = r"#]],
+    );
+    check(
+        SITE,
+        "COPY site /srv/site",
+        expect![[r#"
+        layer 1
+          755 0:0 srv/
+          755 0:0 srv/site/
+          755 0:0 srv/site/css/
+          644 0:0 srv/site/css/a.css = a
+          644 0:0 srv/site/css/b.css = b
+          644 0:0 srv/site/index.html = hi
+          srv/site/link -> css/a.css"#]],
+    );
+    check(
+        SITE,
+        "COPY site/css/ /srv/",
+        expect![[r#"
+        layer 1
+          755 0:0 srv/
+          644 0:0 srv/a.css = a
+          644 0:0 srv/b.css = b"#]],
+    );
+    check(
+        SITE,
+        "COPY site/?*/[a].css empty /srv/",
+        expect![[r#"
+        layer 1
+          755 0:0 srv/
+          644 0:0 srv/a.css = a"#]],
+    );
+}
+
+#[test]
+fn folders_links_and_patterns_land_where_docker_puts_them() {
+    check(
+        SITE,
+        "COPY readme.md /etc",
+        expect![[r#"
+        layer 1
+          755 0:0 etc/
+          644 0:0 etc/readme.md = r"#]],
+    );
+    check(
+        SITE,
+        "WORKDIR /w/x\nCOPY readme.md .\nWORKDIR ../y\nCOPY notes.md sub/",
+        expect![[r#"
+        layer 1
+          755 0:0 w/
+          755 0:0 w/x/
+        layer 2
+          755 0:0 w/
+          755 0:0 w/x/
+          644 0:0 w/x/readme.md = r
+        layer 3
+          755 0:0 w/
+          755 0:0 w/y/
+        layer 4
+          755 0:0 w/
+          755 0:0 w/y/
+          755 0:0 w/y/sub/
+          644 0:0 w/y/sub/notes.md = n"#]],
+    );
+    check(
+        SITE,
+        "COPY site/link /l",
+        expect![[r#"
+        layer 1
+          644 0:0 l = a"#]],
+    );
+    check(
+        SITE,
+        "COPY --parents site/css/a.css readme.md /p/",
+        expect![[r#"
+        layer 1
+          755 0:0 p/
+          644 0:0 p/readme.md = r
+          755 0:0 p/site/
+          755 0:0 p/site/css/
+          644 0:0 p/site/css/a.css = a"#]],
+    );
+    check(
+        SITE,
+        "COPY --exclude=**/*.css --exclude=link site /s",
+        expect![[r#"
+        layer 1
+          755 0:0 s/
+          755 0:0 s/css/
+          644 0:0 s/index.html = hi"#]],
+    );
+}
+
+#[test]
+fn owners_and_permissions_are_as_asked() {
+    check(
+        SITE,
+        "COPY --chown=app readme.md /a",
+        expect![[r#"
+        layer 1
+          644 1000:1001 a = r"#]],
+    );
+    check(
+        SITE,
+        "COPY --chown=app:staff --chmod=0700 site/css /a/",
+        expect![[r#"
+        layer 1
+          700 1000:50 a/
+          700 1000:50 a/a.css = a
+          700 1000:50 a/b.css = b"#]],
+    );
+    check(
+        SITE,
+        "COPY --chown=7 readme.md /new/a",
+        expect![[r#"
+        layer 1
+          755 7:7 new/
+          644 7:7 new/a = r"#]],
+    );
+    check(
+        SITE,
+        "USER app\nWORKDIR /home/app\nCOPY readme.md .",
+        expect![[r#"
+        layer 1
+          755 1000:1001 home/
+          755 1000:1001 home/app/
+        layer 2
+          755 1000:1001 home/
+          755 1000:1001 home/app/
+          644 0:0 home/app/readme.md = r"#]],
+    );
+}
+
+#[test]
+fn heredocs_become_files() {
+    check(
+        &[],
+        "ARG WHO=you\nCOPY <<hello.txt <<'raw' /etc/greet/\nhi $WHO\nhello.txt\nhi $WHO\nraw",
+        expect![[r#"
+            layer 1
+              755 0:0 etc/
+              755 0:0 etc/greet/
+              644 0:0 etc/greet/hello.txt = hi you
+              644 0:0 etc/greet/raw = hi $WHO"#]],
+    );
+    check(
+        &[],
+        "COPY <<EOF /robots.txt\nUser-agent: *\nEOF",
+        expect![[r#"
+        layer 1
+          644 0:0 robots.txt = User-agent: *"#]],
+    );
+}
+
+#[test]
+fn a_wrong_copy_says_what_to_do() {
+    check_error(
+        SITE,
+        "COPY redme.md /a",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY readme.md notes.md /a",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY --chown=nobody-here readme.md /a",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY --chmod=rwx readme.md /a",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY ../readme.md /a\nCOPY ../../etc/passwd /p",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "ADD https://example.org/x.tar /x",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "ADD --checksum=sha256:00 readme.md /x",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY [a /x",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY readme.md /etc/passwd/x",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY site /etc/passwd",
+        expect![""],
+    );
+    check_error(
+        SITE,
+        "COPY --from=nowhere:1 / /x",
+        expect![""],
+    );
+    check_error(
+        &[(".wh.passwd", "")],
+        "COPY . /etc/",
+        expect![""],
+    );
+}
+
+#[test]
+fn no_link_leads_out_of_the_context_or_the_image() {
+    let outside = tempfile::tempdir().expect("a folder outside");
+    fs::write(outside.path().join("secret"), "secret").expect("a file outside");
+    let target = outside.path().display().to_string();
+    // In the context: a link to an absolute path means that path inside the context.
+    let files = [(&*format!("out -> {target}"), ""), (&*format!("file -> {target}/secret"), "")];
+    let world = World::new();
+    world.put(&files);
+    for source in ["out/secret", "file", "out"] {
+        let error = world.files(&format!("FROM base:1\nCOPY {source} /x"));
+        assert!(error.contains("is not in the context"), "{error}");
+    }
+    // In the image: a folder that is a link out is a link within the image.
+    let shown =
+        world.files(&format!("FROM base:1\nRUN ln -s {target} /out\nCOPY <<EOF /out/planted\nx\nEOF"));
+    assert!(shown.contains("/planted = x"), "{shown}");
+    assert!(!outside.path().join("planted").exists());
+    let error = world.files(&format!(
+        "FROM base:1 AS a\nRUN ln -s {target} /out\nFROM base:1\nCOPY --from=a /out/secret /x"
+    ));
+    assert!(error.contains("is not in `a`"), "{error}");
+    world.is_clean();
+}
+
+#[test]
+fn files_come_from_other_stages_and_from_images() {
+    check(
+        SITE,
+        "COPY site /s\nFROM scratch AS two\nCOPY --from=0 /s/css /css\nCOPY --from=base:1 /etc/group /group\nFROM two\nCOPY --from=TWO /css/a.css /copy",
+        expect![[r#"
+            layer 1
+              644 0:0 group = root:x:0:
+            app:x:1001:
+            staff:x:50:app
+            layer 2
+              644 0:0 copy = a"#]],
+    );
+}
+
+fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, kind, text) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(0o640);
+        header.set_uid(5);
+        header.set_gid(6);
+        header.set_mtime(7);
+        // Set by hand: the library would refuse the names that we want to see refused.
+        header.as_gnu_mut().expect("it is one").name[..name.len()].copy_from_slice(name.as_bytes());
+        let data = if kind.is_symlink() || kind.is_hard_link() {
+            header.set_link_name_literal(text).expect("short");
+            ""
+        } else {
+            text
+        };
+        header.set_size(data.len() as u64);
+        header.set_cksum();
+        tar.append(&header, data.as_bytes()).expect("to memory");
+    }
+    tar.into_inner().expect("to memory")
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(bytes).expect("to memory");
+    packer.finish().expect("to memory")
+}
+
+#[track_caller]
+fn check_add(archive: &[u8], lines: &str, made: Expect) {
+    let world = World::new();
+    fs::write(world.context().join("a.tar"), archive).expect("a file in the context");
+    let shown = match world.build(&format!("FROM base:1\n{lines}")).built {
+        Ok(built) => show(&world.image(&built)),
+        Err(error) => brief(&error),
+    };
+    made.assert_eq(&shown);
+    world.is_clean();
+}
+
+#[test]
+fn add_unpacks_archives_and_copies_everything_else() {
+    use tar::EntryType as T;
+    let plain = archive(&[
+        ("d/", T::Directory, ""),
+        ("d/f", T::Regular, "text"),
+        ("d/l", T::Symlink, "/etc/passwd"),
+        ("d/h", T::Link, "d/f"),
+    ]);
+    check_add(
+        &plain,
+        "ADD a.tar /x",
+        expect![[r#"
+        layer 1
+          755 0:0 x/
+          640 5:6 x/d/
+          640 5:6 x/d/f = text
+          640 5:6 x/d/h = text
+          x/d/l -> /etc/passwd"#]],
+    );
+    check_add(
+        &gzip(&plain),
+        "ADD --chown=app a.tar /x/",
+        expect![[r#"
+        layer 1
+          755 1000:1001 x/
+          640 1000:1001 x/d/
+          640 1000:1001 x/d/f = text
+          640 1000:1001 x/d/h = text
+          x/d/l -> /etc/passwd"#]],
+    );
+    check_add(
+        &zstd::encode_all(&plain[..], 1).expect("to memory"),
+        "ADD a.tar /",
+        expect![[r#"
+        layer 1
+          640 5:6 d/
+          640 5:6 d/f = text
+          640 5:6 d/h = text
+          d/l -> /etc/passwd"#]],
+    );
+    check_add(
+        &plain[..0],
+        "ADD a.tar /x",
+        expect![[r#"
+            layer 1
+              644 0:0 x (empty)"#]],
+    );
+    check_add(
+        &gzip(b"no archive")[..],
+        "ADD a.tar /x\nRUN rm /x",
+        expect![[r#"
+            layer 1
+              644 0:0 x (30 bytes)
+            layer 2
+              x is special"#]],
+    );
+    check_add(
+        b"BZh91AY",
+        "ADD a.tar /x",
+        expect![[r#"
+            error: Dockerfile line 2: ADD of `a.tar`, which is packed with bzip2, is not supported
+               1 | FROM base:1
+               2 > ADD a.tar /x
+              hint: pack it with gzip or zstd, or COPY it and unpack it in a RUN"#]],
+    );
+}
+
+#[test]
+fn hostile_archives_are_refused_by_the_entry() {
+    use tar::EntryType as T;
+    check_add(
+        &archive(&[("../x", T::Regular, "x")]),
+        "ADD a.tar /d/",
+        expect![""],
+    );
+    check_add(
+        &archive(&[("n", T::Char, "")]),
+        "ADD a.tar /d/",
+        expect![""],
+    );
+    check_add(
+        &archive(&[(".wh.x", T::Regular, "")]),
+        "ADD a.tar /d/",
+        expect![""],
+    );
+    check_add(
+        &archive(&[("l", T::Link, "../../etc/passwd")]),
+        "ADD a.tar /d/",
+        expect![""],
+    );
+    check_add(
+        &archive(&[("l", T::Link, "none")]),
+        "ADD a.tar /d/",
+        expect![""],
+    );
+    // A link out, then a file through it: it lands inside the image.
+    let through = archive(&[("l", T::Symlink, "/tmp"), ("l/f", T::Regular, "x")]);
+    check_add(
+        &through,
+        "ADD a.tar /d/",
+        expect![""],
+    );
+    let whole = archive(&[("f", T::Regular, &"x".repeat(5000))]);
+    check_add(
+        &whole[..2000],
+        "ADD a.tar /d/",
+        expect![""],
+    );
+}
+
+#[test]
+fn a_hard_link_of_an_archive_never_reaches_a_lower_layer() {
+    let world = World::new();
+    let bytes = archive(&[("copy", tar::EntryType::Link, "etc/passwd")]);
+    fs::write(world.context().join("a.tar"), bytes).expect("a file in the context");
+    let built = world.build("FROM base:1\nADD a.tar /\nRUN echo evil >> /copy").good();
+    let base = world.images.find("base:1").expect("the base image");
+    let passwd = fs::read_to_string(base.lower[0].join("etc/passwd")).expect("a layer");
+    assert!(!passwd.contains("evil"), "the base image is untouched");
+    assert_eq!(built.steps, 3);
+}
+
+#[test]
+fn capabilities_and_odd_modes_survive_a_copy() {
+    let world = World::new();
+    let path = world.context().join("tool");
+    File::create(&path).expect("a file in the context");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("it is ours");
+    // `cap_net_raw+ep`, as the kernel stores it.
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    rustix::fs::setxattr(&path, "security.capability", &capability, rustix::fs::XattrFlags::empty())
+        .expect("the test runs as root");
+    let built =
+        world.build("FROM base:1 AS a\nCOPY tool /tool\nFROM base:1\nCOPY --from=a /tool /tool2").good();
+    let copy = world.image(&built).lower[0].join("tool2");
+    let mut value = [0u8; 64];
+    let length =
+        rustix::fs::getxattr(&copy, "security.capability", &mut value).expect("it has the attribute");
+    assert_eq!(value[..length], capability);
+    assert_eq!(fs::metadata(&copy).expect("it is there").permissions().mode() & 0o7777, 0o4755);
+}
+
+#[test]
+fn an_archive_as_the_context_gives_the_same_image_as_the_folder() {
+    let world = World::new();
+    world.put(SITE);
+    world.request.borrow_mut().epoch = Some(1_000_000_000);
+    let dockerfile = "FROM base:1\nCOPY . /ctx/";
+    let first = world.build(dockerfile).good();
+    let mut tar = Vec::new();
+    crate::context::pack(
+        &world.context(),
+        &crate::ignore::Ignore::none(),
+        &mut tar,
+        crate::context::Limits::default(),
+    )
+    .expect("the context is sound");
+    let request = crate::BuildRequest {
+        context: crate::Context::Archive(Box::new(std::io::Cursor::new(tar))),
+        dockerfile: dockerfile.to_owned(),
+        args: Default::default(),
+        target: None,
+        tags: Vec::new(),
+        labels: Default::default(),
+        no_cache: true,
+        epoch: Some(1_000_000_000),
+        limits: Default::default(),
+        cancel: Default::default(),
+    };
+    let second = world.builder.build(request, &super::world::Chroot, &|_| ());
+    let second = second.unwrap_or_else(|error| panic!("{}", describe(&error)));
+    assert_eq!(first.image, second.image);
+    world.is_clean();
+}
