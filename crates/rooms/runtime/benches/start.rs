@@ -1,6 +1,7 @@
 //! Create, start and end of one container, ours beside `runc run`, in turns: time and processor time.
 //!
 //! `cargo bench -p runtime --bench start [-- ROUNDS]`, as root, with Debian's `runc` and `busybox-static`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)] // This is test code that the lints do not see as such.
 
 #[path = "../tests/rig/mod.rs"]
 mod rig;
@@ -25,13 +26,18 @@ fn main() -> ExitCode {
 /// Processor time of children that were waited for, in milliseconds.
 fn children_cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("every process has one");
-    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name in parentheses").1.split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').expect("a name in parentheses").1.split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<f64>().expect("a number of ticks");
     (ticks(13) + ticks(14)) * 10.0
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads can be made")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("threads can be made")
 }
 
 fn compare(rounds: usize) -> ExitCode {
@@ -81,7 +87,9 @@ fn bundle(rig: &Rig) -> PathBuf {
     for name in ["proc", "dev", "sys"] {
         std::fs::create_dir_all(dir.join("rootfs").join(name)).expect("the temporary folder can be written");
     }
-    assert!(Command::new("runc").arg("spec").current_dir(&dir).status().expect("runc is installed").success());
+    assert!(
+        Command::new("runc").arg("spec").current_dir(&dir).status().expect("runc is installed").success()
+    );
     let text = std::fs::read_to_string(dir.join("config.json")).expect("runc wrote it");
     let mut spec: serde_json::Value = serde_json::from_str(&text).expect("runc writes JSON");
     spec["process"]["terminal"] = false.into();
@@ -116,7 +124,8 @@ fn memory() -> ExitCode {
         }
         for (shim, _) in &rigs {
             let status = std::fs::read_to_string(format!("/proc/{}/status", shim.pid())).unwrap_or_default();
-            let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap_or("self").to_owned();
+            let parent =
+                status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap_or("self").to_owned();
             let rollup = std::fs::read_to_string(format!("/proc/{parent}/smaps_rollup")).unwrap_or_default();
             for line in rollup.lines().filter(|l| l.starts_with("Private") || l.starts_with("Rss")) {
                 println!("{line}");

@@ -87,9 +87,8 @@ impl Cgroup {
         }
         let freezer = hierarchies.second.is_none().then_some("freezer");
         let cpuset = limits.cpuset.as_ref().map(|_| "cpuset");
-        let wanted = |name: &String| {
-            ALWAYS.contains(&name.as_str()) || freezer == Some(name) || cpuset == Some(name)
-        };
+        let wanted =
+            |name: &String| ALWAYS.contains(&name.as_str()) || freezer == Some(name) || cpuset == Some(name);
         let first = hierarchies
             .first
             .iter()
@@ -154,8 +153,11 @@ impl Cgroup {
                     notes.push(format!("{} is not bounded: this kernel has no `{}`", write.what, write.file));
                 }
                 Err(error) => {
-                    return Err(Failure::step(format!("could not bound {} to {}", write.what, write.value), &error)
-                        .hint("choose a value that the kernel accepts; see cgroups(7)"));
+                    return Err(Failure::step(
+                        format!("could not bound {} to {}", write.what, write.value),
+                        &error,
+                    )
+                    .hint("choose a value that the kernel accepts; see cgroups(7)"));
                 }
             }
         }
@@ -168,7 +170,8 @@ impl Cgroup {
         if let Some(dir) = self.first_dir("devices") {
             put(&dir.join("devices.deny"), "a").doing(|| "close the cgroup's devices")?;
             for rule in &rules {
-                put(&dir.join("devices.allow"), &rule.line()).doing(|| format!("allow device `{}`", rule.line()))?;
+                put(&dir.join("devices.allow"), &rule.line())
+                    .doing(|| format!("allow device `{}`", rule.line()))?;
             }
             return Ok(());
         }
@@ -213,10 +216,12 @@ impl Cgroup {
 
     /// The processes in it, as this process sees their numbers.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        let dirs = self.second.iter().chain(self.first_dir("pids")).chain(self.first.first().map(|(_, dir)| dir));
+        let dirs =
+            self.second.iter().chain(self.first_dir("pids")).chain(self.first.first().map(|(_, dir)| dir));
         for dir in dirs {
             let Ok(text) = fs::read_to_string(dir.join("cgroup.procs")) else { continue };
-            let pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).filter(|p| *p > 0).collect();
+            let pids: Vec<i32> =
+                text.lines().filter_map(|line| line.parse().ok()).filter(|p| *p > 0).collect();
             if !pids.is_empty() {
                 return pids;
             }

@@ -82,7 +82,9 @@ fn kind_of(error: &io::Error) -> Kind {
     match error.kind() {
         io::ErrorKind::NotFound => Kind::NotFound,
         io::ErrorKind::PermissionDenied => Kind::Denied,
-        io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory | io::ErrorKind::QuotaExceeded => Kind::Exhausted,
+        io::ErrorKind::StorageFull | io::ErrorKind::OutOfMemory | io::ErrorKind::QuotaExceeded => {
+            Kind::Exhausted
+        }
         io::ErrorKind::InvalidInput => Kind::Invalid,
         _ => Kind::Internal,
     }

@@ -55,8 +55,11 @@ pub(crate) enum BadFrame {
     Empty,
 }
 
+/// What was cut off: its kind, its body, and how many bytes it took.
+pub(crate) type Cut<'a> = (Kind, &'a [u8], usize);
+
 /// Cuts one frame off the front: its kind, its body, and how many bytes it took; none when more must come first.
-pub(crate) fn cut(bytes: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, BadFrame> {
+pub(crate) fn cut(bytes: &[u8]) -> Result<Option<Cut<'_>>, BadFrame> {
     let Some((head, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
     let len = u32::from_le_bytes(*head) as usize;
     if len == 0 {

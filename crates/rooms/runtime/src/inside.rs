@@ -42,9 +42,11 @@ pub(crate) struct Birth<'a> {
 pub(crate) fn clone_flags(order: &Order) -> u64 {
     let spaces = &order.namespaces;
     let mut flags = libc::CLONE_NEWNS;
-    for (space, flag) in
-        [(&spaces.pid, libc::CLONE_NEWPID), (&spaces.ipc, libc::CLONE_NEWIPC), (&spaces.uts, libc::CLONE_NEWUTS)]
-    {
+    for (space, flag) in [
+        (&spaces.pid, libc::CLONE_NEWPID),
+        (&spaces.ipc, libc::CLONE_NEWIPC),
+        (&spaces.uts, libc::CLONE_NEWUTS),
+    ] {
         if *space == Namespace::Private {
             flags |= flag;
         }
@@ -146,7 +148,8 @@ fn name_it(order: &Order) -> Result<(), Failure> {
             rustix::system::sethostname(name.as_bytes()).doing(|| format!("set the host name `{name}`"))?;
         }
         if let Some(name) = &order.domainname {
-            rustix::system::setdomainname(name.as_bytes()).doing(|| format!("set the domain name `{name}`"))?;
+            rustix::system::setdomainname(name.as_bytes())
+                .doing(|| format!("set the domain name `{name}`"))?;
         }
     }
     if matches!(order.namespaces.net, Net::New | Net::None) {
@@ -160,7 +163,8 @@ fn name_it(order: &Order) -> Result<(), Failure> {
 
 /// Sets a kernel setting, if it belongs to the container alone.
 fn sysctl(order: &Order, key: &str, value: &str) -> Result<(), Failure> {
-    let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"];
+    let ipc =
+        ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"];
     let ipc_too = ["kernel.shmmni", "kernel.shm_rmid_forced"];
     let own = if key.starts_with("net.") {
         order.namespaces.net != Net::Host
@@ -182,9 +186,18 @@ fn sysctl(order: &Order, key: &str, value: &str) -> Result<(), Failure> {
 fn protect(order: &Order) -> Result<(), Failure> {
     /// As docker has them.
     const MASKED: [&str; 12] = [
-        "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-        "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-        "/sys/devices/virtual/powercap", "/sys/firmware",
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
     ];
     /// As docker has them.
     const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];

@@ -27,6 +27,6 @@ pub use order::Order;
 pub use protocol::{Phase, ProcessSeen, Seen};
 pub use shim::shim_main;
 pub use shims::{
-    Attached, CallError, CreateError, Event, FindError, Found, Input, Output, ReapError, Shim, Shims, ShimsError,
-    WaitError,
+    Attached, CallError, CreateError, Event, FindError, Found, Input, Output, ReapError, Shim, Shims,
+    ShimsError, WaitError,
 };

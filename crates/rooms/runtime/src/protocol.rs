@@ -34,7 +34,7 @@ pub(crate) enum Request {
     /// Change the terminal's size: of the process of this connection, else of the main one.
     Resize(Size),
     /// Run a process beside the main one.
-    Exec(Process),
+    Exec(Box<Process>),
     /// Follow the main process's output from now on, and perhaps feed it.
     Attach,
     /// The main process gets no more input.

@@ -48,6 +48,7 @@ pub fn shim_main(dir: &Path) -> ExitCode {
     sys::ignore_signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE]);
     // Its own session: what ends the daemon's terminal or group does not end it. A leader already is as good.
     let _ = rustix::process::setsid();
+    let _ = rustix::thread::set_name(c"sea-shim");
     let Ok(inherited) = inherit() else { return ExitCode::from(125) };
     let made = make(dir).and_then(|order| boot::boot(dir, order));
     let told = match &made {

@@ -175,7 +175,7 @@ impl Shim {
 
     /// Runs a process beside the main one. A program that cannot be run is an error with 126 or 127.
     pub async fn exec(&self, process: &Process) -> Result<Attached, CallError> {
-        stream::open(&self.inner.dir, &Request::Exec(process.clone())).await
+        stream::open(&self.inner.dir, &Request::Exec(Box::new(process.clone()))).await
     }
 
     /// Waits until the container is over and its cgroup is gone. Can be cancelled and called again.

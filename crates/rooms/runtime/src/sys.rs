@@ -6,9 +6,10 @@ mod net;
 mod spawn;
 
 pub(crate) use bpf::{Filter, attach_device_program, install_filter};
-pub(crate) use net::{interface_up, peer_pidfd};
+pub(crate) use net::{interface_up, peer_pidfd, watch_end};
 pub(crate) use spawn::{
-    CloneOrder, Cloned, clone_process, close_from, close_from_on_exec, default_signals, exec, fork, ignore_signals, leave, new_cgroup_namespace, new_keyring, rename_arguments, signal_pid, signal_pidfd,
+    CloneOrder, Cloned, clone_process, close_from, close_from_on_exec, default_signals, exec, fork,
+    ignore_signals, leave, new_cgroup_namespace, new_keyring, rename_arguments, signal_pid, signal_pidfd,
     wait_for_signal,
 };
 

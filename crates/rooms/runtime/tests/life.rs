@@ -1,4 +1,5 @@
 //! A container's life: made, started, signalled, ended, lost and found.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)] // This is test code that the lints do not see as such.
 
 mod rig;
 
@@ -8,9 +9,12 @@ use runtime::{CallError, CreateError, Found, Phase, WaitError};
 
 #[tokio::test]
 async fn exit_codes_are_the_programs_own() {
-    for (script, code, signal) in
-        [("exit 0", 0, None), ("exit 7", 7, None), ("kill -9 $$; sleep 9", 137, Some(9)), ("kill -s TERM $$; exit 3", 3, None)]
-    {
+    for (script, code, signal) in [
+        ("exit 0", 0, None),
+        ("exit 7", 7, None),
+        ("kill -9 $$; sleep 9", 137, Some(9)),
+        ("kill -s TERM $$; exit 3", 3, None),
+    ] {
         let mut rig = Rig::sh(script);
         // Process 1 does not hear its own signals; below an init it does.
         rig.order.init = signal.is_some();
@@ -33,7 +37,8 @@ async fn a_signal_from_outside_ends_it_with_128_and_its_number() {
 
 #[tokio::test]
 async fn init_hands_signals_on_and_reaps() {
-    let mut rig = Rig::sh("trap 'echo got it; exit 5' TERM; (sleep 0.01 &); echo ready; while :; do sleep 0.05; done");
+    let mut rig =
+        Rig::sh("trap 'echo got it; exit 5' TERM; (sleep 0.01 &); echo ready; while :; do sleep 0.05; done");
     rig.order.init = true;
     let shim = rig.start().await;
     rig.log_has("ready").await;
@@ -129,7 +134,9 @@ async fn paused_processes_stand_still_until_they_are_let_go() {
     shim.pause().await.unwrap();
     assert!(shim.state().await.unwrap().paused);
     assert!(shim.pause().await.is_err() && shim.exec(&process(&["true"])).await.is_err());
-    let frozen = std::fs::read_to_string(rig.cgroups().iter().map(|dir| dir.join("cgroup.events")).find(|f| f.exists()).unwrap());
+    let frozen = std::fs::read_to_string(
+        rig.cgroups().iter().map(|dir| dir.join("cgroup.events")).find(|f| f.exists()).unwrap(),
+    );
     assert!(frozen.unwrap().contains("frozen 1"));
     shim.resume().await.unwrap();
     let lines = rig.log().lines().count();
@@ -154,4 +161,35 @@ async fn a_container_in_the_hosts_process_namespace_takes_its_children_along() {
     shim.close_stdin().await.unwrap();
     assert_eq!(within(shim.wait()).await.unwrap().code, 1);
     assert!(rig.cgroups().is_empty());
+}
+
+#[tokio::test]
+async fn a_container_outlives_whoever_started_it() {
+    let rig = Rig::sh("echo up; read x; echo done");
+    let mut order = rig.order.clone();
+    order.process.stdin_open = true;
+    std::fs::write(rig.dir.join("order.json"), serde_json::to_vec(&order).unwrap()).unwrap();
+    let creator =
+        std::process::Command::new(rig::shim_program()).arg("creator").arg(&rig.dir).status().unwrap();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&creator),
+        Some(6),
+        "it should have died at once"
+    );
+    let Found::Running(shim) = within(rig.shims.find(&rig.dir)).await.unwrap() else { panic!("it runs on") };
+    rig.log_has("up").await;
+    shim.close_stdin().await.unwrap();
+    assert_eq!(within(shim.wait()).await.unwrap().code, 0);
+    assert_eq!(rig.log(), "up\ndone\n");
+}
+
+#[tokio::test]
+async fn a_created_container_that_nobody_wants_ends_itself() {
+    let rig = Rig::new(&["sleep", "1000"]);
+    let pid = within(rig.create()).await.pid();
+    // Its creator has forgotten it. A daemon that comes back finds it, and may then forget it again.
+    let Found::Running(shim) = within(rig.shims.find(&rig.dir)).await.unwrap() else { panic!("not yet") };
+    assert_eq!((shim.pid(), shim.state().await.unwrap().phase), (pid, Phase::Created));
+    let exit = within(shim.wait()).await.unwrap();
+    assert_eq!((exit.code, rig.cgroups().len()), (137, 0));
 }

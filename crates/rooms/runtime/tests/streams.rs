@@ -1,10 +1,11 @@
 //! Input, output, terminals, and processes run beside the main one.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, unreachable_pub)] // This is test code that the lints do not see as such.
 
 mod rig;
 
 use base::Problem;
 use rig::{Rig, follow, process, within};
-use runtime::order::{Size, LogPolicy};
+use runtime::order::{LogPolicy, Size};
 use runtime::{Event, Shim};
 
 /// Bytes straight to a shim's socket, and what comes back before it hangs up or answers.
@@ -74,7 +75,11 @@ async fn fifty_megabytes_arrive_whole_at_every_follower() {
     assert_eq!((exit.code, out.len(), &err[..]), (0, 50 << 20, &b"end\n"[..]));
     assert!(out.chunks(17).all(|line| b"0123456789abcdef\n".starts_with(line)));
     assert_eq!(out_two.len(), out.len());
-    let kept: u64 = ["log", "log.1", "log.2"].iter().filter_map(|f| rig.dir.join(f).metadata().ok()).map(|m| m.len()).sum();
+    let kept: u64 = ["log", "log.1", "log.2"]
+        .iter()
+        .filter_map(|f| rig.dir.join(f).metadata().ok())
+        .map(|m| m.len())
+        .sum();
     assert!(kept <= 2 << 20, "{kept} bytes of log");
 }
 
@@ -163,7 +168,8 @@ async fn a_process_run_beside_has_its_own_streams_code_and_user() {
 async fn a_process_run_beside_can_have_a_terminal_and_be_signalled() {
     let rig = Rig::new(&["sleep", "1000"]);
     let shim = within(rig.start()).await;
-    let mut order = process(&["sh", "-c", "tty; stty size; trap 'echo bye; exit 3' TERM; while :; do sleep 0.01; done"]);
+    let mut order =
+        process(&["sh", "-c", "tty; stty size; trap 'echo bye; exit 3' TERM; while :; do sleep 0.01; done"]);
     order.tty = true;
     order.size = Size { rows: 10, columns: 20 };
     let mut exec = within(shim.exec(&order)).await.unwrap();
@@ -204,7 +210,8 @@ async fn use_is_measured_and_bounds_can_be_changed() {
     let stats = shim.stats().await.unwrap();
     assert!(stats.memory > 0 && stats.memory_limit == Some(64 << 20) && stats.pids == 2, "{stats:?}");
     for size in [128u64 << 20, 32 << 20] {
-        let limits = runtime::order::Limits { memory: Some(base::Bytes(size)), pids: Some(50), ..Default::default() };
+        let limits =
+            runtime::order::Limits { memory: Some(base::Bytes(size)), pids: Some(50), ..Default::default() };
         shim.update(&limits).await.unwrap();
         let stats = shim.stats().await.unwrap();
         assert_eq!((stats.memory_limit, stats.pids_limit), (Some(size), Some(50)));

@@ -27,12 +27,8 @@ impl Rule {
     /// As the first version's control file takes it.
     pub(super) fn line(&self) -> String {
         let number = |number: Option<u32>| number.map_or("*".to_owned(), |n| n.to_string());
-        let mut line = format!(
-            "{} {}:{} ",
-            if self.block { 'b' } else { 'c' },
-            number(self.major),
-            number(self.minor)
-        );
+        let mut line =
+            format!("{} {}:{} ", if self.block { 'b' } else { 'c' }, number(self.major), number(self.minor));
         for (has, letter) in [(self.read, 'r'), (self.write, 'w'), (self.make, 'm')] {
             if has {
                 line.push(letter);

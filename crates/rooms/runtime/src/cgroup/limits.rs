@@ -130,7 +130,9 @@ pub(super) fn second(limits: &Limits) -> Vec<Write> {
     if let Some(weight) = limits.blkio_weight {
         // 10 to 1000 onto 1 to 10000.
         let io = 1 + (u64::from(weight.clamp(10, 1000)) - 10) * 9999 / 990;
-        all.push(write("", "io.bfq.weight", weight, "the disk weight").or("io.weight", format!("default {io}")));
+        all.push(
+            write("", "io.bfq.weight", weight, "the disk weight").or("io.weight", format!("default {io}")),
+        );
     }
     all
 }

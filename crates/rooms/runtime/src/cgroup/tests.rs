@@ -76,8 +76,8 @@ fn the_device_program_is_accepted_by_the_kernel() {
     use std::os::fd::AsFd;
     let top = Hierarchies::find().unwrap().second.expect("this machine has the second version of cgroups");
     let dir = top.join(format!("sea-test-devices-{}", std::process::id()));
-    std::fs::create_dir(&dir).unwrap();
-    let open = std::fs::File::open(&dir).unwrap();
+    fs::create_dir(&dir).unwrap();
+    let open = fs::File::open(&dir).unwrap();
     let program = devices::program(&devices::rules(&[]).unwrap());
     let attached = crate::sys::attach_device_program(open.as_fd(), &program);
     // A process in there may read /dev/null and may not read a block device that nobody allowed.
@@ -86,7 +86,7 @@ fn the_device_program_is_accepted_by_the_kernel() {
         std::process::Command::new("sh").args(["-c", &script]).output().unwrap().status.success()
     };
     let (null, kmsg) = (try_read("/dev/zero"), try_read("/dev/kmsg"));
-    std::fs::remove_dir(&dir).unwrap();
+    fs::remove_dir(&dir).unwrap();
     attached.unwrap();
     assert_eq!((null, kmsg), (true, false));
 }

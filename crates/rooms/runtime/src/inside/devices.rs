@@ -33,7 +33,13 @@ pub(super) fn fill(root: BorrowedFd<'_>, order: &Order) -> Result<(), Failure> {
     }
     let dev = open_in(root, Path::new("/dev"), OFlags::PATH).doing(|| "find `/dev`")?;
     for (name, major, minor) in NODES {
-        node(root, &format!("/dev/{name}"), Path::new(&format!("/dev/{name}")), false, (major, minor, 0o666))?;
+        node(
+            root,
+            &format!("/dev/{name}"),
+            Path::new(&format!("/dev/{name}")),
+            false,
+            (major, minor, 0o666),
+        )?;
     }
     for (name, to) in LINKS {
         rustix::fs::symlinkat(to, &dev, name).doing(|| format!("link `/dev/{name}`"))?;
@@ -103,7 +109,8 @@ fn node(
         Err(Errno::PERM) => super::mounts::bind(root, source, target, MountChange::default()),
         Err(Errno::EXIST) => {
             rustix::fs::unlinkat(&dir, name, rustix::fs::AtFlags::empty()).doing(doing)?;
-            rustix::fs::mknodat(&dir, name, kind, Mode::from_raw_mode(mode), makedev(major, minor)).doing(doing)
+            rustix::fs::mknodat(&dir, name, kind, Mode::from_raw_mode(mode), makedev(major, minor))
+                .doing(doing)
         }
         Err(error) => Err(error).doing(doing),
     }

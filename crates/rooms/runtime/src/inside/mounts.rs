@@ -47,7 +47,11 @@ pub(super) fn detach() -> Result<(), Failure> {
 }
 
 /// A new file system of the kernel's, in no tree yet.
-pub(super) fn new(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
+pub(super) fn new(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: MountAttrFlags,
+) -> rustix::io::Result<OwnedFd> {
     let system = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in options {
         if value.is_empty() {
@@ -178,8 +182,12 @@ pub(super) fn ordered(root: BorrowedFd<'_>, order: &Order, sources: Sources) -> 
                     set |= RDONLY;
                 }
                 let propagation = propagation_of(propagation.as_deref().unwrap_or("rprivate"))?;
-                let change =
-                    MountChange { set: set.bits().into(), propagation: propagation.0, recursive: *recursive, clear: 0 };
+                let change = MountChange {
+                    set: set.bits().into(),
+                    propagation: propagation.0,
+                    recursive: *recursive,
+                    clear: 0,
+                };
                 // A propagation for the mount alone leaves those below it private.
                 let change = if *recursive && !propagation.1 {
                     let private = MountChange { propagation: libc::MS_PRIVATE, ..change };
@@ -216,7 +224,9 @@ fn tmpfs(
     keys.extend(size.map(|size| ("size", size)));
     for option in options.iter().flat_map(|text| text.split(',')) {
         match option.split_once('=') {
-            Some((key, value)) if ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge"].contains(&key) => {
+            Some((key, value))
+                if ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge"].contains(&key) =>
+            {
                 keys.push((key, value));
             }
             None => match option {

@@ -15,7 +15,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn run(args: &[String], env: &[String]) -> Failure {
     let texts = |texts: &[String]| -> Result<Vec<CString>, Failure> {
         let text = |text: &String| {
-            CString::new(text.as_str()).map_err(|_| Failure::invalid(format!("`{text}` has a null character in it")))
+            CString::new(text.as_str())
+                .map_err(|_| Failure::invalid(format!("`{text}` has a null character in it")))
         };
         texts.iter().map(text).collect()
     };
@@ -50,7 +51,9 @@ fn attempt(path: &str, args: &[CString], env: &[CString]) -> io::Error {
     let Ok(text) = CString::new(path) else { return io::ErrorKind::InvalidInput.into() };
     // The kernel says "permission denied" of a folder, and people would search for the permission.
     match sys::exec(&text, args, env) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && std::path::Path::new(path).is_dir() => {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied && std::path::Path::new(path).is_dir() =>
+        {
             io::Error::from_raw_os_error(libc::EISDIR)
         }
         Err(error) => error,

@@ -13,18 +13,65 @@ use crate::order::{Capabilities, Process};
 
 /// By the kernel's numbers.
 const NAMES: [&str; 41] = [
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
-    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
     "CHECKPOINT_RESTORE",
 ];
 
 /// Docker's 14.
 const DEFAULT: [&str; 14] = [
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
 ];
 
 /// All that the kernel knows.
@@ -38,7 +85,8 @@ pub(super) fn bit(name: &str) -> Result<u64, Failure> {
     }
     let number = NAMES.iter().position(|known| *known == plain);
     number.map(|n| 1 << n).ok_or_else(|| {
-        Failure::invalid(format!("`{name}` is not a capability")).hint("see capabilities(7), as in `NET_ADMIN`")
+        Failure::invalid(format!("`{name}` is not a capability"))
+            .hint("see capabilities(7), as in `NET_ADMIN`")
     })
 }
 
@@ -70,11 +118,10 @@ pub(super) fn bounded(wanted: u64) -> u64 {
 
 /// Becomes the user with these capabilities and no more, ever.
 pub(super) fn become_user(user: &User, capabilities: u64) -> Result<(), Failure> {
-    for number in 0..NAMES.len() {
+    for (number, name) in NAMES.iter().enumerate() {
         let one = CapabilitySet::from_bits_retain(1 << number);
         if capabilities & one.bits() == 0 && capability_is_in_bounding_set(one).unwrap_or(false) {
-            remove_capability_from_bounding_set(one)
-                .doing(|| format!("give up the capability {}", NAMES[number]))?;
+            remove_capability_from_bounding_set(one).doing(|| format!("give up the capability {name}"))?;
         }
     }
     // What the image's user is called does not matter to the kernel; that no other thread exists does to us.
@@ -85,7 +132,8 @@ pub(super) fn become_user(user: &User, capabilities: u64) -> Result<(), Failure>
     set_thread_res_gid(gid, gid, gid).doing(|| format!("become group {}", user.gid))?;
     set_thread_res_uid(uid, uid, uid).doing(|| format!("become user {}", user.uid))?;
     // Other users than root have lost theirs by now, as the kernel wants it.
-    let mine = if user.uid == 0 { CapabilitySet::from_bits_retain(capabilities) } else { CapabilitySet::empty() };
+    let mine =
+        if user.uid == 0 { CapabilitySet::from_bits_retain(capabilities) } else { CapabilitySet::empty() };
     let sets = CapabilitySets { effective: mine, permitted: mine, inheritable: CapabilitySet::empty() };
     let _ = clear_ambient_capability_set();
     set_capabilities(None, sets).doing(|| "set the capabilities")
@@ -118,11 +166,13 @@ fn resource(name: &str) -> Option<Resource> {
 pub(super) fn limit(process: &Process, notes: &mut Vec<String>) -> Result<(), Failure> {
     for (name, wanted) in &process.rlimits {
         let Some(resource) = resource(name) else {
-            return Err(Failure::invalid(format!("`{name}` is not a limit")).hint("see getrlimit(2), as in `nofile`"));
+            return Err(
+                Failure::invalid(format!("`{name}` is not a limit")).hint("see getrlimit(2), as in `nofile`")
+            );
         };
         let number = |limit: i64| u64::try_from(limit).ok();
         let new = Rlimit { current: number(wanted.soft), maximum: number(wanted.hard) };
-        if setrlimit(resource, new.clone()).is_ok() {
+        if setrlimit(resource, new).is_ok() {
             continue;
         }
         let most = getrlimit(resource).maximum;

@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
 use crate::failure::{Doing, Failure};
@@ -27,18 +27,29 @@ pub(super) fn mount(rootfs: &Rootfs, at: &Path) -> Result<OwnedFd, Failure> {
     // in the old one. A descriptor's name is short, has no `:` or `,`, and shows no path of the host inside.
     let lower = rootfs.lower.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let (upper, work) = (open(&rootfs.upper)?, open(&rootfs.work)?);
+    if rootfs.volatile {
+        // The kernel's mark that an earlier run was not flushed. Only a crash of the machine would have cost
+        // something then, and who orders this does not mind.
+        let _ = std::fs::remove_dir_all(rootfs.work.join("work/incompat"));
+    }
     let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let lower: Vec<String> = lower.iter().map(name).collect();
     match overlay_by_parts(&lower, &name(&upper), &name(&work), rootfs.volatile) {
         Ok(overlay) => {
-            attach(overlay.as_fd(), open(&at.to_path_buf())?.as_fd()).doing(|| "put the root in its place")?;
+            attach(overlay.as_fd(), open(&at.to_path_buf())?.as_fd())
+                .doing(|| "put the root in its place")?;
         }
         // Before Linux 6.7 layers could not be given one by one.
         Err(Errno::INVAL) => {
             let volatile = if rootfs.volatile { ",volatile" } else { "" };
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={}{volatile}",
+                lower.join(":"),
+                name(&upper),
+                name(&work)
+            );
             let options =
-                format!("lowerdir={},upperdir={},workdir={}{volatile}", lower.join(":"), name(&upper), name(&work));
-            let options = std::ffi::CString::new(options).map_err(|_| Failure::invalid("a layer's name has a null"))?;
+                std::ffi::CString::new(options).map_err(|_| Failure::invalid("a layer's name has a null"))?;
             rustix::mount::mount("overlay", at, "overlay", MountFlags::empty(), options.as_c_str())
                 .doing(|| format!("lay {} layers over each other", lower.len()))?;
         }
@@ -49,7 +60,12 @@ pub(super) fn mount(rootfs: &Rootfs, at: &Path) -> Result<OwnedFd, Failure> {
     open(&at.to_path_buf())
 }
 
-fn overlay_by_parts(lower: &[String], upper: &str, work: &str, volatile: bool) -> rustix::io::Result<OwnedFd> {
+fn overlay_by_parts(
+    lower: &[String],
+    upper: &str,
+    work: &str,
+    volatile: bool,
+) -> rustix::io::Result<OwnedFd> {
     let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in lower {
         fsconfig_set_string(&overlay, "lowerdir+", layer.as_str())?;

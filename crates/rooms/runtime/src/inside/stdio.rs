@@ -57,7 +57,12 @@ pub(super) fn console() -> Result<(), Failure> {
     let name = rustix::fs::readlink("/proc/self/fd/0", Vec::new()).doing(doing)?;
     let name = name.to_string_lossy().into_owned();
     let root = super::rootfs::open_host(std::path::Path::new("/")).doing(doing)?;
-    super::mounts::bind(root.as_fd(), std::path::Path::new(&name), "/dev/console", crate::sys::MountChange::default())
+    super::mounts::bind(
+        root.as_fd(),
+        std::path::Path::new(&name),
+        "/dev/console",
+        crate::sys::MountChange::default(),
+    )
 }
 
 /// Gives them to the user, who may want to open `/dev/stdout` again.

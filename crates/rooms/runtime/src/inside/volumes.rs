@@ -7,17 +7,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown,
-    fgetxattr, flistxattr, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, readlinkat, statat, symlinkat,
-    utimensat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chownat,
+    fchmod, fchown, fgetxattr, flistxattr, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, readlinkat,
+    statat, symlinkat, utimensat,
 };
 
 use super::rootfs::open_in;
 use crate::failure::{Doing, Failure};
 use crate::order::CopyUp;
 
-const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Fills each folder that is empty; one with something in it has been used before and is left alone.
 pub(super) fn copy_up(root: BorrowedFd<'_>, all: &[CopyUp]) -> Result<(), Failure> {
@@ -86,8 +85,12 @@ fn one(from: &OwnedFd, into: &OwnedFd, name: &CStr, links: &mut Links) -> io::Re
             }
             let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let read = openat(from, name, OFlags::RDONLY | flags, Mode::empty())?;
-            let write =
-                openat(into, name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | flags, Mode::from_raw_mode(0o600))?;
+            let write = openat(
+                into,
+                name,
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | flags,
+                Mode::from_raw_mode(0o600),
+            )?;
             let (mut source, mut target) = (std::fs::File::from(read), std::fs::File::from(write));
             io::copy(&mut source, &mut target)?;
             let target = OwnedFd::from(target);
@@ -109,8 +112,8 @@ fn one(from: &OwnedFd, into: &OwnedFd, name: &CStr, links: &mut Links) -> io::Re
 fn times(stat: &Stat) -> Timestamps {
     let time = |secs: i64, nanos: u64| Timespec { tv_sec: secs, tv_nsec: nanos as _ };
     Timestamps {
-        last_access: time(stat.st_atime as i64, stat.st_atime_nsec as u64),
-        last_modification: time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::read::{Cursor, LogError, Query, last};
 use super::Line;
+use super::read::{Cursor, LogError, Query, last};
 
 /// Why a log could not be followed.
 pub type FollowError = LogError;

@@ -4,7 +4,12 @@ fn full() -> Order {
     Order {
         version: VERSION,
         id: ContainerId::from_bytes([0xab; 32]),
-        rootfs: Rootfs { lower: vec!["/l/2".into(), "/l/1".into()], upper: "/u".into(), work: "/w".into(), volatile: false },
+        rootfs: Rootfs {
+            lower: vec!["/l/2".into(), "/l/1".into()],
+            upper: "/u".into(),
+            work: "/w".into(),
+            volatile: false,
+        },
         copy_up: vec![CopyUp { path: "/data".into(), into: "/v/data".into() }],
         process: Process {
             args: vec!["redis-server".into()],
@@ -21,7 +26,12 @@ fn full() -> Order {
         mounts: vec![
             Mount {
                 target: "/etc/hosts".into(),
-                kind: MountKind::Bind { source: "/c/hosts".into(), propagation: None, recursive: true, options: vec![] },
+                kind: MountKind::Bind {
+                    source: "/c/hosts".into(),
+                    propagation: None,
+                    recursive: true,
+                    options: vec![],
+                },
                 read_only: false,
             },
             Mount {
@@ -31,7 +41,11 @@ fn full() -> Order {
             },
         ],
         shm_size: Bytes(64 << 20),
-        devices: vec![Device { source: "/dev/fuse".into(), target: "/dev/fuse".into(), permissions: "rwm".into() }],
+        devices: vec![Device {
+            source: "/dev/fuse".into(),
+            target: "/dev/fuse".into(),
+            permissions: "rwm".into(),
+        }],
         sysctls: BTreeMap::from([("net.core.somaxconn".into(), "1024".into())]),
         masked_paths: None,
         readonly_paths: Some(vec!["/proc/sys".into()]),

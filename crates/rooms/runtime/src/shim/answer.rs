@@ -30,7 +30,9 @@ impl Watch {
         let request: Request = match serde_json::from_slice(body) {
             Ok(request) => request,
             Err(error) => {
-                client.reply(&Reply::Failed(Failure::invalid(format!("the request is not understood: {error}"))));
+                client.reply(&Reply::Failed(Failure::invalid(format!(
+                    "the request is not understood: {error}"
+                ))));
                 return;
             }
         };
@@ -121,9 +123,15 @@ impl Watch {
 
     fn pause(&mut self, paused: bool) -> Result<(), Failure> {
         if self.paused == paused {
-            return Err(conflict(if paused { "the container is paused already" } else { "the container is not paused" }));
+            return Err(conflict(if paused {
+                "the container is paused already"
+            } else {
+                "the container is not paused"
+            }));
         }
-        self.cgroup.freeze(paused).doing(|| if paused { "pause the container" } else { "let the container go on" })?;
+        self.cgroup
+            .freeze(paused)
+            .doing(|| if paused { "pause the container" } else { "let the container go on" })?;
         self.paused = paused;
         Ok(())
     }

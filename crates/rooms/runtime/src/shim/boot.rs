@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::thread::ThreadNameSpaceType;
 
 use super::session::{Session, make_stdio};
-use super::watch::Watch;
+use super::watch::{Made, Watch};
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::failure::{Doing, Failure};
 use crate::inside::{self, talk};
@@ -24,7 +24,7 @@ pub(super) fn boot(dir: &Path, order: Order) -> Result<Watch, Failure> {
         Ok((session, notes)) => {
             let log = Writer::open(dir, order.log).doing(|| "open the log");
             match log {
-                Ok(log) => Ok(Watch::new(dir, order, cgroup, listener, session, log, notes)),
+                Ok(log) => Ok(Watch::new(dir, order, Made { cgroup, listener, main: session, log, notes })),
                 Err(failure) => {
                     undo(&cgroup);
                     Err(failure)
@@ -47,7 +47,8 @@ fn undo(cgroup: &Cgroup) {
 fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<String>), Failure> {
     let mut notes = Vec::new();
     cgroup.create(&order.limits, &mut notes)?;
-    std::fs::create_dir_all(dir.join("rootfs")).doing(|| format!("make `{}`", dir.join("rootfs").display()))?;
+    std::fs::create_dir_all(dir.join("rootfs"))
+        .doing(|| format!("make `{}`", dir.join("rootfs").display()))?;
     if let Namespace::Path(path) = &order.namespaces.pid {
         inside::join_namespace(path, ThreadNameSpaceType::PROCESS_ID)?;
     }

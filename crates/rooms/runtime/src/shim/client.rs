@@ -71,7 +71,9 @@ impl Client {
 
     /// Whether there is nothing left to do for it.
     pub(super) fn is_over(&self) -> bool {
-        self.gone || (self.finished && !self.has_output()) || (self.deaf && self.role == Role::Asking && !self.has_output())
+        self.gone
+            || (self.finished && !self.has_output())
+            || (self.deaf && self.role == Role::Asking && !self.has_output())
     }
 
     pub(super) fn send(&mut self, kind: Kind, body: &[u8]) {

@@ -19,8 +19,11 @@ fn one(pid: i32) -> Option<ProcessSeen> {
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     let arguments = fs::read(format!("{dir}/cmdline")).unwrap_or_default();
-    let words: Vec<_> =
-        arguments.split(|byte| *byte == 0).map(String::from_utf8_lossy).filter(|word| !word.is_empty()).collect();
+    let words: Vec<_> = arguments
+        .split(|byte| *byte == 0)
+        .map(String::from_utf8_lossy)
+        .filter(|word| !word.is_empty())
+        .collect();
     Some(ProcessSeen {
         pid,
         ppid: number(1) as i32,

@@ -71,7 +71,10 @@ pub(super) fn make_stdio(process: &Process) -> Result<(Stdio, Ends), Failure> {
     for fd in [Some(&out_ours), Some(&err_ours), ours.as_ref()].into_iter().flatten() {
         rustix::io::ioctl_fionbio(fd, true).doing(doing)?;
     }
-    Ok((Stdio::Pipes { stdin, stdout, stderr }, Ends { stdin: ours, streams: [Some(out_ours), Some(err_ours)] }))
+    Ok((
+        Stdio::Pipes { stdin, stdout, stderr },
+        Ends { stdin: ours, streams: [Some(out_ours), Some(err_ours)] },
+    ))
 }
 
 impl Session {
@@ -188,7 +191,9 @@ impl Session {
     /// Takes note of the end, if it has come.
     pub(super) fn reap(&mut self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let Ok(Some(status)) = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) else { return };
+        let Ok(Some(status)) = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) else {
+            return;
+        };
         let wall = SystemClock.wall();
         let mut exit = Exit::of(status.exit_status(), status.terminating_signal(), wall);
         if let Some(failure) = &self.failure {
@@ -207,7 +212,8 @@ impl Session {
     pub(super) fn resize(&self, size: Size) -> Result<(), Failure> {
         match &self.streams[0] {
             Some(terminal) if self.tty => {
-                rustix::termios::tcsetwinsize(terminal, crate::inside::winsize(size)).doing(|| "resize the terminal")
+                rustix::termios::tcsetwinsize(terminal, crate::inside::winsize(size))
+                    .doing(|| "resize the terminal")
             }
             _ => Err(Failure::invalid("the process has no terminal")),
         }

@@ -51,6 +51,15 @@ pub(super) struct Watch {
     over: bool,
 }
 
+/// What the shim has made, to be watched.
+pub(super) struct Made {
+    pub(super) cgroup: Cgroup,
+    pub(super) listener: OwnedFd,
+    pub(super) main: Session,
+    pub(super) log: Writer,
+    pub(super) notes: Vec<String>,
+}
+
 /// Whose descriptor something happened on.
 #[derive(Clone, Copy)]
 enum Source {
@@ -64,26 +73,18 @@ enum Source {
 }
 
 impl Watch {
-    pub(super) fn new(
-        dir: &Path,
-        order: Order,
-        cgroup: Cgroup,
-        listener: OwnedFd,
-        main: Session,
-        log: Writer,
-        notes: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(dir: &Path, order: Order, made: Made) -> Self {
         Self {
             dir: dir.to_owned(),
             order,
-            cgroup,
-            listener,
-            sessions: BTreeMap::from([(MAIN, main)]),
+            cgroup: made.cgroup,
+            listener: made.listener,
+            sessions: BTreeMap::from([(MAIN, made.main)]),
             next_session: 1,
             clients: BTreeMap::new(),
             next_client: 0,
-            log,
-            notes,
+            log: made.log,
+            notes: made.notes,
             paused: false,
             starters: Vec::new(),
             deadline: None,
@@ -135,9 +136,8 @@ impl Watch {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::OUT, client.has_output());
             flags.set(PollFlags::IN, !client.deaf && self.may_speak(client));
-            if !flags.is_empty() || !client.deaf {
-                add(Source::Client(*id), &client.socket, flags);
-            }
+            // Also with no flags: that the other end is gone is always told.
+            add(Source::Client(*id), &client.socket, flags);
         }
         for (id, session) in &self.sessions {
             if let Some(talk) = &session.talk {
@@ -217,11 +217,7 @@ impl Watch {
         if flags.contains(PollFlags::IN) {
             client.fill();
         } else if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
-            // Nobody is there to send to. What it has said before still counts.
-            client.deaf = true;
-            if !client.has_output() || flags.contains(PollFlags::ERR) {
-                client.gone = true;
-            }
+            client.gone = true;
         }
         self.serve(id);
     }
@@ -311,7 +307,12 @@ impl Watch {
         };
         let told: Vec<u64> = match id {
             MAIN => std::mem::take(&mut self.starters),
-            _ => self.clients.iter().filter(|(_, c)| c.role == Role::Following(id)).map(|(id, _)| *id).collect(),
+            _ => self
+                .clients
+                .iter()
+                .filter(|(_, c)| c.role == Role::Following(id))
+                .map(|(id, _)| *id)
+                .collect(),
         };
         for id in told {
             if let Some(client) = self.clients.get_mut(&id) {
@@ -373,7 +374,8 @@ impl Watch {
         let now = SystemClock.now();
         let ended = matches!(self.main().stage, Stage::Ended(_));
         let late = self.deadline.is_some_and(|deadline| now >= deadline);
-        let over: Vec<u64> = self.sessions.values().filter(|s| s.id != MAIN && s.is_over()).map(|s| s.id).collect();
+        let over: Vec<u64> =
+            self.sessions.values().filter(|s| s.id != MAIN && s.is_over()).map(|s| s.id).collect();
         for id in over {
             if let Some(session) = self.sessions.remove(&id) {
                 self.tell_end(&session);

@@ -32,7 +32,10 @@ pub(super) fn unexpected(reply: &Reply) -> CallError {
 }
 
 /// Reads one frame whole.
-pub(super) async fn read_frame(from: &mut (impl AsyncReadExt + Unpin), buffer: &mut Vec<u8>) -> io::Result<(Kind, Vec<u8>)> {
+pub(super) async fn read_frame(
+    from: &mut (impl AsyncReadExt + Unpin),
+    buffer: &mut Vec<u8>,
+) -> io::Result<(Kind, Vec<u8>)> {
     loop {
         let cut = frames::cut(buffer).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
         if let Some((kind, body, taken)) = cut {

@@ -110,7 +110,9 @@ impl Problem for FindError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unreadable { .. } => None,
-            Self::Silent { .. } => Some("end the process that holds `shim.lock` there; what it leaves is then cleared".into()),
+            Self::Silent { .. } => {
+                Some("end the process that holds `shim.lock` there; what it leaves is then cleared".into())
+            }
         }
     }
 }

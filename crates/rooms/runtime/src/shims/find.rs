@@ -10,7 +10,6 @@ use std::time::Duration;
 use base::{Clock, SystemClock};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
 
 use super::error::{FindError, ReapError};
 use super::{Found, Inner, Shim, call};
@@ -74,7 +73,7 @@ async fn meet(dir: &Path) -> io::Result<Shim> {
             pidfd_open(credentials.pid, PidfdFlags::empty())?
         }
     };
-    let process = AsyncFd::with_interest(process, tokio::io::Interest::READABLE)?;
+    let process = sys::watch_end(process)?;
     let inner = Inner { dir: dir.to_owned(), pid: seen.pid, notes: seen.notes, process, _creator: None };
     Ok(Shim { inner: Arc::new(inner) })
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, flock, memfd_create};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::AsyncReadExt;
-use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 
@@ -62,7 +61,7 @@ pub(super) async fn create(program: &Arc<OwnedFd>, dir: &Path, order: &Order) ->
             count => text.extend_from_slice(&chunk[..count]),
         }
     }
-    let process = AsyncFd::with_interest(started.process, tokio::io::Interest::READABLE).map_err(failed)?;
+    let process = crate::sys::watch_end(started.process).map_err(failed)?;
     match serde_json::from_slice(&text) {
         Ok(Birth::Created { pid, notes }) => {
             let inner = Inner { dir: dir.to_owned(), pid, notes, process, _creator: Some(creator) };
@@ -101,7 +100,8 @@ fn start(program: &Arc<OwnedFd>, dir: &Path, order: &Order) -> Result<Started, C
     let text = serde_json::to_vec(order).map_err(|error| failed(error.into()))?;
     private(true).open(dir.join(ORDER)).and_then(|mut file| file.write_all(&text)).map_err(failed)?;
     let complaints = private(true).open(dir.join(COMPLAINTS)).map_err(failed)?;
-    let (creator, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let (creator, theirs) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
     rustix::io::ioctl_fionbio(&creator, true).map_err(|error| failed(error.into()))?;
     let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0("sea")

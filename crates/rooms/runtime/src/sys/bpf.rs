@@ -13,9 +13,8 @@ pub(crate) fn install_filter(program: &[Filter]) -> io::Result<()> {
         filter: program.as_ptr().cast_mut(),
     };
     // SAFETY: the program outlives the call, which copies it and does not write to it.
-    let done = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const whole)
-    };
+    let done =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const whole) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

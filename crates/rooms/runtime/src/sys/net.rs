@@ -1,7 +1,10 @@
-//! Sockets: bringing an interface up, and who is at the other end.
+//! Sockets and descriptors: bringing an interface up, who is at the other end, and when a process ends.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Brings an interface of the current network namespace up.
 pub(crate) fn interface_up(name: &str) -> io::Result<()> {
@@ -48,4 +51,10 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
         );
         (done == 0 && fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
     }
+}
+
+/// Lets the runtime watch a pidfd, which becomes readable when its process ends.
+pub(crate) fn watch_end(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` keeps its number open as long as it lives, and nobody else closes it.
+    unsafe { AsyncFd::register_with_interest(process, Interest::READABLE) }.map_err(Into::into)
 }

@@ -32,13 +32,15 @@ pub fn make_root(at: &Path) {
     std::fs::copy("/bin/busybox", at.join("bin/busybox"))
         .expect("the tests need Debian's package busybox-static");
     for name in [
-        "sh", "true", "false", "cat", "echo", "sleep", "grep", "id", "mount", "unshare", "stat", "ls", "touch", "tty",
-        "stty", "dd", "head", "hostname", "ps", "kill", "seq", "wc", "pwd", "env", "df", "tr", "sort", "ulimit", "ip",
-        "readlink", "test", "mkdir", "yes", "mknod", "chroot", "printf", "tail", "rm", "usleep",
+        "sh", "true", "false", "cat", "echo", "sleep", "grep", "id", "mount", "unshare", "stat", "ls",
+        "touch", "tty", "stty", "dd", "head", "hostname", "ps", "kill", "seq", "wc", "pwd", "env", "df",
+        "tr", "sort", "ulimit", "ip", "readlink", "test", "mkdir", "yes", "mknod", "chroot", "printf",
+        "tail", "rm", "usleep",
     ] {
         std::os::unix::fs::symlink("busybox", at.join("bin").join(name)).unwrap();
     }
-    std::fs::write(at.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:100:101:web:/srv:/bin/sh\n").unwrap();
+    std::fs::write(at.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nweb:x:100:101:web:/srv:/bin/sh\n")
+        .unwrap();
     std::fs::write(at.join("etc/group"), "root:x:0:\nweb:x:101:\nextra:x:202:web\n").unwrap();
 }
 
@@ -89,7 +91,10 @@ impl Rig {
     }
 
     pub async fn create(&self) -> Shim {
-        self.shims.create(&self.dir, &self.order).await.unwrap_or_else(|error| panic!("{}", base::Report::of(&error)))
+        self.shims
+            .create(&self.dir, &self.order)
+            .await
+            .unwrap_or_else(|error| panic!("{}", base::Report::of(&error)))
     }
 
     pub async fn start(&self) -> Shim {
@@ -129,7 +134,8 @@ impl Rig {
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let top = Path::new("/sys/fs/cgroup");
         let name = self.order.cgroup.trim_start_matches('/');
-        let mut all: Vec<PathBuf> = std::fs::read_dir(top).unwrap().map(|e| e.unwrap().path().join(name)).collect();
+        let mut all: Vec<PathBuf> =
+            std::fs::read_dir(top).unwrap().map(|e| e.unwrap().path().join(name)).collect();
         all.push(top.join(name));
         all.retain(|dir| dir.is_dir());
         all
@@ -155,7 +161,9 @@ pub fn process(command: &[&str]) -> Process {
 
 /// No test waits for ever.
 pub async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), work).await.expect("this should have happened within a minute")
+    tokio::time::timeout(Duration::from_secs(60), work)
+        .await
+        .expect("this should have happened within a minute")
 }
 
 /// All that a followed process says until its end.

@@ -129,18 +129,12 @@ fn test(test: &Test) -> Vec<Filter> {
     let halves = |value: u64| (value as u32, (value >> 32) as u32);
     let (value_low, value_high) = halves(test.value);
     let mut code = match test.compare {
-        Compare::Equal => vec![
-            high,
-            branch(IF_EQUAL, value_high, 0, FAILS),
-            low,
-            branch(IF_EQUAL, value_low, 0, FAILS),
-        ],
-        Compare::NotEqual => vec![
-            high,
-            branch(IF_EQUAL, value_high, 0, HOLDS),
-            low,
-            branch(IF_EQUAL, value_low, FAILS, 0),
-        ],
+        Compare::Equal => {
+            vec![high, branch(IF_EQUAL, value_high, 0, FAILS), low, branch(IF_EQUAL, value_low, 0, FAILS)]
+        }
+        Compare::NotEqual => {
+            vec![high, branch(IF_EQUAL, value_high, 0, HOLDS), low, branch(IF_EQUAL, value_low, FAILS, 0)]
+        }
         Compare::MaskedEqual => {
             let (second_low, second_high) = halves(test.second);
             vec![

@@ -96,7 +96,8 @@ fn applies(entry: &Entry, capabilities: u64) -> Result<bool, Failure> {
     }
     let newer = |filter: &Filter| filter.min_kernel.as_deref().is_none_or(kernel_is_at_least);
     let included = (entry.includes.arches.is_empty() || arch(&entry.includes)) && newer(&entry.includes);
-    let excluded = arch(&entry.excludes) || entry.excludes.min_kernel.as_deref().is_some_and(kernel_is_at_least);
+    let excluded =
+        arch(&entry.excludes) || entry.excludes.min_kernel.as_deref().is_some_and(kernel_is_at_least);
     Ok(included && !excluded)
 }
 
@@ -124,7 +125,10 @@ fn action(name: &str, errno: Option<u16>) -> Result<u32, Failure> {
 
 fn test(argument: &Argument) -> Result<Test, Failure> {
     if argument.index > 5 {
-        return Err(Failure::invalid(format!("the seccomp profile names argument {}, the last is 5", argument.index)));
+        return Err(Failure::invalid(format!(
+            "the seccomp profile names argument {}, the last is 5",
+            argument.index
+        )));
     }
     let compare = match argument.op.as_str() {
         "SCMP_CMP_EQ" => Compare::Equal,

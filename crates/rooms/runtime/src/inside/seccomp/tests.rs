@@ -56,7 +56,9 @@ fn other_ways_to_call_and_newer_calls_say_that_they_are_not_there() {
 #[test]
 fn profiles_in_dockers_form_are_followed() {
     let profile = |rest: &str| {
-        Plan::Profile(format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":13,"syscalls":[{rest}]}}"#))
+        Plan::Profile(format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":13,"syscalls":[{rest}]}}"#
+        ))
     };
     let plan = profile(
         r#"{"names":["read","write"],"action":"SCMP_ACT_ALLOW"},
@@ -76,7 +78,10 @@ fn profiles_in_dockers_form_are_followed() {
         assert_eq!(ask(&plan, 0, name, argument), answer, "{name}({argument})");
     }
     assert_eq!(ask(&plan, 1 << 21, "mount", 0), ALLOW);
-    for bad in [r#"{"names":["read"],"action":"PLEASE"}"#, r#"{"names":[],"action":"SCMP_ACT_ALLOW","args":[{"index":9,"value":0,"op":"SCMP_CMP_EQ"}]}"#] {
+    for bad in [
+        r#"{"names":["read"],"action":"PLEASE"}"#,
+        r#"{"names":[],"action":"SCMP_ACT_ALLOW","args":[{"index":9,"value":0,"op":"SCMP_CMP_EQ"}]}"#,
+    ] {
         assert!(profile(bad).compile(0).is_err(), "{bad}");
     }
 }

@@ -2,7 +2,8 @@ use super::*;
 
 fn accounts() -> Accounts {
     Accounts {
-        passwd: "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:100:101::/srv:/bin/sh\n7:x:33:34::/seven:\n".into(),
+        passwd: "root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:100:101::/srv:/bin/sh\n7:x:33:34::/seven:\n"
+            .into(),
         group: "root:x:0:\nweb:x:101:\nextra:x:202:db, web\n".into(),
     }
 }

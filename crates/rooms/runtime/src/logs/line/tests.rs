@@ -14,7 +14,9 @@ fn lines_read_as_they_are_written() {
 
 #[test]
 fn what_is_no_line_is_none() {
-    for bad in ["", "x", "2026-01-31T12:00:00Z stdout F", "2026-01-31T12:00:00Z stdin F x", "yesterday stdout F x"] {
+    for bad in
+        ["", "x", "2026-01-31T12:00:00Z stdout F", "2026-01-31T12:00:00Z stdin F x", "yesterday stdout F x"]
+    {
         assert_eq!(Line::parse(bad.as_bytes()), None, "{bad}");
     }
 }

@@ -41,7 +41,8 @@ fn check(dir: &Path, query: Query, expected: &[&str]) {
 fn a_follower_loses_nothing_when_files_are_turned_over() {
     let (temp, mut writer) = written(10);
     let mut follower =
-        Follower::new(temp.path(), Query { tail: Some(1), ..Query::default() }, std::time::Duration::ZERO).unwrap();
+        Follower::new(temp.path(), Query { tail: Some(1), ..Query::default() }, std::time::Duration::ZERO)
+            .unwrap();
     let mut seen = Vec::new();
     for number in 11..500 {
         writer.take(Stream::Stdout, format!("{number}\n").as_bytes(), Timestamp::from_secs(number));
@@ -62,9 +63,11 @@ fn a_follower_loses_nothing_when_files_are_turned_over() {
 fn a_line_torn_by_a_crash_is_skipped() {
     let (temp, writer) = written(1);
     drop(writer);
-    let file = super::file(temp.path(), 0);
+    let file = file(temp.path(), 0);
     let mut text = std::fs::read(&file).unwrap();
-    text.extend_from_slice(b"1970-01-01T00:00:02Z stdo\n1970-01-01T00:00:03Z stdout F 3\n1970-01-01T00:00:04Z stdout F torn");
+    text.extend_from_slice(
+        b"1970-01-01T00:00:02Z stdo\n1970-01-01T00:00:03Z stdout F 3\n1970-01-01T00:00:04Z stdout F torn",
+    );
     std::fs::write(&file, text).unwrap();
     check(temp.path(), Query::default(), &["1", "3"]);
 }

@@ -25,11 +25,15 @@ fn files_stay_few_and_small_and_the_newest_lines_stay() {
     for number in 0..1000 {
         writer.take(Stream::Stdout, format!("line {number}\n").as_bytes(), Timestamp::from_secs(number));
     }
-    let sizes: Vec<u64> = (0..4).map_while(|n| file(temp.path(), n).metadata().ok()).map(|m| m.len()).collect();
+    let sizes: Vec<u64> =
+        (0..4).map_while(|n| file(temp.path(), n).metadata().ok()).map(|m| m.len()).collect();
     assert!(sizes.len() == 3 && sizes.iter().all(|size| *size <= 1000), "{sizes:?}");
     let lines = all(temp.path());
     assert_eq!(lines.last().unwrap().text, b"line 999");
-    assert!(lines.windows(2).all(|pair| pair[0].time.secs() + 1 == pair[1].time.secs()), "a hole in the middle");
+    assert!(
+        lines.windows(2).all(|pair| pair[0].time.secs() + 1 == pair[1].time.secs()),
+        "a hole in the middle"
+    );
 }
 
 #[test]
