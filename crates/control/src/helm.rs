@@ -111,7 +111,7 @@ impl Helm {
         let mut round = Round::default();
         loop {
             let Some(wanted) = self.ledger.wanted() else { return round };
-            let sight = Sight { instances, traffic, memory: &self.memory, now };
+            let sight = Sight { instances, traffic, memory: &self.memory, now, wall };
             let plan = plan::plan(&wanted, &sight);
             self.counts.follow(&self.ledger, instances, traffic);
             if let Some(change) = self.record(&plan, now, wall) {
@@ -139,7 +139,7 @@ impl Helm {
                     let receipt = self.counts.receipt();
                     self.ledger.settle(*release, receipt, wall)
                 }
-                Step::Fail { release, service, why } => self.ledger.fail(*release, service, why),
+                Step::Fail { release, service, why } => self.ledger.fail(*release, service, why, wall),
                 Step::Prepare { .. }
                 | Step::Start(_)
                 | Step::RunJob(_)
@@ -152,7 +152,7 @@ impl Helm {
         }
         let (service, why) = self.hopeless().or_else(|| self.stuck(plan, now))?;
         let release = self.ledger.target()?.number;
-        Some(self.ledger.fail(release, &service, &why))
+        Some(self.ledger.fail(release, &service, &why, wall))
     }
 
     /// A start that has failed too often for this release.
@@ -292,8 +292,8 @@ impl Helm {
     }
 
     /// How each service stands.
-    pub(crate) fn standing(&self, instances: &[Seen], now: Instant) -> Vec<Standing> {
-        let sight = Sight { instances, traffic: None, memory: &self.memory, now };
+    pub(crate) fn standing(&self, instances: &[Seen], now: Instant, wall: Timestamp) -> Vec<Standing> {
+        let sight = Sight { instances, traffic: None, memory: &self.memory, now, wall };
         self.ledger.wanted().map(|wanted| plan::standing(&wanted, &sight)).unwrap_or_default()
     }
 

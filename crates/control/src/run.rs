@@ -270,7 +270,7 @@ impl Loop {
     }
 
     fn show(&self, instances: Vec<Seen>, at_rest: bool, gone: bool) {
-        let services = self.helm.standing(&instances, self.clock.now());
+        let services = self.helm.standing(&instances, self.clock.now(), self.clock.wall());
         let ledger = Arc::new(self.helm.ledger.clone());
         let troubles = self.helm.troubles();
         self.pictures.send_replace(Picture { ledger, services, instances, troubles, at_rest, gone });

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ContainerId, Instant, ReleaseNumber, Revision, ServiceName};
+use base::{ContainerId, Instant, ReleaseNumber, Revision, ServiceName, Timestamp};
 
 pub use crew::Standing;
 pub(crate) use crew::{Crew, Fleet, Instance, Life};
@@ -48,6 +48,8 @@ pub struct Wanted<'a> {
     pub finished: &'a BTreeMap<Revision, i32>,
     /// Where we are going.
     pub course: Course,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Where an app is going.
@@ -79,6 +81,8 @@ pub struct Sight<'a> {
     pub memory: &'a Memory,
     /// Now.
     pub now: Instant,
+    /// Now, by the calendar.
+    pub wall: Timestamp,
 }
 
 /// What a loop remembers from round to round. All of it may be lost at any moment without harm.
@@ -143,6 +147,7 @@ pub fn plan(wanted: &Wanted<'_>, sight: &Sight<'_>) -> Plan {
     let share = routes::share(wanted, &fleet, &moves.leaving, basis);
     leave::send_and_stop(&fleet, sight, share, &moves.leaving, &mut plan);
     plan.steps.append(&mut moves.steps);
+    plan.steps.retain(|step| leave::is_safe(step, sight));
     if let Some(wake) = moves.wake {
         plan.wake_in(wake);
     }

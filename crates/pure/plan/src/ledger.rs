@@ -10,7 +10,7 @@ mod settle;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::{AppName, Kind, Problem, ReleaseNumber, Revision, ServiceName};
+use base::{AppName, Kind, Problem, ReleaseNumber, Revision, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use ask::Draft;
@@ -43,6 +43,8 @@ pub struct AppRecord {
     pub next: u32,
     /// How far it is.
     pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
     /// Services that a person stopped.
     #[serde(default)]
     pub stopped: BTreeSet<ServiceName>,
@@ -233,7 +235,8 @@ impl Ledger {
     /// The ledger of an app that is not there yet.
     pub fn new(name: AppName) -> Self {
         let (stopped, finished) = (BTreeSet::new(), BTreeMap::new());
-        let record = AppRecord { format: 1, name, next: 1, phase: Phase::Empty, stopped, finished };
+        let since = Timestamp::default();
+        let record = AppRecord { format: 1, name, next: 1, phase: Phase::Empty, since, stopped, finished };
         Self { record, releases: BTreeMap::new() }
     }
 
@@ -261,7 +264,7 @@ impl Ledger {
         };
         let before = before.and_then(|number| self.releases.get(number)).map(AsRef::as_ref);
         let (history, stopped, finished) = (&self.releases, &self.record.stopped, &self.record.finished);
-        Some(Wanted { release, before, history, stopped, finished, course })
+        Some(Wanted { release, before, history, stopped, finished, course, since: self.record.since })
     }
 
     /// How this release ended; none while it goes on.

@@ -97,6 +97,8 @@ pub(crate) struct Crew<'a> {
     pub(crate) policy: &'a UpdatePolicy,
     /// Whether this release makes its instances anew, or more of them.
     pub(crate) changed: bool,
+    /// For how long the release has been taking over.
+    pub(crate) taking_over: Duration,
     /// Of the wanted revision; those to keep first.
     pub(crate) current: Vec<Instance<'a>>,
     /// Of other revisions; those to keep first.
@@ -104,7 +106,12 @@ pub(crate) struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    fn of(wanted: &Wanted<'a>, name: &'a ServiceName, spec: &'a Service, job: Option<bool>) -> Option<Self> {
+    fn of(
+        wanted: &Wanted<'a>,
+        sight: &Sight<'_>,
+        (name, spec): (&'a ServiceName, &'a Service),
+        job: Option<bool>,
+    ) -> Option<Self> {
         let made = wanted.release.made.get(name)?;
         let policy = match wanted.course {
             Course::RollingBack => &spec.rollback,
@@ -125,6 +132,7 @@ impl<'a> Crew<'a> {
             changed: before.is_none_or(|(then, service)| {
                 then.revision != made.revision || service.replicas < spec.replicas
             }),
+            taking_over: sight.wall.since(wanted.since),
             current: Vec::new(),
             old: Vec::new(),
         })
@@ -157,18 +165,20 @@ impl<'a> Crew<'a> {
         may_end && one.exit() == Some((0, false))
     }
 
-    /// Whether this instance counts as a failure of the update.
+    /// Whether this instance counts as a failure of the update: something happened to it since then.
     pub(crate) fn has_failed(&self, one: &Instance<'_>) -> bool {
         let Some(seen) = one.seen else { return false };
+        let again = seen.restarts > 0 && seen.up < self.taking_over;
         let watched = |at: Duration| {
             seen.ready_after.is_none_or(|begun| at.saturating_sub(begun) <= self.policy.monitor)
         };
+        let lately = seen.age < self.taking_over;
         match seen.state {
             State::Created => false,
-            State::Exited { asked: true, .. } | State::Stopping | State::Ready => seen.restarts > 0,
-            State::Exited { .. } => !self.ended_well(one) && (seen.restarts > 0 || watched(seen.up)),
-            State::Unhealthy => seen.restarts > 0 || watched(seen.up.saturating_sub(seen.age)),
-            State::Starting => seen.restarts > 0 || seen.age > self.start_limit(),
+            State::Exited { asked: true, .. } | State::Stopping | State::Ready => again,
+            State::Exited { .. } => !self.ended_well(one) && lately && (again || watched(seen.up)),
+            State::Unhealthy => lately && (again || watched(seen.up.saturating_sub(seen.age))),
+            State::Starting => again || seen.age.min(self.taking_over) > self.start_limit(),
         }
     }
 
@@ -261,7 +271,7 @@ impl<'a> Fleet<'a> {
         let jobs = order::jobs(&wanted.release.app);
         let services = wanted.release.app.services.iter();
         let crews: Vec<_> = services
-            .filter_map(|(name, spec)| Crew::of(wanted, name, spec, jobs.get(name).copied()))
+            .filter_map(|(name, spec)| Crew::of(wanted, sight, (name, spec), jobs.get(name).copied()))
             .collect();
         let places = crews.iter().enumerate().map(|(place, crew)| (crew.name, place)).collect();
         let mut fleet = Self { wanted: *wanted, crews, gone: Vec::new(), places };

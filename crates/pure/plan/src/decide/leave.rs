@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::ContainerId;
 
 use super::moves::who;
-use super::{Fleet, Instance, Plan, Sight};
+use super::{Fleet, Instance, Life, Plan, Sight};
 use crate::step::Step;
 use crate::traffic::{RouteShare, TrafficSeen};
 
@@ -27,11 +27,16 @@ pub(crate) fn send_and_stop(
 ) {
     let sending: Option<HashSet<&ContainerId>> =
         sight.traffic.map(|traffic| traffic.sending.iter().collect());
-    let routed =
-        [Some(&share), sight.memory.sent.as_ref()].into_iter().flatten().any(|share| !share.is_empty());
     for one in fleet.all() {
-        let Some(seen) = one.seen.filter(|seen| leaving.contains(&seen.id)) else { continue };
-        if one.life == super::Life::Stopping || may_be_sent_to(sight, &seen.id) {
+        let Some(seen) = one.seen else { continue };
+        if one.life == Life::Stopping {
+            // A stop that a crash cut off is made again.
+            if !sight.memory.stopping.contains(&seen.id) {
+                plan.steps.extend(who(one).map(Step::Stop));
+            }
+            continue;
+        }
+        if !leaving.contains(&seen.id) || may_be_sent_to(sight, &seen.id) {
             continue;
         }
         let wait = match (sight.traffic, &sending) {
@@ -40,7 +45,7 @@ pub(crate) fn send_and_stop(
             }
             (Some(_), _) => None,
             // Without word from the edge, only those leave that it never knew.
-            (None, _) => (!routed).then_some(Duration::ZERO),
+            (None, _) => (!was_reachable(fleet, one)).then_some(Duration::ZERO),
         };
         match wait {
             Some(Duration::ZERO) => plan.steps.extend(who(one).map(Step::Stop)),
@@ -48,10 +53,24 @@ pub(crate) fn send_and_stop(
             None => {}
         }
     }
-    let stands = sight.memory.sent.as_ref() == Some(&share);
+    let stands = sight.memory.sent.as_ref() == Some(&share) && sight.memory.sending.is_none();
     if !stands || sending.is_some_and(|sending| !agrees(fleet, &share, &sending)) {
         plan.steps.push(Step::Send(share));
     }
+}
+
+/// Whether any release that is known had the edge send requests to this service.
+fn was_reachable(fleet: &Fleet<'_>, one: &Instance<'_>) -> bool {
+    let known = [Some(fleet.wanted.release), fleet.wanted.before];
+    let known = known.into_iter().flatten().chain(fleet.wanted.history.values().map(AsRef::as_ref));
+    let mut specs = known.filter_map(|release| release.app.services.get(one.service));
+    let mut found = false;
+    let reachable = specs.any(|spec| {
+        found = true;
+        !spec.routes.is_empty() || !spec.ports.is_empty()
+    });
+    // Nobody knows what a forgotten service had.
+    reachable || !found
 }
 
 /// Whether the last word that the edge had from us, or is having now, lets it send to this instance.
@@ -60,6 +79,13 @@ fn may_be_sent_to(sight: &Sight<'_>, id: &ContainerId) -> bool {
     // Before our first word we do not know what an earlier loop said.
     memory.sent.as_ref().is_none_or(|share| share.sends_to(id))
         || memory.sending.as_ref().is_some_and(|share| share.sends_to(id))
+}
+
+/// Whether a step may be taken yet: an instance is removed only when the edge has let go of it, for another one may get
+/// its address.
+pub(crate) fn is_safe(step: &Step, sight: &Sight<'_>) -> bool {
+    let Step::Remove(who) = step else { return true };
+    !may_be_sent_to(sight, &who.id) && sight.traffic.is_none_or(|traffic| !traffic.sending.contains(&who.id))
 }
 
 /// How long its requests may still take.
@@ -96,7 +122,7 @@ pub(crate) fn everything(fleet: &Fleet<'_>, sight: &Sight<'_>, volumes: bool, pl
         .collect();
     send_and_stop(fleet, sight, RouteShare::default(), &leaving, plan);
     let ended = fleet.all().filter(|one| !one.life.is_alive());
-    plan.steps.extend(ended.filter_map(who).map(Step::Remove));
+    plan.steps.extend(ended.filter_map(who).map(Step::Remove).filter(|step| is_safe(step, sight)));
     if fleet.all().next().is_none() && plan.steps.is_empty() {
         plan.steps.push(Step::Retire { volumes });
     }

@@ -264,6 +264,7 @@ fn taken_by_others(fleet: &Fleet<'_>, crew: &Crew<'_>) -> usize {
 }
 
 fn holds(one: &Instance<'_>, crew: &Crew<'_>, fleet: &Fleet<'_>) -> bool {
-    let Some(seen) = one.seen else { return false };
+    // One that is being made has not been looked at: it may hold any.
+    let Some(seen) = one.seen else { return true };
     !seen.volumes.is_empty() && crew.writes(&fleet.wanted).iter().any(|name| seen.volumes.contains(name))
 }

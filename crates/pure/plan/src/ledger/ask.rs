@@ -223,6 +223,7 @@ impl Ledger {
         change.events.push(self.event("ReleaseCreated", format!("release {number}"), message));
         self.record.next = number.0 + 1;
         self.record.phase = Phase::Rolling { to: number, from };
+        self.record.since = release.created_at;
         self.releases.insert(number, Arc::new(release));
         change.releases.insert(number);
         self.prune(change);

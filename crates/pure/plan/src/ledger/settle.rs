@@ -65,7 +65,13 @@ impl Ledger {
     }
 
     /// A release failed: goes back or stays, as the policy of the service that failed says.
-    pub fn fail(&mut self, release: ReleaseNumber, service: &ServiceName, why: &str) -> Change {
+    pub fn fail(
+        &mut self,
+        release: ReleaseNumber,
+        service: &ServiceName,
+        why: &str,
+        now: Timestamp,
+    ) -> Change {
         let mut change = Change::default();
         let why = format!("`{service}` {why}");
         let action = self
@@ -85,6 +91,7 @@ impl Ledger {
                         let status = Status::RolledBack { to: back, why, complete: false };
                         self.set_status(release, status, &mut change);
                         self.record.phase = Phase::RollingBack { failed: release, to: back };
+                        self.record.since = now;
                     }
                     (FailureAction::Rollback, None) | (FailureAction::Pause | FailureAction::Continue, _) => {
                         self.set_status(release, Status::Failed { why }, &mut change);
