@@ -121,16 +121,6 @@ impl Input {
             self.block.resize((self.block.len() * 2).min(most), 0);
         }
     }
-
-    /// Puts bytes in front that were read elsewhere.
-    pub(crate) fn preload(&mut self, bytes: &[u8], buffers: &Buffers) {
-        debug_assert!(self.is_empty(), "only an empty input is preloaded");
-        if self.block.is_empty() {
-            self.block = buffers.block();
-        }
-        self.block[..bytes.len()].copy_from_slice(bytes);
-        self.to = bytes.len();
-    }
 }
 
 /// Bytes on their way out: everything from `at` is still to be written.

@@ -141,9 +141,17 @@ pub(crate) fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
 pub(crate) fn may_pass(field: &Field, line: &[u8]) -> bool {
     let name = field.name.of(line);
     field.known == head::Known::Other
-        && ![&b"authorization"[..], b"cookie", b"set-cookie", b"content-encoding", b"content-range", b"trailer", b"cache-control"]
-            .iter()
-            .any(|banned| name.eq_ignore_ascii_case(banned))
+        && ![
+            &b"authorization"[..],
+            b"cookie",
+            b"set-cookie",
+            b"content-encoding",
+            b"content-range",
+            b"trailer",
+            b"cache-control",
+        ]
+        .iter()
+        .any(|banned| name.eq_ignore_ascii_case(banned))
 }
 
 #[cfg(test)]

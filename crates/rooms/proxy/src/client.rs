@@ -115,12 +115,9 @@ impl Edge {
     /// Takes over the edge that runs on this root, or starts one; looks after it as long as this lives.
     pub async fn open(config: EdgeConfig) -> Result<Self, EdgeError> {
         let found = process::find_or_start(&config).await?;
-        let state = State {
-            connection: Some(found.connection),
-            document: found.document,
-            http: found.http,
-        };
-        let inner = Arc::new(Inner { config, state: Mutex::new(state), back: Notify::new(), gone: Notify::new() });
+        let state = State { connection: Some(found.connection), document: found.document, http: found.http };
+        let inner =
+            Arc::new(Inner { config, state: Mutex::new(state), back: Notify::new(), gone: Notify::new() });
         let tasks = Tasks::new();
         tasks.spawn("edge supervision", supervise(inner.clone(), found.life));
         Ok(Self { inner, tasks })
@@ -153,7 +150,9 @@ impl Edge {
     async fn replace_share(&self, owner: &str, share: RouteShare) -> Result<(), EdgeError> {
         let mut state = self.inner.connected().await?;
         let empty = share == RouteShare::default();
-        if state.document.shares.get(owner) == Some(&share) || (empty && !state.document.shares.contains_key(owner)) {
+        if state.document.shares.get(owner) == Some(&share)
+            || (empty && !state.document.shares.contains_key(owner))
+        {
             return Ok(());
         }
         let mut document = state.document.clone();
@@ -183,7 +182,8 @@ impl Edge {
 }
 
 fn unexpected(reply: &Reply) -> EdgeError {
-    let source = io::Error::new(io::ErrorKind::InvalidData, format!("the answer {reply:?} was not asked for"));
+    let source =
+        io::Error::new(io::ErrorKind::InvalidData, format!("the answer {reply:?} was not asked for"));
     EdgeError::Broken { source }
 }
 
@@ -300,4 +300,3 @@ async fn restore(inner: &Inner) -> Result<process::Life, EdgeError> {
     inner.back.notify_waiters();
     Ok(found.life)
 }
-

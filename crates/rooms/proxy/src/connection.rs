@@ -16,8 +16,8 @@ use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::forward::{self, Onward};
-use crate::head::request::{self, RequestHead};
 use crate::head;
+use crate::head::request::{self, RequestHead};
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, Upstream};
 use crate::refusal::Refusal;
@@ -161,9 +161,6 @@ impl Client {
                 }
                 return self.read_head(worker, entrance).map(Some);
             }
-            if self.scanned == 0 && buf == b"\r\n" {
-                self.scanned = 2;
-            }
             hopeless(buf)?;
             if buf.len() >= REQUEST_HEAD_BYTES {
                 return Err(Refusal::HEAD_SIZE);
@@ -182,7 +179,7 @@ impl Client {
         }
     }
 
-    /// Rests until there is something to read; false if the connection ends instead.
+    /// Rests until something was read; false if the connection ends instead.
     async fn wait(&mut self, worker: &Rc<Worker>) -> bool {
         if self.ended {
             return false;
@@ -194,8 +191,11 @@ impl Client {
             if self.watched.watch.is_late() || worker.draining.get() {
                 return Poll::Ready(false);
             }
-            if self.stream.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(true);
+            // Readiness may be a leftover: only bytes end the rest.
+            if self.stream.poll_read_ready(cx).is_ready()
+                && let Poll::Ready(read) = self.poll_fill(cx, worker, REQUEST_HEAD_BYTES)
+            {
+                return Poll::Ready(read.is_ok_and(|count| count > 0));
             }
             if std::mem::take(&mut lent) {
                 self.lend(worker);
@@ -374,4 +374,3 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         began,
     }
 }
-

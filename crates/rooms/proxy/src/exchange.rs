@@ -11,7 +11,6 @@ mod question;
 
 pub(crate) use obtain::connect;
 
-
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -247,14 +246,10 @@ impl<'a> Exchange<'a> {
         self.client.watched.within(time);
     }
 
-    fn up(&mut self) -> &mut Upstream {
-        self.up.as_mut().expect("bytes move only while there is a connection to an instance")
-    }
-
     /// Whether the request may be sent again after a cut.
     fn may_repeat(&self) -> bool {
         let safe = self.question.method != Method::Once || self.client.sent.at == 0;
-        let tries = self.tried.len() < self.worker.settings.tries as usize;
+        let tries = self.tried.len() + 1 < self.worker.settings.tries as usize;
         self.replayable && !self.heard && safe && tries && self.worker.budget.spend()
     }
 
@@ -278,10 +273,14 @@ impl<'a> Exchange<'a> {
             up.flight.0.state.lost(self.worker.index);
         }
         self.up = None;
+        self.client.note(refusal.status, refusal.code);
+        if self.client.output.at > 0 {
+            // The client has read half of an interim answer.
+            return After::Reset;
+        }
         let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
         self.client.output.clear();
         refusal.write(&mut self.client.output.bytes, !keep, self.question.method == Method::Head);
-        self.client.note(refusal.status, refusal.code);
         if keep { After::Next } else { After::Close }
     }
 

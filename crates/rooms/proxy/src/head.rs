@@ -164,14 +164,22 @@ pub(crate) fn field(buf: &[u8], line: Span) -> Result<Field, Refusal> {
         return Err(Refusal::FOLDED);
     }
     let Some(colon) = memchr::memchr(b':', text) else {
-        return Err(if memchr::memchr(b'\r', text).is_some() { Refusal::BARE_CR } else { Refusal::FIELD_NAME });
+        return Err(if memchr::memchr(b'\r', text).is_some() {
+            Refusal::BARE_CR
+        } else {
+            Refusal::FIELD_NAME
+        });
     };
     let (name, value) = (&text[..colon], &text[colon + 1..]);
     if !is_token(name) {
         return Err(Refusal::FIELD_NAME);
     }
     if !is_value(value) {
-        return Err(if memchr::memchr(b'\r', value).is_some() { Refusal::BARE_CR } else { Refusal::FIELD_VALUE });
+        return Err(if memchr::memchr(b'\r', value).is_some() {
+            Refusal::BARE_CR
+        } else {
+            Refusal::FIELD_VALUE
+        });
     }
     let known = known(name);
     if known != Known::Other && memchr::memchr(b'_', name).is_some() {

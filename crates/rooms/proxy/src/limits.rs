@@ -3,33 +3,33 @@
 use std::time::Duration;
 
 /// The longest request head, in bytes; nginx takes 32 KiB too, and cookies of browsers stay below 8 KiB.
-pub const REQUEST_HEAD_BYTES: usize = 32 * 1024;
+pub(crate) const REQUEST_HEAD_BYTES: usize = 32 * 1024;
 /// The longest response head: applications set more than clients send (cookies, security policies).
-pub const RESPONSE_HEAD_BYTES: usize = 64 * 1024;
+pub(crate) const RESPONSE_HEAD_BYTES: usize = 64 * 1024;
 /// The most field lines of a head; browsers send about 20.
-pub const FIELDS: usize = 128;
+pub(crate) const FIELDS: usize = 128;
 /// The longest method; the longest registered one has 17 letters.
-pub const METHOD_BYTES: usize = 24;
+pub(crate) const METHOD_BYTES: usize = 24;
 /// The longest line that opens a chunk, with its extensions, which nobody reads.
-pub const CHUNK_LINE_BYTES: usize = 256;
+pub(crate) const CHUNK_LINE_BYTES: usize = 256;
 /// The most and the longest trailer fields of a chunked body.
-pub const TRAILERS: usize = 32;
+pub(crate) const TRAILERS: usize = 32;
 /// The longest single trailer line.
-pub const TRAILER_LINE_BYTES: usize = 8 * 1024;
+pub(crate) const TRAILER_LINE_BYTES: usize = 8 * 1024;
 /// A buffer of a connection that is at work; one at rest holds none.
-pub const BUFFER_BYTES: usize = 32 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
 /// Buffers that a thread keeps for reuse: 8 MiB.
-pub const BUFFERS_KEPT: usize = 256;
+pub(crate) const BUFFERS_KEPT: usize = 256;
 /// A request whose head and body are no longer than this can be sent again.
-pub const REPLAY_BYTES: usize = 64 * 1024;
+pub(crate) const REPLAY_BYTES: usize = 64 * 1024;
 /// Idle connections that a thread keeps to one instance.
-pub const IDLE_PER_ENDPOINT: usize = 256;
+pub(crate) const IDLE_PER_ENDPOINT: usize = 256;
 /// The largest message on the control socket, in bytes: some 50,000 routes.
-pub const FRAME_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Instances that have left the table and whose counts are still told.
-pub const RETIRED_KEPT: usize = 1024;
+pub(crate) const RETIRED_KEPT: usize = 1024;
 /// UDP clients that one listener remembers.
-pub const UDP_SESSIONS: usize = 4096;
+pub(crate) const UDP_SESSIONS: usize = 4096;
 
 /// How the edge behaves in time, and how much it lets in.
 #[derive(Debug, Clone)]

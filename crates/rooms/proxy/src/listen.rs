@@ -76,7 +76,10 @@ impl Problem for ListenError {
 }
 
 /// So many listeners on one address, and the address with the port that was chosen if it was 0.
-pub(crate) fn streams(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
+pub(crate) fn streams(
+    address: SocketAddr,
+    count: usize,
+) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
     let failed = |error: rustix::io::Errno, address| explain(error.into(), address, "TCP");
     let first = TcpListener::from(bound(address, SocketType::STREAM, false).map_err(|e| failed(e, address))?);
     rustix::net::listen(&first, BACKLOG).map_err(|e| failed(e, address))?;
@@ -84,7 +87,8 @@ pub(crate) fn streams(address: SocketAddr, count: usize) -> Result<(SocketAddr, 
     let address = first.local_addr().map_err(|e| explain(e, address, "TCP"))?;
     let mut all = vec![first];
     while all.len() < count {
-        let next = TcpListener::from(bound(address, SocketType::STREAM, true).map_err(|e| failed(e, address))?);
+        let next =
+            TcpListener::from(bound(address, SocketType::STREAM, true).map_err(|e| failed(e, address))?);
         rustix::net::listen(&next, BACKLOG).map_err(|e| failed(e, address))?;
         all.push(next);
     }
@@ -151,9 +155,8 @@ fn process_with(link: &str) -> Option<(u32, String)> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find_map(|pid| {
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-        let has = |file: std::fs::DirEntry| {
-            std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == link)
-        };
+        let has =
+            |file: std::fs::DirEntry| std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == link);
         files.flatten().any(has).then(|| {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             (pid, name.trim().to_string())

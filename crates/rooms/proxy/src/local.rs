@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use base::{Instant, Rng};
@@ -51,8 +51,6 @@ pub(crate) struct Upstream {
     pub(crate) stream: TcpStream,
     pub(crate) input: Input,
     pub(crate) flight: Flight,
-    /// It has carried a request before.
-    pub(crate) reused: bool,
 }
 
 /// One request or connection that an instance has to do.
@@ -158,12 +156,7 @@ impl LocalPool {
 
 impl LocalEndpoint {
     fn new(state: &Arc<EndpointState>, thread: usize) -> Rc<Self> {
-        Rc::new(Self {
-            state: state.clone(),
-            thread,
-            idle: RefCell::default(),
-            retired: Cell::new(false),
-        })
+        Rc::new(Self { state: state.clone(), thread, idle: RefCell::default(), retired: Cell::new(false) })
     }
 
     fn retire(&self) {
@@ -183,7 +176,7 @@ impl LocalEndpoint {
             }
             if last.is_quiet() && !(surely && last.has_ended()) {
                 let flight = Flight::begin(self);
-                return Some(Upstream { stream: last.stream, input: Input::default(), flight, reused: true });
+                return Some(Upstream { stream: last.stream, input: Input::default(), flight });
             }
         }
         None
@@ -194,7 +187,8 @@ impl Idle {
     /// Nothing has come in: neither an end nor bytes that nobody asked for.
     fn is_quiet(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        matches!(self.stream.poll_read_ready(&mut cx), Poll::Pending)
+        // The last piece of an answer may have left readiness behind, so that is asked about.
+        self.stream.poll_read_ready(&mut cx).is_pending() || !self.has_ended()
     }
 
     /// Asks the kernel whether there is an end or anything else to read.

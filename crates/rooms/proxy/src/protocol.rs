@@ -24,8 +24,12 @@ pub(crate) const VERSION: u32 = 1;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
-    Hello { version: u32 },
-    Apply { document: Document },
+    Hello {
+        version: u32,
+    },
+    Apply {
+        document: Document,
+    },
     Look,
     Status,
     /// Accept nothing more, and end when all is done.

@@ -101,10 +101,14 @@ impl Server {
         }
         let mut instances = Instances::new(threads);
         let empty = Document::default();
-        let table = Table::build(&empty, |i, a| instances.state(i, a)).expect("a table without rules has no flaw");
+        let table =
+            Table::build(&empty, |i, a| instances.state(i, a)).expect("a table without rules has no flaw");
         let table = Arc::new(table);
         let log = if settings.access_log {
-            Some(access_log::start(&folder).map_err(|source| StartError::Folder { path: folder.clone(), source })?)
+            Some(
+                access_log::start(&folder)
+                    .map_err(|source| StartError::Folder { path: folder.clone(), source })?,
+            )
         } else {
             None
         };
@@ -163,7 +167,8 @@ impl Server {
         let table = Table::build(&document, |instance, address| self.instances.state(instance, address))
             .map_err(|source| ApplyError::Flaw { source })?;
         let opened = self.open_new(&table).map_err(|source| ApplyError::Listen { source })?;
-        let gone: Vec<_> = self.open.iter().filter(|key| !table.listeners.contains_key(key)).copied().collect();
+        let gone: Vec<_> =
+            self.open.iter().filter(|key| !table.listeners.contains_key(key)).copied().collect();
         self.open = table.listeners.keys().copied().collect();
         self.table = Arc::new(table);
         self.instances.keep_only(&self.table);

@@ -145,14 +145,16 @@ impl Table {
         for rule in &share.rules {
             let host = rule.host.as_deref().map(str::to_ascii_lowercase);
             let shown = host.clone().unwrap_or_else(|| "*".into());
-            let pool = *places.get(rule.pool.as_str()).ok_or_else(|| TableFlaw::NoPool {
-                owner: owner.into(),
-                pool: rule.pool.clone(),
-            })?;
+            let pool = *places
+                .get(rule.pool.as_str())
+                .ok_or_else(|| TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() })?;
             let plain = shown.strip_prefix("*.").unwrap_or(&shown);
             let named = shown == "*" || crate::head::request::is_host(plain.as_bytes());
             if !rule.path.0.starts_with('/') || !named {
-                return Err(TableFlaw::BadRule { owner: owner.into(), rule: format!("{shown}{}", rule.path) });
+                return Err(TableFlaw::BadRule {
+                    owner: owner.into(),
+                    rule: format!("{shown}{}", rule.path),
+                });
             }
             let rules = match &host {
                 None => &mut self.any,
@@ -231,7 +233,8 @@ fn bare_name<'a>(host: &[u8], lower: &'a mut [u8; 256]) -> &'a [u8] {
 /// The first match, as the longest prefixes stand in front.
 fn longest(rules: &[Rule], path: &[u8]) -> Option<Target> {
     let rule = rules.iter().find(|rule| {
-        path.strip_prefix(&*rule.prefix).is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || path == b"*")
+        path.strip_prefix(&*rule.prefix)
+            .is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || path == b"*")
     })?;
     Some(Target { pool: rule.pool, strip: if rule.strip { rule.prefix.len() } else { 0 } })
 }

@@ -118,7 +118,8 @@ pub(crate) struct Plan {
 
 /// Runs one worker until it has drained; the thread's main function.
 pub(crate) fn run(plan: Plan, commands: mpsc::UnboundedReceiver<Command>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(plan);
         tokio::task::spawn_local(sweep(worker.clone()));
@@ -224,8 +225,10 @@ impl Worker {
         }
         self.watches.wake_resting();
         let all_gone = async {
-            // The accept loops take in what the kernel has accepted for us before they end.
-            tokio::task::yield_now().await;
+            // The accept loops take in what the kernel has accepted for us, and then those connections begin.
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
             while self.watches.count() > 0 {
                 self.left.notified().await;
                 self.watches.wake_resting();

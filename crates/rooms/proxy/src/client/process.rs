@@ -95,9 +95,10 @@ async fn greet(folder: &Path, config: &EdgeConfig) -> Result<Found, Unfit> {
         return Err(Unfit::Other);
     };
     let same = http.len() == config.http.len()
-        && http.iter().zip(&config.http).all(|(is, wanted)| {
-            is.ip() == wanted.ip() && (wanted.port() == 0 || is.port() == wanted.port())
-        });
+        && http
+            .iter()
+            .zip(&config.http)
+            .all(|(is, wanted)| is.ip() == wanted.ip() && (wanted.port() == 0 || is.port() == wanted.port()));
     if !same {
         return Err(Unfit::Other);
     }
@@ -130,7 +131,8 @@ async fn dismiss(folder: &Path) {
 
 fn is_free(folder: &Path) -> bool {
     use rustix::fs::{FlockOperation, flock};
-    File::open(folder.join("lock")).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_ok())
+    File::open(folder.join("lock"))
+        .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_ok())
 }
 
 fn start(config: &EdgeConfig, folder: &Path) -> io::Result<Child> {

@@ -18,6 +18,8 @@ use crate::refusal::Refusal;
 
 /// What may wait to be written to a client that reads slowly.
 const WAITING_BYTES: usize = 64 * 1024;
+/// A body that is no longer is copied behind its head.
+const COPIED_BYTES: usize = 2048;
 
 impl Exchange<'_> {
     /// Reads from the instance and writes to the client; true if another round may move more.
@@ -194,6 +196,13 @@ impl Exchange<'_> {
             if pending.is_empty() && direct == 0 {
                 return Ok(true);
             }
+            if direct > 0 && direct <= COPIED_BYTES && !pending.is_empty() {
+                // One buffer is cheaper to hand to the kernel than two.
+                self.client.output.bytes.extend_from_slice(&up.input.filled()[..direct]);
+                up.input.consume(direct);
+                self.count_body(direct);
+                continue;
+            }
             let body = &up.input.filled()[..direct];
             let stream = Pin::new(&mut self.client.stream);
             let wrote = match (pending, body) {
@@ -210,11 +219,16 @@ impl Exchange<'_> {
             self.client.output.wrote(of_head);
             let of_body = count - of_head;
             up.input.consume(of_body);
-            self.client.answered += of_body as u64;
-            if let Stage::Body(Body::Length(left)) = &mut self.stage {
-                *left -= of_body as u64;
-            }
+            self.count_body(of_body);
             self.touch();
+        }
+    }
+
+    /// Notes that so many bytes of the body have left the instance's buffer as they are.
+    fn count_body(&mut self, count: usize) {
+        self.client.answered += count as u64;
+        if let Stage::Body(Body::Length(left)) = &mut self.stage {
+            *left -= count as u64;
         }
     }
 }

@@ -132,7 +132,7 @@ async fn open(
     if let Ok(Ok(stream)) = made {
         endpoint.state.connected();
         prepare(&stream);
-        return Some(Upstream { stream, input: Input::default(), flight, reused: false });
+        return Some(Upstream { stream, input: Input::default(), flight });
     }
     let settings = &worker.settings;
     endpoint.state.connect_failed(now, settings.avoid_first, settings.avoid_most);

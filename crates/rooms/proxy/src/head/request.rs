@@ -123,7 +123,9 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         Known::ContentLength | Known::TransferEncoding => head.framing.note(field, buf)?,
         Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => head.expects_continue = true,
         Known::Expect => return Err(Refusal::EXPECTATION),
-        Known::Te => head.takes_trailers |= super::elements(value).any(|e| e.eq_ignore_ascii_case(b"trailers")),
+        Known::Te => {
+            head.takes_trailers |= super::elements(value).any(|e| e.eq_ignore_ascii_case(b"trailers"))
+        }
         Known::Upgrade if head.upgrade.is_none() => head.upgrade = Some(field.value),
         Known::Other
         | Known::Upgrade

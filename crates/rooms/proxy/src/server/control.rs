@@ -42,12 +42,17 @@ async fn converse(mut stream: UnixStream, server: &Mutex<Server>, stop: &Notify)
     let ours = rustix::process::geteuid().as_raw();
     let theirs = stream.peer_cred()?.uid();
     if theirs != ours && theirs != 0 {
-        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, format!("user {theirs} may not")));
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            format!("user {theirs} may not"),
+        ));
     }
     let greeting = tokio::time::timeout(GREETING, protocol::read(&mut stream)).await;
     match greeting.map_err(|_| std::io::ErrorKind::TimedOut)?? {
         Some(Request::Hello { .. }) => {}
-        Some(_) | None => return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it did not greet")),
+        Some(_) | None => {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it did not greet"));
+        }
     }
     let welcome = {
         let server = server.lock().await;

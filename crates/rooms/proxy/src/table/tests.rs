@@ -1,1 +1,96 @@
-//! Tests.
+//! Which pool a request reaches, and which documents are no tables.
+
+use expect_test::{Expect, expect};
+use plan::traffic::{Pool, RouteRule};
+
+use super::*;
+
+/// A document from lines: `owner host/path -> pool`, `owner listen ADDRESS -> pool`, `strip` in front of the pool.
+fn document(text: &str) -> Document {
+    let mut document = Document { generation: 1, ..Document::default() };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (left, pool) = line.split_once(" -> ").expect("an arrow");
+        let (owner, what) = left.split_once(' ').expect("an owner");
+        let share = document.shares.entry(owner.into()).or_default();
+        let (strip, name) = pool.strip_prefix("strip ").map_or((false, pool), |name| (true, name));
+        if name != "missing" {
+            share.pools.entry(name.into()).or_insert_with(Pool::default);
+        }
+        if let Some(address) = what.strip_prefix("listen ") {
+            let address = address.parse().expect("an address");
+            share.listeners.push(Listener { address, protocol: Protocol::Auto, pool: name.into() });
+        } else {
+            let slash = what.find('/').unwrap_or(what.len());
+            let host = Some(&what[..slash]).filter(|host| *host != "*").map(|host| host.to_string());
+            let path = PathPrefix(what[slash..].into());
+            share.rules.push(RouteRule { host, path, strip_prefix: strip, pool: name.into() });
+        }
+    }
+    document
+}
+
+fn build(text: &str) -> Result<Table, TableFlaw> {
+    Table::build(&document(text), |instance, address| {
+        Arc::new(EndpointState::new(instance.clone(), address, 1))
+    })
+}
+
+#[track_caller]
+fn check(text: &str, requests: &str, want: Expect) {
+    let table = build(text).expect("a table");
+    let answer = |request: &str| {
+        let slash = request.find('/').expect("a path");
+        let host = Some(&request.as_bytes()[..slash]).filter(|host| *host != b"-");
+        let found = table.find(host, &request.as_bytes()[slash..]);
+        found.map_or("nothing".to_string(), |target| {
+            let (owner, pool) = &table.pools[target.pool].key;
+            format!("{owner}/{pool} cut {}", target.strip)
+        })
+    };
+    let lines: Vec<_> = requests.split_whitespace().map(|r| format!("{r}: {}\n", answer(r))).collect();
+    want.assert_eq(&lines.concat());
+}
+
+#[test]
+fn the_most_exact_host_and_then_the_longest_prefix_win() {
+    check(
+        "shop shop.example/ -> web
+         shop shop.example/api -> strip api
+         shop *.shop.example/ -> tenants
+         other */status -> status
+         other Upper.Example/ -> upper",
+        "shop.example/ shop.example/x shop.example/api shop.example/api/x shop.example/apiary
+         SHOP.example:8080/ shop.example./ a.shop.example/ a.b.shop.example/ unknown/status unknown/ -/status
+         shop.example/status a.shop.example/status upper.example/ [::1]:80/status",
+        expect![[r#"
+            shop.example/: shop/web cut 0
+            shop.example/x: shop/web cut 0
+            shop.example/api: shop/api cut 4
+            shop.example/api/x: shop/api cut 4
+            shop.example/apiary: shop/web cut 0
+            SHOP.example:8080/: shop/web cut 0
+            shop.example./: shop/web cut 0
+            a.shop.example/: shop/tenants cut 0
+            a.b.shop.example/: nothing
+            unknown/status: other/status cut 0
+            unknown/: nothing
+            -/status: other/status cut 0
+            shop.example/status: shop/web cut 0
+            a.shop.example/status: shop/tenants cut 0
+            upper.example/: other/upper cut 0
+            [::1]:80/status: other/status cut 0
+        "#]],
+    );
+}
+
+#[test]
+fn documents_that_contradict_themselves_are_refused() {
+    let flaw = |text: &str| build(text).err().map(|flaw| flaw.to_string()).unwrap_or_default();
+    assert_eq!(flaw("a x/ -> missing"), "`a` sends to the pool `missing`, which it does not have");
+    assert_eq!(flaw("a x/p -> w\nb X/p/ -> w"), "`x/p/` is routed by `a` and by `b`");
+    assert_eq!(
+        flaw("a listen 127.0.0.1:80 -> w\nb listen 127.0.0.1:80 -> w"),
+        "`127.0.0.1:80` is published by `a` and by `b`"
+    );
+    assert_eq!(flaw("a x y/ -> w"), "`a` has a rule for `x y/`, which no request can match");
+}

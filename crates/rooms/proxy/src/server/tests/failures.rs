@@ -1,0 +1,188 @@
+//! Instances and clients that fail, and what may not be lost with them.
+
+use super::*;
+
+#[tokio::test]
+async fn an_instance_that_accepts_nothing_costs_no_request() {
+    let good = Backend::plain("good").await;
+    let gone = Backend::plain("gone").await;
+    gone.accepting.abort();
+    until(|| gone.accepting.is_finished()).await;
+    let edge = TestEdge::to(quick(), &[&good, &gone]).await;
+    for n in 0..20 {
+        let answer = edge
+            .ask(&format!("POST /{n} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"))
+            .await;
+        assert_eq!(body(&answer), format!("good /{n} x"));
+    }
+}
+
+/// A backend that reads a request and closes without an answer, until it has done so `times`.
+async fn mute(times: usize) -> Backend {
+    Backend::new(move |mut stream, number| async move {
+        if number < times {
+            next_head(&mut stream).await;
+        } else {
+            answer_all(stream, "late").await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_that_may_be_repeated_survives_an_instance_that_dies_over_it() {
+    for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
+        let backend = mute(2).await;
+        let edge = TestEdge::to(quick(), &[&backend]).await;
+        let request = format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(status(&edge.ask(&request).await), "200", "{method}");
+        assert_eq!(backend.connections(), 3, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_be_repeated_is_sent_once() {
+    for method in ["POST", "PATCH"] {
+        let backend = mute(1).await;
+        let edge = TestEdge::to(quick(), &[&backend]).await;
+        let request =
+            format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let answer = edge.ask(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("x-sea-refused: gone"), "{answer}");
+        assert_eq!(backend.connections(), 1, "{method}");
+        assert_eq!(edge.server.look().answered[&id(backend.address)].lost, 1);
+    }
+}
+
+#[tokio::test]
+async fn repetitions_end_after_three_tries() {
+    let backend = mute(100).await;
+    let edge = TestEdge::to(quick(), &[&backend]).await;
+    assert_eq!(status(&edge.ask(&get("/")).await), "502");
+    assert_eq!(backend.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_instance_closes_costs_no_request() {
+    // Answers one request a connection, says nothing of closing, and closes.
+    let backend = Backend::new(|mut stream, _| async move {
+        next_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let edge = TestEdge::to(quick(), &[&backend]).await;
+    let mut stream = edge.connect().await;
+    for n in 0..100 {
+        let method = if n % 2 == 0 { "GET" } else { "POST" };
+        let length = if n % 2 == 0 { "" } else { "Content-Length: 0\r\n" };
+        let request = format!("{method} /{n} HTTP/1.1\r\nHost: a\r\n{length}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("the edge reads");
+        let answer = head(&mut stream).await;
+        let mut body = [0; 2];
+        if status(&answer) == "200" {
+            stream.read_exact(&mut body).await.expect("a body");
+        }
+        // A POST in the very moment of the close cannot be saved; the next one finds the end of the connection.
+        assert_eq!(status(&answer), "200", "request {n}: {answer}");
+        if n % 2 == 0 {
+            // The close is on its way; a POST must see it before it is sent.
+            until(|| edge.in_flight(&backend) == 0).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_answer_ends_with_504_and_a_slow_head_with_408() {
+    let backend = Backend::new(|stream, _| async move {
+        let _open = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let short = Duration::from_millis(100);
+    let settings = Settings { answer: short, head: short, body_idle: short, ..quick() };
+    let edge = TestEdge::to(settings, &[&backend]).await;
+    let answer = edge.ask(&get("/")).await;
+    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("x-sea-refused: slow-answer"), "{answer}");
+    let answer = edge.ask("GET / HTTP/1.1\r\nHost:").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("x-sea-refused: slow-head"), "{answer}");
+    let answer = edge.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx").await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("x-sea-refused: slow-body"), "{answer}");
+    edge.at_rest(&backend).await;
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_bounded_by_one_deadline() {
+    let edge = TestEdge::start(Settings { head: Duration::from_millis(200), ..quick() }).await;
+    let stream = edge.connect().await;
+    let (mut reader, mut writer) = stream.into_split();
+    let drip = tokio::spawn(async move {
+        while writer.write_all(b"G").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let mut text = String::new();
+    let read = tokio::time::timeout(LONG, reader.read_to_string(&mut text)).await;
+    assert!(read.is_ok() && text.contains("x-sea-refused: slow-head"), "{text}");
+    drip.abort();
+}
+
+#[tokio::test]
+async fn refusals_carry_a_code_and_end_the_connection() {
+    let backend = Backend::plain("one").await;
+    let edge = TestEdge::to(quick(), &[&backend]).await;
+    for (request, status, code) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "host-missing"),
+        ("GET / HTTP/1.1\nHost: a\n\n", 400, "bare-lf"),
+        ("\u{16}\u{3}\u{1}", 400, "request-line"),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "connect"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "chunk"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "coding"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417, "expectation"),
+    ] {
+        let answer = edge.ask(request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
+        assert!(answer.contains(&format!("x-sea-refused: {code}\r\n")), "{request:?}: {answer}");
+    }
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(40_000));
+    assert!(edge.ask(&long).await.contains("x-sea-refused: head-size"));
+    let empty = TestEdge::start(quick()).await;
+    assert!(empty.ask(&get("/")).await.contains("x-sea-refused: no-route"));
+}
+
+#[tokio::test]
+async fn a_request_waits_for_an_instance_and_is_then_served() {
+    let mut edge = TestEdge::to(quick(), &[]).await;
+    let http = edge.http;
+    let waiting = tokio::spawn(async move { ask(http, &get("/held")).await });
+    let backend = Backend::plain("one").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!waiting.is_finished(), "it is held");
+    edge.send_to(&[&backend]).await;
+    assert!(waiting.await.expect("an answer").ends_with("one /held "));
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_restarting_instance_to_accept_again() {
+    let first = Backend::plain("old").await;
+    let address = first.address;
+    first.accepting.abort();
+    until(|| first.accepting.is_finished()).await;
+    let edge = TestEdge::to(quick(), &[&first]).await;
+    let http = edge.http;
+    let waiting = tokio::spawn(async move { ask(http, &get("/held")).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let _second = Backend::at(address, |stream, _| answer_all(stream, "new")).await;
+    assert!(waiting.await.expect("an answer").ends_with("new /held "));
+}
+
+#[tokio::test]
+async fn a_request_without_an_instance_ends_with_503_when_its_time_is_over() {
+    let edge = TestEdge::to(Settings { hold: Duration::from_millis(50), ..quick() }, &[]).await;
+    let answer = edge.ask(&get("/")).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("retry-after: 1") && answer.contains("x-sea-refused: no-instance"), "{answer}");
+    let edge = TestEdge::to(Settings { held: 0, ..quick() }, &[]).await;
+    assert!(edge.ask(&get("/")).await.contains("x-sea-refused: held-too-many"));
+}
