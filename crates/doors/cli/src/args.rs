@@ -1,0 +1,779 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "Examples:
+  sea up -d                 start the app of the compose file here, in the background
+  sea plan                  show what `sea up` would do
+  sea status                show how the app is
+  sea logs -f web           follow the log of the service web
+  sea rollback              go back to the last good release
+  sea run --rm busybox date run a program in a container of its own
+
+Exit codes: 0 done, 1 failed, 2 wrong use; `plan` says 2 when there are changes; `up` says 3 when the release was
+rolled back and 4 when it is not over; `run` and `exec` say 125, 126, 127 and the program's own, as docker does.";
+
+/// Takes an app from its compose file to served traffic on this machine, and keeps it there.
+#[derive(Debug, Parser)]
+#[command(name = "sea", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// Which app is meant.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The daemon's root folder
+    #[arg(long, global = true, env = "SEA_ROOT", value_name = "DIR", help_heading = "Daemon")]
+    pub root: Option<PathBuf>,
+    /// The daemon's socket: unix://PATH
+    #[arg(long, global = true, env = "SEA_HOST", value_name = "URL", help_heading = "Daemon")]
+    pub host: Option<String>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table, env = "SEA_FORMAT")]
+    pub format: Output,
+    /// Print ids and names only, and no progress
+    #[arg(short = 'q', long, global = true)]
+    pub quiet: bool,
+}
+
+/// Which app is meant. Taken before the command, and behind it where its short flags mean nothing else.
+#[derive(Debug, Default, Args)]
+pub struct AppArgs {
+    /// A compose file; may be given several times
+    #[arg(short = 'f', long = "file", value_name = "FILE", help_heading = "App")]
+    pub files: Vec<String>,
+    /// The app's name
+    #[arg(short = 'p', long = "project-name", value_name = "NAME", help_heading = "App")]
+    pub project_name: Option<String>,
+    /// A profile to enable; may be given several times
+    #[arg(long = "profile", value_name = "NAME", help_heading = "App")]
+    pub profiles: Vec<String>,
+    /// An environment file in place of .env; may be given several times
+    #[arg(long = "env-file", value_name = "FILE", help_heading = "App")]
+    pub env_files: Vec<String>,
+    /// The folder that paths in the file start from
+    #[arg(long = "project-directory", value_name = "DIR", help_heading = "App")]
+    pub project_dir: Option<String>,
+}
+
+impl AppArgs {
+    /// These, and where they are silent, those.
+    #[must_use]
+    pub fn over(mut self, other: Self) -> Self {
+        let Self { files, project_name, profiles, env_files, project_dir } = other;
+        self.files.splice(0..0, files);
+        self.profiles.splice(0..0, profiles);
+        self.env_files.splice(0..0, env_files);
+        self.project_name = self.project_name.or(project_name);
+        self.project_dir = self.project_dir.or(project_dir);
+        self
+    }
+}
+
+/// Flags of a command that is about the app alone.
+#[derive(Debug, Args)]
+pub struct OnlyApp {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// `sea config` only.
+    Yaml,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the app of the compose file run as it says; as `deploy`
+    Up(UpArgs),
+    /// Stop the app and remove its containers and networks
+    Down(DownArgs),
+    /// Make a new release of the app
+    Deploy(UpArgs),
+    /// Show what `up` would do, and the defaults that it chose
+    Plan(PlanArgs),
+    /// Print the resolved compose file
+    Config(ConfigArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// List apps
+    Ls,
+    /// Show how the app is
+    Status(OnlyApp),
+    /// Show the logs of services or containers
+    Logs(LogsArgs),
+    /// Run a program in a running service or container
+    Exec(ExecArgs),
+    /// Run a program in a container of its own
+    Run(Box<RunArgs>),
+    /// Change how many instances of a service run
+    Scale(ScaleArgs),
+    /// Start services or containers that were stopped
+    Start(NamesArgs),
+    /// Stop services or containers; nothing but you starts them again
+    Stop(StopArgs),
+    /// Replace the instances of services one by one, or restart containers
+    Restart(StopArgs),
+    /// Send a signal to containers
+    Kill(KillArgs),
+    /// Remove containers
+    Rm(RmArgs),
+    /// Show everything about a container
+    Inspect(InspectArgs),
+    /// Go back to an earlier release
+    Rollback(RollbackArgs),
+    /// List the app's releases
+    Releases(OnlyApp),
+    /// Build the images of the app, or of a folder
+    Build(BuildArgs),
+    /// Work with images
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Work with volumes
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+    /// Work with networks
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Remove what nobody needs
+    Prune(PruneArgs),
+    /// Show what happened
+    Events(EventsArgs),
+    /// Say whether this machine can run sea, and how to mend it
+    Doctor,
+    /// Run the daemon
+    Daemon(DaemonArgs),
+    /// Print the versions of this program and of the daemon
+    Version,
+    /// Print a completion script
+    Completion(CompletionArgs),
+}
+
+impl Command {
+    /// What the command itself says about which app is meant.
+    pub fn take_app(&mut self) -> AppArgs {
+        let app = match self {
+            Self::Up(args) | Self::Deploy(args) => &mut args.app,
+            Self::Down(args) => &mut args.app,
+            Self::Plan(args) => &mut args.app,
+            Self::Config(args) => &mut args.app,
+            Self::Ps(args) => &mut args.app,
+            Self::Status(args) | Self::Releases(args) => &mut args.app,
+            Self::Exec(args) => &mut args.app,
+            Self::Scale(args) => &mut args.app,
+            Self::Start(args) => &mut args.app,
+            Self::Stop(args) | Self::Restart(args) => &mut args.app,
+            Self::Rollback(args) => &mut args.app,
+            Self::Build(args) => &mut args.app,
+            Self::Events(args) => &mut args.app,
+            Self::Ls
+            | Self::Logs(_)
+            | Self::Run(_)
+            | Self::Kill(_)
+            | Self::Rm(_)
+            | Self::Inspect(_)
+            | Self::Image(_)
+            | Self::Volume(_)
+            | Self::Network(_)
+            | Self::Prune(_)
+            | Self::Doctor
+            | Self::Daemon(_)
+            | Self::Version
+            | Self::Completion(_) => return AppArgs::default(),
+        };
+        std::mem::take(app)
+    }
+}
+
+/// `sea up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Only these services and what they depend on
+    pub services: Vec<String>,
+    /// Return when the release has settled; without it the logs follow until Ctrl-C
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Wait until the release has settled (always so with -d)
+    #[arg(long)]
+    pub wait: bool,
+    /// Give up waiting after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub wait_timeout: Option<u64>,
+    /// Build images before starting
+    #[arg(long)]
+    pub build: bool,
+    /// Do not build images, even if they are missing
+    #[arg(long, conflicts_with = "build")]
+    pub no_build: bool,
+    /// Replace instances even where nothing changed
+    #[arg(long)]
+    pub force_recreate: bool,
+    /// How many of a service: SERVICE=N
+    #[arg(long, value_name = "SERVICE=N")]
+    pub scale: Vec<String>,
+    /// Why, for the list of releases
+    #[arg(short, long)]
+    pub message: Option<String>,
+    /// Only show the plan
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `sea down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Remove its named volumes too, with what is in them
+    #[arg(short, long)]
+    pub volumes: bool,
+}
+
+/// `sea plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Only these services and what they depend on
+    pub services: Vec<String>,
+}
+
+/// `sea config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Only these services and what they depend on
+    pub services: Vec<String>,
+    /// Print the names of the services
+    #[arg(long = "services")]
+    pub list_services: bool,
+    /// Print the keys of the volumes
+    #[arg(long)]
+    pub volumes: bool,
+    /// Print the keys of the networks
+    #[arg(long)]
+    pub networks: bool,
+    /// Print the names of the profiles
+    #[arg(long)]
+    pub profiles: bool,
+    /// Print the images
+    #[arg(long)]
+    pub images: bool,
+    /// Print the variables that are used
+    #[arg(long)]
+    pub environment: bool,
+    /// Print digests of services; `*` for all
+    #[arg(long, value_name = "SERVICE")]
+    pub hash: Option<String>,
+    /// Leave variables as they are written
+    #[arg(long)]
+    pub no_interpolate: bool,
+    /// Write to a file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `sea ps`.
+#[derive(Debug, Args)]
+pub struct PsArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Only these services of the app
+    pub services: Vec<String>,
+    /// Also those that do not run
+    #[arg(short, long)]
+    pub all: bool,
+    /// Containers of every app and of none, even where a compose file is
+    #[arg(long)]
+    pub everything: bool,
+}
+
+/// `sea logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Services of the app, or containers
+    pub names: Vec<String>,
+    /// Go on as lines come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only the last so many of each; `all` for all
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<String>,
+    /// Only from then on: a moment, or an age as in 10m
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only up to then
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Show the time of each line
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Do not show whose line it is
+    #[arg(long)]
+    pub no_log_prefix: bool,
+}
+
+/// `sea exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// A service of the app, or a container
+    pub name: String,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<String>,
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Without a terminal, even where there is one
+    #[arg(short = 'T', long = "no-tty", conflicts_with = "tty")]
+    pub no_tty: bool,
+    /// More environment: NAME=VALUE
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// The folder to start in
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Who runs it
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+    /// With every capability
+    #[arg(long)]
+    pub privileged: bool,
+    /// Which instance of the service
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+}
+
+/// `sea run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The image
+    pub image: String,
+    /// The program and its arguments, in place of the image's
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+    /// Return once it runs
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Remove it when it ends
+    #[arg(long)]
+    pub rm: bool,
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Its name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// In place of the image's entrypoint
+    #[arg(long, value_name = "COMMAND")]
+    pub entrypoint: Option<String>,
+    /// Environment: NAME=VALUE, or NAME to pass ours on
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Labels: NAME=VALUE
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// Mounts: SOURCE:TARGET[:ro], or TARGET alone
+    #[arg(short, long, value_name = "MOUNT")]
+    pub volume: Vec<String>,
+    /// Memory at this path
+    #[arg(long, value_name = "PATH[:OPTIONS]")]
+    pub tmpfs: Vec<String>,
+    /// Ports: [[IP:]HOST:]PORT[/udp]
+    #[arg(short, long, value_name = "PORT")]
+    pub publish: Vec<String>,
+    /// A network, `host`, `none` or `container:NAME`
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Vec<String>,
+    /// The folder to start in
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Who runs it
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+    /// The host's name inside
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// The bound of its memory, as in 64m
+    #[arg(short, long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Processors, as in 0.5
+    #[arg(long)]
+    pub cpus: Option<f64>,
+    /// The bound of its processes and threads
+    #[arg(long)]
+    pub pids_limit: Option<i64>,
+    /// Limits of its processes: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT")]
+    pub ulimit: Vec<String>,
+    /// The root may not be written to
+    #[arg(long)]
+    pub read_only: bool,
+    /// A small init as process 1
+    #[arg(long)]
+    pub init: bool,
+    /// A capability more
+    #[arg(long, value_name = "CAP")]
+    pub cap_add: Vec<String>,
+    /// A capability less
+    #[arg(long, value_name = "CAP")]
+    pub cap_drop: Vec<String>,
+    /// Everything is allowed
+    #[arg(long)]
+    pub privileged: bool,
+    /// As docker's: no-new-privileges, seccomp=…
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt: Vec<String>,
+    /// When to start it again: no, always, on-failure[:N], unless-stopped
+    #[arg(long, default_value = "no")]
+    pub restart: String,
+    /// The signal that asks it to stop
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// Seconds from that signal to the kill
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub stop_timeout: u64,
+    /// A check by the image's shell
+    #[arg(long, value_name = "COMMAND")]
+    pub health_cmd: Option<String>,
+}
+
+/// `sea scale`.
+#[derive(Debug, Args)]
+pub struct ScaleArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// How many of which: SERVICE=N
+    #[arg(required = true, value_name = "SERVICE=N")]
+    pub replicas: Vec<String>,
+}
+
+/// Services or containers.
+#[derive(Debug, Args)]
+pub struct NamesArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Services of the app, or containers; all services when none
+    pub names: Vec<String>,
+}
+
+/// `sea stop` and `sea restart`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Services of the app, or containers; all services when none
+    pub names: Vec<String>,
+    /// Seconds from the signal to the kill, for containers
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+/// `sea kill`.
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Containers
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// By name or number
+    #[arg(short, long, default_value = "KILL")]
+    pub signal: String,
+}
+
+/// `sea rm`.
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Containers
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// Kill them first if they run
+    #[arg(long)]
+    pub force: bool,
+    /// Remove their anonymous volumes too
+    #[arg(short, long)]
+    pub volumes: bool,
+}
+
+/// `sea inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Containers
+    #[arg(required = true)]
+    pub names: Vec<String>,
+}
+
+/// `sea rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// The release to go back to; the last good one before the present when none
+    pub release: Option<u32>,
+}
+
+/// `sea build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// A folder to build; the services of the app when none
+    pub context: Option<PathBuf>,
+    /// The image's name; may be given several times
+    #[arg(short, long)]
+    pub tag: Vec<String>,
+    /// The Dockerfile, in the folder
+    #[arg(long, value_name = "FILE")]
+    pub dockerfile: Option<String>,
+    /// The stage to stop at
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Build arguments: NAME=VALUE
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub build_arg: Vec<String>,
+    /// Labels: NAME=VALUE
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// Do not use the layer cache
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// `sea image …`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List images
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Take images in from an archive of `docker save` or an OCI layout
+    Load {
+        /// The archive; standard input when none
+        #[arg(short, long)]
+        input: Option<PathBuf>,
+    },
+    /// Write images to an archive that `docker load` reads
+    Save {
+        /// Which
+        #[arg(required = true)]
+        images: Vec<String>,
+        /// The archive; standard output when none
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
+    /// Remove names, and images without names
+    Rm {
+        /// Which
+        #[arg(required = true)]
+        images: Vec<String>,
+        /// Also if they have several names
+        #[arg(long)]
+        force: bool,
+    },
+    /// Give an image one more name
+    Tag {
+        /// Which
+        image: String,
+        /// The name
+        name: String,
+    },
+    /// Show everything about images
+    Inspect {
+        /// Which
+        #[arg(required = true)]
+        images: Vec<String>,
+    },
+    /// Show how an image was made
+    History {
+        /// Which
+        image: String,
+    },
+    /// Remove images that no container and no kept release needs
+    Prune {
+        /// Also those that have names
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Read every layer again and compare it with its digest
+    Fsck,
+}
+
+/// `sea volume …`.
+#[derive(Debug, Subcommand)]
+pub enum VolumeCommand {
+    /// List volumes
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Make a volume
+    Create {
+        /// Its name
+        name: String,
+        /// Labels: NAME=VALUE
+        #[arg(long)]
+        label: Vec<String>,
+        /// Options: NAME=VALUE
+        #[arg(short, long)]
+        opt: Vec<String>,
+    },
+    /// Show everything about volumes
+    Inspect {
+        /// Which
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Remove volumes and what is in them
+    Rm {
+        /// Which
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Remove anonymous volumes that nobody uses
+    Prune {
+        /// Also named ones that belong to no app
+        #[arg(short, long)]
+        all: bool,
+    },
+}
+
+/// `sea network …`.
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// List networks
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Make a network
+    Create {
+        /// Its name
+        name: String,
+        /// No way out, and none in
+        #[arg(long)]
+        internal: bool,
+        /// Also IPv6
+        #[arg(long)]
+        ipv6: bool,
+        /// As in 172.28.0.0/16
+        #[arg(long)]
+        subnet: Option<String>,
+        /// The bridge's address
+        #[arg(long)]
+        gateway: Option<String>,
+        /// Labels: NAME=VALUE
+        #[arg(long)]
+        label: Vec<String>,
+    },
+    /// Show everything about networks
+    Inspect {
+        /// Which
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Remove networks
+    Rm {
+        /// Which
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Remove networks that nobody is on
+    Prune,
+}
+
+/// `sea prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Also images that have names but no user
+    #[arg(short, long)]
+    pub all: bool,
+    /// Also anonymous volumes that nobody uses
+    #[arg(long)]
+    pub volumes: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `sea events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Which app.
+    #[command(flatten)]
+    pub app: AppArgs,
+    /// Only from then on: a moment, or an age as in 10m
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Go on as they come
+    #[arg(long)]
+    pub follow: bool,
+    /// Only the last so many
+    #[arg(short = 'n', long, default_value_t = 100)]
+    pub tail: u32,
+    /// Of every app, even where a compose file is
+    #[arg(long)]
+    pub everything: bool,
+}
+
+/// `sea daemon`.
+#[derive(Debug, Clone, Args)]
+pub struct DaemonArgs {
+    /// Where the edge answers requests by host and path; :8080 without the right to bind :80
+    #[arg(long, env = "SEA_HTTP", value_name = "ADDRESS")]
+    pub http: Option<String>,
+    /// What to log, as in `info` or `network=debug`
+    #[arg(long, env = "SEA_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// Log lines of JSON
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+/// `sea completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// So many seconds, if given.
+pub(crate) fn seconds(number: Option<u64>) -> Option<Duration> {
+    number.map(Duration::from_secs)
+}

@@ -1,0 +1,44 @@
+//! The terminal of the person: its size, and its raw mode while a program in a container has it.
+
+use std::io::{self, IsTerminal};
+
+use rustix::termios::{self, OptionalActions, Termios};
+
+/// Whether standard input is a terminal.
+pub(crate) fn is_input() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Whether standard output is a terminal.
+pub(crate) fn is_output() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Rows and columns of the terminal, if there is one.
+pub(crate) fn size() -> Option<(u16, u16)> {
+    let size = termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((size.ws_row, size.ws_col))
+}
+
+/// Raw mode, until it is dropped.
+pub(crate) struct Raw {
+    before: Termios,
+}
+
+impl Raw {
+    /// Every key goes to the program; none if standard input is no terminal.
+    pub(crate) fn begin() -> Option<Self> {
+        let before = termios::tcgetattr(io::stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        termios::tcsetattr(io::stdin(), OptionalActions::Drain, &raw).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // There is nothing to do about a terminal that has gone.
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+    }
+}

@@ -1,0 +1,164 @@
+//! One container in memory: its record, its shim, its health, and the lock that orders what is done to it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use base::{ContainerId, Timestamp};
+use runtime::Shim;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::problem::RecordError;
+use crate::record::{Record, State};
+
+/// So many answers of health checks are kept, as docker keeps them.
+const HEALTH_LOG: usize = 5;
+
+/// One container.
+pub(crate) struct Cell {
+    pub id: ContainerId,
+    pub folder: PathBuf,
+    /// Held through a start, a stop and a removal, so that they come one after another.
+    pub turn: tokio::sync::Mutex<()>,
+    live: Mutex<Live>,
+    changed: watch::Sender<u64>,
+}
+
+/// What is true of it at this moment.
+pub(crate) struct Live {
+    pub record: Record,
+    pub shim: Option<Shim>,
+    pub health: Health,
+    pub addresses: Vec<IpAddr>,
+    /// Somebody is stopping it.
+    pub stopping: bool,
+    /// Counts its runs, so that the end of one is not taken for the end of the next.
+    pub run: u64,
+    /// The tasks of this run, beside the one that waits for its end.
+    pub helpers: Vec<AbortHandle>,
+}
+
+/// Whether a container is well.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// None when nobody asks.
+    pub well: Option<bool>,
+    /// Whether anybody asks.
+    pub checked: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The last answers, oldest first.
+    pub log: VecDeque<HealthLog>,
+}
+
+/// One answer of a health check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthLog {
+    /// When it was asked.
+    pub start: Timestamp,
+    /// When it was answered.
+    pub end: Timestamp,
+    /// 0 when it was well.
+    pub exit_code: i32,
+    /// What it said, the first 4 KiB.
+    pub output: String,
+}
+
+impl Health {
+    /// Nobody has asked yet in this run.
+    pub(crate) fn fresh(checked: bool) -> Self {
+        Self { well: None, checked, failures: 0, log: VecDeque::new() }
+    }
+
+    pub(crate) fn note(&mut self, answer: HealthLog) {
+        if self.log.len() == HEALTH_LOG {
+            self.log.pop_front();
+        }
+        self.log.push_back(answer);
+    }
+}
+
+impl Cell {
+    pub(crate) fn new(folder: PathBuf, record: Record) -> Self {
+        let live = Live {
+            record: record.clone(),
+            shim: None,
+            health: Health::default(),
+            addresses: Vec::new(),
+            stopping: false,
+            run: 0,
+            helpers: Vec::new(),
+        };
+        Self {
+            id: record.id,
+            folder,
+            turn: tokio::sync::Mutex::default(),
+            live: Mutex::new(live),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// The record as it is now.
+    pub(crate) fn record(&self) -> Record {
+        self.live().record.clone()
+    }
+
+    /// What is true now. Hold it for a moment only.
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the record, in memory and on disk.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Live) -> R) -> Result<R, RecordError> {
+        let mut live = self.live();
+        let result = change(&mut live);
+        // Under the lock, so that the file never goes back to an older state.
+        live.record.write(&self.folder)?;
+        Ok(result)
+    }
+
+    /// The shim, while its process runs.
+    pub(crate) fn shim(&self) -> Option<Shim> {
+        let live = self.live();
+        if live.record.state.runs() { live.shim.clone() } else { None }
+    }
+
+    pub(crate) fn announce(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until `done` is true of it.
+    pub(crate) async fn until(&self, mut done: impl FnMut(&Live) -> bool) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if done(&self.live()) {
+                return;
+            }
+            // The sender lives as long as this cell, so this cannot fail while we hold it.
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until its process has ended (or never began).
+    pub(crate) async fn until_ended(&self) {
+        self.until(|live| match live.record.state {
+            State::Running { .. } => false,
+            State::Created | State::Exited { .. } => true,
+        })
+        .await;
+    }
+}
+
+impl Live {
+    /// Ends what runs beside the container's process.
+    pub(crate) fn end_helpers(&mut self) {
+        for helper in self.helpers.drain(..) {
+            helper.abort();
+        }
+    }
+}

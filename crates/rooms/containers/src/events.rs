@@ -1,0 +1,107 @@
+//! What happens to containers: a log line each, and a line of the journal.
+
+use base::ContainerId;
+use runtime::Exit;
+use serde_json::{Value, json};
+use store::Entry;
+use tracing::{debug, info, warn};
+
+use crate::record::{Record, State};
+use crate::{Containers, HealthLog};
+
+/// A container was made.
+pub(crate) fn created(containers: &Containers, id: &ContainerId) {
+    let Ok(cell) = containers.cell(id) else { return };
+    let record = cell.record();
+    debug!(container.id = %id, container.name = %record.name, image.name = %record.image, "made `{}`", record.name);
+    note(
+        containers,
+        &record,
+        "ContainerCreated",
+        format!("made `{}` from `{}`", record.name, record.image),
+        Value::Null,
+    );
+}
+
+/// Its process runs.
+pub(crate) fn started(containers: &Containers, record: &Record) {
+    info!(container.id = %record.id, container.name = %record.name, "started `{}`", record.name);
+    note(containers, record, "ContainerStarted", format!("started `{}`", record.name), Value::Null);
+}
+
+/// Its process was asked to end.
+pub(crate) fn stopping(record: &Record) {
+    debug!(container.id = %record.id, container.name = %record.name, "stopping `{}`", record.name);
+}
+
+/// Its process ended.
+pub(crate) fn ended(containers: &Containers, record: &Record, exit: &Exit) {
+    let asked = matches!(record.state, State::Exited { asked: true, .. });
+    let why = match (exit.oom, asked) {
+        (true, _) => " because its memory was used up",
+        (false, true) => " as asked",
+        (false, false) => "",
+    };
+    let message = format!("`{}` ended with code {}{why}", record.name, exit.code);
+    if exit.oom || (!asked && exit.code != 0) {
+        warn!(container.id = %record.id, container.name = %record.name, exit.code, exit.oom, "{message}");
+    } else {
+        info!(container.id = %record.id, container.name = %record.name, exit.code, "{message}");
+    }
+    let event = if exit.oom { "ContainerOutOfMemory" } else { "ContainerEnded" };
+    note(containers, record, event, message, json!({ "code": exit.code, "oom": exit.oom, "asked": asked }));
+}
+
+/// It became well, or unwell.
+pub(crate) fn health_changed(containers: &Containers, record: &Record, well: bool, answer: &HealthLog) {
+    let (event, message) = if well {
+        ("ContainerHealthy", format!("`{}` is healthy", record.name))
+    } else {
+        ("ContainerUnhealthy", format!("`{}` is unhealthy: {}", record.name, answer.output.trim()))
+    };
+    info!(container.id = %record.id, container.name = %record.name, "{message}");
+    note(containers, record, event, message, json!({ "exit_code": answer.exit_code }));
+}
+
+/// It was removed.
+pub(crate) fn removed(containers: &Containers, record: &Record) {
+    debug!(container.id = %record.id, container.name = %record.name, "removed `{}`", record.name);
+    note(containers, record, "ContainerRemoved", format!("removed `{}`", record.name), Value::Null);
+}
+
+/// Its shim was gone without a word when the daemon looked.
+pub(crate) fn lost(containers: &Containers, record: &Record) {
+    warn!(container.id = %record.id, container.name = %record.name, "`{}` was lost: its shim is gone", record.name);
+    note(
+        containers,
+        record,
+        "ContainerLost",
+        format!("`{}` was lost: its shim is gone", record.name),
+        Value::Null,
+    );
+}
+
+/// Writes a line of the journal in the background: what was observed need not be waited for.
+fn note(containers: &Containers, record: &Record, event: &'static str, message: String, detail: Value) {
+    let mut fields = json!({
+        "id": record.id, "name": record.name, "image": record.image,
+        "service": record.owner.as_ref().map(|owner| &owner.service),
+        "release": record.owner.as_ref().map(|owner| owner.release),
+    });
+    if let (Value::Object(fields), Value::Object(more)) = (&mut fields, detail) {
+        fields.extend(more);
+    }
+    let entry = Entry {
+        app: record.owner.as_ref().map(|owner| owner.app.clone()),
+        subject: format!("container {}", record.name),
+        event,
+        message,
+        detail: fields,
+    };
+    let store = containers.inner.rooms.store.clone();
+    containers.inner.tasks.spawn("journal", async move {
+        if let Err(problem) = store.write(move |tx| tx.journal(&entry)).await {
+            warn!("could not write a line of the journal: {problem}");
+        }
+    });
+}

@@ -1,0 +1,103 @@
+//! Running further programs in a container, and attaching to its own.
+
+use base::{ContainerId, Problem, Report};
+use runtime::order::{Process, Size};
+use runtime::{Attached, Event, Shim};
+
+use crate::problem::ContainerError;
+use crate::record::Record;
+use crate::{Containers, order};
+
+/// A program to run in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExecOrder {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// More environment, `NAME=value`.
+    pub env: Vec<String>,
+    /// Where it starts; where the container does when none.
+    pub cwd: Option<String>,
+    /// Who runs it; as the container when none.
+    pub user: Option<String>,
+    /// A terminal, of so many rows and columns.
+    pub tty: Option<(u16, u16)>,
+    /// Its input can be written to.
+    pub stdin: bool,
+    /// With every capability that we have.
+    pub privileged: bool,
+}
+
+impl Containers {
+    /// Runs a program in it, with its input and output attached.
+    pub async fn exec(&self, id: &ContainerId, exec: ExecOrder) -> Result<Attached, ContainerError> {
+        let cell = self.cell(id)?;
+        let record = cell.record();
+        let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(record.name.clone()))?;
+        self.exec_in(&shim, &record, exec).await
+    }
+
+    pub(crate) async fn exec_in(
+        &self,
+        shim: &Shim,
+        record: &Record,
+        exec: ExecOrder,
+    ) -> Result<Attached, ContainerError> {
+        let process = self.process(record, exec)?;
+        shim.exec(&process).await.map_err(|failure| ContainerError::NotStarted {
+            name: record.name.clone(),
+            code: failure.code(),
+            source: Report::of(&failure),
+        })
+    }
+
+    /// Its input and output from now on.
+    pub async fn attach(&self, id: &ContainerId) -> Result<Attached, ContainerError> {
+        let cell = self.cell(id)?;
+        let name = cell.record().name;
+        let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(name.clone()))?;
+        shim.attach().await.map_err(|problem| ContainerError::failed(format!("attach to `{name}`"), &problem))
+    }
+
+    /// Tells its terminal how large the window is.
+    pub async fn resize(&self, id: &ContainerId, rows: u16, columns: u16) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        let name = cell.record().name;
+        let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(name.clone()))?;
+        shim.resize(Size { rows, columns })
+            .await
+            .map_err(|problem| ContainerError::failed(format!("resize the terminal of `{name}`"), &problem))
+    }
+
+    /// The process beside the main one: the same but for what the order says.
+    fn process(&self, record: &Record, exec: ExecOrder) -> Result<Process, ContainerError> {
+        let failed = |problem: &dyn Problem| {
+            ContainerError::failed(format!("find the image of `{}`", record.name), problem)
+        };
+        let image = self.inner.rooms.images.find(&record.image_id).map_err(|problem| failed(&problem))?;
+        let mut process = order::process(&record.service, &image.config, record.service.hostname.as_deref())?;
+        process.args = exec.args;
+        process.env.extend(exec.env);
+        process.cwd = exec.cwd.unwrap_or(process.cwd);
+        process.user = exec.user.unwrap_or(process.user);
+        process.tty = exec.tty.is_some();
+        process.size = exec.tty.map_or(Size::default(), |(rows, columns)| Size { rows, columns });
+        process.stdin_open = exec.stdin;
+        process.capabilities.privileged |= exec.privileged;
+        Ok(process)
+    }
+}
+
+/// Waits for the end of a program; keeps the first `limit` bytes of what it says.
+pub(crate) async fn collect(mut attached: Attached, limit: usize) -> (i32, Vec<u8>) {
+    let mut output = Vec::new();
+    loop {
+        match attached.output.next().await {
+            Ok(Event::Stdout(bytes) | Event::Stderr(bytes)) => {
+                let room = limit.saturating_sub(output.len());
+                output.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Ok(Event::Exited(exit)) => return (exit.code, output),
+            Err(problem) => return (-1, problem.to_string().into_bytes()),
+        }
+    }
+}

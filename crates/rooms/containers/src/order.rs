@@ -1,0 +1,302 @@
+//! From a container's record to the order that its shim carries out. Pure.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base::Bytes;
+use oci::ImageConfig;
+use runtime::order::{
+    self as wanted, Capabilities, CopyUp, LogPolicy, MountKind, Net, Order, Process, Rlimit, Rootfs, Seccomp,
+};
+use spec::{Namespace, Service};
+
+use crate::problem::ContainerError;
+use crate::record::Record;
+
+/// `/dev/shm` unless the service says otherwise, as docker has it.
+const SHM_SIZE: Bytes = Bytes(64 << 20);
+/// Used when neither the image nor the service says where programs are, as docker does.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the order needs besides the record.
+pub(crate) struct Surroundings<'a> {
+    /// What the image says.
+    pub image: &'a ImageConfig,
+    /// The image's layers and the container's own.
+    pub rootfs: Rootfs,
+    /// The container's folder.
+    pub folder: &'a Path,
+    /// The folder of each volume, by its name.
+    pub mountpoints: &'a BTreeMap<String, PathBuf>,
+    /// The cgroup under which containers of this root live.
+    pub cgroup_root: &'a str,
+    /// Whose network, process and interprocess namespaces it shares, as files.
+    pub shared: Shared,
+}
+
+/// Namespaces that were looked up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shared {
+    /// The network.
+    pub net: Net,
+    /// Processes.
+    pub pid: wanted::Namespace,
+    /// Interprocess communication.
+    pub ipc: wanted::Namespace,
+}
+
+/// The order for this container.
+pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, ContainerError> {
+    let service = &record.service;
+    let seccomp = seccomp(service)?;
+    let (mounts, copy_up) = mounts(record, &around)?;
+    let hostname = if service.uts_host || matches!(around.shared.net, Net::Host) {
+        service.hostname.clone()
+    } else {
+        Some(service.hostname.clone().unwrap_or_else(|| record.short_id().to_owned()))
+    };
+    Ok(Order {
+        version: wanted::VERSION,
+        id: record.id.clone(),
+        cgroup: cgroup(record, around.cgroup_root),
+        process: process(service, around.image, hostname.as_deref())?,
+        rootfs: around.rootfs,
+        copy_up,
+        init: service.init,
+        hostname,
+        domainname: service.domainname.clone(),
+        mounts,
+        shm_size: service.shm_size.unwrap_or(SHM_SIZE),
+        devices: service.devices.iter().map(device).collect(),
+        sysctls: service.sysctls.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        masked_paths: unmasked(service).then(Vec::new),
+        readonly_paths: unmasked(service).then(Vec::new),
+        seccomp,
+        namespaces: wanted::Namespaces {
+            net: around.shared.net,
+            pid: around.shared.pid,
+            ipc: around.shared.ipc,
+            uts: if service.uts_host { wanted::Namespace::Host } else { wanted::Namespace::Private },
+            cgroup: if service.cgroup_host { wanted::Namespace::Host } else { wanted::Namespace::Private },
+        },
+        limits: limits(&service.limits),
+        read_only: service.read_only,
+        log: LogPolicy {
+            keep: service.logging.keep,
+            max_size: service.logging.max_size,
+            max_files: service.logging.max_files.max(1),
+        },
+    })
+}
+
+/// The command line: the service's entrypoint and command over the image's, as docker combines them.
+pub(crate) fn command_line(service: &Service, image: &ImageConfig) -> Vec<String> {
+    let entrypoint = service.entrypoint.as_ref().or(image.config.entrypoint.as_ref());
+    // An entrypoint of one's own sets the image's command aside.
+    let image_command = if service.entrypoint.is_some() { None } else { image.config.cmd.as_ref() };
+    let command = service.command.as_ref().or(image_command);
+    entrypoint.into_iter().flatten().chain(command.into_iter().flatten()).cloned().collect()
+}
+
+/// The environment: the image's, then what every container has, then the service's.
+pub(crate) fn environment(service: &Service, image: &ImageConfig, hostname: Option<&str>) -> Vec<String> {
+    let mut vars: indexmap::IndexMap<String, String> = indexmap::IndexMap::new();
+    let path = [PATH.to_owned()];
+    for line in path.iter().chain(&image.config.env) {
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        vars.insert(name.to_owned(), value.to_owned());
+    }
+    if let Some(hostname) = hostname {
+        vars.insert("HOSTNAME".into(), hostname.into());
+    }
+    if service.tty {
+        vars.insert("TERM".into(), "xterm".into());
+    }
+    vars.extend(service.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    vars.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// Where the container's cgroup is.
+fn cgroup(record: &Record, root: &str) -> String {
+    let parent = record.service.limits.cgroup_parent.as_deref().unwrap_or(root);
+    format!("/{}/{}", parent.trim_matches('/'), record.id)
+}
+
+pub(crate) fn process(
+    service: &Service,
+    image: &ImageConfig,
+    hostname: Option<&str>,
+) -> Result<Process, ContainerError> {
+    let args = command_line(service, image);
+    if args.is_empty() {
+        return Err(ContainerError::Invalid(format!(
+            "neither the service nor the image `{}` says what to run",
+            service.image
+        )));
+    }
+    Ok(Process {
+        args,
+        env: environment(service, image, hostname),
+        cwd: service.working_dir.as_ref().unwrap_or(&image.config.working_dir).clone(),
+        user: service.user.as_ref().unwrap_or(&image.config.user).clone(),
+        group_add: service.group_add.clone(),
+        tty: service.tty,
+        size: wanted::Size::default(),
+        stdin_open: service.stdin_open,
+        capabilities: Capabilities {
+            privileged: service.security.privileged,
+            add: service.security.cap_add.clone(),
+            drop: service.security.cap_drop.clone(),
+        },
+        no_new_privileges: no_new_privileges(service),
+        rlimits: service
+            .ulimits
+            .iter()
+            .map(|(name, limit)| (name.clone(), Rlimit { soft: limit.soft, hard: limit.hard }))
+            .collect(),
+        oom_score_adj: service.limits.oom_score_adj,
+    })
+}
+
+/// On by default, as DESIGN says; `no-new-privileges:false` takes it off, and so does `privileged`.
+fn no_new_privileges(service: &Service) -> bool {
+    let said = service.security.options.iter().rev().find_map(|option| {
+        let rest = option.strip_prefix("no-new-privileges")?;
+        Some(!rest.trim_start_matches([':', '=']).eq_ignore_ascii_case("false"))
+    });
+    said.unwrap_or(!service.security.privileged)
+}
+
+fn unmasked(service: &Service) -> bool {
+    service.security.privileged
+        || service.security.options.iter().any(|option| option.replace(':', "=") == "systempaths=unconfined")
+}
+
+fn seccomp(service: &Service) -> Result<Seccomp, ContainerError> {
+    let profile = service
+        .security
+        .options
+        .iter()
+        .rev()
+        .find_map(|option| option.strip_prefix("seccomp=").or(option.strip_prefix("seccomp:")));
+    match profile {
+        _ if service.security.privileged => Ok(Seccomp::Unconfined),
+        None | Some("builtin") => Ok(Seccomp::Default),
+        Some("unconfined") => Ok(Seccomp::Unconfined),
+        Some(json) if json.trim_start().starts_with('{') => Ok(Seccomp::Profile(json.to_owned())),
+        Some(other) => Err(ContainerError::Invalid(format!(
+            "`{other}` is not a seccomp profile: `unconfined`, `builtin` or a profile's JSON text"
+        ))),
+    }
+}
+
+type Mounts = (Vec<wanted::Mount>, Vec<CopyUp>);
+
+fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, ContainerError> {
+    let mut mounts = Vec::new();
+    let mut copy_up = Vec::new();
+    let mountpoint = |name: &str| {
+        around
+            .mountpoints
+            .get(name)
+            .cloned()
+            .ok_or_else(|| ContainerError::Invalid(format!("the volume `{name}` has no folder")))
+    };
+    for mount in &record.service.mounts {
+        let kind = match &mount.kind {
+            spec::MountKind::Bind { source, propagation, recursive, .. } => MountKind::Bind {
+                source: source.into(),
+                propagation: propagation.clone(),
+                recursive: *recursive,
+                options: Vec::new(),
+            },
+            spec::MountKind::Volume { key, nocopy, subpath } => {
+                let name = record.volumes.get(key).ok_or_else(|| {
+                    ContainerError::Invalid(format!(
+                        "the mount at `{}` names no volume `{key}`",
+                        mount.target
+                    ))
+                })?;
+                let folder = mountpoint(name.as_str())?;
+                if !nocopy && subpath.is_none() {
+                    copy_up.push(CopyUp { path: mount.target.clone(), into: folder.clone() });
+                }
+                bind(inside(folder, subpath.as_deref(), &mount.target)?)
+            }
+            spec::MountKind::Anonymous => {
+                let name = record.anonymous.get(&mount.target).ok_or_else(|| {
+                    ContainerError::Invalid(format!("the mount at `{}` has no volume", mount.target))
+                })?;
+                let folder = mountpoint(name.as_str())?;
+                copy_up.push(CopyUp { path: mount.target.clone(), into: folder.clone() });
+                bind(folder)
+            }
+            spec::MountKind::Tmpfs(tmpfs) => {
+                MountKind::Tmpfs { size: tmpfs.size, mode: tmpfs.mode, options: tmpfs.options.clone() }
+            }
+        };
+        mounts.push(wanted::Mount { target: mount.target.clone(), kind, read_only: mount.read_only });
+    }
+    for (number, file) in record.files.iter().enumerate() {
+        let source = around.folder.join("files").join(number.to_string());
+        mounts.push(wanted::Mount { target: file.target.clone(), kind: bind(source), read_only: true });
+    }
+    for name in crate::files::OURS {
+        let target = format!("/etc/{name}");
+        if !mounts.iter().any(|mount| mount.target == target) {
+            mounts.push(wanted::Mount { target, kind: bind(around.folder.join(name)), read_only: false });
+        }
+    }
+    Ok((mounts, copy_up))
+}
+
+/// A folder of a volume; a path that climbs out of it is refused.
+fn inside(folder: PathBuf, subpath: Option<&str>, target: &str) -> Result<PathBuf, ContainerError> {
+    let Some(subpath) = subpath else { return Ok(folder) };
+    let plain = Path::new(subpath).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    if plain {
+        Ok(folder.join(subpath))
+    } else {
+        Err(ContainerError::Invalid(format!(
+            "the subpath `{subpath}` of the mount at `{target}` leaves its volume"
+        )))
+    }
+}
+
+fn bind(source: PathBuf) -> MountKind {
+    MountKind::Bind { source, propagation: None, recursive: true, options: Vec::new() }
+}
+
+fn device(device: &spec::Device) -> wanted::Device {
+    wanted::Device {
+        source: (&device.source).into(),
+        target: device.target.clone(),
+        permissions: device.permissions.clone(),
+    }
+}
+
+fn limits(limits: &spec::Limits) -> wanted::Limits {
+    wanted::Limits {
+        memory: limits.memory,
+        memory_reservation: limits.memory_reservation,
+        memory_swap: limits.memory_swap,
+        swappiness: limits.swappiness.map(Into::into),
+        cpus: limits.cpus,
+        cpu_shares: limits.cpu_shares,
+        cpu_period: limits.cpu_period,
+        cpu_quota: limits.cpu_quota,
+        cpuset: limits.cpuset.clone(),
+        pids: limits.pids,
+        blkio_weight: limits.blkio_weight,
+        oom_kill_disable: limits.oom_kill_disable,
+    }
+}
+
+/// Which other container a service's namespace is taken from, if any.
+pub(crate) fn joined(namespace: &Namespace) -> Option<&str> {
+    match namespace {
+        Namespace::Private | Namespace::Host | Namespace::Shareable => None,
+        Namespace::Service(service) => Some(service.as_str()),
+        Namespace::Container(container) => Some(container),
+    }
+}

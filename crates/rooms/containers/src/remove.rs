@@ -1,0 +1,115 @@
+//! Removing a container with all that is its own.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use base::{ContainerId, VolumeName};
+
+use crate::cell::Cell;
+use crate::problem::{ContainerError, VolumeError};
+use crate::record::Record;
+use crate::{Containers, events};
+
+/// How to remove a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removal {
+    /// Kill it first if it runs.
+    pub force: bool,
+    /// Its anonymous volumes go too.
+    pub volumes: bool,
+}
+
+impl Containers {
+    /// Removes it.
+    pub async fn remove(&self, id: &ContainerId, removal: Removal) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        let _turn = cell.turn.lock().await;
+        if cell.live().record.state.runs() {
+            if !removal.force {
+                return Err(ContainerError::Running(cell.record().name));
+            }
+            cell.update(|live| live.record.stopped_by_hand = true)?;
+            self.stop_now(&cell, Some(std::time::Duration::ZERO)).await?;
+        }
+        self.remove_in_turn(&cell, removal.volumes).await
+    }
+
+    /// Removes one that was made to go when it ends.
+    pub(crate) async fn remove_ended(&self, cell: &Arc<Cell>) {
+        let _turn = cell.turn.lock().await;
+        if cell.live().record.state.runs() || self.cell(&cell.id).is_err() {
+            return;
+        }
+        if let Err(error) = self.remove_in_turn(cell, true).await {
+            tracing::warn!(container.id = %cell.id, "could not remove a container that ended: {error}");
+        }
+    }
+
+    async fn remove_in_turn(&self, cell: &Arc<Cell>, volumes: bool) -> Result<(), ContainerError> {
+        self.disconnect(cell).await;
+        let record = cell.record();
+        let (containers, folder, gone) = (self.clone(), cell.folder.clone(), record.clone());
+        let cleared = tokio::task::spawn_blocking(move || {
+            if volumes {
+                for name in gone.anonymous.values() {
+                    containers.drop_volume(name);
+                }
+            }
+            containers.clear_away(&gone, &folder);
+        });
+        if let Err(error) = cleared.await {
+            tracing::error!(container.id = %cell.id, "the removal of a container broke off: {error}");
+        }
+        {
+            let mut index = self.index();
+            index.cells.remove(&record.id);
+            if index.names.get(record.name.as_str()) == Some(&record.id) {
+                index.names.remove(record.name.as_str());
+            }
+        }
+        events::removed(self, &record);
+        self.announce(cell);
+        Ok(())
+    }
+
+    fn drop_volume(&self, name: &VolumeName) {
+        match self.inner.volumes.remove(name) {
+            Ok(()) | Err(VolumeError::Missing(_)) => {}
+            Err(error) => tracing::warn!(volume.name = %name, "could not remove a volume: {error}"),
+        }
+    }
+
+    /// Removes its writable layer, then its folder. What cannot be removed now is found at the next start.
+    pub(crate) fn clear_away(&self, record: &Record, folder: &Path) {
+        if let Err(error) = self.inner.rooms.images.drop_snapshot(record.id.as_str()) {
+            tracing::warn!(container.id = %record.id, "could not remove the files of a container: {error}");
+            return;
+        }
+        match fs::remove_dir_all(folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(container.id = %record.id, "could not remove the folder of a container: {error}");
+            }
+        }
+    }
+
+    /// Removes a volume that nobody uses.
+    pub fn remove_volume(&self, name: &VolumeName) -> Result<(), VolumeError> {
+        if let Some(by) = self.users_of(name).into_iter().next() {
+            return Err(VolumeError::InUse { name: name.to_string(), by });
+        }
+        self.inner.volumes.remove(name)
+    }
+
+    /// The names of the containers that have this volume.
+    pub fn users_of(&self, name: &VolumeName) -> Vec<String> {
+        let records = self.cells().into_iter().map(|cell| cell.record());
+        let uses = |record: &Record| {
+            record.volumes.values().chain(record.anonymous.values()).any(|used| used == name)
+        };
+        records.filter(uses).map(|record| record.name.to_string()).collect()
+    }
+}

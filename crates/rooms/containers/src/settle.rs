@@ -1,0 +1,240 @@
+//! After the daemon's start: finding the containers again, and settling what happened meanwhile.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use base::{ContainerId, Kind, Problem, Tasks};
+use runtime::Found;
+
+use crate::cell::Cell;
+use crate::record::{Record, State};
+use crate::volumes::Volumes;
+use crate::{Containers, Index, Inner, Rooms, events};
+
+/// Why the containers of a root could not be found again.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folders could not be read or made.
+    #[error("could not open `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Problem for OpenError {
+    fn kind(&self) -> Kind {
+        Kind::Unavailable
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("see that the root folder's disk has room and may be written to".into())
+    }
+}
+
+impl Containers {
+    /// Opens the folders under this root. [`Self::settle`] must follow.
+    pub fn open(root: &Path, cgroup_root: String, rooms: Rooms, tasks: Tasks) -> Result<Self, OpenError> {
+        let folder = root.join("containers");
+        fs::create_dir_all(&folder).map_err(|source| OpenError::Folder { path: folder.clone(), source })?;
+        let home = root.join("volumes");
+        let volumes = Volumes::open(home.clone(), rooms.clock.clone())
+            .map_err(|source| OpenError::Folder { path: home, source })?;
+        let inner = Inner {
+            rooms,
+            folder,
+            cgroup_root,
+            volumes,
+            table: Mutex::new(Index::default()),
+            nudges: Mutex::default(),
+            tasks,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Finds every container again: those that run are watched, those that ended meanwhile are settled, and
+    /// what a crash left half made is cleared away. Answers with those whose restart is due.
+    pub async fn settle(&self) -> Result<(), OpenError> {
+        let unreadable = |source| OpenError::Folder { path: self.inner.folder.clone(), source };
+        let mut live = Vec::new();
+        let mut ended = Vec::new();
+        for entry in fs::read_dir(&self.inner.folder).map_err(unreadable)? {
+            let folder = entry.map_err(unreadable)?.path();
+            let Some(cell) = self.recognise(&folder) else { continue };
+            if self.find_again(&cell).await {
+                live.push(cell);
+            } else {
+                ended.push(cell);
+            }
+        }
+        let ids: Vec<ContainerId> = live.iter().map(|cell| cell.id.clone()).collect();
+        if let Err(problem) = self.inner.rooms.networks.settle(&ids).await {
+            tracing::error!("could not settle the networks: {problem}");
+        }
+        for cell in &live {
+            self.take_up(cell).await;
+        }
+        for cell in ended {
+            self.settle_ended(cell).await;
+        }
+        Ok(())
+    }
+
+    /// The container of a folder; a folder without a readable record is what a crash left.
+    fn recognise(&self, folder: &Path) -> Option<Arc<Cell>> {
+        let name = folder.file_name()?.to_str()?;
+        let id = ContainerId::new(name).ok()?;
+        match Record::read(folder) {
+            Ok(record) => {
+                let cell = Arc::new(Cell::new(folder.to_owned(), record.clone()));
+                let mut index = self.index();
+                index.names.insert(record.name.to_string(), id.clone());
+                index.cells.insert(id, cell.clone());
+                Some(cell)
+            }
+            Err(crate::RecordError::TooNew { path, version }) => {
+                tracing::error!(
+                    "`{}` is of version {version}, which this program does not know",
+                    path.display()
+                );
+                None
+            }
+            Err(problem) => {
+                tracing::warn!(container.id = %id, "clearing away a container that was never finished: {problem}");
+                if let Err(error) = self.inner.rooms.images.drop_snapshot(id.as_str()) {
+                    tracing::warn!(container.id = %id, "could not remove its files: {error}");
+                }
+                if let Err(error) = fs::remove_dir_all(folder) {
+                    tracing::warn!(container.id = %id, "could not remove its folder: {error}");
+                }
+                None
+            }
+        }
+    }
+
+    /// Looks for its shim. True when its process runs and is ours to watch.
+    async fn find_again(&self, cell: &Arc<Cell>) -> bool {
+        let record = cell.record();
+        let found = match self.inner.rooms.shims.find(&cell.folder).await {
+            Ok(found) => found,
+            Err(problem) => {
+                tracing::error!(container.id = %cell.id, "could not look for the shim of a container: {problem}");
+                return false;
+            }
+        };
+        match (found, &record.state) {
+            (Found::Running(shim), State::Running { .. }) => {
+                let mut live = cell.live();
+                live.shim = Some(shim);
+                live.run += 1;
+                true
+            }
+            (Found::Running(shim), State::Created | State::Exited { .. }) => {
+                // Laid out, but the daemon died before it let the process run.
+                if let Err(problem) = shim.kill_all(9).await {
+                    tracing::warn!(container.id = %cell.id, "could not end a shim that never started: {problem}");
+                }
+                crate::start::wait_for(&shim, self.clock()).await;
+                false
+            }
+            (Found::Exited(exit), State::Running { started, ready, .. }) => {
+                let state = State::Exited {
+                    code: exit.code,
+                    oom: exit.oom,
+                    asked: false,
+                    started: *started,
+                    ready: *ready,
+                    finished: exit.finished_at,
+                    error: exit.failure.clone(),
+                };
+                self.note_end(cell, state);
+                events::ended(self, &cell.record(), &exit);
+                false
+            }
+            (Found::Lost, State::Running { started, ready, .. }) => {
+                let state = State::Exited {
+                    code: 137,
+                    oom: false,
+                    asked: false,
+                    started: *started,
+                    ready: *ready,
+                    finished: self.clock().wall(),
+                    error: Some("its shim was gone without a word".into()),
+                };
+                self.reap(cell).await;
+                self.note_end(cell, state);
+                events::lost(self, &record);
+                false
+            }
+            (Found::Lost, State::Created | State::Exited { .. }) => {
+                self.reap(cell).await;
+                false
+            }
+            (Found::Exited(_), State::Created | State::Exited { .. }) => false,
+        }
+    }
+
+    async fn reap(&self, cell: &Cell) {
+        // Without an order nothing was ever made.
+        let Ok(text) = fs::read(cell.folder.join("order.json")) else { return };
+        let Ok(order) = serde_json::from_slice(&text) else { return };
+        if let Err(problem) = self.inner.rooms.shims.reap_lost(&cell.folder, &order).await {
+            tracing::warn!(container.id = %cell.id, "could not clear up after a lost shim: {problem}");
+        }
+    }
+
+    fn note_end(&self, cell: &Cell, state: State) {
+        if let Err(problem) = cell.update(|live| live.record.state = state) {
+            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
+        }
+    }
+
+    /// Watches one that ran on while we were away.
+    async fn take_up(&self, cell: &Arc<Cell>) {
+        let (shim, run) = {
+            let live = cell.live();
+            (live.shim.clone(), live.run)
+        };
+        let Some(shim) = shim else { return };
+        let attachments = self.inner.rooms.networks.attachments(&cell.id).await;
+        let addresses = attachments.iter().flat_map(|on| {
+            [on.ipv4.map(std::net::IpAddr::V4), on.ipv6.map(std::net::IpAddr::V6)].into_iter().flatten()
+        });
+        cell.live().addresses = addresses.collect();
+        self.resume_health(cell);
+        self.watch(cell, shim, run);
+        if let Err(problem) = self.publish(cell).await {
+            tracing::error!(container.id = %cell.id, "could not publish the ports of a container again: {problem}");
+        }
+        self.announce(cell);
+    }
+
+    /// What was well stays so until a check says otherwise: nobody is taken out of service by our absence.
+    fn resume_health(&self, cell: &Cell) {
+        let mut live = cell.live();
+        let was_ready = matches!(live.record.state, State::Running { ready: Some(_), .. });
+        live.health.checked = true;
+        live.health.well = was_ready.then_some(true);
+    }
+
+    async fn settle_ended(&self, cell: Arc<Cell>) {
+        self.disconnect(&cell).await;
+        let record = cell.record();
+        if record.owner.is_some() {
+            return;
+        }
+        if record.auto_remove {
+            self.remove_ended(&cell).await;
+        } else {
+            let containers = self.clone();
+            self.inner.tasks.spawn(format!("restart {}", cell.id.short()), async move {
+                let run = cell.live().run;
+                containers.start_again(&cell, run).await;
+            });
+        }
+    }
+}

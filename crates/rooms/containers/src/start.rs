@@ -1,0 +1,417 @@
+//! Starting a container: its order, its shim, its networks, its process; and then those who watch it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::{Clock, ContainerId, Kind, Report};
+use network::AttachOrder;
+use network::texts::{self, HostsOrder, ResolverOrder};
+use runtime::order::{self as wanted, Net, Order, Rootfs};
+use runtime::{CreateError, Exit, Shim};
+use spec::{MountKind, NetworkMode};
+
+use crate::cell::{Cell, Health};
+use crate::files::{self, Identity};
+use crate::order::{self, Shared, Surroundings};
+use crate::problem::ContainerError;
+use crate::record::{Record, State};
+use crate::{Containers, events};
+
+impl Containers {
+    /// Starts its process; does nothing when it runs.
+    pub async fn start(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        let _turn = cell.turn.lock().await;
+        cell.update(|live| {
+            live.record.stopped_by_hand = false;
+            live.record.restarts = 0;
+        })?;
+        self.start_in_turn(&cell).await
+    }
+
+    /// Starts it for whoever holds its turn.
+    pub(crate) async fn start_in_turn(&self, cell: &Arc<Cell>) -> Result<(), ContainerError> {
+        if cell.live().record.state.runs() {
+            return Ok(());
+        }
+        let shim = self.lay_out(cell).await?;
+        self.launch(cell, shim).await
+    }
+
+    /// Makes everything but the process: its shim holds it ready. [`Self::launch`] must follow.
+    pub(crate) async fn lay_out(&self, cell: &Arc<Cell>) -> Result<Shim, ContainerError> {
+        let record = cell.record();
+        let gateways = self.gateways(&record).await?;
+        let order = self
+            .order(cell, &record, gateways.clone())
+            .await
+            .inspect_err(|error| self.not_started(cell, 125, error))?;
+        let shim = match self.inner.rooms.shims.create(&cell.folder, &order).await {
+            Ok(shim) => shim,
+            Err(failure) => {
+                let error = ContainerError::NotStarted {
+                    name: record.name.clone(),
+                    code: create_code(&failure),
+                    source: Report::of(&failure),
+                };
+                self.not_started(cell, create_code(&failure), &error);
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.connect(cell, &record, &order, &gateways, process(&shim)).await {
+            self.give_up(cell, &shim, &error).await;
+            return Err(error);
+        }
+        Ok(shim)
+    }
+
+    /// Lets the process of a container that was laid out run.
+    pub(crate) async fn launch(&self, cell: &Arc<Cell>, shim: Shim) -> Result<(), ContainerError> {
+        let record = cell.record();
+        // On disk before it is true: a daemon that dies here is followed by one that looks.
+        let run = cell.update(|live| {
+            live.record.state = State::Running {
+                pid: process(&shim),
+                started: self.clock().wall(),
+                ready: None,
+                paused: false,
+            };
+            live.shim = Some(shim.clone());
+            live.stopping = false;
+            live.run += 1;
+            live.run
+        })?;
+        if let Err(failure) = shim.start().await {
+            let error = ContainerError::NotStarted {
+                name: record.name.clone(),
+                code: failure.code(),
+                source: Report::of(&failure),
+            };
+            self.not_started(cell, failure.code(), &error);
+            self.disconnect(cell).await;
+            return Err(error);
+        }
+        self.watch(cell, shim, run);
+        events::started(self, &record);
+        self.announce(cell);
+        if let Err(problem) = self.publish(cell).await {
+            // A port that is taken: the container must not seem to serve.
+            let error = ContainerError::Failed {
+                doing: format!("publish the ports of `{}`", record.name),
+                source: problem,
+            };
+            self.stop_now(cell, Some(std::time::Duration::ZERO)).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Puts it on its networks and tells it its own names.
+    async fn connect(
+        &self,
+        cell: &Cell,
+        record: &Record,
+        order: &Order,
+        gateways: &[IpAddr],
+        pid: u32,
+    ) -> Result<(), ContainerError> {
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        let checked = self.healthcheck(record).is_some();
+        let way_out = way_out(record);
+        for (index, (network, attachment)) in record.networks.iter().enumerate() {
+            let invalid = |what: String| ContainerError::Invalid(what);
+            let order = AttachOrder {
+                container: record.id.clone(),
+                pid,
+                index: index as u32,
+                names: own_names(record, order.hostname.as_deref()),
+                aliases: aliases(record, attachment),
+                ipv4: parse(attachment.ipv4_address.as_deref(), "an IPv4 address").map_err(invalid)?,
+                ipv6: parse(attachment.ipv6_address.as_deref(), "an IPv6 address").map_err(invalid)?,
+                dns: record.service.dns.clone(),
+                mac: parse(attachment.mac_address.as_deref(), "a hardware address").map_err(invalid)?,
+                default_route: Some(index) == way_out,
+                ready: !checked,
+            };
+            let name = base::NetworkName::new(network.clone()).map_err(|error| invalid(error.to_string()))?;
+            let attached = self.inner.rooms.networks.attach(&name, order).await.map_err(|problem| {
+                ContainerError::failed(format!("put `{}` on the network `{network}`", record.name), &problem)
+            })?;
+            addresses.extend(attached.ipv4.map(IpAddr::V4));
+            addresses.extend(attached.ipv6.map(IpAddr::V6));
+        }
+        // Once more, now that it has addresses: the files that it has mounted are these very files.
+        files::write_identity(
+            &cell.folder,
+            &identity(record, order.hostname.as_deref(), gateways, &addresses),
+        )
+        .map_err(|error| ContainerError::io(format!("write the files of `{}`", record.name), &error))?;
+        let mut live = cell.live();
+        live.addresses = addresses;
+        live.health = Health::fresh(checked);
+        Ok(())
+    }
+
+    /// Releases its addresses and ports.
+    pub(crate) async fn disconnect(&self, cell: &Cell) {
+        self.unpublish(cell).await;
+        if cell.live().record.networks.is_empty() {
+            return;
+        }
+        if let Err(problem) = self.inner.rooms.networks.detach_all(&cell.id).await {
+            tracing::warn!(container.id = %cell.id, "could not release the addresses of a container: {problem}");
+        }
+        cell.live().addresses.clear();
+    }
+
+    async fn give_up(&self, cell: &Cell, shim: &Shim, error: &ContainerError) {
+        self.not_started(cell, 125, error);
+        if let Err(problem) = shim.kill_all(9).await {
+            tracing::warn!(container.id = %cell.id, "could not end a shim that is of no use: {problem}");
+        }
+        wait_for(&shim, self.clock()).await;
+        self.disconnect(cell).await;
+    }
+
+    /// Notes that its process could not run.
+    pub(crate) fn not_started(&self, cell: &Cell, code: i32, error: &ContainerError) {
+        let now = self.clock().wall();
+        let text = Report::of(error).to_string();
+        let noted = cell.update(|live| {
+            live.shim = None;
+            live.record.state = State::Exited {
+                code,
+                oom: false,
+                asked: false,
+                started: now,
+                ready: None,
+                finished: now,
+                error: Some(text),
+            };
+        });
+        if let Err(problem) = noted {
+            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
+        }
+        self.announce(cell);
+    }
+
+    /// The gateways of its networks, in the order of its interfaces.
+    async fn gateways(&self, record: &Record) -> Result<Vec<IpAddr>, ContainerError> {
+        let networks = &self.inner.rooms.networks;
+        let mut gateways = Vec::new();
+        for name in record.networks.keys() {
+            if name == network::DEFAULT_NETWORK {
+                let made = networks.ensure_default().await;
+                made.map_err(|problem| ContainerError::failed("make the default network", &problem))?;
+            }
+            let view = networks
+                .inspect(name)
+                .await
+                .map_err(|problem| ContainerError::failed(format!("find the network `{name}`"), &problem))?;
+            gateways.extend(view.subnets.first().map(|subnet| subnet.gateway));
+        }
+        Ok(gateways)
+    }
+
+    async fn order(
+        &self,
+        cell: &Cell,
+        record: &Record,
+        gateways: Vec<IpAddr>,
+    ) -> Result<Order, ContainerError> {
+        let containers = self.clone();
+        let shared = self.shared(record)?;
+        let (folder, record) = (cell.folder.clone(), record.clone());
+        // Looks at files, so it may wait for a disk.
+        tokio::task::spawn_blocking(move || containers.order_now(&folder, &record, shared, &gateways))
+            .await
+            .unwrap_or_else(|error| {
+                Err(ContainerError::Invalid(format!("the laying out of a container broke off: {error}")))
+            })
+    }
+
+    fn order_now(
+        &self,
+        folder: &std::path::Path,
+        record: &Record,
+        shared: Shared,
+        gateways: &[IpAddr],
+    ) -> Result<Order, ContainerError> {
+        let failed = |what: &str, problem: &dyn base::Problem| {
+            ContainerError::failed(format!("{what} of `{}`", record.name), problem)
+        };
+        let images = &self.inner.rooms.images;
+        let image = images.find(&record.image_id).map_err(|problem| failed("find the image", &problem))?;
+        let snapshot = images
+            .snapshot(&image.id, record.id.as_str())
+            .map_err(|problem| failed("lay out the files", &problem))?;
+        for mount in &record.service.mounts {
+            if let MountKind::Bind { source, create: true, .. } = &mount.kind {
+                std::fs::create_dir_all(source)
+                    .or_else(|error| if std::path::Path::new(source).exists() { Ok(()) } else { Err(error) })
+                    .map_err(|error| ContainerError::io(format!("make the folder `{source}`"), &error))?;
+            }
+        }
+        let around = Surroundings {
+            image: &image.config,
+            rootfs: Rootfs {
+                lower: snapshot.lower,
+                upper: snapshot.upper,
+                work: snapshot.work,
+                volatile: record.auto_remove,
+            },
+            folder,
+            mountpoints: &self.mountpoints(record)?,
+            cgroup_root: &self.inner.cgroup_root,
+            shared,
+        };
+        let order = order::order(record, around)?;
+        let identity = identity(record, order.hostname.as_deref(), gateways, &[]);
+        files::write_identity(folder, &identity)
+            .map_err(|error| ContainerError::io(format!("write the files of `{}`", record.name), &error))?;
+        Ok(order)
+    }
+
+    fn mountpoints(&self, record: &Record) -> Result<BTreeMap<String, PathBuf>, ContainerError> {
+        record
+            .volumes
+            .values()
+            .chain(record.anonymous.values())
+            .map(|name| {
+                let volume = self.inner.volumes.find(name)?;
+                let volume = volume.ok_or_else(|| crate::VolumeError::Missing(name.to_string()))?;
+                Ok((name.to_string(), volume.mountpoint))
+            })
+            .collect()
+    }
+
+    /// The namespaces of others that it shares.
+    fn shared(&self, record: &Record) -> Result<Shared, ContainerError> {
+        let of = |target: &str, kind: &str| -> Result<PathBuf, ContainerError> {
+            let pid = self.pid_of(record, target)?;
+            Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}")))
+        };
+        let net = match &record.service.network_mode {
+            NetworkMode::Networks => Net::New,
+            NetworkMode::Host => Net::Host,
+            NetworkMode::None => Net::None,
+            NetworkMode::Service(service) => Net::Path(of(service.as_str(), "net")?),
+            NetworkMode::Container(container) => Net::Path(of(container, "net")?),
+        };
+        let namespace = |namespace: &spec::Namespace, kind: &str| match order::joined(namespace) {
+            Some(target) => Ok::<_, ContainerError>(wanted::Namespace::Path(of(target, kind)?)),
+            None if *namespace == spec::Namespace::Host => Ok(wanted::Namespace::Host),
+            None => Ok(wanted::Namespace::Private),
+        };
+        Ok(Shared {
+            net,
+            pid: namespace(&record.service.pid, "pid")?,
+            ipc: namespace(&record.service.ipc, "ipc")?,
+        })
+    }
+
+    /// The process of a container by name or id, or of an instance of a service of the same app.
+    fn pid_of(&self, record: &Record, target: &str) -> Result<u32, ContainerError> {
+        let sibling =
+            self.cells().into_iter().map(|cell| cell.record()).find(|other| {
+                other.state.runs()
+                    && record.owner.as_ref().zip(other.owner.as_ref()).is_some_and(|(mine, theirs)| {
+                        mine.app == theirs.app && theirs.service.as_str() == target
+                    })
+            });
+        let other = match sibling {
+            Some(other) => other,
+            None => self.cell(&self.find(target)?)?.record(),
+        };
+        match other.state {
+            State::Running { pid, .. } => Ok(pid),
+            State::Created | State::Exited { .. } => Err(ContainerError::NotRunning(other.name)),
+        }
+    }
+}
+
+/// What it finds in its files about itself.
+fn identity(record: &Record, hostname: Option<&str>, gateways: &[IpAddr], addresses: &[IpAddr]) -> Identity {
+    let service = &record.service;
+    let hostname = hostname.unwrap_or("localhost");
+    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    Identity {
+        hosts: texts::hosts(&HostsOrder {
+            hostname,
+            domainname: service.domainname.as_deref(),
+            addresses,
+            extra_hosts: &service.extra_hosts,
+            host_gateway: gateways.first().copied(),
+        }),
+        resolv_conf: texts::resolv_conf(&ResolverOrder {
+            gateways: gateways,
+            dns: &service.dns,
+            dns_search: &service.dns_search,
+            dns_opt: &service.dns_opt,
+            host: &host,
+        }),
+        hostname: hostname.to_owned(),
+    }
+}
+
+/// The exit code that docker gives when a container could not be made.
+fn create_code(error: &CreateError) -> i32 {
+    match error {
+        CreateError::Failed(failure) => failure.code,
+        CreateError::Busy { .. } | CreateError::Died { .. } | CreateError::Spawn { .. } => 125,
+    }
+}
+
+/// Its first process, as the host numbers it.
+fn process(shim: &Shim) -> u32 {
+    shim.pid().unsigned_abs()
+}
+
+/// Waits for the end of a container. A shim that went without a word took its container along, as killed.
+pub(crate) async fn wait_for(shim: &Shim, clock: &dyn Clock) -> Exit {
+    shim.wait().await.unwrap_or_else(|problem| Exit {
+        code: 137,
+        signal: Some(9),
+        oom: false,
+        finished_at: clock.wall(),
+        failure: Some(problem.to_string()),
+    })
+}
+
+/// Names that mean this container alone.
+fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
+    let mut names = vec![record.name.to_string(), record.short_id().to_owned()];
+    if let Some(hostname) = hostname
+        && record.owner.is_none()
+        && !names.iter().any(|name| name == hostname)
+    {
+        names.push(hostname.to_owned());
+    }
+    names
+}
+
+/// Names that it shares with its siblings.
+fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
+    let service = record.owner.as_ref().filter(|owner| !owner.job).map(|owner| owner.service.to_string());
+    service.into_iter().chain(attachment.aliases.iter().cloned()).collect()
+}
+
+/// Which of its networks leads out: the one with the highest gateway priority, else the first by name.
+fn way_out(record: &Record) -> Option<usize> {
+    let names: Vec<_> = record.networks.iter().collect();
+    (0..names.len()).max_by(|&a, &b| {
+        let priority = |at: usize| names[at].1.gw_priority;
+        priority(a).cmp(&priority(b)).then_with(|| names[b].0.cmp(names[a].0))
+    })
+}
+
+fn parse<T: std::str::FromStr>(text: Option<&str>, what: &str) -> Result<Option<T>, String> {
+    text.map(|text| text.parse().map_err(|_| format!("`{text}` is not {what}"))).transpose()
+}
+
+/// The report of something that cannot be, for callers that need one.
+pub(crate) fn gone(name: &str) -> Report {
+    Report::new(Kind::NotFound, format!("no container `{name}`"))
+}

@@ -1,0 +1,145 @@
+//! Stopping a container: its signal, its grace, and then the kill.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::ContainerId;
+
+use crate::cell::Cell;
+use crate::problem::ContainerError;
+use crate::{Containers, events};
+
+/// The signal that nothing survives.
+const SIGKILL: i32 = 9;
+/// How long the kernel may take to end what was killed; longer means a process stuck in the kernel.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who stops a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A person: nobody but a person starts it again.
+    Hand,
+    /// A loop, which knows what comes next.
+    Loop,
+}
+
+impl Containers {
+    /// Asks its process to end, and kills what is left after the grace (the service's when none).
+    pub async fn stop(
+        &self,
+        id: &ContainerId,
+        grace: Option<Duration>,
+        by: By,
+    ) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        if by == By::Hand {
+            cell.update(|live| live.record.stopped_by_hand = true)?;
+        }
+        let _turn = cell.turn.lock().await;
+        self.stop_now(&cell, grace).await
+    }
+
+    /// Stops it for whoever holds its turn.
+    pub(crate) async fn stop_now(
+        &self,
+        cell: &Arc<Cell>,
+        grace: Option<Duration>,
+    ) -> Result<(), ContainerError> {
+        let Some(shim) = cell.shim() else { return Ok(()) };
+        let record = cell.record();
+        cell.live().stopping = true;
+        self.announce(cell);
+        events::stopping(&record);
+        let grace = grace.unwrap_or(record.service.stop_grace_period);
+        if !grace.is_zero() {
+            let signal = self.stop_signal(&record)?;
+            // Gone already is what we want.
+            let _ = shim.kill(signal).await;
+            if let crate::State::Running { paused: true, .. } = record.state {
+                let _ = shim.resume().await;
+            }
+            if tokio::time::timeout(grace, cell.until_ended()).await.is_ok() {
+                return Ok(());
+            }
+        }
+        let _ = shim.kill_all(SIGKILL).await;
+        tokio::time::timeout(KILL_PATIENCE, cell.until_ended()).await.map_err(|_| {
+            ContainerError::Invalid(format!(
+                "the process of `{}` does not end though it was killed",
+                record.name
+            ))
+        })
+    }
+
+    /// Sends a signal to its process.
+    pub async fn kill(&self, id: &ContainerId, signal: &str) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        let number = signal_number(signal)?;
+        let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(cell.record().name))?;
+        if number == SIGKILL || number == 15 {
+            cell.update(|live| live.record.stopped_by_hand = live.record.owner.is_none())?;
+        }
+        shim.kill(number).await.map_err(|problem| {
+            ContainerError::failed(format!("send {signal} to `{}`", cell.record().name), &problem)
+        })
+    }
+
+    /// Stops and starts it.
+    pub async fn restart(&self, id: &ContainerId, grace: Option<Duration>) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        let _turn = cell.turn.lock().await;
+        self.stop_now(&cell, grace).await?;
+        cell.update(|live| live.record.stopped_by_hand = false)?;
+        self.start_in_turn(&cell).await
+    }
+
+    /// Freezes it, or lets it go on.
+    pub async fn pause(&self, id: &ContainerId, freeze: bool) -> Result<(), ContainerError> {
+        let cell = self.cell(id)?;
+        let _turn = cell.turn.lock().await;
+        let name = cell.record().name;
+        let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(name.clone()))?;
+        let done = if freeze { shim.pause().await } else { shim.resume().await };
+        done.map_err(|problem| ContainerError::failed(format!("freeze or thaw `{name}`"), &problem))?;
+        cell.update(|live| {
+            if let crate::State::Running { paused, .. } = &mut live.record.state {
+                *paused = freeze;
+            }
+        })?;
+        self.announce(&cell);
+        Ok(())
+    }
+
+    fn stop_signal(&self, record: &crate::Record) -> Result<i32, ContainerError> {
+        let asked = record.service.stop_signal.clone();
+        let signal = asked.or_else(|| {
+            let image = self.inner.rooms.images.find(&record.image_id).ok()?;
+            image.config.config.stop_signal.clone()
+        });
+        signal.map_or(Ok(15), |signal| signal_number(&signal))
+    }
+}
+
+/// A signal by name, with or without `SIG`, or by number.
+pub(crate) fn signal_number(text: &str) -> Result<i32, ContainerError> {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let upper = text.to_ascii_uppercase();
+    let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let real_time = |base: i32, rest: &str| match rest {
+        "" => Some(base),
+        offset => offset.parse::<i32>().ok().map(|offset| base + offset),
+    };
+    let number = bare
+        .parse::<i32>()
+        .ok()
+        .or_else(|| NAMES.iter().position(|name| *name == bare).map(|at| at as i32 + 1))
+        .or_else(|| bare.strip_prefix("RTMIN").and_then(|rest| real_time(34, rest)))
+        .or_else(|| bare.strip_prefix("RTMAX").and_then(|rest| real_time(64, rest)));
+    number
+        .filter(|number| (1..=64).contains(number))
+        .ok_or_else(|| ContainerError::Invalid(format!("`{text}` is not a signal")))
+}

@@ -1,0 +1,108 @@
+//! Watching a container's process until it ends, and what follows then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::{Exit, Shim};
+use spec::Restart;
+
+use crate::cell::Cell;
+use crate::record::State;
+use crate::{Containers, events};
+
+/// The first pause before a container is started again; each next one is twice as long, as docker has it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A run of this length makes the pauses short again.
+const GOOD_RUN: Duration = Duration::from_secs(10);
+
+impl Containers {
+    /// Waits for the end of this run in the background, and asks meanwhile whether it is well.
+    pub(crate) fn watch(&self, cell: &Arc<Cell>, shim: Shim, run: u64) {
+        let health = self.watch_health(cell, &shim);
+        cell.live().helpers.extend(health);
+        let (containers, cell) = (self.clone(), cell.clone());
+        self.inner.tasks.spawn(format!("watch {}", cell.id.short()), async move {
+            let exit = crate::start::wait_for(&shim, containers.clock()).await;
+            containers.ended(&cell, run, exit).await;
+        });
+    }
+
+    async fn ended(&self, cell: &Arc<Cell>, run: u64, exit: Exit) {
+        let noted = cell.update(|live| {
+            live.end_helpers();
+            live.shim = None;
+            let State::Running { started, ready, .. } = live.record.state else { return };
+            live.record.state = State::Exited {
+                code: exit.code,
+                oom: exit.oom,
+                asked: live.stopping,
+                started,
+                ready,
+                finished: exit.finished_at,
+                error: exit.failure.clone(),
+            };
+        });
+        if let Err(problem) = noted {
+            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
+        }
+        let record = cell.record();
+        events::ended(self, &record, &exit);
+        self.announce(cell);
+        {
+            let _turn = cell.turn.lock().await;
+            let live_run = cell.live().run;
+            if live_run != run || cell.live().record.state.runs() {
+                return;
+            }
+            self.disconnect(cell).await;
+        }
+        if record.owner.is_some() {
+            return;
+        }
+        if record.auto_remove {
+            self.remove_ended(cell).await;
+        } else {
+            self.start_again(cell, run).await;
+        }
+    }
+
+    /// Follows the restart policy of a container that belongs to no app.
+    pub(crate) async fn start_again(&self, cell: &Arc<Cell>, run: u64) {
+        let record = cell.record();
+        let State::Exited { code, asked, started, finished, .. } = record.state else { return };
+        let wanted = match record.service.restart {
+            Restart::No => false,
+            Restart::Always | Restart::UnlessStopped => true,
+            Restart::OnFailure { max_retries } => {
+                code != 0 && (max_retries == 0 || record.restarts < max_retries)
+            }
+        };
+        if !wanted || asked || record.stopped_by_hand {
+            return;
+        }
+        let tries = if finished.since(started) >= GOOD_RUN { 0 } else { record.restarts };
+        tokio::time::sleep(pause(tries)).await;
+        let _turn = cell.turn.lock().await;
+        let still = {
+            let live = cell.live();
+            live.run == run && !live.record.stopped_by_hand && !live.record.state.runs()
+        };
+        // It may have been removed meanwhile.
+        if !still || self.cell(&cell.id).is_err() {
+            return;
+        }
+        let counted = cell.update(|live| live.record.restarts = tries + 1);
+        if counted.is_ok()
+            && let Err(error) = self.start_in_turn(cell).await
+        {
+            tracing::warn!(container.name = %record.name, "could not start `{}` again: {error}", record.name);
+        }
+    }
+}
+
+/// How long to wait before the next start after so many.
+fn pause(tries: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE)
+}
