@@ -87,15 +87,17 @@ impl Tree {
     pub(crate) fn find(&self, path: &Path, follow: bool) -> io::Result<Found> {
         let mut links = 0;
         let mut names: Vec<OsString> = reversed(path)?;
-        // The folders from the root to here, with their names; missing ones have no folder.
-        let mut walk: Vec<(OsString, Option<Folder>)> = Vec::new();
+        // The way from the root to here, without links. Only the last folder is held open: one of many layers is
+        // many descriptors.
+        let mut way: Vec<OsString> = Vec::new();
+        let mut here = Some(self.root.clone());
         while let Some(name) = names.pop() {
             if name == ".." {
-                walk.pop();
+                way.pop();
+                here = self.descend(&way)?;
                 continue;
             }
-            let here = walk.last().map_or(Some(&self.root), |(_, folder)| folder.as_ref());
-            let node = here.map(|folder| folder.get(&name)).transpose()?.flatten();
+            let node = here.as_ref().map(|folder| folder.get(&name)).transpose()?.flatten();
             let last = names.is_empty();
             match node {
                 Some(Node::Link(target, _)) if !last || follow => {
@@ -105,37 +107,51 @@ impl Tree {
                     }
                     let target = PathBuf::from(target);
                     if target.is_absolute() {
-                        walk.clear();
+                        way.clear();
+                        here = Some(self.root.clone());
                     }
                     names.extend(reversed(&target)?);
                     if names.len() > MAX_NAMES {
                         return Err(Errno::NAMETOOLONG.into());
                     }
                 }
-                Some(Node::Folder(folder, _)) => walk.push((name, Some(folder))),
-                None => walk.push((name, None)),
+                Some(Node::Folder(folder, _)) => {
+                    way.push(name);
+                    here = Some(folder);
+                }
+                None => {
+                    way.push(name);
+                    here = None;
+                }
                 Some(node @ (Node::Link(..) | Node::Other(..))) => {
                     if !last {
                         return Err(Errno::NOTDIR.into());
                     }
-                    let path = walk.iter().map(|(name, _)| name).chain([&name]).collect();
-                    return Ok(Found { path, node: Some(node) });
+                    way.push(name);
+                    return Ok(Found { path: way.iter().collect(), node: Some(node) });
                 }
             }
         }
-        let path = walk.iter().map(|(name, _)| name).collect();
-        let folder = match walk.pop() {
-            None => Some(self.root.clone()),
-            Some((_, folder)) => folder,
-        };
-        let node = match folder {
+        let node = match here {
             Some(folder) => {
                 let stat = rustix::fs::fstat(folder.top())?;
                 Some(Node::Folder(folder, stat))
             }
             None => None,
         };
-        Ok(Found { path, node })
+        Ok(Found { path: way.iter().collect(), node })
+    }
+
+    /// The folder at the end of a way without links, if it is there.
+    fn descend(&self, way: &[OsString]) -> io::Result<Option<Folder>> {
+        let mut here = self.root.clone();
+        for name in way {
+            match here.get(name)? {
+                Some(Node::Folder(folder, _)) => here = folder,
+                Some(Node::Link(..) | Node::Other(..)) | None => return Ok(None),
+            }
+        }
+        Ok(Some(here))
     }
 
     /// The text of a short file; nothing if there is none.

@@ -140,20 +140,58 @@ fn check(entries: &[(&str, tar::EntryType, &str)], error: Expect) {
 #[test]
 fn an_entry_that_reaches_elsewhere_is_refused_by_its_name() {
     use tar::EntryType as T;
-    check(&[("../x", T::Regular, "")], expect!["the entry `../x` of the context is refused: its name climbs out of the context"]);
-    check(&[("/x", T::Regular, "")], expect!["the entry `/x` of the context is refused: its name is absolute"]);
-    check(&[("a/../../x", T::Directory, "")], expect!["the entry `a/../../x` of the context is refused: its name climbs out of the context"]);
-    check(&[("l", T::Symlink, ".."), ("l/x", T::Regular, "")], expect!["the entry `l/x` of the context is refused: a part of its name is not a folder"]);
-    check(&[("l", T::Symlink, ".."), ("l", T::Directory, "")], expect!["the entry `l` of the context is refused: a part of its name is not a folder"]);
-    check(&[("h", T::Link, "../x")], expect!["the entry `h` of the context is refused: it links out of the context"]);
-    check(&[("l", T::Symlink, ".."), ("h", T::Link, "l/x")], expect!["the entry `h` of the context is refused: a part of its name is not a folder"]);
-    check(&[("n", T::Block, "")], expect!["the entry `n` of the context is refused: it is neither a file, a folder nor a link"]);
-    check(&[("n", T::Fifo, "")], expect!["the entry `n` of the context is refused: it is neither a file, a folder nor a link"]);
+    check(
+        &[("../x", T::Regular, "")],
+        expect!["the entry `../x` of the context is refused: its name climbs out of the context"],
+    );
+    check(
+        &[("/x", T::Regular, "")],
+        expect!["the entry `/x` of the context is refused: its name is absolute"],
+    );
+    check(
+        &[("a/../../x", T::Directory, "")],
+        expect!["the entry `a/../../x` of the context is refused: its name climbs out of the context"],
+    );
+    check(
+        &[("l", T::Symlink, ".."), ("l/x", T::Regular, "")],
+        expect!["the entry `l/x` of the context is refused: a part of its name is not a folder"],
+    );
+    check(
+        &[("l", T::Symlink, ".."), ("l", T::Directory, "")],
+        expect!["the entry `l` of the context is refused: a part of its name is not a folder"],
+    );
+    check(
+        &[("h", T::Link, "../x")],
+        expect!["the entry `h` of the context is refused: it links out of the context"],
+    );
+    check(
+        &[("l", T::Symlink, ".."), ("h", T::Link, "l/x")],
+        expect!["the entry `h` of the context is refused: a part of its name is not a folder"],
+    );
+    check(
+        &[("n", T::Block, "")],
+        expect!["the entry `n` of the context is refused: it is neither a file, a folder nor a link"],
+    );
+    check(
+        &[("n", T::Fifo, "")],
+        expect!["the entry `n` of the context is refused: it is neither a file, a folder nor a link"],
+    );
     check(&[("", T::Regular, "")], expect!["the entry `` of the context is refused: it has no name"]);
-    check(&[("a", T::Directory, ""), ("a", T::Regular, "")], expect!["the entry `a` of the context is refused: a folder of that name came before it"]);
+    check(
+        &[("a", T::Directory, ""), ("a", T::Regular, "")],
+        expect!["the entry `a` of the context is refused: a folder of that name came before it"],
+    );
     check(&[("a", T::Regular, ""); 5], expect!["the context has more than 4 files"]);
-    check(&[("a", T::GNUSparse, "")], expect!["the entry `a` of the context is refused: it is a sparse file, or larger than 8 GiB; write it another way"]);
-    check(&[("./", T::Directory, ""), ("./a", T::Regular, ""), ("b/c", T::Link, "a")], expect!["Packed { bytes: 0, entries: 3, skipped: 0 }"]);
+    check(
+        &[("a", T::GNUSparse, "")],
+        expect![
+            "the entry `a` of the context is refused: it is a sparse file, or larger than 8 GiB; write it another way"
+        ],
+    );
+    check(
+        &[("./", T::Directory, ""), ("./a", T::Regular, ""), ("b/c", T::Link, "a")],
+        expect!["Packed { bytes: 0, entries: 3, skipped: 0 }"],
+    );
 }
 
 #[test]

@@ -41,7 +41,9 @@ fn what_makes_no_graph_is_an_error() {
     check(
         FILE,
         Some("dd"),
-        expect![[r#"error: NoTarget { target: "dd", near: Some("d"), names: ["a", "b", "c", "d", "unused"] }"#]],
+        expect![[
+            r#"error: NoTarget { target: "dd", near: Some("d"), names: ["a", "b", "c", "d", "unused"] }"#
+        ]],
     );
     check(
         FILE,

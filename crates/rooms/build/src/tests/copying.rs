@@ -228,62 +228,90 @@ fn a_wrong_copy_says_what_to_do() {
     check_error(
         SITE,
         "COPY redme.md /a",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `redme.md` is not in the context
+          hint: paths are relative to the context; what `.dockerignore` takes is not there either"#]],
     );
     check_error(
         SITE,
         "COPY readme.md notes.md /a",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: there are 2 sources, and the target `/a` is not a folder
+          hint: end the target with a slash"#]],
     );
     check_error(
         SITE,
         "COPY --chown=nobody-here readme.md /a",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: the owner cannot be found: there is no user `nobody-here` in the image's /etc/passwd
+          hint: use numbers, or make the user in an earlier RUN"#]],
     );
     check_error(
         SITE,
         "COPY --chmod=rwx readme.md /a",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `rwx` cannot be permissions
+          hint: allowed is octal digits up to 7777, as in `0755`"#]],
     );
     check_error(
         SITE,
         "COPY ../readme.md /a\nCOPY ../../etc/passwd /p",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 3: `../../etc/passwd` is not in the context
+          hint: paths are relative to the context; what `.dockerignore` takes is not there either"#]],
     );
+}
+
+#[test]
+fn what_cannot_be_copied_or_has_no_place_is_refused() {
     check_error(
         SITE,
         "ADD https://example.org/x.tar /x",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: ADD of `https://example.org/x.tar` is not supported
+          hint: fetch it into the context before the build, or in a RUN"#]],
     );
     check_error(
         SITE,
         "ADD --checksum=sha256:00 readme.md /x",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `--checksum` is not supported
+          hint: it is for ADD of a URL; check a local file in a RUN"#]],
     );
     check_error(
         SITE,
         "COPY [a /x",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `[a` cannot be a pattern
+          hint: allowed is *, ? and [a-z]; `[` needs its `]`, and `\` a character behind it"#]],
     );
     check_error(
         SITE,
         "COPY readme.md /etc/passwd/x",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: could not read `/etc/passwd/x`
+          because: Not a directory (os error 20)"#]],
     );
     check_error(
         SITE,
         "COPY site /etc/passwd",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: `/etc/passwd` is there already and is a file, so a folder cannot take its place"
+        ],
     );
     check_error(
         SITE,
         "COPY --from=nowhere:1 / /x",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: there is no image `nowhere:1` here
+          hint: load it with `sea image load`, or build `nowhere:1` first"#]],
     );
     check_error(
         &[(".wh.passwd", "")],
         "COPY . /etc/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: `/etc/.wh.passwd` is named like a deletion in a layer (`.wh.`), which cannot be in an image"
+        ],
     );
 }
 
@@ -431,8 +459,6 @@ fn add_unpacks_archives_and_copies_everything_else() {
         "ADD a.tar /x",
         expect![[r#"
             error: Dockerfile line 2: ADD of `a.tar`, which is packed with bzip2, is not supported
-               1 | FROM base:1
-               2 > ADD a.tar /x
               hint: pack it with gzip or zstd, or COPY it and unpack it in a RUN"#]],
     );
 }
@@ -443,40 +469,57 @@ fn hostile_archives_are_refused_by_the_entry() {
     check_add(
         &archive(&[("../x", T::Regular, "x")]),
         "ADD a.tar /d/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: the archive `a.tar` cannot be unpacked: the entry `../x` is refused, because its name climbs out of the target"
+        ],
     );
     check_add(
         &archive(&[("n", T::Char, "")]),
         "ADD a.tar /d/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: the archive `a.tar` cannot be unpacked: the entry `n` is refused, because it is neither a file, a folder nor a link"
+        ],
     );
     check_add(
         &archive(&[(".wh.x", T::Regular, "")]),
         "ADD a.tar /d/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: `/d/.wh.x` is named like a deletion in a layer (`.wh.`), which cannot be in an image"
+        ],
     );
     check_add(
         &archive(&[("l", T::Link, "../../etc/passwd")]),
         "ADD a.tar /d/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: the archive `a.tar` cannot be unpacked: the entry `l` is refused, because its name climbs out of the target"
+        ],
     );
     check_add(
         &archive(&[("l", T::Link, "none")]),
         "ADD a.tar /d/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: the archive `a.tar` cannot be unpacked: the entry `l` is refused, because it links to a file that is not there"
+        ],
     );
     // A link out, then a file through it: it lands inside the image.
     let through = archive(&[("l", T::Symlink, "/tmp"), ("l/f", T::Regular, "x")]);
     check_add(
         &through,
         "ADD a.tar /d/",
-        expect![""],
+        expect![[r#"
+        layer 1
+          755 0:0 d/
+          d/l -> /tmp
+          755 0:0 tmp/
+          640 5:6 tmp/f = x"#]],
     );
     let whole = archive(&[("f", T::Regular, &"x".repeat(5000))]);
     check_add(
         &whole[..2000],
         "ADD a.tar /d/",
-        expect![""],
+        expect![
+            "error: Dockerfile line 2: the archive `a.tar` cannot be unpacked: it is not whole (unexpected EOF during skip)"
+        ],
     );
 }
 

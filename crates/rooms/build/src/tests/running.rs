@@ -181,43 +181,65 @@ fn a_cache_mount_lives_on_between_builds_and_belongs_to_its_id() {
 fn what_a_build_cannot_do_is_refused() {
     check_error(
         "RUN --mount=type=secret,id=x true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `--mount=type=secret` is not supported
+          hint: secrets and ssh agents do not reach builds yet; fetch before the build"#]],
     );
     check_error(
         "RUN --mount=type=ssh true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `--mount=type=ssh` is not supported
+          hint: secrets and ssh agents do not reach builds yet; fetch before the build"#]],
     );
     check_error(
         "RUN --mount=type=cache,target=/c,from=x true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `from` in a mount of type cache is not supported
+          hint: leave it out"#]],
     );
     check_error(
         "RUN --mount=type=cash,target=/c true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `type=cash` cannot be a field of `--mount`
+          hint: allowed is bind, cache or tmpfs"#]],
     );
     check_error(
         "RUN --mount=type=cache true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `target=` cannot be a field of `--mount`
+          hint: allowed is a path; every mount needs one"#]],
     );
     check_error(
         "RUN --network=host true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `--network=host` is not supported
+          hint: builds have a network of their own"#]],
     );
     check_error(
         "RUN --security=insecure true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `--security=insecure` is not supported
+          hint: commands of builds run confined"#]],
     );
     check_error(
         "FROM --platform=plan9/mips base:1\nRUN true",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: `--platform=plan9/mips` on a machine of linux/amd64 is not supported
+          hint: build on a machine of that kind; nothing is emulated"#]],
     );
     check_error(
         "RUN echo ${X:?}",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: the command ended with exit code 2
+        its last output:
+          /bin/sh: 1: X: parameter not set or null"#]],
     );
     check_error(
         "ENV A=\"${X:?is needed}\"",
-        expect![""],
+        expect![[r#"
+        error: Dockerfile line 2: a variable cannot be expanded: `X` must be set: is needed
+          because: `X` must be set: is needed
+          hint: give it with `--build-arg X=…`, or in an ENV or ARG"#]],
     );
 }
 
