@@ -38,10 +38,10 @@ fn service(map: &mut Map, key: &str) -> Result<(), Fault> {
         self::build(build, key)?;
     }
     for (field, dependency) in [("depends_on", true), ("networks", false), ("models", false)] {
-        if let Some(node) = map.get_mut(field)
-            && let Some(map) = names(std::mem::take(node), dependency)
-        {
-            *node = Node::new(Value::Map(map), node.at);
+        if let Some(node) = map.get_mut(field) {
+            let at = node.at;
+            let map = names(std::mem::take(node), dependency).unwrap_or_default();
+            *node = Node::new(Value::Map(map), at);
         }
     }
     if let Some(Value::Map(depends)) = map.get_mut("depends_on").map(|node| &mut node.value) {
@@ -155,8 +155,12 @@ fn build(node: &mut Node, key: &str) -> Result<(), Fault> {
         let mut contexts = Map::default();
         for item in list {
             let Some((name, context)) = item.str().and_then(|text| text.split_once('=')) else {
-                return Err(Fault::at(item.at, format!("{key}.build.additional_contexts"), "a context needs a name")
-                    .help("write `name=context`"));
+                return Err(Fault::at(
+                    item.at,
+                    format!("{key}.build.additional_contexts"),
+                    "a context needs a name",
+                )
+                .help("write `name=context`"));
             };
             contexts.set(name, Node::text(context, item.at));
         }
@@ -197,8 +201,9 @@ fn file_mount(node: &mut Node) {
 
 fn volume(node: &mut Node, key: &str) -> Result<(), Fault> {
     if let Some(spec) = node.str() {
-        let volume = short::volume(spec)
-            .map_err(|what| Fault::at(node.at, format!("{key}.volumes"), what).help("write `source:target:options`"))?;
+        let volume = short::volume(spec).map_err(|what| {
+            Fault::at(node.at, format!("{key}.volumes"), what).help("write `source:target:options`")
+        })?;
         *node = volume.long(node.at);
     }
     Ok(())
@@ -239,7 +244,11 @@ fn ports(list: Vec<Node>, key: &str) -> Result<Vec<Node>, Fault> {
             }
             Value::Map(_) => out.push(node),
             _ => {
-                return Err(Fault::at(node.at, format!("{key}.ports"), format!("a port cannot be {}", node.kind())));
+                return Err(Fault::at(
+                    node.at,
+                    format!("{key}.ports"),
+                    format!("a port cannot be {}", node.kind()),
+                ));
             }
         }
     }

@@ -14,7 +14,9 @@ pub(crate) fn shapes(root: &Map) -> Vec<Fault> {
     for (name, volume) in section(root, "volumes") {
         external_alone(volume, &format!("volumes.{name}"), &mut faults);
     }
-    for (kind, keys) in [("configs", &["file", "environment", "content"][..]), ("secrets", &["file", "environment"])] {
+    for (kind, keys) in
+        [("configs", &["file", "environment", "content"][..]), ("secrets", &["file", "environment"])]
+    {
         for (name, node) in section(root, kind) {
             one_source(node, &format!("{kind}.{name}"), keys, &mut faults);
         }
@@ -35,8 +37,10 @@ pub(crate) fn whole(root: &Map, disabled: &BTreeSet<String>) -> Vec<Fault> {
     for (name, secret) in section(root, "secrets") {
         let given = |key: &str| secret.get(key).is_some_and(|node| node.str() != Some(""));
         if !is_external(secret) && !given("file") && !given("environment") {
-            faults.push(Fault::at(secret.at, format!("secrets.{name}"), "this secret has no source")
-                .help("add `file`, `environment` or `external: true`"));
+            faults.push(
+                Fault::at(secret.at, format!("secrets.{name}"), "this secret has no source")
+                    .help("add `file`, `environment` or `external: true`"),
+            );
         }
     }
     if faults.is_empty() {
@@ -58,8 +62,14 @@ fn external_alone(node: &Node, key: &str, faults: &mut Vec<Fault>) {
     let Some(map) = node.map().filter(|_| is_external(node)) else { return };
     for (other, value) in map.iter() {
         if !matches!(other, "name" | "external") && !other.starts_with("x-") {
-            faults.push(Fault::at(value.at, format!("{key}.{other}"), format!("`external` and `{other}` exclude each other"))
-                .help("somebody else makes an external volume; only its `name` may be given"));
+            faults.push(
+                Fault::at(
+                    value.at,
+                    format!("{key}.{other}"),
+                    format!("`external` and `{other}` exclude each other"),
+                )
+                .help("somebody else makes an external volume; only its `name` may be given"),
+            );
         }
     }
 }
@@ -69,12 +79,16 @@ fn one_source(node: &Node, key: &str, keys: &[&str], faults: &mut Vec<Fault>) {
     let given: Vec<&str> = keys.iter().copied().filter(|key| map.has(key)).collect();
     let list = keys.join("`, `");
     if given.len() > 1 {
-        faults.push(Fault::at(node.at, key, format!("`{}` exclude each other", given.join("` and `")))
-            .help(format!("keep one of `{list}`")));
+        faults.push(
+            Fault::at(node.at, key, format!("`{}` exclude each other", given.join("` and `")))
+                .help(format!("keep one of `{list}`")),
+        );
     }
     if given.is_empty() && !map.has("driver") && !map.has("external") {
-        faults.push(Fault::at(node.at, key, "this has no source")
-            .help(format!("add one of `{list}`, or `external: true`")));
+        faults.push(
+            Fault::at(node.at, key, "this has no source")
+                .help(format!("add one of `{list}`, or `external: true`")),
+        );
     }
 }
 
@@ -89,7 +103,9 @@ fn unknown<'a>(
     let fault = Fault::at(at, key, format!("there is no {what} `{name}`"));
     match nearest(name, known.clone()) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),
-        None if what == "service" => fault.help(format!("the services are {}", known.collect::<Vec<_>>().join(", "))),
+        None if what == "service" => {
+            fault.help(format!("the services are {}", known.collect::<Vec<_>>().join(", ")))
+        }
         None => fault.help(format!("add `{name}` to the top level's `{what}s`")),
     }
 }

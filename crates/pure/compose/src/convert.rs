@@ -44,7 +44,13 @@ impl Desk<'_> {
         self.warn(code, node, key, message);
     }
 
-    fn fault(&mut self, node: &Node, key: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+    fn fault(
+        &mut self,
+        node: &Node,
+        key: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.faults.push(Fault::at(node.at, key, message).help(help));
     }
 
@@ -89,7 +95,9 @@ pub(crate) fn app(project: &Project) -> Result<Converted, LoadError> {
     let whole = service::Whole::of(project);
     for (name, node) in project.section("services") {
         let Some(map) = node.map() else { continue };
-        let Some(key) = desk.name(ServiceName::new(name), node, &format!("services.{name}")) else { continue };
+        let Some(key) = desk.name(ServiceName::new(name), node, &format!("services.{name}")) else {
+            continue;
+        };
         let service = service::convert(&mut desk, name, map, node, &whole);
         app.services.insert(key, service);
     }
@@ -115,13 +123,16 @@ fn networks(desk: &mut Desk<'_>) -> IndexMap<String, Network> {
         let text = map.get("name").map(Node::print).unwrap_or_default();
         let Some(name) = desk.name(NetworkName::new(text), node, &path) else { continue };
         let truth = |key: &str| map.get(key).and_then(Node::truth).unwrap_or(false);
-        if let Some(driver) = map.get("driver").filter(|driver| !matches!(driver.str(), Some("bridge" | "default"))) {
+        if let Some(driver) =
+            map.get("driver").filter(|driver| !matches!(driver.str(), Some("bridge" | "default")))
+        {
             desk.warn("C0208", driver, format!("{path}.driver"), "every network is a bridge here");
         }
         if let Some(node) = map.get("enable_ipv4").filter(|node| node.truth() == Some(false)) {
             desk.warn("C0106", node, format!("{path}.enable_ipv4"), "networks have IPv4 addresses always");
         }
-        let pools = map.get("ipam").and_then(|ipam| ipam.get("config")).and_then(Node::list).unwrap_or_default();
+        let pools =
+            map.get("ipam").and_then(|ipam| ipam.get("config")).and_then(Node::list).unwrap_or_default();
         let text = |map: &Map, key: &str| map.get(key).map(Node::print);
         let ipam = pools.iter().filter_map(Node::map).map(|pool| Ipam {
             subnet: text(pool, "subnet"),
@@ -181,7 +192,10 @@ fn sources(desk: &mut Desk<'_>, section: &str) -> IndexMap<String, FileSource> {
         let Some(map) = node.map() else { continue };
         let content = content(desk, map, &format!("{section}.{key}"));
         let name = map.get("name").map(Node::print).unwrap_or_default();
-        all.insert(key.to_owned(), FileSource { name, content: content.map(Blob), labels: texts(map, "labels") });
+        all.insert(
+            key.to_owned(),
+            FileSource { name, content: content.map(Blob), labels: texts(map, "labels") },
+        );
     }
     all
 }
@@ -199,7 +213,12 @@ fn content(desk: &mut Desk<'_>, map: &Map, key: &str) -> Option<Vec<u8>> {
         let value = project.environment().get(&name);
         if value.is_none() {
             let help = format!("set `{name}` in the environment or in the `.env` file");
-            desk.fault(variable, format!("{key}.environment"), format!("the variable `{name}` is not set"), help);
+            desk.fault(
+                variable,
+                format!("{key}.environment"),
+                format!("the variable `{name}` is not set"),
+                help,
+            );
         }
         return value.map(|value| value.clone().into_bytes());
     }

@@ -91,7 +91,8 @@ impl Extender<'_, '_> {
         };
         if !base.has(&wish.service) {
             let near = nearest(&wish.service, base.0.keys().map(String::as_str));
-            let fault = Fault::at(wish.at, key, format!("there is no service `{}` in `{file}`", wish.service));
+            let fault =
+                Fault::at(wish.at, key, format!("there is no service `{}` in `{file}`", wish.service));
             return Err(match near {
                 Some(near) => fault.help(format!("did you mean `{near}`?")),
                 None => fault,
@@ -128,8 +129,12 @@ impl Extender<'_, '_> {
         let step = (file.to_owned(), name.to_owned());
         if self.track.contains(&step) {
             let way: Vec<&str> = self.track.iter().map(|(_, name)| name.as_str()).chain([name]).collect();
-            return Err(Fault::at(wish.at, key, format!("services extend each other in a circle: {}", way.join(" -> ")))
-                .help("let one of them stand alone"));
+            return Err(Fault::at(
+                wish.at,
+                key,
+                format!("services extend each other in a circle: {}", way.join(" -> ")),
+            )
+            .help("let one of them stand alone"));
         }
         self.track.push(step);
         Ok(())
@@ -152,4 +157,3 @@ impl Extender<'_, '_> {
         }
     }
 }
-

@@ -35,7 +35,11 @@ pub(crate) fn json_float(value: f64) -> String {
 /// A single-precision float for JSON.
 pub(crate) fn json_float32(value: f32) -> String {
     let size = value.abs();
-    if size != 0.0 && !(1e-6..1e21).contains(&size) { json_float(f64::from(value)) } else { format!("{value}") }
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        json_float(f64::from(value))
+    } else {
+        format!("{value}")
+    }
 }
 
 fn general(scientific: &str, finite: bool, nan: bool, negative: bool) -> String {
@@ -49,7 +53,7 @@ fn general(scientific: &str, finite: bool, nan: bool, negative: bool) -> String 
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, digits) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
-    if exponent < -4 || exponent >= MOST_DIGITS {
+    if !(-4..MOST_DIGITS).contains(&exponent) {
         let (first, rest) = digits.split_at(1);
         let point = if rest.is_empty() { "" } else { "." };
         let mark = if exponent < 0 { '-' } else { '+' };

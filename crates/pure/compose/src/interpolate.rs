@@ -97,31 +97,27 @@ impl Walk<'_, '_> {
         };
         let value = filled.as_deref().unwrap_or(text);
         match cast(trail.parts()) {
-            Some(cast) => self.cast(cast, value, at, key).map(Some),
+            // What cannot be cast stays a text: the validation tells of it, with all else that is wrong.
+            Some(cast) => Ok(self.cast(cast, value, at, key).or(filled.map(Value::Text))),
             None => Ok(filled.map(Value::Text)),
         }
     }
 
-    fn cast(&mut self, cast: Cast, text: &str, at: Span, key: &str) -> Result<Value, Fault> {
-        let wrong = |what: &str| {
-            Fault::at(at, key, format!("`{text}` is not {what}"))
-                .help(format!("write {what}, or let the variable hold one"))
-        };
+    fn cast(&mut self, cast: Cast, text: &str, at: Span, key: &str) -> Option<Value> {
         match cast {
-            Cast::Int => text.parse::<i64>().map(|i| Value::Int(i.into())).map_err(|_| wrong("an integer")),
-            Cast::Float => text.parse().map(Value::Float).map_err(|_| wrong("a number")),
-            Cast::Single => match text.parse::<f32>() {
-                // The shortest decimal of the single keeps its digits when it becomes a double.
-                Ok(single) => Ok(Value::Float(single.to_string().parse().unwrap_or(f64::from(single)))),
-                Err(_) => Err(wrong("a number")),
-            },
+            Cast::Int => text.parse::<i64>().ok().map(|int| Value::Int(int.into())),
+            Cast::Float => text.parse().ok().map(Value::Float),
+            // The shortest decimal of the single keeps its digits when it becomes a double.
+            Cast::Single => {
+                text.parse::<f32>().ok().and_then(|single| single.to_string().parse().ok()).map(Value::Float)
+            }
             Cast::Bool => {
-                let truth = Node::text(text, at).truth().ok_or_else(|| wrong("`true` or `false`"))?;
+                let truth = Node::text(text, at).truth()?;
                 if !matches!(text.to_lowercase().as_str(), "true" | "false") {
                     let message = format!("`{text}` is an old word for a boolean; write `{truth}`");
                     self.session.warn("C0003", Some(at), key, message);
                 }
-                Ok(Value::Bool(truth))
+                Some(Value::Bool(truth))
             }
         }
     }
@@ -170,9 +166,7 @@ fn cast_in_service(path: &[&str]) -> Option<Cast> {
         | ["ulimits", _, "hard" | "soft"] => Cast::Int,
         ["cpu_percent"] | ["deploy", "update_config" | "rollback_config", "max_failure_ratio"] => Cast::Float,
         ["cpus"] => Cast::Single,
-        [
-            "init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty",
-        ]
+        ["init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty"]
         | ["healthcheck", "disable"]
         | ["depends_on", _, "required" | "restart"]
         | ["volumes", ITEM, "read_only"]

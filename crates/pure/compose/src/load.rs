@@ -147,7 +147,9 @@ fn wishes(tree: &Map) -> Result<Vec<Include>, Fault> {
     };
     let Some(include) = tree.get("include").filter(|node| !node.is_null()) else { return Ok(Vec::new()) };
     let Some(list) = include.list() else {
-        return Err(Fault::at(include.at, "include", "this takes a list").help("write `- path` for each file"));
+        return Err(
+            Fault::at(include.at, "include", "this takes a list").help("write `- path` for each file")
+        );
     };
     let mut all = Vec::new();
     for node in list {
@@ -156,7 +158,12 @@ fn wishes(tree: &Map) -> Result<Vec<Include>, Fault> {
             return Err(Fault::at(node.at, "include", "an include names a file, or has the key `path`"));
         }
         let project_directory = node.get("project_directory").map(Node::print).unwrap_or_default();
-        all.push(Include { paths, project_directory, env_files: texts(node.get("env_file")), node: node.clone() });
+        all.push(Include {
+            paths,
+            project_directory,
+            env_files: texts(node.get("env_file")),
+            node: node.clone(),
+        });
     }
     Ok(all)
 }

@@ -221,7 +221,8 @@ fn pools(base: Node, over: Node, trail: Trail<'_>) -> Result<Node, Fault> {
     for left in 0..base.len() {
         for (right, next) in over.iter().enumerate() {
             let find = |base: &[Node], wanted: &Option<Node>| {
-                out.iter().position(|(later, i)| subnet(if *later { &over[*i] } else { &base[*i] }) == *wanted)
+                out.iter()
+                    .position(|(later, i)| subnet(if *later { &over[*i] } else { &base[*i] }) == *wanted)
             };
             if subnet(&base[left]) != subnet(next) && find(&base, &subnet(next)).is_none() {
                 out.push((true, right));
@@ -236,6 +237,7 @@ fn pools(base: Node, over: Node, trail: Trail<'_>) -> Result<Node, Fault> {
             }
         }
     }
-    let list = out.into_iter().map(|(later, i)| if later { over[i].clone() } else { base[i].clone() }).collect();
+    let list =
+        out.into_iter().map(|(later, i)| if later { over[i].clone() } else { base[i].clone() }).collect();
     Ok(Node::new(Value::List(list), at))
 }

@@ -100,7 +100,8 @@ fn service(map: &mut Map, environment: &Environment) {
 
 /// Services that are needed although no `depends_on` says so, and whether to restart with them.
 fn implied(map: &Map) -> Vec<(String, bool)> {
-    let texts = |key: &str| map.get(key).and_then(Node::list).unwrap_or_default().iter().filter_map(Node::str);
+    let texts =
+        |key: &str| map.get(key).and_then(Node::list).unwrap_or_default().iter().filter_map(Node::str);
     let mut all = Vec::new();
     for link in texts("links") {
         let parts: Vec<&str> = link.split(':').collect();
@@ -183,7 +184,13 @@ pub(crate) fn files(
     if let Some(files) = map.remove("env_file") {
         let mut all = own.clone();
         for file in files.list().unwrap_or_default() {
-            env_file(file, &key, &mut all, &|name| environment.get(name).or_else(|| own.get(name)).cloned(), session)?;
+            env_file(
+                file,
+                &key,
+                &mut all,
+                &|name| environment.get(name).or_else(|| own.get(name)).cloned(),
+                session,
+            )?;
         }
         lay_under(map, "environment", all);
     }
@@ -193,7 +200,12 @@ pub(crate) fn files(
             let before = all.clone();
             let path = file.print();
             if !session.files.exists(&path) {
-                return Err(Fault::at(file.at, format!("{key}.label_file"), format!("there is no file `{path}`")).into());
+                return Err(Fault::at(
+                    file.at,
+                    format!("{key}.label_file"),
+                    format!("there is no file `{path}`"),
+                )
+                .into());
             }
             read(&path, &mut all, session, &|name| before.get(name).cloned())?;
         }
@@ -221,12 +233,10 @@ fn env_file(
     }
     match file.get("format").map(Node::print).as_deref() {
         None | Some("" | ".env") => read(&path, all, session, outer),
-        Some("raw") => {
-            raw_file(&path, all, session, outer)
-        }
-        Some(other) => {
-            Err(Fault::at(file.at, key, format!("`{other}` is not a format of env files")).help("allowed is raw").into())
-        }
+        Some("raw") => raw_file(&path, all, session, outer),
+        Some(other) => Err(Fault::at(file.at, key, format!("`{other}` is not a format of env files"))
+            .help("allowed is raw")
+            .into()),
     }
 }
 
@@ -267,7 +277,11 @@ fn pairs(map: &mut Map, key: &str, service: &str) -> Result<(), Fault> {
             None => (text.as_str(), Node::new(Value::Null, item.at)),
         };
         if key == "environment" && name.ends_with(char::is_whitespace) {
-            return Err(Fault::at(item.at, format!("{service}.environment"), format!("the name `{name}` ends in a space")));
+            return Err(Fault::at(
+                item.at,
+                format!("{service}.environment"),
+                format!("the name `{name}` ends in a space"),
+            ));
         }
         out.set(name, value);
     }

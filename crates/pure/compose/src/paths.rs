@@ -93,7 +93,8 @@ impl Resolver<'_> {
             }
         });
         self.each(map, "label_file", |node| self.change(node, |path| self.path(path)));
-        if let Some(file) = map.get_mut("extends").and_then(Node::map_mut).and_then(|map| map.get_mut("file")) {
+        if let Some(file) = map.get_mut("extends").and_then(Node::map_mut).and_then(|map| map.get_mut("file"))
+        {
             self.change(file, |path| self.path(path));
         }
         if let Some(develop) = map.get_mut("develop").and_then(Node::map_mut) {

@@ -179,10 +179,10 @@ pub(crate) fn finding(sources: &[Source], fault: Fault) -> Finding {
         let line_end = source.text[start..].find('\n').unwrap_or(source.text.len() - start);
         let label = LabeledSpan::underline((start, (at.len as usize).min(line_end)));
         diagnostic.labels = Some(vec![label]);
-        report = Some(Report::new(diagnostic.clone()).with_source_code(NamedSource::new(
-            place.file.clone(),
-            source.text.clone(),
-        )));
+        report = Some(
+            Report::new(diagnostic.clone())
+                .with_source_code(NamedSource::new(place.file.clone(), source.text.clone())),
+        );
     }
     let report = report.unwrap_or_else(|| Report::new(diagnostic));
     let mut rendered = String::new();
@@ -213,7 +213,7 @@ fn distance(a: &str, b: &str) -> usize {
         let mut corner = row[0];
         row[0] = i + 1;
         for (j, y) in b.iter().enumerate() {
-            let change = corner + usize::from(x != *y && x.to_ascii_lowercase() != y.to_ascii_lowercase());
+            let change = corner + usize::from(x != *y && !x.eq_ignore_ascii_case(y));
             corner = row[j + 1];
             row[j + 1] = change.min(row[j] + 1).min(corner + 1);
         }

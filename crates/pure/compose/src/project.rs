@@ -339,13 +339,21 @@ fn select(
 fn drop_unused(root: &mut Map) {
     let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (_, service) in root.get("services").and_then(Node::map).into_iter().flat_map(Map::iter) {
-        let mut take = |section: &'static str, names: Vec<String>| used.entry(section).or_default().extend(names);
+        let mut take =
+            |section: &'static str, names: Vec<String>| used.entry(section).or_default().extend(names);
         let keys = |key: &str| -> Vec<String> {
-            service.get(key).and_then(Node::map).into_iter().flat_map(Map::iter).map(|(k, _)| k.to_owned()).collect()
+            service
+                .get(key)
+                .and_then(Node::map)
+                .into_iter()
+                .flat_map(Map::iter)
+                .map(|(k, _)| k.to_owned())
+                .collect()
         };
         let sources = |node: Option<&Node>, only: Option<&str>| -> Vec<String> {
             let list = node.and_then(Node::list).unwrap_or_default().iter();
-            let fits = list.filter(|item| only.is_none_or(|only| item.get("type").and_then(Node::str) == Some(only)));
+            let fits = list
+                .filter(|item| only.is_none_or(|only| item.get("type").and_then(Node::str) == Some(only)));
             fits.filter_map(|item| item.get("source").map(Node::print)).collect()
         };
         take("networks", keys("networks"));

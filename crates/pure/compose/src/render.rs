@@ -69,8 +69,11 @@ fn capital(key: &str) -> String {
 }
 
 fn extensions(map: &Map, style: Style) -> Vec<(String, Out)> {
-    let mut all: Vec<_> =
-        map.iter().filter(|(key, _)| key.starts_with("x-")).map(|(k, n)| (k.to_owned(), any(n, style))).collect();
+    let mut all: Vec<_> = map
+        .iter()
+        .filter(|(key, _)| key.starts_with("x-"))
+        .map(|(k, n)| (k.to_owned(), any(n, style)))
+        .collect();
     all.sort_by(|a, b| go::key_order(&a.0, &b.0));
     all
 }
@@ -87,7 +90,9 @@ fn any(node: &Node, style: Style) -> Out {
         // The reference loses empty lists on their way to JSON.
         Value::List(list) if list.is_empty() && style == Style::Json => Out::Null,
         Value::List(list) => Out::List(list.iter().map(|node| any(node, style)).collect()),
-        Value::Map(map) => sorted(map.iter().map(|(key, node)| (key.to_owned(), any(node, style))).collect(), style),
+        Value::Map(map) => {
+            sorted(map.iter().map(|(key, node)| (key.to_owned(), any(node, style))).collect(), style)
+        }
     }
 }
 
@@ -141,9 +146,12 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
     let unless_empty = |text: String| Some(text).filter(|text| !text.is_empty()).map(Out::Text);
     match kind {
         Kind::Command | Kind::TextAlways => Some(Out::Text(node.print())),
-        Kind::Text | Kind::TextOrNull | Kind::TextOrBool | Kind::TextOrInt | Kind::Word(_) | Kind::PullPolicy => {
-            unless_empty(node.print())
-        }
+        Kind::Text
+        | Kind::TextOrNull
+        | Kind::TextOrBool
+        | Kind::TextOrInt
+        | Kind::Word(_)
+        | Kind::PullPolicy => unless_empty(node.print()),
         Kind::Bool | Kind::StrictBool | Kind::External => node.truth().filter(|truth| *truth).map(Out::Bool),
         Kind::MaybeBool | Kind::AlwaysBool => Some(Out::Bool(node.truth().unwrap_or(false))),
         Kind::Int(..) | Kind::Number | Kind::BareNumber | Kind::BareInt => {
@@ -155,10 +163,14 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
             Some(size(node)).filter(|size| *size != 0).map(|size| Out::Text(size.to_string()))
         }
         Kind::AlwaysBytes => Some(Out::Text(size(node).to_string())),
-        Kind::Duration => Some(nanos(node)).filter(|nanos| *nanos != 0).map(|n| Out::Text(go::print_duration(n))),
+        Kind::Duration => {
+            Some(nanos(node)).filter(|nanos| *nanos != 0).map(|n| Out::Text(go::print_duration(n)))
+        }
         Kind::MaybeDuration => Some(Out::Text(go::print_duration(nanos(node)))),
         Kind::Texts(_) | Kind::Loose | Kind::TextOrTexts | Kind::Test => list(kind, node),
-        Kind::Labels | Kind::Env | Kind::Options(_) | Kind::Texted | Kind::MultiOptions => pairs(kind, node, style),
+        Kind::Labels | Kind::Env | Kind::Options(_) | Kind::Texted | Kind::MultiOptions => {
+            pairs(kind, node, style)
+        }
         Kind::Hosts => hosts(node),
         Kind::Ssh => ssh(node),
         Kind::Mode => Some(Out::Text(format!("0{:o}", mode(node)))),
@@ -283,7 +295,9 @@ pub(crate) fn host_pairs(node: &Node) -> Vec<(String, String)> {
         Value::Map(map) => {
             for (host, node) in map.iter() {
                 match &node.value {
-                    Value::List(list) => all.extend(list.iter().map(|ip| (host.to_owned(), bare(&ip.print())))),
+                    Value::List(list) => {
+                        all.extend(list.iter().map(|ip| (host.to_owned(), bare(&ip.print()))))
+                    }
                     Value::Null => all.push((host.to_owned(), String::new())),
                     _ => all.push((host.to_owned(), bare(&node.print()))),
                 }
@@ -295,7 +309,8 @@ pub(crate) fn host_pairs(node: &Node) -> Vec<(String, String)> {
 }
 
 fn hosts(node: &Node) -> Option<Out> {
-    let mut all: Vec<String> = host_pairs(node).into_iter().map(|(host, ip)| format!("{host}={ip}")).collect();
+    let mut all: Vec<String> =
+        host_pairs(node).into_iter().map(|(host, ip)| format!("{host}={ip}")).collect();
     all.sort();
     if all.is_empty() { None } else { Some(Out::List(all.into_iter().map(Out::Text).collect())) }
 }

@@ -1,8 +1,8 @@
 //! What one load carries along: how files are read, which were, and what to warn of.
 
+use crate::Files;
 use crate::problem::{Fault, LoadError, Source, Warning, finding, place};
 use crate::tree::Span;
-use crate::Files;
 
 /// One load.
 pub(crate) struct Session<'a> {
@@ -39,9 +39,10 @@ impl Session<'_> {
         if let Some(known) = self.sources.iter().position(|source| source.path == path) {
             return Ok(known as u32);
         }
-        let bytes = self.files.read(path).map_err(|source| {
-            Stop::Error(LoadError::Unreadable { path: path.to_owned(), source })
-        })?;
+        let bytes = self
+            .files
+            .read(path)
+            .map_err(|source| Stop::Error(LoadError::Unreadable { path: path.to_owned(), source }))?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Fault::nowhere("", format!("`{path}` is not a text in UTF-8")))?;
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
@@ -57,7 +58,8 @@ impl Session<'_> {
         key: &str,
         message: impl Into<String>,
     ) {
-        let warning = Warning { code, place: place(&self.sources, at), key: key.into(), message: message.into() };
+        let warning =
+            Warning { code, place: place(&self.sources, at), key: key.into(), message: message.into() };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }

@@ -11,7 +11,8 @@ use crate::tree::{Node, Span};
 use crate::{Files, Request, yaml};
 
 /// The names of a compose file, in the order in which they are preferred.
-pub const FILE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+pub const FILE_NAMES: [&str; 4] =
+    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 /// The names of the file beside it that is laid over it.
 pub const OVERRIDE_NAMES: [&str; 4] = [
     "compose.override.yml",
@@ -79,7 +80,11 @@ pub(crate) fn start(request: &Request, session: &mut Session<'_>) -> Result<Star
             return Err(Stop::Error(LoadError::NoFile { from }));
         };
         if !found.ignored.is_empty() {
-            let message = format!("`{}` is used, and `{}` is not", found.files.join("`, `"), found.ignored.join("`, `"));
+            let message = format!(
+                "`{}` is used, and `{}` is not",
+                found.files.join("`, `"),
+                found.ignored.join("`, `")
+            );
             session.warn("C0005", None, "", message);
         }
         files = found.files;
@@ -150,7 +155,8 @@ fn named_by_environment(
         list.split(separator.map_or(":", String::as_str)).map(|file| local(cwd, file)).collect();
     match files.iter().find(|file| *file != "-" && !session.files.exists(file)) {
         Some(missing) => {
-            Err(Fault::nowhere("", format!("`COMPOSE_FILE` names `{missing}`, and there is no such file")).into())
+            Err(Fault::nowhere("", format!("`COMPOSE_FILE` names `{missing}`, and there is no such file"))
+                .into())
         }
         None => Ok(files),
     }
@@ -174,12 +180,17 @@ fn name(
     session: &mut Session<'_>,
 ) -> Result<String, Stop> {
     let given = request.project_name.as_ref().filter(|name| !name.is_empty());
-    if let Some(name) = given.or_else(|| environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty())) {
+    if let Some(name) =
+        given.or_else(|| environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty()))
+    {
         if normal(name) == *name {
             return Ok(name.clone());
         }
         return Err(Fault::nowhere("", format!("`{name}` is not a project's name"))
-            .help(format!("letters in lower case, digits, `-` and `_`, beginning with a letter or digit, as in `{}`", normal(name)))
+            .help(format!(
+                "letters in lower case, digits, `-` and `_`, beginning with a letter or digit, as in `{}`",
+                normal(name)
+            ))
             .into());
     }
     let mut named = None;
@@ -211,9 +222,6 @@ fn name_in(path: &str, session: &mut Session<'_>) -> Result<Option<(String, Span
         return Ok(None);
     }
     let Ok(documents) = yaml::parse(text, file) else { return Ok(None) };
-    let names = documents.iter().filter_map(|document| document.root.get("name"));
-    Ok(names
-        .filter(|node| !matches!(node.str(), Some("") | None))
-        .map(|node: &Node| (node.print(), node.at))
-        .last())
+    let mut names = documents.iter().filter_map(|document| document.root.get("name"));
+    Ok(names.rfind(|node| !matches!(node.str(), Some("") | None)).map(|node: &Node| (node.print(), node.at)))
 }

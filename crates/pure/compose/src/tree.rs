@@ -131,9 +131,12 @@ impl Node {
                 "false" | "n" | "no" | "off" => Some(false),
                 _ => None,
             },
-            Value::Null | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::List(_) | Value::Map(_) => {
-                None
-            }
+            Value::Null
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Time(_)
+            | Value::List(_)
+            | Value::Map(_) => None,
         }
     }
 

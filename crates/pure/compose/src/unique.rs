@@ -26,8 +26,12 @@ fn walk<'t>(map: &'t mut Map, trail: Trail<'t>) -> Result<(), Fault> {
                     *list = seen.into_values().collect();
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Time(_) => {
-            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Time(_) => {}
         }
     }
     Ok(())

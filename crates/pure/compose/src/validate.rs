@@ -27,9 +27,11 @@ impl Check {
             Value::Int(_) | Value::Float(_) | Value::Bool(_) => format!("{} ({})", node.kind(), node.print()),
             _ => node.kind().to_owned(),
         };
-        let quotes = what.contains("text") && !what.contains("number")
+        let quotes = what.contains("text")
+            && !what.contains("number")
             && matches!(node.value, Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Time(_));
-        let help = if quotes { format!("write {what}: put the value into quotes") } else { format!("write {what}") };
+        let help =
+            if quotes { format!("write {what}: put the value into quotes") } else { format!("write {what}") };
         self.fault(node.at, format!("this takes {what}, not {found}"), help);
     }
 
@@ -60,7 +62,11 @@ impl Check {
         }
         for required in shape.required {
             if !map.has(required) {
-                self.fault(at, format!("{} needs the key `{required}`", shape.name), format!("add `{required}`"));
+                self.fault(
+                    at,
+                    format!("{} needs the key `{required}`", shape.name),
+                    format!("add `{required}`"),
+                );
             }
         }
     }
@@ -99,9 +105,15 @@ impl Check {
                 }
                 None
             }
-            (Kind::Int(..) | Kind::MaybeInt | Kind::TextOrInt | Kind::AlwaysInt | Kind::AlwaysBytes | Kind::Count, value) => {
-                fits(whole(value) || matches!(value, Text(_)), "an integer or a text")
-            }
+            (
+                Kind::Int(..)
+                | Kind::MaybeInt
+                | Kind::TextOrInt
+                | Kind::AlwaysInt
+                | Kind::AlwaysBytes
+                | Kind::Count,
+                value,
+            ) => fits(whole(value) || matches!(value, Text(_)), "an integer or a text"),
             (Kind::Number | Kind::MaybeNumber | Kind::Float | Kind::Bytes | Kind::Mode, value) => {
                 fits(matches!(value, Text(_) | Int(_) | Float(_)), "a number or a text")
             }
@@ -118,7 +130,9 @@ impl Check {
                 _ => Some("a text or a list of texts"),
             },
             (Kind::Labels | Kind::Env | Kind::Ssh, _) => return self.pairs(node),
-            (Kind::Options(_) | Kind::Texted | Kind::MultiOptions | Kind::Hosts, _) => return self.options(kind, node),
+            (Kind::Options(_) | Kind::Texted | Kind::MultiOptions | Kind::Hosts, _) => {
+                return self.options(kind, node);
+            }
             (Kind::External, _) => return self.external(node),
             (Kind::Object(shape, form), _) => return self.object(shape, form, node),
             (Kind::Objects(shape, form), _) => return self.objects(shape, form, node),
@@ -134,7 +148,11 @@ impl Check {
         match node.str() {
             None => self.wants(node, "a text such as `1m30s`"),
             Some(text) if crate::go::duration(text).is_none() => {
-                self.fault(node.at, format!("`{text}` is not a duration"), "write numbers with units, as in `1m30s`; units are us, ms, s, m, h, d, w");
+                self.fault(
+                    node.at,
+                    format!("`{text}` is not a duration"),
+                    "write numbers with units, as in `1m30s`; units are us, ms, s, m, h, d, w",
+                );
             }
             Some(_) => {}
         }
@@ -190,7 +208,11 @@ impl Check {
         for (index, item) in list.iter().enumerate() {
             if let Some(first) = list[..index].iter().position(|other| other == item) {
                 self.at_index(index, |check| {
-                    check.fault(item.at, format!("`{}` is in this list already", item.print()), format!("remove it; it is element {first}"));
+                    check.fault(
+                        item.at,
+                        format!("`{}` is in this list already", item.print()),
+                        format!("remove it; it is element {first}"),
+                    );
                 });
             }
         }
@@ -219,14 +241,18 @@ impl Check {
         }
         let Value::Map(map) = &node.value else { return self.wants(node, "a mapping") };
         for (key, value) in map.iter() {
-            let scalar = |node: &Node| matches!(node.value, Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_));
+            let scalar = |node: &Node| {
+                matches!(node.value, Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_))
+            };
             let good = match (kind, &value.value) {
                 (Kind::Options(null), Value::Null) => null,
                 (Kind::Options(_), Value::Int(_) | Value::Float(_)) | (_, Value::Text(_)) => true,
                 (Kind::MultiOptions, Value::List(list)) => list.iter().all(scalar),
                 (Kind::MultiOptions, _) => scalar(value),
                 (Kind::Hosts, Value::List(list)) => list.iter().all(|node| node.str().is_some()),
-                (Kind::Texted, Value::Int(_) | Value::Null | Value::Bool(_)) => self.key.ends_with("storage_opt"),
+                (Kind::Texted, Value::Int(_) | Value::Null | Value::Bool(_)) => {
+                    self.key.ends_with("storage_opt")
+                }
                 _ => false,
             };
             if !good {
@@ -237,13 +263,17 @@ impl Check {
 
     fn external(&mut self, node: &Node) {
         match &node.value {
-            Value::Bool(_) | Value::Text(_) => {}
+            Value::Bool(_) | Value::Text(_) => self.kind(Kind::Bool, node),
             Value::Map(map) => {
                 for (key, value) in map.iter() {
                     self.under(key, |check| match key {
                         "name" => check.kind(Kind::Text, value),
                         key if key.starts_with("x-") => {}
-                        _ => check.fault(map.key_at(key), "an external resource has no such key", "the key here is name"),
+                        _ => check.fault(
+                            map.key_at(key),
+                            "an external resource has no such key",
+                            "the key here is name",
+                        ),
                     });
                 }
             }
@@ -296,14 +326,19 @@ impl Check {
             let good = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
             if key.is_empty() || !key.chars().all(good) {
                 self.under(key, |check| {
-                    check.fault(map.key_at(key), format!("`{key}` is not a name"), "a name has letters, digits, `.`, `_` and `-`");
+                    check.fault(
+                        map.key_at(key),
+                        format!("`{key}` is not a name"),
+                        "a name has letters, digits, `.`, `_` and `-`",
+                    );
                 });
                 continue;
             }
             self.under(key, |check| match (&value.value, form) {
                 (Value::Map(map), _) => check.fields(shape, map, value.at),
                 (Value::Null, Form::Resource | Form::OrNames) => {}
-                (Value::Int(_) | Value::Text(_), _) if ulimit => {}
+                (Value::Int(_), _) if ulimit => {}
+                (Value::Text(_), _) if ulimit => check.kind(Kind::AlwaysInt, value),
                 _ if ulimit => check.wants(value, "an integer, or a mapping with `soft` and `hard`"),
                 _ => check.wants(value, "a mapping"),
             });
@@ -317,7 +352,9 @@ fn unreadable(kind: Kind, node: &Node, text: &str) -> Option<&'static str> {
         // A variable that is not filled in yet says nothing.
         _ if text.contains("${") => None,
         Kind::Bool | Kind::MaybeBool if node.truth().is_none() => Some("`true` or `false`"),
-        Kind::Int(..) | Kind::MaybeInt | Kind::AlwaysInt if text.parse::<i64>().is_err() => Some("an integer"),
+        Kind::Int(..) | Kind::MaybeInt | Kind::AlwaysInt if text.parse::<i64>().is_err() => {
+            Some("an integer")
+        }
         Kind::Number | Kind::MaybeNumber | Kind::Float if text.parse::<f64>().is_err() => Some("a number"),
         Kind::Mode if i64::from_str_radix(text.trim_start_matches("0o"), 8).is_err() => Some("octal digits"),
         Kind::Count if !text.eq_ignore_ascii_case("all") && text.parse::<i64>().is_err() => {

@@ -5,6 +5,8 @@
 //! (docker compose 2.40.3). With `SEA_COMPOSE_ORACLE` naming its program the test asks it again, live; with
 //! `UPDATE_EXPECT=1` as well, it rewrites the expected sections with the answers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests; a failure is the test's answer")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

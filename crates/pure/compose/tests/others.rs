@@ -2,6 +2,8 @@
 //!
 //! They lie beside the project, in `../shared/compose`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests; a failure is the test's answer")]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -42,8 +44,7 @@ fn files_of_others_load_and_convert() {
         }
         let loaded = compose::load(&Request::new("/app"), &files)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let converted =
-            loaded.project.app().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let converted = loaded.project.app().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(converted.app.services.len(), loaded.project.services().len());
     }
 }

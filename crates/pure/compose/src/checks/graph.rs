@@ -16,8 +16,10 @@ pub(super) fn circle(root: &Map) -> Option<Fault> {
             let mut shown: Vec<&str> = way.clone();
             shown.push(way.first()?);
             let message = format!("services wait for each other in a circle: {}", shown.join(" -> "));
-            return Some(Fault::at(node.at, format!("services.{last}.depends_on"), message)
-                .help("remove one of these dependencies"));
+            return Some(
+                Fault::at(node.at, format!("services.{last}.depends_on"), message)
+                    .help("remove one of these dependencies"),
+            );
         }
     }
     None

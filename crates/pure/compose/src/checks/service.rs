@@ -14,19 +14,33 @@ pub(super) fn shapes(name: &str, service: &Node, faults: &mut Vec<Fault>) {
         if let Some(ip) = port.get("host_ip")
             && ip.str().is_none_or(|ip| ip.parse::<std::net::IpAddr>().is_err())
         {
-            faults.push(Fault::at(ip.at, format!("services.{name}.ports[{index}].host_ip"), format!("`{}` is not an address", ip.print())));
+            faults.push(Fault::at(
+                ip.at,
+                format!("services.{name}.ports[{index}].host_ip"),
+                format!("`{}` is not an address", ip.print()),
+            ));
         }
     }
     let watch = list(service.get("develop").and_then(|node| node.get("watch")));
     for path in watch.iter().filter_map(|rule| rule.get("path")).filter(|path| path.str() == Some("")) {
-        faults.push(Fault::at(path.at, format!("services.{name}.develop.watch.path"), "this cannot be empty"));
+        faults.push(Fault::at(
+            path.at,
+            format!("services.{name}.develop.watch.path"),
+            "this cannot be empty",
+        ));
     }
     let reserved = service.get("deploy").and_then(|d| d.get("resources")).and_then(|r| r.get("reservations"));
     let requests = list(reserved.and_then(|r| r.get("devices"))).into_iter().chain(list(service.get("gpus")));
     for request in requests {
         if request.get("count").is_some() && request.get("device_ids").is_some() {
-            faults.push(Fault::at(request.at, format!("services.{name}"), "`count` and `device_ids` exclude each other")
-                .help("keep one of them"));
+            faults.push(
+                Fault::at(
+                    request.at,
+                    format!("services.{name}"),
+                    "`count` and `device_ids` exclude each other",
+                )
+                .help("keep one of them"),
+            );
         }
     }
 }
@@ -72,11 +86,17 @@ pub(super) fn whole(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     scale(seen, faults);
     limits(seen, faults);
     targets(seen, faults);
-    for rule in seen.get("develop").and_then(|node| node.get("watch")).and_then(Node::list).unwrap_or_default() {
+    for rule in
+        seen.get("develop").and_then(|node| node.get("watch")).and_then(Node::list).unwrap_or_default()
+    {
         let action = rule.get("action").and_then(Node::str).unwrap_or_default();
         let target = rule.get("target").and_then(Node::str).unwrap_or_default();
         if target.is_empty() && !matches!(action, "rebuild" | "restart") {
-            faults.push(Fault::at(rule.at, seen.key(".develop.watch"), format!("the action `{action}` needs a `target`")));
+            faults.push(Fault::at(
+                rule.at,
+                seen.key(".develop.watch"),
+                format!("the action `{action}` needs a `target`"),
+            ));
         }
     }
 }
@@ -84,21 +104,37 @@ pub(super) fn whole(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
 fn source(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     let build = seen.get("build");
     if build.is_none() && seen.text("image").is_empty() && seen.get("provider").is_none() {
-        faults.push(Fault::at(seen.at, seen.key(""), "this service has neither `image` nor `build`")
-            .help("say with `image` what to run, or with `build` how to make it"));
+        faults.push(
+            Fault::at(seen.at, seen.key(""), "this service has neither `image` nor `build`")
+                .help("say with `image` what to run, or with `build` how to make it"),
+        );
     }
     let Some(build) = build else { return };
     let text = |key: &str| build.get(key).and_then(Node::str).unwrap_or_default();
     if !text("dockerfile_inline").is_empty() && !text("dockerfile").is_empty() {
-        faults.push(Fault::at(build.at, seen.key(".build"), "`dockerfile` and `dockerfile_inline` exclude each other")
-            .help("keep one of them"));
+        faults.push(
+            Fault::at(
+                build.at,
+                seen.key(".build"),
+                "`dockerfile` and `dockerfile_inline` exclude each other",
+            )
+            .help("keep one of them"),
+        );
     }
-    for (name, context) in build.get("additional_contexts").and_then(Node::map).into_iter().flat_map(Map::iter) {
+    for (name, context) in
+        build.get("additional_contexts").and_then(Node::map).into_iter().flat_map(Map::iter)
+    {
         let Some(other) = context.str().and_then(|text| text.strip_prefix("service:")) else { continue };
         let known = seen.root.get("services").and_then(|node| node.get(other));
         let key = seen.key(&format!(".build.additional_contexts.{name}"));
         match known {
-            None => faults.push(unknown(context.at, key, "service", other, section(seen.root, "services").map(|(n, _)| n).collect::<Vec<_>>().into_iter())),
+            None => faults.push(unknown(
+                context.at,
+                key,
+                "service",
+                other,
+                section(seen.root, "services").map(|(n, _)| n).collect::<Vec<_>>().into_iter(),
+            )),
             Some(other) if other.get("build").is_none() => {
                 faults.push(Fault::at(context.at, key, "this service has no `build`"));
             }
@@ -108,7 +144,11 @@ fn source(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     let platforms = build.get("platforms").and_then(Node::list).unwrap_or_default();
     let platform = seen.text("platform");
     if !platforms.is_empty() && !platform.is_empty() && !platforms.iter().any(|p| p.str() == Some(platform)) {
-        faults.push(Fault::at(build.at, seen.key(".build.platforms"), format!("the service's platform `{platform}` is not in this list")));
+        faults.push(Fault::at(
+            build.at,
+            seen.key(".build.platforms"),
+            format!("the service's platform `{platform}` is not in this list"),
+        ));
     }
 }
 
@@ -118,8 +158,10 @@ fn networks(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
         && mode.str() != Some("")
         && !networks.is_empty()
     {
-        faults.push(Fault::at(mode.at, seen.key(".network_mode"), "`network_mode` and `networks` exclude each other")
-            .help("keep one of them"));
+        faults.push(
+            Fault::at(mode.at, seen.key(".network_mode"), "`network_mode` and `networks` exclude each other")
+                .help("keep one of them"),
+        );
     }
     for (name, _) in networks.into_iter().flat_map(Map::iter) {
         if !seen.defined("networks", name) {
@@ -134,8 +176,14 @@ fn health(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     let test = seen.get("healthcheck").and_then(|node| node.get("test"));
     let Some(first) = test.and_then(Node::list).and_then(<[Node]>::first) else { return };
     if !matches!(first.str(), Some("CMD" | "CMD-SHELL" | "NONE")) {
-        faults.push(Fault::at(first.at, seen.key(".healthcheck.test"), format!("`{}` cannot begin a test", first.print()))
-            .help("a list begins with CMD, CMD-SHELL or NONE; a text alone is run by a shell"));
+        faults.push(
+            Fault::at(
+                first.at,
+                seen.key(".healthcheck.test"),
+                format!("`{}` cannot begin a test", first.print()),
+            )
+            .help("a list begins with CMD, CMD-SHELL or NONE; a text alone is run by a shell"),
+        );
     }
 }
 
@@ -203,7 +251,10 @@ fn scale(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     if let (Some(a), Some(b)) = (scale, replicas)
         && a.int() != b.int()
     {
-        faults.push(Fault::at(a.at, seen.key(".scale"), "`scale` and `deploy.replicas` differ").help("keep `deploy.replicas` alone"));
+        faults.push(
+            Fault::at(a.at, seen.key(".scale"), "`scale` and `deploy.replicas` differ")
+                .help("keep `deploy.replicas` alone"),
+        );
     }
     for (node, key) in [(scale, ".scale"), (replicas, ".deploy.replicas")] {
         if let Some(node) = node
@@ -220,8 +271,14 @@ fn scale(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     if count.is_some_and(|count| count > 1)
         && let Some(name) = seen.get("container_name").filter(|name| name.str() != Some(""))
     {
-        faults.push(Fault::at(name.at, seen.key(".container_name"), format!("`container_name` and `{key}` above 1 exclude each other"))
-            .help("a container's name is unique; remove `container_name`"));
+        faults.push(
+            Fault::at(
+                name.at,
+                seen.key(".container_name"),
+                format!("`container_name` and `{key}` above 1 exclude each other"),
+            )
+            .help("a container's name is unique; remove `container_name`"),
+        );
     }
 }
 
@@ -249,8 +306,14 @@ fn limits(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
             value != 0 && value != size(side_node.get(new))
         };
         if differ {
-            faults.push(Fault::at(node.at, seen.key(&format!(".{old}")), format!("`{old}` and `deploy.resources.{side}.{new}` differ"))
-                .help("keep the second alone"));
+            faults.push(
+                Fault::at(
+                    node.at,
+                    seen.key(&format!(".{old}")),
+                    format!("`{old}` and `deploy.resources.{side}.{new}` differ"),
+                )
+                .help("keep the second alone"),
+            );
         }
     }
 }
@@ -259,7 +322,8 @@ fn limits(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
 fn targets(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     let mut taken = BTreeMap::new();
     let tmpfs = seen.get("tmpfs");
-    let tmpfs_list = tmpfs.and_then(Node::list).unwrap_or_else(|| tmpfs.map(std::slice::from_ref).unwrap_or_default());
+    let tmpfs_list =
+        tmpfs.and_then(Node::list).unwrap_or_else(|| tmpfs.map(std::slice::from_ref).unwrap_or_default());
     let tmpfs = tmpfs_list.iter().map(|node| {
         let text = node.str().unwrap_or_default();
         ("tmpfs", text.split_once(':').map_or(text, |(path, _)| path).to_owned(), node.at)
@@ -269,7 +333,11 @@ fn targets(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     });
     for (key, target, at) in tmpfs.chain(volumes) {
         if let Some(first) = taken.insert(target.clone(), key) {
-            faults.push(Fault::at(at, seen.key(&format!(".{key}")), format!("`{target}` is mounted already, under `{first}`")));
+            faults.push(Fault::at(
+                at,
+                seen.key(&format!(".{key}")),
+                format!("`{target}` is mounted already, under `{first}`"),
+            ));
         }
     }
 }

@@ -55,7 +55,9 @@ pub(super) fn check(
         timeout: duration(own, "timeout").filter(|d| !d.is_zero()).unwrap_or(Duration::from_secs(30)),
         retries: number(own, "retries").filter(|n| *n > 0).unwrap_or(3),
         start_period: duration(own, "start_period").unwrap_or_default(),
-        start_interval: duration(own, "start_interval").filter(|d| !d.is_zero()).unwrap_or(Duration::from_secs(5)),
+        start_interval: duration(own, "start_interval")
+            .filter(|d| !d.is_zero())
+            .unwrap_or(Duration::from_secs(5)),
     })
 }
 

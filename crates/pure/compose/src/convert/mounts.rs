@@ -32,7 +32,12 @@ fn target(desk: &mut Desk<'_>, map: &Map, node: &Node, key: &str) -> Option<Stri
         Some(target) if target.starts_with('/') => Some(target),
         _ => {
             let shown = target.unwrap_or_default();
-            desk.fault(node, format!("{key}.target"), format!("`{shown}` is no place in a container"), "write a path that begins with `/`");
+            desk.fault(
+                node,
+                format!("{key}.target"),
+                format!("`{shown}` is no place in a container"),
+                "write a path that begins with `/`",
+            );
             None
         }
     }
@@ -111,7 +116,12 @@ pub(super) fn files(desk: &mut Desk<'_>, name: &str, map: &Map, section: &str) -
             Some(Ok(id)) => id,
             Some(Err(_)) => {
                 let path = format!("services.{name}.{section}[{index}].{key}");
-                desk.fault(node, path, "this is not a number", "write the number of the user or group in the container");
+                desk.fault(
+                    node,
+                    path,
+                    "this is not a number",
+                    "write the number of the user or group in the container",
+                );
                 0
             }
         };

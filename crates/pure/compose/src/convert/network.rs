@@ -26,17 +26,32 @@ pub(super) fn ports(desk: &mut Desk<'_>, name: &str, map: &Map) -> Vec<Published
         let (first, range) = published.split_once('-').unwrap_or((&published, ""));
         let host_port = if first.is_empty() { Some(0) } else { first.parse::<u16>().ok() };
         let Some(host_port) = host_port else {
-            desk.fault(node, format!("{key}.published"), format!("`{published}` is no port"), "ports are 0 to 65535; 0 lets the daemon choose");
+            desk.fault(
+                node,
+                format!("{key}.published"),
+                format!("`{published}` is no port"),
+                "ports are 0 to 65535; 0 lets the daemon choose",
+            );
             continue;
         };
         if !range.is_empty() {
-            desk.warn("C0207", node, key.clone(), format!("of the range `{published}` the first port is used"));
+            desk.warn(
+                "C0207",
+                node,
+                key.clone(),
+                format!("of the range `{published}` the first port is used"),
+            );
         }
         let host_ip = match text(map, "host_ip").map(|ip| ip.parse::<IpAddr>()) {
             None => None,
             Some(Ok(ip)) => Some(ip).filter(|ip| !ip.is_unspecified()),
             Some(Err(_)) => {
-                desk.fault(node, format!("{key}.host_ip"), "this is no address", "write an IPv4 or IPv6 address");
+                desk.fault(
+                    node,
+                    format!("{key}.host_ip"),
+                    "this is no address",
+                    "write an IPv4 or IPv6 address",
+                );
                 continue;
             }
         };
@@ -55,7 +70,12 @@ fn protocol(desk: &mut Desk<'_>, map: &Map, node: &Node, key: &str) -> Option<Pr
             _ => Protocol::Tcp,
         }),
         other => {
-            desk.fault(node, format!("{key}.protocol"), format!("`{other}` cannot be published"), "the protocols are tcp and udp");
+            desk.fault(
+                node,
+                format!("{key}.protocol"),
+                format!("`{other}` cannot be published"),
+                "the protocols are tcp and udp",
+            );
             None
         }
     }
@@ -123,7 +143,12 @@ pub(super) fn servers(desk: &mut Desk<'_>, name: &str, map: &Map) -> Vec<IpAddr>
         match (text.parse(), map.get("dns")) {
             (Ok(ip), _) => all.push(ip),
             (Err(_), Some(node)) => {
-                desk.fault(node, format!("services.{name}.dns"), format!("`{text}` is no address"), "name servers are given by address");
+                desk.fault(
+                    node,
+                    format!("services.{name}.dns"),
+                    format!("`{text}` is no address"),
+                    "name servers are given by address",
+                );
             }
             (Err(_), None) => {}
         }
@@ -146,7 +171,12 @@ pub(super) fn namespace(desk: &mut Desk<'_>, name: &str, map: &Map, key: &str) -
         },
         (_, Some(("container", other))) => Namespace::Container(other.to_owned()),
         _ => {
-            desk.fault(node, path, format!("`{text}` is not allowed here"), "allowed are private, host, shareable, service:NAME and container:NAME");
+            desk.fault(
+                node,
+                path,
+                format!("`{text}` is not allowed here"),
+                "allowed are private, host, shareable, service:NAME and container:NAME",
+            );
             Namespace::Private
         }
     }
@@ -156,11 +186,15 @@ pub(super) fn namespace(desk: &mut Desk<'_>, name: &str, map: &Map, key: &str) -
 pub(super) fn links(project: &Project, app: &mut App) {
     for (name, node) in project.section("services") {
         let Some(map) = node.map() else { continue };
-        let Some(own) = app.services.iter().find(|(key, _)| key.as_str() == name).map(|(_, s)| s) else { continue };
+        let Some(own) = app.services.iter().find(|(key, _)| key.as_str() == name).map(|(_, s)| s) else {
+            continue;
+        };
         let networks: Vec<String> = own.networks.keys().cloned().collect();
         for link in list(map, "links") {
             let Some((target, alias)) = link.split_once(':') else { continue };
-            let Some((_, target)) = app.services.iter_mut().find(|(key, _)| key.as_str() == target) else { continue };
+            let Some((_, target)) = app.services.iter_mut().find(|(key, _)| key.as_str() == target) else {
+                continue;
+            };
             for network in &networks {
                 let Some(attachment) = target.networks.get_mut(network) else { continue };
                 if !attachment.aliases.iter().any(|known| known == alias) {

@@ -24,7 +24,12 @@ pub(super) fn replicas(desk: &mut Desk<'_>, name: &str, map: &Map) -> u32 {
             }
             other => {
                 let message = format!("`{other}` is not a mode");
-                desk.fault(mode, key, message, "allowed are replicated, global, replicated-job and global-job");
+                desk.fault(
+                    mode,
+                    key,
+                    message,
+                    "allowed are replicated, global, replicated-job and global-job",
+                );
             }
         }
     }
@@ -49,7 +54,12 @@ pub(super) fn restart(desk: &mut Desk<'_>, name: &str, map: &Map, whole: &Whole)
             other => {
                 if let Some(node) = condition {
                     let key = format!("services.{name}.deploy.restart_policy.condition");
-                    desk.fault(node, key, format!("`{other}` is not a condition"), "allowed are none, on-failure and any");
+                    desk.fault(
+                        node,
+                        key,
+                        format!("`{other}` is not a condition"),
+                        "allowed are none, on-failure and any",
+                    );
                 }
             }
         }
@@ -100,7 +110,8 @@ pub(super) fn updates(
     }
     let base = UpdatePolicy { order, ..UpdatePolicy::default() };
     let update = policy(desk, name, "update_config", update, base);
-    let back = UpdatePolicy { order: update.order, failure_action: FailureAction::Pause, ..UpdatePolicy::default() };
+    let back =
+        UpdatePolicy { order: update.order, failure_action: FailureAction::Pause, ..UpdatePolicy::default() };
     let rollback = policy(desk, name, "rollback_config", rollback, back);
     (update, rollback)
 }
@@ -110,7 +121,9 @@ fn order(name: &str, map: &Map, sea: &Sea, replicas: u32, whole: &Whole) -> (Ord
     let stop = |why: &str| (Order::StopFirst, why.to_owned());
     match sea.writer {
         Some(Writer::Single) => return stop("`x-sea.writer` says that one alone may write"),
-        Some(Writer::Many) => return (Order::StartFirst, "`x-sea.writer` says that several may write".into()),
+        Some(Writer::Many) => {
+            return (Order::StartFirst, "`x-sea.writer` says that several may write".into());
+        }
         None => {}
     }
     if text(map, "container_name").is_some() {
@@ -131,7 +144,13 @@ fn order(name: &str, map: &Map, sea: &Sea, replicas: u32, whole: &Whole) -> (Ord
     (Order::StartFirst, "the new one is ready before the old one leaves".into())
 }
 
-fn policy(desk: &mut Desk<'_>, name: &str, section: &str, own: Option<&Map>, base: UpdatePolicy) -> UpdatePolicy {
+fn policy(
+    desk: &mut Desk<'_>,
+    name: &str,
+    section: &str,
+    own: Option<&Map>,
+    base: UpdatePolicy,
+) -> UpdatePolicy {
     let Some(own) = own else { return base };
     let action = match text(own, "failure_action").as_deref() {
         None => base.failure_action,
@@ -141,7 +160,12 @@ fn policy(desk: &mut Desk<'_>, name: &str, section: &str, own: Option<&Map>, bas
         Some(other) => {
             if let Some(node) = own.get("failure_action") {
                 let key = format!("services.{name}.deploy.{section}.failure_action");
-                desk.fault(node, key, format!("`{other}` is not an action"), "allowed are rollback, pause and continue");
+                desk.fault(
+                    node,
+                    key,
+                    format!("`{other}` is not an action"),
+                    "allowed are rollback, pause and continue",
+                );
             }
             base.failure_action
         }
@@ -151,7 +175,10 @@ fn policy(desk: &mut Desk<'_>, name: &str, section: &str, own: Option<&Map>, bas
         delay: duration(own, "delay").unwrap_or(base.delay),
         failure_action: action,
         monitor: duration(own, "monitor").filter(|d| !d.is_zero()).unwrap_or(base.monitor),
-        max_failure_ratio: own.get("max_failure_ratio").and_then(Node::float).unwrap_or(base.max_failure_ratio),
+        max_failure_ratio: own
+            .get("max_failure_ratio")
+            .and_then(Node::float)
+            .unwrap_or(base.max_failure_ratio),
         order: match text(own, "order").as_deref() {
             Some("start-first") => Order::StartFirst,
             Some("stop-first") => Order::StopFirst,
@@ -172,7 +199,10 @@ pub(super) fn depends_on(project: &Project, map: &Map) -> IndexMap<ServiceName, 
             _ => Condition::Started,
         };
         let truth = |key: &str, or: bool| node.get(key).and_then(Node::truth).unwrap_or(or);
-        all.insert(key, Dependency { condition, restart: truth("restart", false), required: truth("required", true) });
+        all.insert(
+            key,
+            Dependency { condition, restart: truth("restart", false), required: truth("required", true) },
+        );
     }
     all
 }

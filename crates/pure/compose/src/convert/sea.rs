@@ -31,7 +31,12 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     let Some(node) = service.get("x-sea") else { return sea };
     let key = format!("services.{name}.x-sea");
     let Some(map) = node.map() else {
-        desk.fault(node, key, format!("this takes a mapping, not {}", node.kind()), "write `x-sea: {route: shop.example}`");
+        desk.fault(
+            node,
+            key,
+            format!("this takes a mapping, not {}", node.kind()),
+            "write `x-sea: {route: shop.example}`",
+        );
         return sea;
     };
     known(desk, map, KEYS, &key);
@@ -46,7 +51,11 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
                     sea.routes.extend(reader.route(node));
                 }
             }
-            (_, "routes") => reader.fault(node, format!("this takes a list, not {}", node.kind()), "for one route write `route:`"),
+            (_, "routes") => reader.fault(
+                node,
+                format!("this takes a list, not {}", node.kind()),
+                "for one route write `route:`",
+            ),
             _ => sea.routes.extend(reader.route(node)),
         }
     }
@@ -55,7 +64,12 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
             Some("single") => Some(Writer::Single),
             Some("many") => Some(Writer::Many),
             _ => {
-                desk.fault(node, format!("{key}.writer"), format!("`{}` is not a value of this key", node.print()), "allowed are single and many");
+                desk.fault(
+                    node,
+                    format!("{key}.writer"),
+                    format!("`{}` is not a value of this key", node.print()),
+                    "allowed are single and many",
+                );
                 None
             }
         };
@@ -69,7 +83,12 @@ pub(crate) fn top(desk: &mut Desk<'_>) {
     let Some(node) = project.root.get("x-sea") else { return };
     match node.map() {
         Some(map) => known(desk, map, &[], "x-sea"),
-        None => desk.fault(node, "x-sea", "this takes a mapping", "remove it: it has no keys yet at the top level"),
+        None => desk.fault(
+            node,
+            "x-sea",
+            "this takes a mapping",
+            "remove it: it has no keys yet at the top level",
+        ),
     }
 }
 
@@ -98,7 +117,11 @@ fn inferred(service: &Map) -> Result<u16, &'static str> {
     });
     let published = list("ports").iter().filter_map(Node::map).filter_map(|map| {
         let tcp = map.get("protocol").and_then(Node::str) != Some("udp");
-        if tcp { map.get("target").and_then(Node::int).and_then(|port| u16::try_from(port).ok()) } else { None }
+        if tcp {
+            map.get("target").and_then(Node::int).and_then(|port| u16::try_from(port).ok())
+        } else {
+            None
+        }
     });
     let mut all: Vec<u16> = exposed.chain(published).collect();
     all.sort_unstable();
@@ -126,7 +149,11 @@ impl Reader<'_, '_> {
             Value::Text(text) => self.short(text.clone(), node),
             Value::Map(map) => self.long(map, node),
             _ => {
-                self.fault(node, format!("a route cannot be {}", node.kind()), "write as in `shop.example/api -> 8080`");
+                self.fault(
+                    node,
+                    format!("a route cannot be {}", node.kind()),
+                    "write as in `shop.example/api -> 8080`",
+                );
                 None
             }
         }
@@ -139,7 +166,11 @@ impl Reader<'_, '_> {
             None => (text.trim(), None),
         };
         if from.is_empty() {
-            self.fault(node, "this route has neither host nor path", "write as in `shop.example/api -> 8080`; `/` is every request");
+            self.fault(
+                node,
+                "this route has neither host nor path",
+                "write as in `shop.example/api -> 8080`; `/` is every request",
+            );
             return None;
         }
         let (host, path) = match from.find('/') {
@@ -174,24 +205,40 @@ impl Reader<'_, '_> {
         };
         let (host, path) = (text("host").ok()?, text("path").ok()?);
         if host.is_none() && path.is_none() {
-            self.fault(node, "this route has neither `host` nor `path`", "add one of them; `path: /` is every request");
+            self.fault(
+                node,
+                "this route has neither `host` nor `path`",
+                "add one of them; `path: /` is every request",
+            );
             return None;
         }
         let port = match map.get("port") {
             None => None,
-            Some(given) => match given.int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
-                Some(port) => Some(port),
-                None => {
-                    self.desk.fault(given, format!("{key}.port"), format!("`{}` is no port", given.print()), "ports are 1 to 65535");
-                    return None;
+            Some(given) => {
+                match given.int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
+                    Some(port) => Some(port),
+                    None => {
+                        self.desk.fault(
+                            given,
+                            format!("{key}.port"),
+                            format!("`{}` is no port", given.print()),
+                            "ports are 1 to 65535",
+                        );
+                        return None;
+                    }
                 }
-            },
+            }
         };
         let strip_prefix = match map.get("strip_prefix").map(|node| (node, &node.value)) {
             None => false,
             Some((_, Value::Bool(strip))) => *strip,
             Some((given, _)) => {
-                self.desk.fault(given, format!("{key}.strip_prefix"), format!("this takes `true` or `false`, not {}", given.kind()), "write it without quotes");
+                self.desk.fault(
+                    given,
+                    format!("{key}.strip_prefix"),
+                    format!("this takes `true` or `false`, not {}", given.kind()),
+                    "write it without quotes",
+                );
                 return None;
             }
         };
@@ -215,16 +262,25 @@ impl Reader<'_, '_> {
         if bare.len() <= 253 && bare.split('.').all(label) {
             return Some(lower);
         }
-        self.fault(node, format!("`{host}` is no host name"), "write as in `shop.example` or `*.shop.example`, without scheme and port");
+        self.fault(
+            node,
+            format!("`{host}` is no host name"),
+            "write as in `shop.example` or `*.shop.example`, without scheme and port",
+        );
         None
     }
 
     fn path(&mut self, path: &str, node: &Node) -> Option<PathPrefix> {
-        let good = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#'));
+        let good =
+            path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#'));
         if good {
             return Some(PathPrefix(path.to_owned()));
         }
-        self.fault(node, format!("`{path}` is no path prefix"), "write as in `/api`: visible ASCII from a `/` on, without query");
+        self.fault(
+            node,
+            format!("`{path}` is no path prefix"),
+            "write as in `/api`: visible ASCII from a `/` on, without query",
+        );
         None
     }
 
@@ -232,7 +288,11 @@ impl Reader<'_, '_> {
         match (given, self.port) {
             (Some(port), _) | (None, Ok(port)) => Some(port),
             (None, Err(why)) => {
-                self.fault(node, format!("which port of the container? {why}"), "add it, as in `shop.example -> 8080`");
+                self.fault(
+                    node,
+                    format!("which port of the container? {why}"),
+                    "add it, as in `shop.example -> 8080`",
+                );
                 None
             }
         }

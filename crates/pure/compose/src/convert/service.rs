@@ -24,7 +24,8 @@ impl Whole {
     pub(super) fn of(project: &Project) -> Self {
         let mut jobs = BTreeSet::new();
         for (_, service) in project.section("services") {
-            for (name, wish) in service.get("depends_on").and_then(Node::map).into_iter().flat_map(Map::iter) {
+            for (name, wish) in service.get("depends_on").and_then(Node::map).into_iter().flat_map(Map::iter)
+            {
                 if wish.get("condition").and_then(Node::str) == Some("service_completed_successfully") {
                     jobs.insert(name.to_owned());
                 }
@@ -124,7 +125,8 @@ fn pull_policy(desk: &mut Desk<'_>, name: &str, map: &Map) -> PullPolicy {
         "build" => PullPolicy::Build,
         "" | "missing" | "if_not_present" => PullPolicy::Missing,
         other => {
-            let message = format!("`{other}` means `always` here: the image is looked for before every deploy");
+            let message =
+                format!("`{other}` means `always` here: the image is looked for before every deploy");
             desk.warn("C0202", node, format!("services.{name}.pull_policy"), message);
             PullPolicy::Always
         }
@@ -211,7 +213,8 @@ fn logging(desk: &mut Desk<'_>, name: &str, map: &Map) -> Logging {
         Some("none") => logging.keep = false,
         Some(other) => {
             if let Some(driver) = driver {
-                let message = format!("logs are kept here, where `logs` shows them, and do not go to `{other}`");
+                let message =
+                    format!("logs are kept here, where `logs` shows them, and do not go to `{other}`");
                 desk.warn("C0203", driver, format!("{key}.driver"), message);
             }
         }
@@ -221,10 +224,12 @@ fn logging(desk: &mut Desk<'_>, name: &str, map: &Map) -> Logging {
     for (option, node) in options.into_iter().flat_map(Map::iter) {
         let text = node.print();
         let read = match option {
-            "max-size" => crate::go::bytes(&text).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).map(|n| {
-                logging.max_size = base::Bytes(n);
-                size = true;
-            }),
+            "max-size" => {
+                crate::go::bytes(&text).and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).map(|n| {
+                    logging.max_size = base::Bytes(n);
+                    size = true;
+                })
+            }
             "max-file" => text.parse().ok().filter(|n| *n > 0).map(|n| {
                 logging.max_files = n;
                 files = true;
@@ -235,7 +240,12 @@ fn logging(desk: &mut Desk<'_>, name: &str, map: &Map) -> Logging {
             }
         };
         if read.is_none() {
-            desk.fault(node, format!("{key}.options.{option}"), format!("`{text}` cannot be a bound"), "write as in `max-size: 10m` and `max-file: 3`");
+            desk.fault(
+                node,
+                format!("{key}.options.{option}"),
+                format!("`{text}` cannot be a bound"),
+                "write as in `max-size: 10m` and `max-file: 3`",
+            );
         }
     }
     if logging.keep && !(size && files) {

@@ -1,1 +1,570 @@
-//! Tests.
+//! Tests of what a file comes to as an app.
+
+use expect_test::{Expect, expect};
+use spec::{App, Order, Restart};
+
+use crate::{Converted, LoadError, MemoryFiles, Request, load};
+
+fn convert(text: &str) -> Result<Converted, LoadError> {
+    let files = MemoryFiles::default().with("/app/compose.yaml", text).with("/app/s.txt", "secret");
+    load(&Request::new("/app"), &files)?.project.app()
+}
+
+fn app(text: &str) -> App {
+    convert(text).unwrap_or_else(|error| panic!("{error}")).app
+}
+
+/// Warnings and choices, or what is wrong.
+#[track_caller]
+fn told(text: &str, want: Expect) {
+    let got = match convert(text) {
+        Ok(converted) => {
+            let warnings = converted.warnings.iter().map(|w| format!("{w}\n"));
+            let chosen = converted
+                .chosen
+                .iter()
+                .map(|c| format!("{} {} = {}: {}\n", c.service, c.key, c.value, c.why));
+            warnings.chain(chosen).collect()
+        }
+        Err(LoadError::Invalid(findings)) => findings
+            .iter()
+            .map(|f| format!("{}: {} | {}\n", f.key, f.message, f.help.clone().unwrap_or_default()))
+            .collect::<String>(),
+        Err(error) => error.to_string(),
+    };
+    want.assert_eq(&got);
+}
+
+#[test]
+fn a_silent_file_gets_safe_defaults_and_is_told_of_them() {
+    told(
+        "services: {web: {image: x, ports: ['80:8080']}}",
+        expect![[r#"
+        web restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+        web deploy.update_config.order = start-first: the new one is ready before the old one leaves
+        web healthcheck = a connection to port 8080: a deploy waits until new instances take connections
+        web logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+    "#]],
+    );
+    told(
+        "services: {job: {image: x}, web: {image: x, depends_on: {job: {condition: service_completed_successfully}}}}",
+        expect![[r#"
+            job restart = no: another service waits for it to end, so it is a job
+            job deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            job logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+            web restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            web deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            web logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+        "#]],
+    );
+}
+
+#[test]
+fn an_explicit_key_keeps_its_meaning() {
+    let app = app("
+services:
+  a: {image: x, restart: 'no', deploy: {update_config: {order: start-first, parallelism: 0}}, volumes: ['vol:/v']}
+  b: {image: x, restart: on-failure:3}
+  c: {image: x, restart: always, deploy: {restart_policy: {condition: none}}}
+volumes: {vol: }
+");
+    let service = |name: &str| app.services.iter().find(|(key, _)| key.as_str() == name).unwrap().1;
+    assert_eq!(service("a").restart, Restart::No);
+    assert_eq!((service("a").update.order, service("a").update.parallelism), (Order::StartFirst, 0));
+    assert_eq!(service("b").restart, Restart::OnFailure { max_retries: 3 });
+    assert_eq!(service("c").restart, Restart::No);
+}
+
+#[test]
+fn two_at_once_are_avoided_where_they_would_do_harm() {
+    let order = |service: &str| {
+        let text = format!(
+            "services:\n  a: {service}\n  other: {{image: x, volumes: ['shared:/s']}}\nvolumes: {{own: , shared: }}\nnetworks: {{n: }}\n"
+        );
+        app(&text).services[0].update.order
+    };
+    use Order::{StartFirst, StopFirst};
+    assert_eq!(order("{image: x}"), StartFirst);
+    assert_eq!(order("{image: x, volumes: ['own:/d']}"), StopFirst);
+    assert_eq!(order("{image: x, volumes: ['own:/d:ro']}"), StartFirst);
+    assert_eq!(order("{image: x, volumes: ['own:/d'], deploy: {replicas: 2}}"), StartFirst);
+    assert_eq!(order("{image: x, volumes: ['shared:/d']}"), StartFirst);
+    assert_eq!(order("{image: x, volumes: ['./here:/d']}"), StartFirst);
+    assert_eq!(order("{image: x, volumes: ['own:/d'], x-sea: {writer: many}}"), StartFirst);
+    assert_eq!(order("{image: x, x-sea: {writer: single}}"), StopFirst);
+    assert_eq!(order("{image: x, container_name: one}"), StopFirst);
+    assert_eq!(order("{image: x, networks: {n: {ipv4_address: 10.0.0.9}}}"), StopFirst);
+    assert_eq!(order("{image: x, network_mode: host}"), StopFirst);
+}
+
+#[test]
+fn keys_without_effect_are_told_and_keys_that_would_break_are_refused() {
+    told(
+        "services:\n  a:\n    image: x\n    restart: 'no'\n    cpu_count: 2\n    deploy: {placement: {constraints: [a]}, update_config: {order: stop-first}}\n    logging: {driver: syslog, options: {max-size: 1m, max-file: 2, tag: t}}\n",
+        expect![[r#"
+            C0102: /app/compose.yaml:5:16: `services.a.cpu_count`: this has no effect here: only Windows has it
+            C0101: /app/compose.yaml:6:25: `services.a.deploy.placement`: this has no effect here: there is one machine: placement and clusters mean nothing
+            C0203: /app/compose.yaml:7:23: `services.a.logging.driver`: logs are kept here, where `logs` shows them, and do not go to `syslog`
+            C0204: /app/compose.yaml:7:73: `services.a.logging.options.tag`: this option has no effect here
+        "#]],
+    );
+    told(
+        "services:\n  a: {image: x, gpus: all, volumes_from: [b], ports: ['1:1/sctp']}\n  b: {image: x, pre_stop: [{command: a}]}\n  c: {provider: {type: p}}\n",
+        expect![[r#"
+            services.a.gpus: this is not supported (C0305) | Graphics processors are not given to containers.
+            services.a.volumes_from: this is not supported (C0303) | Name the volumes instead.
+            services.a.ports[0].protocol: `sctp` cannot be published | the protocols are tcp and udp
+            services.b.pre_stop: this is not supported (C0306) | Hooks are not run; put the work into the entrypoint, or into a job that others wait for.
+            services.c.provider: this is not supported (C0301) | A service must be a container.
+        "#]],
+    );
+}
+
+#[test]
+fn routes_are_read_in_every_form() {
+    let routes = |service: &str| {
+        let app = app(&format!("services:\n  a: {service}\n"));
+        let routes = app.services[0].routes.iter();
+        routes
+            .map(|r| {
+                let strip = if r.strip_prefix { " stripped" } else { "" };
+                format!("{}{} -> {}{strip}", r.host.as_deref().unwrap_or("*"), r.path, r.port)
+            })
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    assert_eq!(routes("{image: x, expose: ['8080'], x-sea: {route: Shop.Example}}"), "shop.example/ -> 8080");
+    assert_eq!(routes("{image: x, ports: ['80:8080', '81:9/udp'], x-sea: {route: /api}}"), "*/api -> 8080");
+    assert_eq!(
+        routes(
+            "{image: x, x-sea: {routes: ['a.b/c -> 1', {host: '*.d', path: /e, port: 2, strip_prefix: true}]}}"
+        ),
+        "a.b/c -> 1, *.d/e -> 2 stripped"
+    );
+}
+
+#[test]
+fn x_sea_is_read_strictly() {
+    told(
+        "services:\n  a: {image: x, x-sea: {rute: a, writer: some}}\n  b: {image: x, x-sea: {route: a.b}}\n  c: {image: x, expose: [1, 2], x-sea: {route: a.b}}\n  d: {image: x, x-sea: {routes: ['http://a.b -> 1', {path: /x, prot: 1}, {host: a}]}}\n  e: {image: x, x-sea: 5}\nx-sea: {routes: []}\n",
+        expect![[r#"
+            services.a.x-sea.rute: there is no such key | did you mean `route`?
+            services.a.x-sea.writer: `some` is not a value of this key | allowed are single and many
+            services.b.x-sea.route: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
+            services.c.x-sea.route: which port of the container? the service has several | add it, as in `shop.example -> 8080`
+            services.d.x-sea.routes[0]: `http:` is no host name | write as in `shop.example` or `*.shop.example`, without scheme and port
+            services.d.x-sea.routes[1]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
+            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix
+            services.d.x-sea.routes[2]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
+            services.e.x-sea: this takes a mapping, not an integer | write `x-sea: {route: shop.example}`
+            x-sea.routes: there is no such key | it has no keys yet at the top level; routes go under a service
+        "#]],
+    );
+}
+
+#[test]
+fn secrets_and_configs_carry_their_bytes() {
+    let app = app("
+services:
+  a: {image: x, secrets: [s, {source: s, target: other, mode: 0400, uid: '5'}], configs: [c]}
+secrets: {s: {file: ./s.txt}}
+configs: {c: {content: hello}}
+");
+    assert_eq!(app.secrets["s"].content.as_ref().unwrap().0, b"secret");
+    assert_eq!(app.configs["c"].content.as_ref().unwrap().0, b"hello");
+    let secrets: Vec<_> =
+        app.services[0].secrets.iter().map(|f| format!("{} {:o} {}", f.target, f.mode, f.uid)).collect();
+    assert_eq!(secrets, ["/run/secrets/s 444 0", "/run/secrets/other 400 5"]);
+    assert_eq!(app.services[0].configs[0].target, "/c");
+}
+
+#[test]
+fn the_whole_document_is_as_expected() {
+    let app = app("
+services:
+  web:
+    build: {context: ./src, args: {A: 1}}
+    command: serve --now
+    environment: {A: 1, NONE: }
+    ports: ['127.0.0.1:8080:80', {target: 443, published: '443', app_protocol: http}]
+    volumes: ['vol:/v:ro', './b:/b', '/anon', {type: tmpfs, target: /t, tmpfs: {size: 1m}}]
+    tmpfs: ['/run:size=2m,noexec']
+    deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 64m, pids: 10}, reservations: {memory: 32m}}}
+    healthcheck: {test: curl x, interval: 5s}
+    stop_grace_period: 1m
+    ulimits: {nofile: 100}
+    links: ['db:base']
+  db: {image: pg, networks: {default: {aliases: [d]}}}
+volumes: {vol: }
+");
+    expect![[r#"
+        {
+          "name": "app",
+          "services": {
+            "web": {
+              "image": "app-web",
+              "build": {
+                "context": "/app/src",
+                "dockerfile": "Dockerfile",
+                "dockerfile_inline": null,
+                "args": {
+                  "A": "1"
+                },
+                "target": null,
+                "labels": {},
+                "tags": [],
+                "no_cache": false
+              },
+              "pull_policy": "missing",
+              "entrypoint": null,
+              "command": [
+                "serve",
+                "--now"
+              ],
+              "environment": {
+                "A": "1"
+              },
+              "labels": {},
+              "annotations": {},
+              "user": null,
+              "group_add": [],
+              "working_dir": null,
+              "hostname": null,
+              "domainname": null,
+              "container_name": null,
+              "tty": false,
+              "stdin_open": false,
+              "init": false,
+              "read_only": false,
+              "mounts": [
+                {
+                  "target": "/v",
+                  "kind": {
+                    "type": "volume",
+                    "key": "vol",
+                    "nocopy": false,
+                    "subpath": null
+                  },
+                  "read_only": true
+                },
+                {
+                  "target": "/b",
+                  "kind": {
+                    "type": "bind",
+                    "source": "/app/b",
+                    "create": true,
+                    "propagation": null,
+                    "recursive": true
+                  },
+                  "read_only": false
+                },
+                {
+                  "target": "/anon",
+                  "kind": {
+                    "type": "anonymous"
+                  },
+                  "read_only": false
+                },
+                {
+                  "target": "/t",
+                  "kind": {
+                    "type": "tmpfs",
+                    "size": 1048576,
+                    "mode": null,
+                    "options": []
+                  },
+                  "read_only": false
+                },
+                {
+                  "target": "/run",
+                  "kind": {
+                    "type": "tmpfs",
+                    "size": 2097152,
+                    "mode": null,
+                    "options": [
+                      "noexec"
+                    ]
+                  },
+                  "read_only": false
+                }
+              ],
+              "secrets": [],
+              "configs": [],
+              "shm_size": null,
+              "devices": [],
+              "security": {
+                "privileged": false,
+                "cap_add": [],
+                "cap_drop": [],
+                "options": []
+              },
+              "sysctls": {},
+              "ulimits": {
+                "nofile": {
+                  "soft": 100,
+                  "hard": 100
+                }
+              },
+              "limits": {
+                "memory": 67108864,
+                "memory_reservation": 33554432,
+                "memory_swap": null,
+                "swappiness": null,
+                "cpus": 0.5,
+                "cpu_shares": null,
+                "cpu_period": null,
+                "cpu_quota": null,
+                "cpuset": null,
+                "pids": 10,
+                "blkio_weight": null,
+                "oom_kill_disable": false,
+                "oom_score_adj": null,
+                "cgroup_parent": null
+              },
+              "network_mode": "networks",
+              "networks": {
+                "default": {
+                  "aliases": [],
+                  "ipv4_address": null,
+                  "ipv6_address": null,
+                  "mac_address": null,
+                  "gw_priority": 0,
+                  "priority": 0
+                }
+              },
+              "ports": [
+                {
+                  "host_ip": "127.0.0.1",
+                  "host_port": 8080,
+                  "port": 80,
+                  "protocol": "auto"
+                },
+                {
+                  "host_ip": null,
+                  "host_port": 443,
+                  "port": 443,
+                  "protocol": "http"
+                }
+              ],
+              "routes": [],
+              "dns": [],
+              "dns_search": [],
+              "dns_opt": [],
+              "extra_hosts": [],
+              "pid": "private",
+              "ipc": "private",
+              "uts_host": false,
+              "cgroup_host": false,
+              "healthcheck": {
+                "probe": {
+                  "shell": "curl x"
+                },
+                "interval": {
+                  "secs": 5,
+                  "nanos": 0
+                },
+                "timeout": {
+                  "secs": 30,
+                  "nanos": 0
+                },
+                "retries": 3,
+                "start_period": {
+                  "secs": 0,
+                  "nanos": 0
+                },
+                "start_interval": {
+                  "secs": 5,
+                  "nanos": 0
+                }
+              },
+              "restart": "unless_stopped",
+              "stop_signal": null,
+              "stop_grace_period": {
+                "secs": 60,
+                "nanos": 0
+              },
+              "logging": {
+                "keep": true,
+                "max_size": 10485760,
+                "max_files": 3
+              },
+              "depends_on": {
+                "db": {
+                  "condition": "started",
+                  "restart": true,
+                  "required": true
+                }
+              },
+              "replicas": 2,
+              "update": {
+                "parallelism": 1,
+                "delay": {
+                  "secs": 0,
+                  "nanos": 0
+                },
+                "failure_action": "rollback",
+                "monitor": {
+                  "secs": 5,
+                  "nanos": 0
+                },
+                "max_failure_ratio": 0.0,
+                "order": "start_first"
+              },
+              "rollback": {
+                "parallelism": 1,
+                "delay": {
+                  "secs": 0,
+                  "nanos": 0
+                },
+                "failure_action": "pause",
+                "monitor": {
+                  "secs": 5,
+                  "nanos": 0
+                },
+                "max_failure_ratio": 0.0,
+                "order": "start_first"
+              }
+            },
+            "db": {
+              "image": "pg",
+              "build": null,
+              "pull_policy": "missing",
+              "entrypoint": null,
+              "command": null,
+              "environment": {},
+              "labels": {},
+              "annotations": {},
+              "user": null,
+              "group_add": [],
+              "working_dir": null,
+              "hostname": null,
+              "domainname": null,
+              "container_name": null,
+              "tty": false,
+              "stdin_open": false,
+              "init": false,
+              "read_only": false,
+              "mounts": [],
+              "secrets": [],
+              "configs": [],
+              "shm_size": null,
+              "devices": [],
+              "security": {
+                "privileged": false,
+                "cap_add": [],
+                "cap_drop": [],
+                "options": []
+              },
+              "sysctls": {},
+              "ulimits": {},
+              "limits": {
+                "memory": null,
+                "memory_reservation": null,
+                "memory_swap": null,
+                "swappiness": null,
+                "cpus": null,
+                "cpu_shares": null,
+                "cpu_period": null,
+                "cpu_quota": null,
+                "cpuset": null,
+                "pids": null,
+                "blkio_weight": null,
+                "oom_kill_disable": false,
+                "oom_score_adj": null,
+                "cgroup_parent": null
+              },
+              "network_mode": "networks",
+              "networks": {
+                "default": {
+                  "aliases": [
+                    "d",
+                    "base"
+                  ],
+                  "ipv4_address": null,
+                  "ipv6_address": null,
+                  "mac_address": null,
+                  "gw_priority": 0,
+                  "priority": 0
+                }
+              },
+              "ports": [],
+              "routes": [],
+              "dns": [],
+              "dns_search": [],
+              "dns_opt": [],
+              "extra_hosts": [],
+              "pid": "private",
+              "ipc": "private",
+              "uts_host": false,
+              "cgroup_host": false,
+              "healthcheck": null,
+              "restart": "unless_stopped",
+              "stop_signal": null,
+              "stop_grace_period": {
+                "secs": 10,
+                "nanos": 0
+              },
+              "logging": {
+                "keep": true,
+                "max_size": 10485760,
+                "max_files": 3
+              },
+              "depends_on": {},
+              "replicas": 1,
+              "update": {
+                "parallelism": 1,
+                "delay": {
+                  "secs": 0,
+                  "nanos": 0
+                },
+                "failure_action": "rollback",
+                "monitor": {
+                  "secs": 5,
+                  "nanos": 0
+                },
+                "max_failure_ratio": 0.0,
+                "order": "start_first"
+              },
+              "rollback": {
+                "parallelism": 1,
+                "delay": {
+                  "secs": 0,
+                  "nanos": 0
+                },
+                "failure_action": "pause",
+                "monitor": {
+                  "secs": 5,
+                  "nanos": 0
+                },
+                "max_failure_ratio": 0.0,
+                "order": "start_first"
+              }
+            }
+          },
+          "networks": {
+            "default": {
+              "name": "app_default",
+              "external": false,
+              "internal": false,
+              "driver": null,
+              "driver_opts": {},
+              "enable_ipv6": false,
+              "attachable": false,
+              "ipam": [],
+              "labels": {}
+            }
+          },
+          "volumes": {
+            "vol": {
+              "name": "app_vol",
+              "external": false,
+              "driver": null,
+              "driver_opts": {},
+              "labels": {}
+            }
+          },
+          "secrets": {},
+          "configs": {}
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&app).unwrap());
+}

@@ -13,8 +13,14 @@ fn check(text: &str, want: Expect) {
         Err(LoadError::Invalid(findings)) => findings
             .iter()
             .map(|finding| {
-                let place = finding.place.as_ref().map(|p| format!("{}:{}", p.line, p.column)).unwrap_or_default();
-                format!("{place} {}: {} | {}\n", finding.key, finding.message, finding.help.clone().unwrap_or_default())
+                let place =
+                    finding.place.as_ref().map(|p| format!("{}:{}", p.line, p.column)).unwrap_or_default();
+                format!(
+                    "{place} {}: {} | {}\n",
+                    finding.key,
+                    finding.message,
+                    finding.help.clone().unwrap_or_default()
+                )
             })
             .collect(),
         Err(error) => error.to_string(),
@@ -27,7 +33,10 @@ fn several_errors_are_told_at_once_each_with_its_place() {
     check(
         "services:\n  web:\n    image: 5\n    port: [80]\n    restart: {a: b}\n    deploy: {replicas: lots}\n",
         expect![[r#"
-            6:24 services.web.deploy.replicas: `lots` is not an integer | write an integer, or let the variable hold one
+            3:12 services.web.image: this takes a text, not an integer (5) | write a text: put the value into quotes
+            4:5 services.web.port: a service has no such key | did you mean `ports`?
+            5:14 services.web.restart: this takes a text, not a mapping | write a text
+            6:24 services.web.deploy.replicas: this takes an integer, not the text `lots` | write an integer
         "#]],
     );
 }
@@ -73,7 +82,7 @@ fn circles_are_told() {
     check(
         "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}\n",
         expect![[r#"
-             services.b.depends_on: services wait for each other in a circle: a -> b -> a | remove one of these dependencies
+            3:29 services.b.depends_on: services wait for each other in a circle: a -> b -> a | remove one of these dependencies
         "#]],
     );
     check(
@@ -86,15 +95,24 @@ fn circles_are_told() {
 
 #[test]
 fn the_yaml_itself_may_be_wrong() {
-    check("services:\n  a: {image: x}\n  a: {image: y}\n", expect![[r#"
+    check(
+        "services:\n  a: {image: x}\n  a: {image: y}\n",
+        expect![[r#"
         3:3 : the key `a` is here twice | it is already on line 2
-    "#]]);
-    check("a: &a [*a]\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "a: &a [*a]\n",
+        expect![[r#"
         1:8 : this alias stands inside of what it names | 
-    "#]]);
-    check("services: {1: x}\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "services: {1: x}\n",
+        expect![[r#"
         1:12 : a key must be a text, and this is an integer | put it into quotes
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -104,9 +122,12 @@ fn a_bomb_of_aliases_is_refused() {
         let below = format!("*a{}", level - 1);
         text.push_str(&format!("x-a{level}: &a{level} [{}]\n", vec![below; 10].join(",")));
     }
-    check(&text, expect![[r#"
+    check(
+        &text,
+        expect![[r#"
         6:12 : the aliases of this file stand for too much | all aliases together may stand for 200000 values
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -122,17 +143,81 @@ fn an_excerpt_shows_the_line() {
          3 │     imag: nginx
            ·     ────
            ╰────
-          help: did you mean `image`?"#]].assert_eq(&error.to_string());
+          help: did you mean `image`?"#]]
+    .assert_eq(&error.to_string());
 }
 
 fn piece() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
-        "services", "web", "image", "ports", "volumes", "deploy", "replicas", "x-sea", "route", "networks", "default",
-        "extends", "service", "include", "environment", "healthcheck", "test", "build", "secrets", "configs", "file",
-        "depends_on", "command", "labels", "ulimits", "logging", "options", "profiles", "name", "external", "develop",
-        "\"80:80\"", "./a:/b", "true", "~", "1", "-1", "1.5", "0644", "${A:-b}", "$", "!reset", "!override", "<<",
-        "&a", "*a", "{", "}", "[", "]", ":", ": ", ", ", "- ", "\n", "\n  ", "\n    ", "\n      ", "---", "|", "#", "'", "\"",
-        "a=b", "10s", "64m", "2020-01-01", "null", "ü",
+        "services",
+        "web",
+        "image",
+        "ports",
+        "volumes",
+        "deploy",
+        "replicas",
+        "x-sea",
+        "route",
+        "networks",
+        "default",
+        "extends",
+        "service",
+        "include",
+        "environment",
+        "healthcheck",
+        "test",
+        "build",
+        "secrets",
+        "configs",
+        "file",
+        "depends_on",
+        "command",
+        "labels",
+        "ulimits",
+        "logging",
+        "options",
+        "profiles",
+        "name",
+        "external",
+        "develop",
+        "\"80:80\"",
+        "./a:/b",
+        "true",
+        "~",
+        "1",
+        "-1",
+        "1.5",
+        "0644",
+        "${A:-b}",
+        "$",
+        "!reset",
+        "!override",
+        "<<",
+        "&a",
+        "*a",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ": ",
+        ", ",
+        "- ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "\n      ",
+        "---",
+        "|",
+        "#",
+        "'",
+        "\"",
+        "a=b",
+        "10s",
+        "64m",
+        "2020-01-01",
+        "null",
+        "ü",
     ]);
     prop::collection::vec(words, 0..60).prop_map(|words| words.concat())
 }

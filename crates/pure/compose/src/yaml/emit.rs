@@ -139,9 +139,8 @@ fn quote(value: &str, key: bool) -> String {
 
 /// Words and numbers that YAML 1.1 read otherwise are quoted to this day.
 fn old(value: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF",
-    ];
+    const WORDS: &[&str] =
+        &["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF"];
     WORDS.contains(&value) || base_60(value)
 }
 
@@ -197,7 +196,21 @@ fn indicators(value: &str) -> bool {
         let means = if first {
             matches!(
                 c,
-                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`'
+                '#' | ','
+                    | '['
+                    | ']'
+                    | '{'
+                    | '}'
+                    | '&'
+                    | '*'
+                    | '!'
+                    | '|'
+                    | '>'
+                    | '\''
+                    | '"'
+                    | '%'
+                    | '@'
+                    | '`'
             ) || (matches!(c, '?' | ':' | '-') && after_blank)
         } else {
             (c == ':' && after_blank) || (c == '#' && before_blank)

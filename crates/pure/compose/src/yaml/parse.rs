@@ -179,8 +179,11 @@ impl<'a> Builder<'a> {
                     }
                     Slot::Occupied(slot) => {
                         let first = slot.get().key_at.line;
-                        let text = format!("the key `{}` is here twice", slot.key().trim_start_matches(MERGE));
-                        return Err(Fault::at(key_at, "", text).help(format!("it is already on line {first}")));
+                        let text =
+                            format!("the key `{}` is here twice", slot.key().trim_start_matches(MERGE));
+                        return Err(
+                            Fault::at(key_at, "", text).help(format!("it is already on line {first}"))
+                        );
                     }
                 },
             },

@@ -1,5 +1,7 @@
 //! Cases as text files, and the two programs that print them.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
