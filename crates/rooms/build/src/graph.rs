@@ -107,17 +107,8 @@ impl Graph {
                 let (name, text, instructions) = (name.clone(), one.text.clone(), Vec::new());
                 stages.push(Stage { name, base, platform, span: one.span, text, instructions, needs });
             } else if let Some(number) = stages.len().checked_sub(1) {
-                for from in sources(&one.command) {
-                    match find(&stages, from) {
-                        Base::Stage(itself) if itself == number => {
-                            return Err(GraphFault::Itself { span: one.span });
-                        }
-                        Base::Stage(other) => {
-                            stages[number].needs.insert(other);
-                        }
-                        Base::Scratch | Base::Image(_) => {}
-                    }
-                }
+                let needs = needs(&stages, number, one)?;
+                stages[number].needs.extend(needs);
                 stages[number].instructions.push(one.clone());
             }
         }
@@ -135,6 +126,19 @@ impl Graph {
     pub fn source(&self, stage: usize, text: &str) -> Base {
         find(&self.stages[..stage.min(self.stages.len())], text)
     }
+}
+
+/// The stages that an instruction of the last stage takes files from.
+fn needs(stages: &[Stage], number: usize, one: &Instruction) -> Result<Vec<usize>, GraphFault> {
+    let mut needs = Vec::new();
+    for from in sources(&one.command) {
+        match find(stages, from) {
+            Base::Stage(itself) if itself == number => return Err(GraphFault::Itself { span: one.span }),
+            Base::Stage(other) => needs.push(other),
+            Base::Scratch | Base::Image(_) => {}
+        }
+    }
+    Ok(needs)
 }
 
 /// What the instruction takes from other stages or images.
