@@ -127,17 +127,20 @@ async fn answers(
         if socket.readable().await.is_err() {
             continue;
         }
-        let mut buf = worker.datagram.borrow_mut();
-        match socket.try_recv(&mut buf) {
-            Ok(count) => {
-                last.set(worker.watches.now());
-                let _ = front.try_send_to(&buf[..count], client);
-            }
+        if relay(&worker, &front, &socket, client) {
+            last.set(worker.watches.now());
+        } else {
             // Nothing there, or the instance's port is closed: the client finds out by silence, as with UDP.
-            Err(_) => {
-                drop(buf);
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
         }
     }
+}
+
+/// Carries one datagram back if there is one.
+fn relay(worker: &Worker, front: &UdpSocket, socket: &UdpSocket, client: SocketAddr) -> bool {
+    let mut buf = worker.datagram.borrow_mut();
+    let Ok(count) = socket.try_recv(&mut buf) else { return false };
+    // A full socket loses it, as datagrams are lost.
+    let _ = front.try_send_to(&buf[..count], client);
+    true
 }

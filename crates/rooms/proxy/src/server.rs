@@ -27,7 +27,7 @@ use crate::listen::{self, ListenError};
 use crate::protocol::VERSION;
 use crate::status::{EdgeStatus, EndpointStatus, PoolStatus};
 use crate::table::{Document, Table, TableFlaw};
-use crate::worker::{self, Command, Plan, Socket};
+use crate::worker::{self, Command, Gauges, Plan, Socket};
 use instances::Instances;
 
 pub use role::{EdgeOptions, edge_main};
@@ -83,7 +83,7 @@ pub(crate) struct Server {
     /// Published ports that are open.
     open: BTreeSet<(SocketAddr, bool)>,
     http: Vec<SocketAddr>,
-    connections: Arc<AtomicU64>,
+    gauges: Vec<Arc<Gauges>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -121,7 +121,7 @@ impl Server {
             document: empty,
             open: BTreeSet::new(),
             http: fronts.iter().map(|(address, _)| *address).collect(),
-            connections: Arc::new(AtomicU64::new(0)),
+            gauges: (0..threads).map(|_| Arc::default()).collect(),
             dropped: Arc::new(AtomicU64::new(0)),
         };
         let settings = Arc::new(settings);
@@ -132,6 +132,7 @@ impl Server {
                 table: table.clone(),
                 log: Line::new(log.clone(), server.dropped.clone()),
                 most_connections: most_connections() / threads,
+                gauges: server.gauges[index].clone(),
             };
             server.spawn(plan).map_err(|source| StartError::Thread { source })?;
         }
@@ -280,7 +281,8 @@ impl Server {
             pid: std::process::id(),
             generation: self.table.generation,
             http: self.http.clone(),
-            connections: self.connections.load(Ordering::Relaxed),
+            connections: self.gauges.iter().map(|g| g.connections.load(Ordering::Relaxed)).sum(),
+            held: self.gauges.iter().map(|g| g.held.load(Ordering::Relaxed)).sum(),
             log_lines_dropped: self.dropped.load(Ordering::Relaxed),
             pools: pools.collect(),
         }

@@ -19,6 +19,8 @@ pub struct EdgeStatus {
     pub http: Vec<SocketAddr>,
     /// Client connections that are open.
     pub connections: u64,
+    /// Requests that wait for an instance.
+    pub held: u64,
     /// Lines that the access log had no time for.
     pub log_lines_dropped: u64,
     /// Pools by owner and name.

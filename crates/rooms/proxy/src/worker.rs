@@ -8,6 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::{Clock, Rng, SystemClock};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -44,6 +45,15 @@ pub(crate) enum Socket {
     Datagram(UdpSocket),
 }
 
+/// What a thread tells of itself while it works.
+#[derive(Default)]
+pub(crate) struct Gauges {
+    /// Open client connections, as of the last tick.
+    pub(crate) connections: AtomicU64,
+    /// Requests that wait for an instance.
+    pub(crate) held: AtomicU64,
+}
+
 /// What the connections of one thread share.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -66,7 +76,7 @@ pub(crate) struct Worker {
     pub(crate) most_connections: usize,
     /// A connection has ended, or the end has begun.
     pub(crate) left: Notify,
-    held: Cell<usize>,
+    pub(crate) gauges: Arc<Gauges>,
     table: RefCell<Rc<LocalTable>>,
     accepting: RefCell<BTreeMap<(SocketAddr, bool), Rc<Notify>>>,
 }
@@ -103,7 +113,7 @@ pub(crate) struct Held(Rc<Worker>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.held.set(self.0.held.get() - 1);
+        self.0.gauges.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -114,6 +124,7 @@ pub(crate) struct Plan {
     pub(crate) table: Arc<Table>,
     pub(crate) log: Line,
     pub(crate) most_connections: usize,
+    pub(crate) gauges: Arc<Gauges>,
 }
 
 /// Runs one worker until it has drained; the thread's main function.
@@ -133,6 +144,7 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(worker.settings.tick).await;
         worker.watches.sweep();
+        worker.gauges.connections.store(worker.watches.count() as u64, Ordering::Relaxed);
         worker.table().sweep(worker.watches.now(), worker.settings.upstream_idle);
         worker.log.borrow_mut().flush();
     }
@@ -156,7 +168,7 @@ impl Worker {
             log: RefCell::new(plan.log),
             most_connections: plan.most_connections,
             left: Notify::new(),
-            held: Cell::new(0),
+            gauges: plan.gauges,
             table: RefCell::new(Rc::new(table)),
             accepting: RefCell::default(),
         })
@@ -169,10 +181,10 @@ impl Worker {
 
     /// A place to wait for an instance, if there is one left.
     pub(crate) fn hold(self: &Rc<Self>) -> Result<Held, Refusal> {
-        if self.held.get() >= self.settings.held {
+        if self.gauges.held.load(Ordering::Relaxed) >= self.settings.held as u64 {
             return Err(Refusal::HELD_TOO_MANY);
         }
-        self.held.set(self.held.get() + 1);
+        self.gauges.held.fetch_add(1, Ordering::Relaxed);
         Ok(Held(self.clone()))
     }
 

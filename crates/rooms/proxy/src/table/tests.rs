@@ -1,7 +1,7 @@
 //! Which pool a request reaches, and which documents are no tables.
 
 use expect_test::{Expect, expect};
-use plan::traffic::{Pool, RouteRule};
+use plan::traffic::RouteRule;
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn document(text: &str) -> Document {
         let share = document.shares.entry(owner.into()).or_default();
         let (strip, name) = pool.strip_prefix("strip ").map_or((false, pool), |name| (true, name));
         if name != "missing" {
-            share.pools.entry(name.into()).or_insert_with(Pool::default);
+            share.pools.entry(name.into()).or_default();
         }
         if let Some(address) = what.strip_prefix("listen ") {
             let address = address.parse().expect("an address");
