@@ -42,8 +42,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn compare(rounds: usize) -> ExitCode {
     let runtime = runtime();
-    let mut rig = Rig::new(&["true"]);
-    rig.shims = Shims::of_this_program().expect("this program can be copied");
+    let rig = Rig::with(Shims::of_this_program().expect("this program can be copied"), &["true"]);
     let bundle = bundle(&rig);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let (mut our_cpu, mut their_cpu) = (0.0, 0.0);
@@ -118,8 +117,7 @@ fn memory() -> ExitCode {
         let shims = Shims::of_this_program().expect("this program can be copied");
         let mut rigs = Vec::new();
         for _ in 0..2 {
-            let mut rig = Rig::new(&["sleep", "1000"]);
-            rig.shims = shims.clone();
+            let rig = Rig::with(shims.clone(), &["sleep", "1000"]);
             rigs.push((rig.start().await, rig));
         }
         for (shim, _) in &rigs {

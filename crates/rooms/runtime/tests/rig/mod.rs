@@ -46,6 +46,11 @@ pub fn make_root(at: &Path) {
 
 impl Rig {
     pub fn new(command: &[&str]) -> Self {
+        Self::with(Shims::new(&shim_program()).unwrap(), command)
+    }
+
+    /// The same with a program of one's own to be the shim.
+    pub fn with(shims: Shims, command: &[&str]) -> Self {
         assert!(rustix::process::geteuid().is_root(), "these tests make containers and need root");
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("container");
@@ -82,7 +87,6 @@ impl Rig {
             log: LogPolicy::default(),
             id,
         };
-        let shims = Shims::new(&shim_program()).unwrap();
         Self { temp, dir, shims, order }
     }
 
