@@ -313,3 +313,6 @@ async fn send(app: &AppName, handle: &Handle, wish: Wish) -> Result<Option<Relea
     handle.asks.send(Ask { wish, answer }).await.map_err(|_| closing())?;
     answered.await.map_err(|_| closing())?
 }
+
+#[cfg(test)]
+mod tests;

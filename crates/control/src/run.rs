@@ -64,6 +64,9 @@ enum Heard {
     Closed,
 }
 
+/// A step with what became of it.
+type Ended = (Step, Result<(), Report>);
+
 pub(crate) struct Loop {
     app: AppName,
     helm: Helm,
@@ -72,7 +75,7 @@ pub(crate) struct Loop {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     asks: mpsc::Receiver<Ask>,
-    ended: (mpsc::Sender<(Step, Result<(), Report>)>, mpsc::Receiver<(Step, Result<(), Report>)>),
+    ended: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
     pictures: watch::Sender<Picture>,
     /// What a failed write left behind.
     unwritten: Option<Change>,

@@ -120,8 +120,7 @@ impl Sim {
         const LIMIT: std::time::Duration = std::time::Duration::from_secs(3600);
         let end = self.calm_at + LIMIT;
         let held_end = self.calm_at + std::time::Duration::from_secs(300);
-        loop {
-            let Some(next) = self.next() else { break };
+        while let Some(next) = self.next() {
             if next > end {
                 return Err(format!("did not converge: {:?}", self.disk.record.phase));
             }
@@ -322,6 +321,8 @@ impl Sim {
         let changes = match kind {
             // The last wish is something that a healthy world can give, or an end.
             19 if last => ledger.down(rng.chance(0.5)),
+            // A version with images that fail must lead back to one that ran, or stay for a person to see.
+            0..=5 if last => ledger.deploy(self.author.draft(rng, false), now).map(|(_, change)| change),
             _ if last => ledger.deploy(self.author.draft(rng, true), now).map(|(_, change)| change),
             0..=9 => ledger.deploy(self.author.draft(rng, false), now).map(|(_, change)| change),
             10 | 11 => {
@@ -331,7 +332,7 @@ impl Sim {
             12 => ledger.restart(&[name("web")], now).map(|(_, change)| change),
             13 => ledger.restart(&[], now).map(|(_, change)| change),
             14 | 15 => ledger.rollback(None, now).map(|(_, change)| change),
-            16 => ledger.stop(if rng.chance(0.5) { &[] } else { &[] }),
+            16 => ledger.stop(&[]),
             17 => ledger.stop(&[name("web")]),
             18 => ledger.start(&[]),
             _ => ledger.down(rng.chance(0.5)),

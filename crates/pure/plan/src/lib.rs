@@ -2,6 +2,8 @@
 
 pub mod backoff;
 pub mod decide;
+#[cfg(test)]
+mod fixtures;
 pub mod ledger;
 pub mod order;
 pub mod ports;

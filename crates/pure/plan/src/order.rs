@@ -75,11 +75,14 @@ fn hosts(service: &Service) -> impl Iterator<Item = &ServiceName> {
         NetworkMode::Service(on) => Some(on),
         NetworkMode::Networks | NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => None,
     };
-    let space = |space| match space {
-        &Namespace::Service(ref on) => Some(on),
+    network.into_iter().chain(host(&service.pid)).chain(host(&service.ipc))
+}
+
+fn host(space: &Namespace) -> Option<&ServiceName> {
+    match space {
+        Namespace::Service(on) => Some(on),
         Namespace::Private | Namespace::Host | Namespace::Shareable | Namespace::Container(_) => None,
-    };
-    network.into_iter().chain(space(&service.pid)).chain(space(&service.ipc))
+    }
 }
 
 /// The services, each after all that it needs; else in the order of the file.

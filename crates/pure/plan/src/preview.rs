@@ -5,12 +5,11 @@ use std::fmt;
 use base::{ReleaseNumber, ServiceName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use spec::{App, Order};
+use spec::{App, Order, Service};
 
 use crate::ledger::{Draft, Ledger, RequestError, resolve};
 use crate::order;
-use crate::release::Raw;
-use crate::release::make;
+use crate::release::{Made, Raw, make};
 use crate::revision::{made_of, value};
 use crate::seen::{Seen, State};
 
@@ -95,32 +94,7 @@ pub fn preview(ledger: &Ledger, draft: &Draft, seen: &[Seen]) -> Result<Preview,
     for (name, made) in &made {
         let Some(service) = app.services.get(name) else { continue };
         let then = present.and_then(|it| Some((it.app.services.get(name)?, it.made.get(name)?)));
-        let (action, changes) = match then {
-            None => (Action::Create, vec![format!("image: {}", service.image)]),
-            Some((old, old_made)) => {
-                let mut changes = differences(&value(old), &value(service));
-                if old_made.image != made.image && old.image == service.image {
-                    changes.push(format!(
-                        "image {}: {} -> {}",
-                        service.image,
-                        short(&old_made.image),
-                        short(&made.image)
-                    ));
-                }
-                let action = match (old_made.revision == made.revision, changes.is_empty()) {
-                    (false, _) => Action::Replace,
-                    (true, false) => Action::Update,
-                    (true, true) => Action::Keep,
-                };
-                if action == Action::Replace
-                    && made_of(old) == made_of(service)
-                    && old_made.image == made.image
-                {
-                    changes.push("what it uses changed".into());
-                }
-                (action, changes)
-            }
-        };
+        let (action, changes) = compare(then, (service, made));
         services.push(ServicePreview {
             service: name.clone(),
             action,
@@ -148,6 +122,27 @@ pub fn preview(ledger: &Ledger, draft: &Draft, seen: &[Seen]) -> Result<Preview,
     }));
     let others = others(present.map(|it| it.app.as_ref()), &app);
     Ok(Preview { against: present.map(|it| it.number), services, others })
+}
+
+/// What becomes of a service, and why.
+fn compare(then: Option<(&Service, &Made)>, (service, made): (&Service, &Made)) -> (Action, Vec<String>) {
+    let Some((old, old_made)) = then else {
+        return (Action::Create, vec![format!("image: {}", service.image)]);
+    };
+    let mut changes = differences(&value(old), &value(service));
+    if old_made.image != made.image && old.image == service.image {
+        let (from, to) = (short(&old_made.image), short(&made.image));
+        changes.push(format!("image {}: {from} -> {to}", service.image));
+    }
+    let action = match (old_made.revision == made.revision, changes.is_empty()) {
+        (false, _) => Action::Replace,
+        (true, false) => Action::Update,
+        (true, true) => Action::Keep,
+    };
+    if action == Action::Replace && old_made.image == made.image && made_of(old) == made_of(service) {
+        changes.push("what it uses or follows changed".into());
+    }
+    (action, changes)
 }
 
 /// Networks, volumes, secrets and configs that differ.

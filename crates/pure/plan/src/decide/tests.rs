@@ -1,1 +1,130 @@
-//! Tests.
+//! What comes next, in the words of the steps.
+
+use expect_test::{Expect, expect};
+use spec::{App, Condition, Order, Restart};
+
+use super::*;
+use crate::fixtures::{app, ledger, need, route, seen, service, sight};
+
+/// Release 1 was live; release 2 takes over.
+#[track_caller]
+fn check(apps: [App; 2], instances: &str, expected: Expect) {
+    let ledger = ledger(apps);
+    let instances = seen(&ledger, instances);
+    let share = |text: &Vec<Step>| {
+        text.iter().find_map(|step| match step {
+            Step::Send(share) => Some(share.clone()),
+            _ => None,
+        })
+    };
+    // The edge already does what this very sight makes of its share.
+    let mut memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+    let wanted = ledger.wanted().expect("a release");
+    memory.sent = share(&plan(&wanted, &sight(&instances, &memory)).steps);
+    let traffic = TrafficSeen {
+        sending: instances
+            .iter()
+            .filter(|one| memory.sent.as_ref().is_some_and(|share| share.sends_to(&one.id)))
+            .map(|one| one.id.clone())
+            .collect(),
+        ..TrafficSeen::default()
+    };
+    let plan = plan(&wanted, &Sight { traffic: Some(&traffic), ..sight(&instances, &memory) });
+    let mut lines: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+    lines.extend(plan.waits.map(|(service, what)| format!("{service} waits {what}")));
+    expected.assert_eq(&if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") });
+}
+
+fn web(image: &str, replicas: u32) -> App {
+    let mut web = service(image, replicas);
+    route(&mut web, 80);
+    web.healthcheck = None;
+    app([("web", web)])
+}
+
+#[test]
+fn an_old_instance_leaves_only_when_a_new_one_is_ready() {
+    let two = || [web("a", 2), web("b", 2)];
+    check(two(), "web-1 r1 ready, web-2 r1 ready", expect!["start web-3"]);
+    check(two(), "web-1 r1 ready, web-2 r1 ready, web-3 r2 starting", expect!["nothing"]);
+    check(two(), "web-1 r1 ready, web-2 r1 ready, web-3 r2 ready", expect!["stop web-2, start web-4"]);
+    check(two(), "web-1 r1 ready, web-3 r2 ready, web-4 r2 ready", expect!["stop web-1"]);
+    check(two(), "web-1 r1 stopped, web-3 r2 ready, web-4 r2 ready", expect!["remove web-1"]);
+}
+
+#[test]
+fn a_cut_off_stop_is_made_again() {
+    check([web("a", 1), web("b", 1)], "web-1 r1 stopping, web-2 r2 ready", expect!["stop web-1"]);
+}
+
+fn store(image: &str) -> App {
+    let mut store = service(image, 1);
+    store.update.order = Order::StopFirst;
+    app([("store", store)])
+}
+
+#[test]
+fn stop_first_never_has_two() {
+    let one = || [store("a"), store("b")];
+    check(one(), "store-1 r1 ready", expect!["stop store-1"]);
+    check(one(), "store-1 r1 stopping", expect!["stop store-1"]);
+    check(one(), "store-1 r1 stopped", expect!["remove store-1, start store-2"]);
+    check(one(), "store-1 r1 ready, store-2 r2 stopped", expect!["stop store-1"]);
+}
+
+fn with_job(image: &str) -> App {
+    let mut job = service(image, 1);
+    job.restart = Restart::No;
+    let mut web = service(image, 1);
+    need(&mut web, "migrate", Condition::CompletedSuccessfully);
+    app([("migrate", job), ("web", web)])
+}
+
+#[test]
+fn a_job_runs_before_anything_moves_and_its_failure_ends_the_release() {
+    let jobs = || [with_job("a"), with_job("b")];
+    check(jobs(), "web-1 r1 ready", expect!["run migrate, web waits for `migrate` to complete"]);
+    check(
+        jobs(),
+        "web-1 r1 ready, migrate-1 r1 starting",
+        expect!["stop migrate-1, web waits for `migrate` to complete"],
+    );
+    check(jobs(), "web-1 r1 ready, migrate-1 r2 starting", expect!["web waits for `migrate` to complete"]);
+    check(
+        jobs(),
+        "web-1 r1 ready, migrate-1 r2 exited:1",
+        expect!["note that migrate ended with 1, web waits for `migrate` to complete"],
+    );
+}
+
+#[test]
+fn a_new_instance_that_fails_fails_the_release() {
+    check(
+        [web("a", 1), web("b", 1)],
+        "web-1 r1 ready, web-2 r2 exited:3",
+        expect!["restart web-2, fail release 2: web ended with code 3 after 4.0 s (web-2)"],
+    );
+}
+
+#[test]
+fn a_service_that_left_the_file_stays_until_the_others_serve() {
+    let both = || app([("web", service("a", 1)), ("extra", service("a", 1))]);
+    let one = || app([("web", service("b", 1))]);
+    check([both(), one()], "web-1 r1 ready, extra-1 r1 ready", expect!["start web-2"]);
+    check([both(), one()], "web-2 r2 ready, extra-1 r1 ready", expect!["stop extra-1"]);
+}
+
+#[test]
+fn who_needs_another_waits_for_its_new_instances() {
+    let two = |image| {
+        let mut web = service(image, 1);
+        need(&mut web, "api", Condition::Healthy);
+        app([("web", web), ("api", service(image, 1))])
+    };
+    check(
+        [two("a"), two("b")],
+        "web-1 r1 ready, api-1 r1 ready",
+        expect!["start api-2, web waits for `api` to be healthy"],
+    );
+    check([two("a"), two("b")], "web-1 r1 ready, api-2 r2 ready", expect!["start web-2"]);
+}
