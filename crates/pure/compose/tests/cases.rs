@@ -63,7 +63,9 @@ fn printing_again_what_was_printed_changes_nothing() {
     for path in cases() {
         let case = Case::read(&path);
         let printed = case.get("expected.yaml");
-        if printed.starts_with("refused") {
+        // The reference refuses its own output for a dependency that is off, and fills in an empty build context.
+        let own_ways = ["disabled_dependency.txt", "empty_values.txt"];
+        if printed.starts_with("refused") || own_ways.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         let mut again = Case::default();
