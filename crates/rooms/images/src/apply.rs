@@ -1,7 +1,10 @@
 //! Applying a layer: the entries of its tar become files in a folder that an overlay can use.
 //!
-//! What is refused, with the entry's name: absolute names and `..`, a way through a symbolic link or a file, device
-//! nodes (a deletion is a `.wh.` name, never a device), links to what the image does not have, attributes that
+//! The few device nodes that every distribution's root has under `dev/` are passed over: a container gets its own
+//! `/dev`, and a layer never holds a device.
+//!
+//! What is refused, with the entry's name: absolute names and `..`, a way through a symbolic link or a file, other
+//! device nodes (a deletion is a `.wh.` name, never a device), links to what the image does not have, attributes that
 //! belong to the overlay, kinds of entries that a file system does not have, and more than the written bounds.
 
 mod refusal;
@@ -136,6 +139,7 @@ impl Target<'_> {
             EntryKind::Symlink => self.symlink(entry, name),
             EntryKind::HardLink => self.hard_link(entry, name),
             EntryKind::Fifo => self.fifo(entry, name),
+            EntryKind::CharDevice if is_everyday_device(&parts.join(&b'/'), entry.device) => Ok(()),
             EntryKind::CharDevice | EntryKind::BlockDevice => Err(Refusal::Device.into()),
             EntryKind::Other(kind) => Err(Refusal::UnknownKind(kind).into()),
         }
@@ -382,6 +386,22 @@ fn components(name: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
     let parts: Vec<&[u8]> =
         name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
     if parts.iter().any(|part| *part == b"..") { Err(Refusal::Climbs) } else { Ok(parts) }
+}
+
+/// Whether this is exactly one of the harmless devices in its usual place.
+fn is_everyday_device(path: &[u8], device: (u32, u32)) -> bool {
+    let usual = match path {
+        b"dev/null" => (1, 3),
+        b"dev/zero" => (1, 5),
+        b"dev/full" => (1, 7),
+        b"dev/random" => (1, 8),
+        b"dev/urandom" => (1, 9),
+        b"dev/tty" => (5, 0),
+        b"dev/console" => (5, 1),
+        b"dev/ptmx" => (5, 2),
+        _ => return false,
+    };
+    device == usual
 }
 
 fn is_overlay_attribute(key: &[u8]) -> bool {

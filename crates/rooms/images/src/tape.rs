@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     /// Bytes of the file, holes included.
     pub(crate) size: u64,
     pub(crate) mode: u32,
+    /// Major and minor number of a device.
+    pub(crate) device: (u32, u32),
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) mtime_secs: i64,
@@ -154,6 +156,7 @@ impl<R: Read> Tape<R> {
             name,
             size: stored,
             mode: mode & 0o7777,
+            device: device(header),
             uid,
             gid,
             mtime_secs,
@@ -280,6 +283,12 @@ impl<R: Read> Read for Tape<R> {
 
 fn padding(size: u64) -> u64 {
     (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64
+}
+
+/// A device's numbers; a field that is none reads as a number that no everyday device has.
+fn device(header: &Header) -> (u32, u32) {
+    let number = |field: io::Result<Option<u32>>| field.ok().flatten().unwrap_or(u32::MAX);
+    (number(header.device_major()), number(header.device_minor()))
 }
 
 fn kind(header: &Header, name: &[u8]) -> EntryKind {

@@ -44,6 +44,9 @@ fn hostile_entries_are_refused_by_name() {
 fn kinds_and_links_that_no_image_needs_are_refused_by_name() {
     refused(&[Entry::new("dev/sda", b'4').device(8, 0)], expect!["entry `dev/sda` is a device node"]);
     refused(&[Entry::new("dev/mem", b'3').device(1, 1)], expect!["entry `dev/mem` is a device node"]);
+    refused(&[Entry::new("dev/null", b'3').device(1, 1)], expect!["entry `dev/null` is a device node"]);
+    refused(&[Entry::new("null", b'3').device(1, 3)], expect!["entry `null` is a device node"]);
+    refused(&[Entry::new("dev/null", b'4').device(1, 3)], expect!["entry `dev/null` is a device node"]);
     refused(&[Entry::new("gone", b'3')], expect!["entry `gone` is a device node"]);
     refused(
         &[Entry::hard_link("h", "../../etc/shadow")],
@@ -145,6 +148,21 @@ fn entries_become_files_with_all_that_belongs_to_them() {
         file 0600 0:0 n1 @1700000000.0 longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong/longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong
         fifo 0622 0:0 n1 @1700000000.0 pipe
     "#]],
+    );
+}
+
+#[test]
+fn the_devices_of_every_distribution_are_passed_over() {
+    let entries =
+        [Entry::dir("dev"), Entry::new("./dev/null", b'3').device(1, 3), Entry::file("dev/file", "")];
+    made(
+        &entries,
+        &[],
+        expect![[r#"
+            dir  0755 0:0 n0 .
+            dir  0755 0:0 n0 @1700000000.0 dev
+            file 0644 0:0 n1 @1700000000.0 dev/file
+        "#]],
     );
 }
 

@@ -92,17 +92,10 @@ fn what_is_no_sound_image_is_refused_and_named() {
             "the archive holds no image: there is neither a `manifest.json` nor an `index.json` with one"
         ],
     );
-    refused(
-        &[manifest("")],
-        expect![
-            "entry `568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504.json`, which manifest.json names, is not in the archive"
-        ],
-    );
+    refused(&[manifest("")], expect!["entry `#.json`, which manifest.json names, is not in the archive"]);
     refused(
         &[Entry::file(&config_name, "{}"), manifest("")],
-        expect![
-            "entry `568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504.json` is damaged: its content is sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a, not sha256:568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504"
-        ],
+        expect!["entry `#.json` is damaged: its content is sha256:#, not sha256:#"],
     );
     refused(
         &[config_entry.clone(), manifest("")],
@@ -115,9 +108,7 @@ fn what_is_no_sound_image_is_refused_and_named() {
     let swapped = [Entry::file("a", &image.layers[1]), Entry::file("b", &image.layers[0])];
     refused(
         &[&swapped[..], &[config_entry.clone(), manifest("\"a\",\"b\"")]].concat(),
-        expect![
-            "layer `sha256:23720bcf66a525d67cb088433db0879c6606c8db4cb20d01717f0da28bcc902a` is damaged: its content is sha256:c0ca2f4f20c1db4919598d443ca80524219e0b5be582f87b57c3a259d10c6e8b"
-        ],
+        expect!["layer `sha256:#` is damaged: its content is sha256:#"],
     );
 }
 
@@ -161,9 +152,7 @@ fn documents_that_make_no_sense_are_refused_and_named() {
     let wrong = Entry::file("manifest.json", format!(r#"[{{"Config":"blobs/sha256/{named}"}}]"#));
     refused(
         &[Entry::file(&format!("blobs/sha256/{named}"), "{}"), wrong],
-        expect![
-            "entry `blobs/sha256/568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504` is damaged: its content is sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a, not sha256:568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504"
-        ],
+        expect!["entry `blobs/sha256/#` is damaged: its content is sha256:#, not sha256:#"],
     );
 }
 
@@ -181,9 +170,7 @@ fn archives_that_are_not_for_us_are_refused_and_say_why() {
     let hostile = TestImage::new("x", vec![tar(&[Entry::file("../../evil", "")])]);
     check(
         &docker_save(&[hostile]),
-        expect![
-            "could not unpack layer `sha256:13874d82fb44bbfea9940f11e2e9e12f05ea70df6b1fae49464592879accc8f1`; because entry `../../evil` climbs out of the image"
-        ],
+        expect!["could not unpack layer `sha256:#`; because entry `../../evil` climbs out of the image"],
     );
     let bad_name = TestImage::new("Not A Name", vec![]);
     check(
@@ -202,7 +189,7 @@ fn archives_that_are_not_for_us_are_refused_and_say_why() {
     check(
         &whole[..700],
         expect![
-            "could not read the archive of images; because the archive is damaged at entry `568d7fb78e56c1cef5d75dfd1d41364060da82d9e1a51d8fde243ab1c82a8504.json`: the archive ends within it"
+            "could not read the archive of images; because the archive is damaged at entry `#.json`: the archive ends within it"
         ],
     );
 }
