@@ -63,13 +63,15 @@ fn printing_again_what_was_printed_changes_nothing() {
     for path in cases() {
         let case = Case::read(&path);
         let printed = case.get("expected.yaml");
-        // The reference refuses its own output for a dependency that is off, and fills in an empty build context.
-        let own_ways = ["disabled_dependency.txt", "empty_values.txt"];
+        // The reference refuses its own output for a dependency that is off, fills in an empty build context, and
+        // doubles the dollars of keys, which it never fills in.
+        let own_ways = ["disabled_dependency.txt", "empty_values.txt", "variables_everywhere.txt"];
         if printed.starts_with("refused") || own_ways.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         let mut again = Case::default();
         again.set("compose.yaml", printed);
+        again.set("args", "--profile *");
         let twice = ours(&again, false).unwrap_or_else(|error| format!("refused: {error}"));
         assert_eq!(twice, printed, "{}\n{}", path.display(), diff(printed, &twice));
     }
