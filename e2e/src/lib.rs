@@ -1,1 +1,20 @@
 //! Black-box runs of the real program.
+//!
+//! [`Sea`] is a daemon with a root folder of its own and the commands that people give it. Everything else looks at it
+//! from outside: requests over sockets, processes in `/proc`, what is left on the machine. Nothing here uses sea's own
+//! code for what it checks, so that a mistake is not made twice.
+
+mod done;
+pub mod http;
+mod left;
+pub mod load;
+pub mod process;
+mod pty;
+mod sea;
+mod wait;
+
+pub use done::Done;
+pub use left::Traces;
+pub use pty::on_terminal;
+pub use sea::{Sea, image, program};
+pub use wait::{until, until_ok};

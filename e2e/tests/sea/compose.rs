@@ -1,0 +1,155 @@
+//! Apps from compose files: services that find each other, wait for each other, and answer behind the edge.
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Sea, until_ok};
+
+/// A front that asks a store by name, with everything an app has: a route, a job, a secret, a config, networks.
+const SHOP: &str = r#"
+name: shop
+services:
+  front:
+    image: busybox:1.36
+    init: true
+    command:
+      - sh
+      - -c
+      - |
+        mkdir -p /www/cgi-bin
+        printf '#!/bin/sh\necho "Content-Type: text/plain"; echo; echo "front of $$VERSION"; wget -q -O - http://store:9000/' > /www/cgi-bin/ask
+        chmod +x /www/cgi-bin/ask; echo "front of $$VERSION" > /www/index.html
+        exec httpd -f -p 8080 -h /www
+    environment: {VERSION: "${VERSION:-v1}"}
+    networks: [outer, inner]
+    depends_on: {store: {condition: service_healthy}}
+    healthcheck: {test: [CMD, wget, -q, -O, /dev/null, "http://127.0.0.1:8080/"], interval: 1s, start_interval: 100ms, start_period: 10s}
+    stop_grace_period: 2s
+    deploy: {replicas: 2, update_config: {monitor: 100ms}}
+    x-sea: {route: "shop.example -> 8080"}
+  store:
+    image: busybox:1.36
+    init: true
+    command: [sh, -c, "mkdir /www; cp /data/made /www/index.html; cat /run/secrets/word /etc/words >> /www/index.html; exec httpd -f -p 9000 -h /www"]
+    networks: {inner: {aliases: [cellar]}}
+    volumes: ["goods:/data"]
+    secrets: [word]
+    configs: [{source: words, target: /etc/words}]
+    depends_on: {fill: {condition: service_completed_successfully}}
+    healthcheck: {test: "wget -q -O /dev/null http://127.0.0.1:9000/", interval: 1s, start_interval: 100ms, start_period: 10s}
+    stop_grace_period: 2s
+  fill:
+    image: busybox:1.36
+    command: [sh, -c, "echo filled >> /data/made"]
+    network_mode: none
+    volumes: ["goods:/data"]
+  lone:
+    image: busybox:1.36
+    init: true
+    command: [sleep, infinity]
+    networks: [outer]
+    stop_grace_period: 1s
+volumes: {goods: {}}
+networks:
+  outer: {}
+  inner: {internal: true}
+secrets: {word: {file: ./word}}
+configs: {words: {content: "and words\n"}}
+"#;
+
+fn shop() -> Result<Sea> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write("compose.yaml", SHOP);
+    sea.write("word", "a secret\n");
+    Ok(sea)
+}
+
+#[test]
+fn an_app_answers_behind_the_edge_and_leaves_nothing_when_it_goes() -> Result<()> {
+    let sea = shop()?;
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let answer = sea.get("shop.example", "/cgi-bin/ask")?;
+    ensure!(
+        answer.status == 200 && answer.body == "front of v1\nfilled\na secret\nand words\n",
+        "{answer:?}"
+    );
+    ensure!(sea.get("other.example", "/")?.status == 404, "nobody has that host");
+    let status = sea.json(&["status"]);
+    ensure!(status["summary"]["state"] == "running" && status["summary"]["release"] == 1, "{status}");
+    ensure!(status["services"][0]["ready"] == 2, "{status}");
+
+    // The job ran once, and does not run again when nothing about it changed.
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    ensure!(
+        sea.get("shop.example", "/cgi-bin/ask")?.body.matches("filled").count() == 1,
+        "the job ran twice"
+    );
+
+    let exec = |service: &str, script: &str| sea.sea(&["exec", "-T", service, "sh", "-c", script]);
+    exec("front", "wget -q -O - http://cellar:9000/ | head -1").exits(0).says("filled");
+    exec("lone", "wget -q -T 3 -O - http://front:8080/").exits(0).says("front of v1");
+    exec("lone", "nslookup store").exits(1);
+    let address = exec("store", "hostname -i").exits(0).text().to_owned();
+    exec("lone", &format!("wget -q -T 2 -O - http://{address}:9000/")).exits(1);
+    exec("store", "ip route | grep -c default").says("0");
+    exec("front", "cat /run/secrets/word").exits(1);
+
+    sea.sea(&["down"]).exits(0);
+    ensure!(sea.json(&["ls"]).as_array().is_some_and(Vec::is_empty), "the app is gone");
+    ensure!(sea.get("shop.example", "/")?.status == 404, "nobody has that host any more");
+    until_ok("networks, links and cgroups are gone", 10, || {
+        let left: Vec<String> =
+            sea.traces().things().into_iter().filter(|line| !line.starts_with("table ")).collect();
+        let groups_above = |line: &String| !line.starts_with("cgroup ") || line.matches('/').count() > 5;
+        ensure!(!left.iter().any(groups_above), "{left:?}");
+        Ok(())
+    })?;
+    sea.sea(&["volume", "ls", "-q"]).exits(0).says("shop_goods");
+    sea.end()
+}
+
+#[test]
+fn a_service_is_scaled_restarted_stopped_and_started() -> Result<()> {
+    let sea = shop()?;
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let running = || -> Result<Vec<String>> {
+        let list = sea.json(&["ps", "front"]);
+        let id = |view: &serde_json::Value| view["id"].as_str().map(str::to_owned);
+        list.as_array().context("a list")?.iter().map(|view| id(view).context("an id")).collect()
+    };
+    for number in [4, 1, 2] {
+        sea.sea(&["scale", &format!("front={number}")]).exits(0);
+        ensure!(running()?.len() == number, "{number} are wanted: {:?}", running()?);
+    }
+    let before = running()?;
+    sea.sea(&["restart", "front"]).exits(0);
+    let after = running()?;
+    ensure!(after.len() == 2 && before.iter().all(|id| !after.contains(id)), "{before:?} {after:?}");
+    sea.sea(&["stop", "front"]).exits(0);
+    ensure!(running()?.is_empty(), "stopped: {:?}", running()?);
+    ensure!(matches!(sea.get("shop.example", "/")?.status, 502..=504), "nobody is there to answer");
+    sea.replace_daemon()?;
+    ensure!(running()?.is_empty(), "what a person stopped stays stopped");
+    sea.sea(&["start", "front"]).exits(0);
+    sea.answers("shop.example", "/", "front of v1")?;
+    sea.end()
+}
+
+#[test]
+fn who_waits_for_what_never_comes_does_not_start() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "compose.yaml",
+        "name: waits\n\
+         services:\n\
+         \x20 sick: {image: 'busybox:1.36', init: true, command: [sleep, infinity], stop_grace_period: 1s,\n\
+         \x20   healthcheck: {test: [CMD, 'false'], interval: 200ms, retries: 2}}\n\
+         \x20 after: {image: 'busybox:1.36', init: true, command: [sleep, infinity], stop_grace_period: 1s,\n\
+         \x20   depends_on: {sick: {condition: service_healthy}}}\n",
+    );
+    let done = sea.sea(&["up", "-d", "--wait"]);
+    ensure!(done.code == 1 && done.stderr.contains("sick"), "{done}");
+    ensure!(
+        sea.json(&["ps", "--all", "after"]).as_array().is_some_and(Vec::is_empty),
+        "it must not have started"
+    );
+    sea.end()
+}

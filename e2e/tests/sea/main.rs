@@ -1,0 +1,16 @@
+//! What people are promised, tried on the real program: each test has a root folder and a daemon of its own.
+
+mod compose;
+mod config;
+mod daemon;
+mod disk;
+mod hostile;
+mod images;
+mod limits;
+mod logs;
+mod pair;
+mod release;
+mod requests;
+mod run;
+mod software;
+mod volumes;

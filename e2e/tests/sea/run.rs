@@ -1,0 +1,190 @@
+//! `sea run`, `exec` and their exit codes.
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Sea, on_terminal, until_ok};
+
+const BUSYBOX: &str = "busybox:1.36";
+
+#[test]
+fn run_ends_with_the_code_of_what_it_ran() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let run = |arguments: &[&str]| sea.sea(&[&["run", "--rm"], arguments].concat());
+    run(&[BUSYBOX, "true"]).exits(0);
+    run(&[BUSYBOX, "sh", "-c", "exit 1"]).exits(1);
+    run(&[BUSYBOX, "sh", "-c", "exit 42"]).exits(42);
+    run(&["nobody/has:this", "true"]).exits(125).complains("nobody/has:this");
+    run(&["--memory", "nonsense", BUSYBOX, "true"]).exits(125);
+    run(&["--network", "missing", BUSYBOX, "true"]).exits(125).complains("missing");
+    run(&[BUSYBOX, "/etc/passwd"]).exits(126).complains("/etc/passwd");
+    run(&[BUSYBOX, "no-such-program"]).exits(127).complains("no-such-program");
+    run(&["--init", BUSYBOX, "sh", "-c", "kill -9 $$"]).exits(137);
+    run(&["--init", BUSYBOX, "sh", "-c", "kill -15 $$"]).exits(143);
+    sea.sea(&["run", BUSYBOX]).exits(0);
+    // What was removed left nothing, and what was not is listed.
+    let left = sea.json(&["ps", "--all", "--everything"]);
+    ensure!(left.as_array().map(Vec::len) == Some(1), "one container was run without --rm: {left}");
+    sea.end()
+}
+
+#[test]
+fn input_and_output_go_through_to_the_byte() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n * 7 % 251 + 1) as u8).collect();
+    let done =
+        sea.sea_with(&["run", "--rm", "-i", BUSYBOX, "sh", "-c", "cksum; echo done >&2"], &bytes)?.exits(0);
+    let length = done.text().split(' ').nth(1).context("cksum says the length")?;
+    ensure!(length == "300000" && done.stderr == "done\n", "{done}");
+    sea.sea_with(&["run", "--rm", BUSYBOX, "cat"], b"nobody asked for it")?.exits(0).says("");
+    sea.sea(&["run", "--rm", BUSYBOX, "sh", "-c", "echo out; echo err >&2"])
+        .exits(0)
+        .says("out")
+        .complains("err");
+    sea.end()
+}
+
+#[test]
+fn a_terminal_is_one_inside_too() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let command = sea.command(&[
+        "run",
+        "--rm",
+        "-it",
+        BUSYBOX,
+        "sh",
+        "-c",
+        "test -t 0 && test -t 1 && stty size; read x; echo got $x",
+    ]);
+    let (code, shown) = on_terminal(command, "words\r")?;
+    ensure!(code == 0 && shown.contains("33 77") && shown.contains("got words"), "{code}: {shown}");
+    sea.sea(&["run", "-d", "--name", "box", BUSYBOX, "sleep", "300"]).exits(0);
+    let (code, shown) = on_terminal(sea.command(&["exec", "-it", "box", "sh", "-c", "tty; exit 3"]), "")?;
+    ensure!(code == 3 && shown.contains("/dev/pts/"), "{code}: {shown}");
+    sea.end()
+}
+
+#[test]
+fn exec_runs_beside_the_program_and_tells_its_code() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.sea(&["run", "-d", "--name", "box", "-e", "FROM=run", BUSYBOX, "sleep", "300"]).exits(0);
+    let exec = |arguments: &[&str]| sea.sea(&[&["exec"], arguments].concat());
+    exec(&["box", "true"]).exits(0);
+    exec(&["box", "sh", "-c", "exit 7"]).exits(7);
+    exec(&["box", "no-such-program"]).exits(127);
+    exec(&["box", "/etc/passwd"]).exits(126);
+    exec(&["nobody", "true"]).exits(1).complains("nobody");
+    exec(&["-e", "MORE=exec", "box", "sh", "-c", "echo $FROM $MORE"]).exits(0).says("run exec");
+    exec(&["-u", "65534", "-w", "/tmp", "box", "sh", "-c", "id -u; pwd"]).exits(0).says("65534\n/tmp");
+    sea.sea_with(&["exec", "-i", "box", "wc", "-c"], b"12345")?.exits(0).says("5");
+    sea.sea(&["kill", "box"]).exits(0);
+    until_ok("the container has ended", 10, || {
+        let view = sea.inspect("box");
+        ensure!(view["state"] == "exited" && view["exit"]["code"] == 137, "{view}");
+        Ok(())
+    })?;
+    exec(&["box", "true"]).exits(1);
+    sea.end()
+}
+
+#[test]
+fn a_detached_container_is_listed_logged_stopped_and_removed() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let script = "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.1; done";
+    let id = sea.sea(&["run", "-d", "--name", "box", BUSYBOX, "sh", "-c", script]).exits(0).text().to_owned();
+    ensure!(id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()), "`{id}` is an id");
+    until_ok("it said hello", 10, || {
+        let done = sea.sea(&["logs", "box"]);
+        ensure!(done.text() == "hello", "{done}");
+        Ok(())
+    })?;
+    sea.sea(&["run", "-d", "--name", "box", BUSYBOX, "true"]).exits(125).complains("box");
+    sea.sea(&["rm", "box"]).exits(1);
+    sea.sea(&["stop", "box"]).exits(0);
+    sea.sea(&["logs", "box"]).exits(0).says("hello\nbye");
+    sea.sea(&["start", "box"]).exits(0);
+    until_ok("it said hello again", 10, || {
+        let done = sea.sea(&["logs", "box"]);
+        ensure!(done.text() == "hello\nbye\nhello", "{done}");
+        Ok(())
+    })?;
+    sea.sea(&["rm", "--force", &id[..12]]).exits(0);
+    sea.sea(&["inspect", "box"]).exits(1);
+    ensure!(!sea.root().join("containers").join(&id).exists(), "its folder is gone");
+    sea.end()
+}
+
+#[test]
+fn flags_reach_the_program() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let run = |arguments: &[&str], script: &str| {
+        sea.sea(&[&["run", "--rm"], arguments, &[BUSYBOX, "sh", "-c", script]].concat())
+    };
+    run(&["-e", "A=1", "-e", "B=two words"], "echo $A $B").exits(0).says("1 two words");
+    run(&["-u", "1234:4321"], "id -u; id -g").exits(0).says("1234\n4321");
+    run(&["-u", "nobody"], "id -un").exits(0).says("nobody");
+    run(&["-w", "/var/new"], "pwd").exits(0).says("/var/new");
+    run(&["--hostname", "ship"], "hostname").exits(0).says("ship");
+    run(&["--read-only"], "echo x > /file").exits(1).complains("Read-only");
+    run(&["--read-only", "--tmpfs", "/tmp"], "echo x > /tmp/file && cat /tmp/file").exits(0).says("x");
+    run(
+        &["--tmpfs", "/scratch:size=1m"],
+        "dd if=/dev/zero of=/scratch/f bs=1k count=4096 2>&1 | tail -1; exit 0",
+    )
+    .exits(0);
+    run(&["--ulimit", "nofile=100:200"], "ulimit -n; ulimit -Hn").exits(0).says("100\n200");
+    run(&["--init"], "cat /proc/1/comm").exits(0);
+    run(&["--cap-drop", "ALL"], "grep CapEff /proc/self/status | cut -f2").exits(0).says("0000000000000000");
+    run(&["--network", "none"], "ls /sys/class/net").exits(0).says("lo");
+    run(&[], "mount -t tmpfs none /mnt").exits(1);
+    run(&[], "cat /proc/kcore | head -c 1 | wc -c").exits(0).says("0");
+    run(&[], "grep Seccomp: /proc/self/status | cut -f2; grep NoNewPrivs /proc/self/status | cut -f2")
+        .exits(0)
+        .says("2\n1");
+    sea.sea(&["run", "--rm", "--entrypoint", "echo", BUSYBOX, "as", "told"]).exits(0).says("as told");
+    sea.end()
+}
+
+#[test]
+fn a_published_port_leads_to_the_program_on_loopback() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let script = "mkdir /www; echo from inside > /www/index.html; exec httpd -f -p 8080 -h /www";
+    sea.sea(&["run", "-d", "--name", "box", "-p", "127.0.0.1::8080", BUSYBOX, "sh", "-c", script]).exits(0);
+    let address = until_ok("the port is published", 10, || {
+        let view = sea.inspect("box");
+        let text = view["ports"][0]["host"].as_str().context("no port yet")?.to_owned();
+        Ok(text.parse::<std::net::SocketAddr>()?)
+    })?;
+    ensure!(address.ip().is_loopback() && address.port() != 0, "{address}");
+    let answer = until_ok("it answers", 10, || Ok(e2e::http::get(address, "x", "/")?))?;
+    ensure!(answer.body.trim() == "from inside", "{answer:?}");
+    sea.sea(&["rm", "--force", "box"]).exits(0);
+    until_ok("nobody listens there any more", 10, || {
+        ensure!(std::net::TcpStream::connect(address).is_err(), "somebody does");
+        Ok(())
+    })?;
+    sea.end()
+}
+
+#[test]
+fn a_restart_policy_is_obeyed() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let state = |name: &str, wanted: &dyn Fn(&serde_json::Value) -> bool| {
+        until_ok(format!("`{name}` is as its policy says"), 40, || {
+            let view = sea.inspect(name);
+            ensure!(wanted(&view), "{view}");
+            Ok(())
+        })
+    };
+    sea.sea(&["run", "-d", "--name", "three", "--restart", "on-failure:3", BUSYBOX, "sh", "-c", "exit 9"])
+        .exits(0);
+    sea.sea(&["run", "-d", "--name", "always", "--restart", "always", BUSYBOX, "sh", "-c", "sleep 0.2"])
+        .exits(0);
+    sea.sea(&["run", "-d", "--name", "never", BUSYBOX, "sh", "-c", "exit 9"]).exits(0);
+    sea.sea(&["run", "-d", "--name", "well", "--restart", "on-failure", BUSYBOX, "true"]).exits(0);
+    state("always", &|view| view["restarts"].as_u64() >= Some(2))?;
+    state("three", &|view| view["restarts"] == 3 && view["state"] == "exited" && view["exit"]["code"] == 9)?;
+    state("never", &|view| view["restarts"] == 0 && view["state"] == "exited")?;
+    state("well", &|view| view["restarts"] == 0 && view["state"] == "exited")?;
+    sea.sea(&["stop", "always"]).exits(0);
+    state("always", &|view| view["state"] == "exited")?;
+    sea.end()
+}
