@@ -18,14 +18,10 @@ mod table;
 
 pub(crate) use client::Publisher;
 pub use control::names_main;
+#[cfg(test)]
+pub(crate) use control::{run, tell};
 pub use server::{Confirmation, Serving, serve};
 pub use table::{Member, NamesOfNetwork, NamesTable};
-
-/// What tests of the room need of the role.
-#[cfg(test)]
-pub(crate) mod control_for_tests {
-    pub(crate) use super::control::{run, tell};
-}
 
 /// For how many seconds an answer may be kept.
 ///

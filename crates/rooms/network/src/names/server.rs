@@ -195,7 +195,7 @@ async fn answer_datagrams(socket: UdpSocket, answering: Answering) {
     loop {
         // An error here is that of an earlier answer which could not be delivered.
         let Ok((length, asker)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(AGAIN).await;
             continue;
         };
         let question = &buffer[..length];

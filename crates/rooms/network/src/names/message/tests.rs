@@ -1,7 +1,6 @@
 //! Our reading and writing of messages, against `hickory-proto`'s.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use base::Rng;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
@@ -28,7 +27,7 @@ fn directory(count: u8, internal: bool) -> Directory {
 fn question(name: &str, kind: RecordType) -> Message {
     let mut message = Message::new(99, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(Name::from_str(name).unwrap(), kind));
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
     message
 }
 

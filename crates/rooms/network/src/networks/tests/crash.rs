@@ -38,7 +38,7 @@ fn a_network_whose_making_was_cut_short_is_whole_after_settling() {
                 Settled::default(),
                 "{point:?}: a second time finds nothing to do"
             );
-            assert_eq!(links(&host), [made.bridge.clone()], "{point:?}");
+            assert_eq!(links(&host), std::slice::from_ref(&made.bridge), "{point:?}");
             let joined = next.attach(&network("shop"), &joins(1, &place)).unwrap();
             assert!(host.reaches(ip(joined.ipv4), place.greets()), "{point:?}");
             assert!(host.shell("nft list ruleset").contains(&made.bridge), "{point:?}");
@@ -101,7 +101,7 @@ fn settling_keeps_the_living_and_releases_the_dead() {
         assert_eq!(settled.released, [(container(2), network("shop"))]);
         assert_eq!(settled.links_removed, [dies.host_interface]);
         assert!(host.reaches(ip(lives.ipv4), port));
-        assert_eq!(next.attachments(&container(1)), [lives.clone()]);
+        assert_eq!(next.attachments(&container(1)), std::slice::from_ref(&lives));
 
         // Somebody takes the bridge away, and then the container's link: both come back.
         host.shell(&format!("ip link delete {}", next.list()[0].bridge));
