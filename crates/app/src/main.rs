@@ -1,2 +1,80 @@
 //! The roles; the only crate that knows every concrete type.
-fn main() {}
+//!
+//! One program: as `sea shim`, `sea edge` and `sea names` it is what the daemon starts for itself; as `sea daemon` it is
+//! the daemon; else it is the command of a person.
+
+mod daemon;
+mod doctor;
+mod images_port;
+mod root;
+mod runner;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use base::{Kind, Report};
+use clap::Parser;
+use cli::{Cli, Command, Launch, Surroundings};
+use proxy::EdgeOptions;
+
+fn main() -> ExitCode {
+    // The roles come before anything else: a shim is one thread and stays small.
+    let args: Vec<OsString> = std::env::args_os().collect();
+    match (args.get(1).and_then(|role| role.to_str()), &args[2.min(args.len())..]) {
+        (Some("shim"), [folder]) => return runtime::shim_main(Path::new(folder)),
+        (Some("names"), [folder]) => return network::names::names_main(Path::new(folder)),
+        (Some("edge"), rest) => return edge(rest),
+        _ => {}
+    }
+    command(Cli::parse())
+}
+
+/// `sea edge --root DIR --http ADDRESS …`, as the daemon starts it.
+fn edge(args: &[OsString]) -> ExitCode {
+    let mut options = EdgeOptions::default();
+    for pair in args.chunks(2) {
+        match (pair[0].to_str(), pair.get(1)) {
+            (Some("--root"), Some(root)) => options.root = root.into(),
+            (Some("--http"), Some(address)) => {
+                options
+                    .http
+                    .extend(address.to_str().and_then(|text| text.parse::<std::net::SocketAddr>().ok()));
+            }
+            _ => {
+                cli::print_report(&Report::new(Kind::Invalid, "the edge is started by the daemon"), false);
+                return ExitCode::from(2);
+            }
+        }
+    }
+    proxy::edge_main(options)
+}
+
+fn command(cli: Cli) -> ExitCode {
+    let json = matches!(cli.global.format, cli::args::Output::Json);
+    let done = match root::of(&cli.global) {
+        Err(report) => Err(report),
+        Ok(root) => match &cli.command {
+            Command::Daemon(args) => daemon::run(&root, args).map(|()| ExitCode::SUCCESS),
+            _ => person(cli, root),
+        },
+    };
+    done.unwrap_or_else(|report| {
+        cli::print_report(&report, json);
+        ExitCode::FAILURE
+    })
+}
+
+/// The command of a person: one thread is enough.
+fn person(cli: Cli, root: PathBuf) -> Result<ExitCode, Report> {
+    let program = root::program()?;
+    let around = Surroundings { root, launch: Launch { program }, doctor: doctor::checks };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Report::new(Kind::Exhausted, "could not start to work").because(error))?;
+    let code = runtime.block_on(cli::run(cli, around));
+    // A read of standard input that nobody needs any more must not keep the program.
+    runtime.shutdown_background();
+    Ok(code)
+}

@@ -103,10 +103,6 @@ impl Session {
             service.because.iter().for_each(|line| say(format!("            {line}")));
         }
         plan.resources.iter().for_each(|line| say(format!("  {line}")));
-        if !plan.steps.is_empty() {
-            say("first steps:");
-            plan.steps.iter().for_each(|step| say(format!("  {}", step.text)));
-        }
         if !chosen.is_empty() && !self.quiet() {
             say("defaults chosen where the file is silent:");
             let line =

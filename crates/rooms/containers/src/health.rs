@@ -136,7 +136,7 @@ impl Containers {
 const FIRST_ASK: Duration = Duration::from_millis(50);
 
 /// The image's `HEALTHCHECK`, with docker's defaults for what it leaves out.
-pub(crate) fn image_check(check: &oci::Health) -> Option<HealthCheck> {
+pub fn image_check(check: &oci::Health) -> Option<HealthCheck> {
     let probe = match check.test.first().map(String::as_str) {
         Some("CMD") => Probe::Exec(check.test[1..].to_vec()),
         Some("CMD-SHELL") => Probe::Shell(check.test[1..].join(" ")),

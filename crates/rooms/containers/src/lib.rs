@@ -42,6 +42,7 @@ use tokio::sync::Notify;
 pub use cell::{Health, HealthLog};
 pub use create::Create;
 pub use exec::ExecOrder;
+pub use health::image_check;
 pub use listing::{Filter, View};
 pub use problem::{ContainerError, RecordError, VolumeError};
 pub use record::{FileRecord, Owner, Record, State};

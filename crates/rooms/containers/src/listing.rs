@@ -51,6 +51,14 @@ impl Containers {
         Ok(view(&*self.cell(id)?))
     }
 
+    /// What it runs: the command line, as far as its image is here to tell.
+    pub fn command(&self, record: &Record) -> Vec<String> {
+        match self.inner.rooms.images.find(&record.image_id) {
+            Ok(image) => crate::order::command_line(&record.service, &image.config),
+            Err(_) => record.service.command.clone().unwrap_or_default(),
+        }
+    }
+
     /// The folder with its log files.
     pub fn log_folder(&self, id: &ContainerId) -> Result<std::path::PathBuf, ContainerError> {
         Ok(self.cell(id)?.folder.clone())

@@ -9,7 +9,7 @@ use base::{Clock, ContainerId, Kind, Report};
 use network::AttachOrder;
 use network::texts::{self, HostsOrder, ResolverOrder};
 use runtime::order::{self as wanted, Net, Order, Rootfs};
-use runtime::{CreateError, Exit, Shim};
+use runtime::{Attached, CreateError, Exit, Shim};
 use spec::{MountKind, NetworkMode};
 
 use crate::cell::{Cell, Health};
@@ -29,6 +29,35 @@ impl Containers {
             live.record.restarts = 0;
         })?;
         self.start_in_turn(&cell).await
+    }
+
+    /// Starts its process with its input and output attached from the first byte on.
+    pub async fn start_attached(
+        &self,
+        id: &ContainerId,
+        size: Option<(u16, u16)>,
+    ) -> Result<Attached, ContainerError> {
+        let cell = self.cell(id)?;
+        let _turn = cell.turn.lock().await;
+        if cell.live().record.state.runs() {
+            return Err(ContainerError::Running(cell.record().name));
+        }
+        let shim = self.lay_out(&cell).await?;
+        let attached = shim.attach().await;
+        let mut attached = match attached {
+            Ok(attached) => attached,
+            Err(problem) => {
+                let error = ContainerError::failed(format!("attach to `{}`", cell.record().name), &problem);
+                self.give_up(&cell, &shim, &error).await;
+                return Err(error);
+            }
+        };
+        if let Some((rows, columns)) = size {
+            // A terminal of another size is no reason not to start.
+            let _ = attached.input.resize(wanted::Size { rows, columns }).await;
+        }
+        self.launch(&cell, shim).await?;
+        Ok(attached)
     }
 
     /// Starts it for whoever holds its turn.

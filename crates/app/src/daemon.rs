@@ -1,0 +1,244 @@
+//! The daemon: opens the rooms in their order, finds again what runs, and serves until it is told to stop.
+//!
+//! Apps run on when it stops or dies: their shims, the edge and the names are processes of their own.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{AppName, Kind, Problem, Report, SystemClock, Tasks};
+use cli::DaemonArgs;
+use containers::{Containers, Rooms};
+use images::{Images, Keep};
+use network::{NamesLaunch, Networks, Settings, Tag};
+use plan::ports::Traffic;
+use plan::traffic::RouteShare;
+use proxy::{Edge, EdgeConfig};
+use runtime::Shims;
+use store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use wire::Server;
+
+use crate::images_port::ImagesPort;
+use crate::root;
+use crate::runner::BuildRunner;
+
+/// Where the edge answers unless it is told otherwise: the second where the first may not be had.
+const HTTP: [&str; 2] = ["0.0.0.0:80", "0.0.0.0:8080"];
+/// Requests that are under way when the daemon is told to stop may take so long.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Images that nobody needs are collected so often.
+const COLLECT_EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs the daemon until it is told to stop.
+pub(crate) fn run(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
+    log_to_stderr(args)?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(Report::new(Kind::Denied, "the daemon needs the rights of root")
+            .hint("start it with sudo, or as a service of the system"));
+    }
+    let (root, _lock) = root::open(root)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        Report::new(Kind::Exhausted, "could not start the daemon's threads").because(error)
+    })?;
+    let done = runtime.block_on(serve(&root, args));
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    // First of all, so that a second daemon and a broken folder are found before anything is changed.
+    let server = Server::bind(&root.join("sea.sock")).map_err(|problem| Report::of(&problem))?;
+    let daemon = open(root, args).await?;
+    tracing::info!(
+        root = %root.display(),
+        http = %daemon.http.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        "sea {} serves `{}`", daemon.version, root.display()
+    );
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = api::router(daemon.clone());
+    let serving = tokio::spawn(server.run(router, async {
+        // A sender that is gone means the same.
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; apps run on");
+    drop(stop);
+    // Streams that follow something never end by themselves.
+    if tokio::time::timeout(DRAIN, serving).await.is_err() {
+        tracing::debug!("some requests were still under way");
+    }
+    daemon.tasks.shutdown().await;
+    Ok(())
+}
+
+/// Opens every room, in an order in which each finds what it needs.
+async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report> {
+    let clock = SystemClock::shared();
+    let tasks = Tasks::new();
+    let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
+    let images = Images::open(root.join("images")).map_err(of)?;
+    let tag = Tag::of_root(root);
+    let cgroup_root = format!("sea-{tag}");
+    let program = root::program()?;
+    let network_folder = root.join("network");
+    let names = NamesLaunch::Process {
+        program: program.clone(),
+        args: vec!["names".into(), network_folder.clone().into_os_string()],
+    };
+    let networks =
+        Networks::open(tag, &network_folder, Settings { names, ..Settings::default() }).await.map_err(of)?;
+    let (edge, http) = edge(root, &program, args).await?;
+    let shims = Shims::of_this_program().map_err(of)?;
+    let rooms = Rooms {
+        images: images.clone(),
+        shims: shims.clone(),
+        networks: networks.clone(),
+        traffic: Arc::new(edge.clone()),
+        store: store.clone(),
+        clock: clock.clone(),
+    };
+    let containers = Containers::open(root, cgroup_root.clone(), rooms, tasks.clone()).map_err(of)?;
+    containers.settle().await.map_err(of)?;
+    let runner =
+        BuildRunner::open(root.join("build/runs"), cgroup_root, shims, networks.clone()).await.map_err(
+            |error| Report::new(Kind::Unavailable, "could not open the folder of builds").because(error),
+        )?;
+    let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
+    let apps = control::Apps::open(
+        store.clone(),
+        Arc::new(containers.clone()),
+        Arc::new(edge.clone()),
+        Arc::new(ImagesPort(images.clone())),
+        clock.clone(),
+        tasks.clone(),
+    )
+    .map_err(of)?;
+    forget_strangers(&edge, &containers, &apps).await;
+    tasks.spawn("collecting images", collect(images.clone(), containers.clone(), apps.clone()));
+    Ok(Arc::new(api::Daemon {
+        containers,
+        images,
+        networks,
+        apps,
+        edge,
+        store,
+        builder,
+        runner: Arc::new(runner),
+        started: clock.wall(),
+        clock,
+        tasks,
+        version: env!("CARGO_PKG_VERSION"),
+        root: root.to_owned(),
+        http,
+    }))
+}
+
+fn of(problem: impl Problem) -> Report {
+    Report::of(&problem)
+}
+
+fn no_signals(error: std::io::Error) -> Report {
+    Report::new(Kind::Internal, "could not listen for signals").because(error)
+}
+
+/// Finds the edge that runs, or starts one: at the address that was asked for, else where one of this root was
+/// before, else at the first address that can be had.
+async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, Vec<SocketAddr>), Report> {
+    let kept = root.join("http");
+    let mut candidates: Vec<String> = match &args.http {
+        Some(asked) => vec![if asked.starts_with(':') { format!("0.0.0.0{asked}") } else { asked.clone() }],
+        None => HTTP.map(str::to_owned).to_vec(),
+    };
+    if args.http.is_none()
+        && let Ok(before) = fs::read_to_string(&kept)
+    {
+        candidates.insert(0, before.trim().to_owned());
+    }
+    let mut last = None;
+    for text in candidates {
+        let address: SocketAddr = text.parse().map_err(|_| {
+            Report::new(Kind::Invalid, format!("`{text}` is not an address"))
+                .hint("write ADDRESS:PORT or :PORT, as in 127.0.0.1:8080")
+        })?;
+        let words: [OsString; 5] =
+            ["edge".into(), "--root".into(), root.into(), "--http".into(), address.to_string().into()];
+        let config = EdgeConfig {
+            root: root.to_owned(),
+            program: program.to_owned(),
+            args: words.to_vec(),
+            http: vec![address],
+        };
+        match Edge::open(config).await {
+            Ok(edge) => {
+                let http = edge.http().await;
+                let text = http.first().map_or(address, |first| *first).to_string();
+                fs::write(&kept, text).map_err(|error| {
+                    Report::new(Kind::Unavailable, "could not keep the edge's address").because(error)
+                })?;
+                return Ok((edge, http));
+            }
+            Err(problem) => {
+                tracing::warn!("the edge cannot answer on {address}: {problem}");
+                last = Some(Report::of(&problem));
+            }
+        }
+    }
+    let report = last.unwrap_or_else(|| Report::new(Kind::Internal, "the edge has no address"));
+    Err(Report { hint: report.hint.clone().or(Some("name another address with `--http`".into())), ..report })
+}
+
+/// Takes the routes of those who are gone out of the edge: the daemon may have died between the two.
+async fn forget_strangers(edge: &Edge, containers: &Containers, apps: &control::Apps) {
+    for owner in edge.owners().await {
+        let known = match owner.strip_prefix("container:") {
+            Some(id) => containers.find(id).is_ok(),
+            None => AppName::new(owner.clone()).is_ok_and(|app| apps.picture(&app).is_some()),
+        };
+        if !known && let Err(problem) = edge.apply(&owner, RouteShare::default()).await {
+            tracing::warn!("could not take back the routes of `{owner}`: {problem}");
+        }
+    }
+}
+
+/// Collects what crashes and replaced images left, now and then.
+async fn collect(images: Images, containers: Containers, apps: control::Apps) {
+    loop {
+        let keep = Keep {
+            images: apps.kept_images().iter().filter_map(|id| id.parse().ok()).collect(),
+            snapshots: Some(containers.ids().into_iter().map(String::from).collect()),
+        };
+        let store = images.clone();
+        match tokio::task::spawn_blocking(move || store.collect(&keep, false)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(problem)) => tracing::warn!("could not collect images: {problem}"),
+            Err(error) => tracing::error!("the collection of images broke off: {error}"),
+        }
+        tokio::time::sleep(COLLECT_EVERY).await;
+    }
+}
+
+fn log_to_stderr(args: &DaemonArgs) -> Result<(), Report> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log).map_err(|error| {
+        Report::new(Kind::Invalid, format!("`{}` is not a filter of log lines", args.log))
+            .because(error)
+            .hint("as in `info`, or `info,network=debug`")
+    })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = if args.log_json {
+        lines.json().try_init()
+    } else {
+        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        lines.with_ansi(color).try_init()
+    };
+    done.map_err(|error| Report::new(Kind::Internal, "could not begin to log").because(error))
+}

@@ -1,0 +1,67 @@
+//! The daemon's root folder: where it is by default, and its lock.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use base::{Kind, Report};
+use cli::args::Global;
+use rustix::fs::{FlockOperation, flock};
+
+/// Where a daemon of the whole machine keeps its things.
+const SYSTEM: &str = "/var/lib/sea";
+
+/// The root that the flags and the surroundings name.
+pub(crate) fn of(global: &Global) -> Result<PathBuf, Report> {
+    if let Some(host) = &global.host {
+        let path = host.strip_prefix("unix://").ok_or_else(|| {
+            Report::new(Kind::Unsupported, format!("`{host}` cannot be reached"))
+                .hint("there is `unix://PATH/sea.sock`; other machines come later")
+        })?;
+        let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
+        return absolute(folder);
+    }
+    match &global.root {
+        Some(root) => absolute(root),
+        None if rustix::process::geteuid().is_root() => Ok(SYSTEM.into()),
+        None => {
+            let home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+            let home =
+                home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+            let none =
+                || Report::new(Kind::Invalid, "no root folder is named").hint("give one with `--root`");
+            home.map(|home| home.join("sea")).ok_or_else(none)
+        }
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Report> {
+    std::path::absolute(path).map_err(|error| {
+        Report::new(Kind::Invalid, format!("`{}` is not a path", path.display())).because(error)
+    })
+}
+
+/// This program's own file.
+pub(crate) fn program() -> Result<PathBuf, Report> {
+    std::env::current_exe()
+        .map_err(|error| Report::new(Kind::Internal, "this program cannot find its own file").because(error))
+}
+
+/// The root, made if need be and locked for this daemon as long as the lock is held.
+pub(crate) fn open(root: &Path) -> Result<(PathBuf, File), Report> {
+    let failed = |error: std::io::Error| {
+        Report::new(Kind::Unavailable, format!("could not open the root folder `{}`", root.display()))
+            .because(error)
+            .hint("see that its disk has room and is not read-only, or name another folder with `--root`")
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
+    // One root has one tag, however its path is written.
+    let root = fs::canonicalize(root).map_err(failed)?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(failed)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        Report::new(Kind::Conflict, format!("a daemon runs already on the root folder `{}`", root.display()))
+            .hint("use that one, or start another with a folder of its own: `--root`")
+    })?;
+    Ok((root, lock))
+}

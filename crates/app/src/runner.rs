@@ -1,0 +1,259 @@
+//! How a build runs a command: in a container of its own, under the bounds of the build.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base::{Bytes, ContainerId, Kind, NetworkName, Report, kernel_bytes};
+use build::{Cancel, RunMountKind, RunNetwork, RunOrder, Runner, Stream};
+use network::texts::{HostsOrder, ResolverOrder, hosts, resolv_conf};
+use network::{AttachOrder, Networks};
+use runtime::order::{
+    self, Capabilities, Limits, LogPolicy, Mount, MountKind, Namespaces, Net, Process, Rootfs, Seccomp, Size,
+};
+use runtime::{Attached, Event, Found, Order, Shim, Shims};
+use tokio::runtime::Handle;
+
+/// How often a command is asked whether its build was called off.
+const CANCEL_EVERY: Duration = Duration::from_millis(200);
+const SIGKILL: i32 = 9;
+
+/// Runs the commands of builds.
+pub(crate) struct BuildRunner {
+    folder: PathBuf,
+    cgroup_root: String,
+    shims: Shims,
+    networks: Networks,
+    handle: Handle,
+}
+
+impl BuildRunner {
+    /// Opens the folder, and ends what a daemon before us left running there.
+    pub(crate) async fn open(
+        folder: PathBuf,
+        cgroup_root: String,
+        shims: Shims,
+        networks: Networks,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            let run = entry?.path();
+            clear(&shims, &run).await;
+        }
+        Ok(Self { folder, cgroup_root, shims, networks, handle: Handle::current() })
+    }
+
+    async fn run_in(
+        &self,
+        id: &ContainerId,
+        folder: &Path,
+        order: &RunOrder<'_>,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, Report> {
+        let gateway = match order.network {
+            RunNetwork::None => None,
+            RunNetwork::Default => {
+                let network = self.networks.ensure_default().await.map_err(|problem| Report::of(&problem))?;
+                network.subnets.first().map(|subnet| subnet.gateway)
+            }
+        };
+        identity(folder, gateway).map_err(|error| {
+            Report::new(Kind::Unavailable, "could not write the files of a build step").because(error)
+        })?;
+        let whole = self.order(id, folder, order);
+        let shim = self.shims.create(folder, &whole).await.map_err(|problem| Report::of(&problem))?;
+        let outcome = self.carry_out(id, &shim, order, output).await;
+        if outcome.is_err() {
+            // It may have ended already; either way nothing of it must stay.
+            let _ = shim.kill_all(SIGKILL).await;
+        }
+        let _ = shim.wait().await;
+        outcome
+    }
+
+    async fn carry_out(
+        &self,
+        id: &ContainerId,
+        shim: &Shim,
+        order: &RunOrder<'_>,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, Report> {
+        if order.network == RunNetwork::Default {
+            let name = NetworkName::new(network::DEFAULT_NETWORK).map_err(|problem| Report::of(&problem))?;
+            let attach = AttachOrder {
+                container: id.clone(),
+                pid: shim.pid().unsigned_abs(),
+                index: 0,
+                names: vec![id.short().to_owned()],
+                aliases: Vec::new(),
+                ipv4: None,
+                ipv6: None,
+                mac: None,
+                default_route: true,
+                dns: Vec::new(),
+                ready: true,
+            };
+            self.networks.attach(&name, attach).await.map_err(|problem| Report::of(&problem))?;
+        }
+        let Attached { output: mut said, .. } =
+            shim.attach().await.map_err(|problem| Report::of(&problem))?;
+        match shim.start().await {
+            Ok(()) => {}
+            // A program that is not there is the Dockerfile's fault, and has docker's code.
+            Err(runtime::CallError::Refused(failure)) if failure.code != 125 => {
+                output(Stream::Stderr, format!("{}\n", Report::of(&failure)).as_bytes());
+                return Ok(failure.code);
+            }
+            Err(problem) => return Err(Report::of(&problem)),
+        }
+        loop {
+            let event = tokio::select! {
+                event = said.next() => event,
+                () = called_off(&order.cancel) => {
+                    return Err(Report::new(Kind::Unavailable, "the build was called off"));
+                }
+            };
+            match event.map_err(|problem| Report::of(&problem))? {
+                Event::Stdout(bytes) => output(Stream::Stdout, &bytes),
+                Event::Stderr(bytes) => output(Stream::Stderr, &bytes),
+                Event::Exited(exit) => return Ok(exit.code),
+            }
+        }
+    }
+
+    fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
+        let mut mounts: Vec<Mount> = order
+            .mounts
+            .iter()
+            .map(|mount| Mount {
+                target: mount.target.clone(),
+                read_only: mount.read_only,
+                kind: match &mount.kind {
+                    RunMountKind::Bind(source) => bind(source.clone()),
+                    RunMountKind::Tmpfs(size) => {
+                        MountKind::Tmpfs { size: *size, mode: None, options: Vec::new() }
+                    }
+                },
+            })
+            .collect();
+        for name in ["hosts", "resolv.conf"] {
+            mounts.push(Mount {
+                target: format!("/etc/{name}"),
+                kind: bind(folder.join(name)),
+                read_only: true,
+            });
+        }
+        Order {
+            version: order::VERSION,
+            id: id.clone(),
+            rootfs: Rootfs {
+                lower: order.rootfs.lower.clone(),
+                upper: order.rootfs.upper.clone(),
+                work: order.rootfs.work.clone(),
+                volatile: false,
+            },
+            copy_up: Vec::new(),
+            process: Process {
+                args: order.args.clone(),
+                env: order.env.clone(),
+                cwd: order.cwd.clone(),
+                user: order.user.clone(),
+                group_add: Vec::new(),
+                tty: false,
+                size: Size::default(),
+                stdin_open: false,
+                capabilities: Capabilities::default(),
+                no_new_privileges: false,
+                rlimits: std::collections::BTreeMap::new(),
+                oom_score_adj: None,
+            },
+            init: true,
+            hostname: Some("buildkitsandbox".into()),
+            domainname: None,
+            mounts,
+            shm_size: Bytes(64 << 20),
+            devices: Vec::new(),
+            sysctls: std::collections::BTreeMap::new(),
+            masked_paths: None,
+            readonly_paths: None,
+            seccomp: Seccomp::Default,
+            namespaces: Namespaces {
+                net: if order.network == RunNetwork::None { Net::None } else { Net::New },
+                ..Namespaces::default()
+            },
+            cgroup: format!("/{}/build-{}", self.cgroup_root.trim_matches('/'), id.short()),
+            limits: Limits {
+                memory: order.limits.memory,
+                cpu_shares: order.limits.cpu_shares,
+                pids: order.limits.pids,
+                ..Limits::default()
+            },
+            read_only: false,
+            log: LogPolicy { keep: false, ..LogPolicy::default() },
+        }
+    }
+}
+
+impl Runner for BuildRunner {
+    fn run(&self, order: &RunOrder<'_>, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, Report> {
+        let id = ContainerId::from_bytes(kernel_bytes());
+        let folder = self.folder.join(id.as_str());
+        fs::create_dir(&folder).map_err(|error| {
+            Report::new(Kind::Unavailable, "could not make the folder of a build step").because(error)
+        })?;
+        self.handle.block_on(async {
+            let outcome = self.run_in(&id, &folder, order, output).await;
+            if let Err(problem) = self.networks.detach_all(&id).await {
+                tracing::warn!("could not release the address of a build step: {problem}");
+            }
+            clear(&self.shims, &folder).await;
+            outcome
+        })
+    }
+}
+
+/// Ends what runs in the folder of a step, and removes the folder.
+async fn clear(shims: &Shims, folder: &Path) {
+    match shims.find(folder).await {
+        Ok(Found::Running(shim)) => {
+            let _ = shim.kill_all(SIGKILL).await;
+            let _ = shim.wait().await;
+        }
+        Ok(Found::Lost) => {
+            let order =
+                fs::read(folder.join("order.json")).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            if let Some(order) = order
+                && let Err(problem) = shims.reap_lost(folder, &order).await
+            {
+                tracing::warn!("could not clear up after a build step: {problem}");
+            }
+        }
+        Ok(Found::Exited(_)) => {}
+        Err(problem) => tracing::warn!("could not look after a build step: {problem}"),
+    }
+    if let Err(error) = fs::remove_dir_all(folder) {
+        tracing::warn!("could not remove the folder of a build step: {error}");
+    }
+}
+
+fn bind(source: PathBuf) -> MountKind {
+    MountKind::Bind { source, propagation: None, recursive: true, options: Vec::new() }
+}
+
+fn identity(folder: &Path, gateway: Option<IpAddr>) -> io::Result<()> {
+    let gateways: Vec<IpAddr> = gateway.into_iter().collect();
+    let text =
+        hosts(&HostsOrder { hostname: "buildkitsandbox", host_gateway: gateway, ..HostsOrder::default() });
+    fs::write(folder.join("hosts"), text)?;
+    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let text = resolv_conf(&ResolverOrder { gateways: &gateways, host: &host, ..ResolverOrder::default() });
+    fs::write(folder.join("resolv.conf"), text)
+}
+
+async fn called_off(cancel: &Cancel) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(CANCEL_EVERY).await;
+    }
+}

@@ -1,0 +1,190 @@
+//! How an app is, as the wire has it.
+
+use base::{AppName, ContainerId};
+use control::Picture;
+use plan::ports::Traffic;
+use plan::release::Receipt;
+use plan::seen::{Seen, State};
+use plan::traffic::TrafficSeen;
+use plan::{Release, Standing};
+use spec::Service;
+use talk::{AppSummary, InstanceView, ReceiptView, ReleaseView, ServiceView, Status};
+
+use crate::Daemon;
+
+impl Daemon {
+    /// What the edge does; nothing known when it does not answer.
+    pub(crate) async fn traffic(&self) -> TrafficSeen {
+        self.edge.look().await.unwrap_or_default()
+    }
+
+    /// How an app is; none if it is not here.
+    pub(crate) fn status(&self, app: &AppName, traffic: &TrafficSeen) -> Option<Status> {
+        let picture = self.apps.picture(app)?;
+        let release = picture.ledger.target()?.clone();
+        let http: Vec<u16> = self.http.iter().map(std::net::SocketAddr::port).collect();
+        let services: Vec<ServiceView> = release
+            .app
+            .services
+            .iter()
+            .map(|(name, service)| {
+                let standing = picture.services.iter().find(|one| one.service == *name);
+                let instances = picture.instances.iter().filter(|one| one.service == *name);
+                let instances: Vec<_> = instances.map(|one| self.instance(one, traffic)).collect();
+                let ready = instances.iter().filter(|one| one.state == "ready").count();
+                ServiceView {
+                    name: name.clone(),
+                    image: service.image.clone(),
+                    wanted: standing.map_or(service.replicas, |one| one.wanted as u32),
+                    ready: ready as u32,
+                    updated: standing.map_or(0, |one| one.ready as u32),
+                    job: standing.is_some_and(|one| one.job),
+                    state: standing.map_or_else(|| "unknown".into(), state),
+                    addresses: addresses(service, &http),
+                    instances,
+                }
+            })
+            .collect();
+        let problems = picture.troubles.iter().map(|one| {
+            format!("{} failed {} times: {}", one.step, one.times, one.report.to_string().replace('\n', ";"))
+        });
+        Some(Status {
+            summary: summary(app, &picture, &release, &services),
+            problems: problems.collect(),
+            releases: picture.ledger.releases.values().rev().map(|release| self::release(release)).collect(),
+            services,
+        })
+    }
+
+    fn instance(&self, seen: &Seen, traffic: &TrafficSeen) -> InstanceView {
+        let (name, release) = self.name_and_release(&seen.id);
+        let state = match seen.state {
+            State::Created => "created".to_owned(),
+            State::Starting => "starting".to_owned(),
+            State::Ready => "ready".to_owned(),
+            State::Unhealthy => "unhealthy".to_owned(),
+            State::Stopping => "stopping".to_owned(),
+            State::Exited { code, .. } => format!("exited ({code})"),
+        };
+        InstanceView {
+            id: seen.id.to_string(),
+            name,
+            release,
+            state,
+            age: seen.age,
+            restarts: seen.restarts,
+            in_flight: traffic.in_flight.get(&seen.id).copied().unwrap_or(0),
+        }
+    }
+
+    fn name_and_release(&self, id: &ContainerId) -> (String, base::ReleaseNumber) {
+        let none = || (id.short().to_owned(), base::ReleaseNumber(0));
+        self.containers.inspect(id).map_or_else(
+            |_| none(),
+            |view| {
+                let release =
+                    view.record.owner.as_ref().map_or(base::ReleaseNumber(0), |owner| owner.release);
+                (view.record.name.to_string(), release)
+            },
+        )
+    }
+}
+
+fn summary(app: &AppName, picture: &Picture, release: &Release, services: &[ServiceView]) -> AppSummary {
+    let lasting = || services.iter().filter(|service| !service.job);
+    let ready: u32 = lasting().map(|service| service.ready).sum();
+    let wanted: u32 = lasting().map(|service| service.wanted).sum();
+    let state = match &release.status {
+        plan::Status::Rolling => "rolling",
+        plan::Status::Failed { .. } => "failed",
+        plan::Status::RolledBack { complete: false, .. } => "rolling back",
+        plan::Status::Live | plan::Status::RolledBack { .. } | plan::Status::Superseded => {
+            if !picture.services.is_empty() && picture.services.iter().all(|one| one.stopped) {
+                "stopped"
+            } else if ready >= wanted {
+                "running"
+            } else {
+                "degraded"
+            }
+        }
+    };
+    AppSummary {
+        name: app.clone(),
+        release: Some(release.number),
+        state: state.into(),
+        services: services.len() as u32,
+        ready,
+        wanted,
+    }
+}
+
+/// How a service is, in a word or two.
+fn state(standing: &Standing) -> String {
+    match standing {
+        Standing { stopped: true, .. } => "stopped".into(),
+        Standing { job: true, wanted: 0, .. } => "done".into(),
+        Standing { job: true, failed, .. } if *failed > 0 => "failed".into(),
+        Standing { waits: Some(what), .. } => format!("waiting {what}"),
+        Standing { job: true, .. } => "done".into(),
+        Standing { ready, wanted, old: 0, .. } if ready >= wanted => "ready".into(),
+        Standing { old, .. } if *old > 0 => "updating".into(),
+        Standing { failed, .. } if *failed > 0 => "failing".into(),
+        Standing { .. } => "starting".into(),
+    }
+}
+
+/// Where requests reach it from outside.
+fn addresses(service: &Service, http: &[u16]) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for route in &service.routes {
+        let host = route.host.as_deref().unwrap_or("*");
+        let port = http.first().copied().unwrap_or(80);
+        let port = if port == 80 { String::new() } else { format!(":{port}") };
+        addresses.push(format!("http://{host}{port}{}", route.path));
+    }
+    for port in &service.ports {
+        let host = port.host_ip.map_or_else(|| "*".into(), |ip| ip.to_string());
+        let scheme = match port.protocol {
+            spec::Protocol::Udp => "udp",
+            spec::Protocol::Http => "http",
+            spec::Protocol::Auto | spec::Protocol::Tcp => "tcp",
+        };
+        addresses.push(format!("{scheme}://{host}:{}", port.host_port));
+    }
+    addresses
+}
+
+/// A release.
+pub(crate) fn release(release: &Release) -> ReleaseView {
+    let status = match &release.status {
+        plan::Status::Rolling => "rolling".to_owned(),
+        plan::Status::Live => "live".to_owned(),
+        plan::Status::Failed { why } => format!("failed: {why}"),
+        plan::Status::RolledBack { to, .. } => format!("rolled back to {to}"),
+        plan::Status::Superseded => "superseded".to_owned(),
+    };
+    let images = release.made.iter().map(|(name, made)| {
+        let image = release.app.services.get(name).map_or("", |service| &service.image);
+        (name.to_string(), format!("{image}@{}", made.image))
+    });
+    ReleaseView {
+        number: release.number,
+        created: release.created_at,
+        status,
+        cause: release.cause.to_string(),
+        message: release.message.clone(),
+        images: images.collect(),
+        receipt: release.receipt.as_ref().map(receipt),
+    }
+}
+
+/// What a release cost.
+pub(crate) fn receipt(receipt: &Receipt) -> ReceiptView {
+    ReceiptView {
+        requests: receipt.requests,
+        failed: receipt.failed,
+        lost: receipt.lost,
+        took: receipt.took,
+        longest_drain: receipt.longest_drain,
+    }
+}
