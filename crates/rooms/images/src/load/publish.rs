@@ -37,10 +37,17 @@ impl Inner {
     ) -> Result<Vec<Loaded>, LoadError> {
         for (number, image) in images.iter().enumerate() {
             let path = config_path(work, number);
-            std::fs::write(&path, &image.config).on("write", &path)?;
+            disk::write_synced(&path, &image.config)?;
         }
         self.faults.point().on("sync", work)?;
-        disk::sync_file_system(&self.dir)?;
+        // One call for thousands of files; an image that only changes its configuration does not wait for it.
+        if images
+            .iter()
+            .flat_map(|image| &image.layers)
+            .any(|layer| layer.folder.is_some() || layer.blob.is_some())
+        {
+            disk::sync_file_system(&self.dir)?;
+        }
         let mut state = self.state();
         for (number, image) in images.iter().enumerate() {
             self.place(&mut state, hold, &config_path(work, number), &image.id.0, Place::Blob)?;

@@ -349,8 +349,10 @@ fn skopeo(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn real_images_load_save_and_load_as_themselves() {
-    for path in real_images() {
+fn images_load_save_and_load_as_themselves() {
+    let made_up = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(made_up.path(), archive(&["made-up:1"])).unwrap();
+    for path in real_images().into_iter().chain([made_up.path().to_owned()]) {
         let fixture = Fixture::new();
         let loaded = fixture.images.load(std::fs::File::open(&path).unwrap(), &mut |_| {}).unwrap();
         let name = loaded[0].names[0].to_string();
