@@ -85,7 +85,14 @@ impl Report {
         report.hint = problem.hint();
         let mut source = problem.source();
         while let Some(cause) = source {
-            report.because.push(cause.to_string());
+            // A report is flat already: its own causes and its hint come along as they are.
+            if let Some(flat) = cause.downcast_ref::<Self>() {
+                report.because.push(flat.message.clone());
+                report.because.extend(flat.because.iter().cloned());
+                report.hint = report.hint.or_else(|| flat.hint.clone());
+            } else {
+                report.because.push(cause.to_string());
+            }
             source = cause.source();
         }
         report
@@ -116,3 +123,6 @@ impl Problem for Report {
         self.hint.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;
