@@ -125,13 +125,14 @@ impl Loop {
     /// Runs until the app is gone, or nobody can ask any more.
     pub(crate) async fn run(mut self) {
         loop {
-            let wake = match self.settle_debts().await {
-                Ok(()) => self.round().await,
-                Err(wait) => wait,
-            };
+            let debts = self.settle_debts().await;
             if self.pictures.borrow().gone {
                 return;
             }
+            let wake = match debts {
+                Ok(()) => self.round().await,
+                Err(wait) => wait,
+            };
             let mut heard = self.wait(wake).await;
             // Everything that is there is taken in before the next look, which costs more.
             loop {

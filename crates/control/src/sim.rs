@@ -128,8 +128,15 @@ impl Sim {
                 // What failed goes on to be started again, by its policy, for ever.
                 return self.check.counts(&self.world);
             }
+            if next > held_end && self.check.is_hopeless(&self.disk) {
+                // The same for what fails with no release to go back to.
+                return self.check.counts(&self.world);
+            }
             self.world.now = self.world.now.max(next);
             self.step()?;
+            if let Some(what) = self.check.broken.take() {
+                return Err(what);
+            }
         }
         self.check.at_rest(&self.world, &self.disk)?;
         self.check.counts(&self.world)
@@ -262,6 +269,7 @@ impl Sim {
         for event in changes.iter().flat_map(|change| &change.events) {
             self.say(|| format!("  *** {}", event.message));
         }
+        self.check.settled(&self.disk, &ledger);
         self.disk = ledger;
         !self.crash()
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use base::{ContainerId, Instant, ReleaseNumber};
+use base::{ContainerId, Instant};
 use plan::ledger::Phase;
 use plan::seen::State;
 use plan::traffic::RouteShare;
 use plan::{Ledger, Step};
 use spec::Order;
 
+use super::files::Nature;
 use super::world::World;
 
 /// Counts, and what the last round wanted.
@@ -22,15 +23,14 @@ pub(super) struct Check {
     begun: u64,
     /// How many of each service that starts first shall run, by the last round.
     counts: BTreeMap<String, usize>,
-    /// The releases whose failure was seen, and where it led.
-    last: Option<ReleaseNumber>,
+    /// What was found broken where no error could be returned.
+    pub(super) broken: Option<String>,
 }
 
 impl Check {
     /// What a round wants to do.
     pub(super) fn round(&mut self, disk: &Ledger, act: &[Step], world: &World) -> Result<(), String> {
         let Some(wanted) = disk.wanted() else { return Ok(()) };
-        self.last = Some(wanted.release.number);
         self.counts.clear();
         let leaving = matches!(disk.record.phase, Phase::Leaving { .. });
         for (name, service) in &wanted.release.app.services {
@@ -87,6 +87,30 @@ impl Check {
             }
         }
         Ok(())
+    }
+
+    /// A change is written down: a release whose new images fail must not settle when there is one to go back to.
+    pub(super) fn settled(&mut self, then: &Ledger, now: &Ledger) {
+        let (Phase::Rolling { to, from: Some(from) }, Phase::Steady { at }) =
+            (&then.record.phase, &now.record.phase)
+        else {
+            return;
+        };
+        let (Some(new), Some(old)) = (then.releases.get(to), then.releases.get(from)) else { return };
+        let bad = new.made.iter().find(|(name, made)| {
+            let runs = !then.record.stopped.contains(*name) && new.app.services[*name].replicas > 0;
+            let is_new = old.made.get(*name).is_none_or(|then| then.revision != made.revision);
+            runs && is_new && Nature::of(&made.image) != Nature::Good
+        });
+        if let Some((name, made)) = bad.filter(|_| at == to) {
+            self.broken = Some(format!("release {to} settled though {name} is {}", made.image));
+        }
+    }
+
+    /// Whether what is steady has images that fail.
+    pub(super) fn is_hopeless(&self, disk: &Ledger) -> bool {
+        let Phase::Steady { at } = disk.record.phase else { return false };
+        disk.releases[&at].made.values().any(|made| Nature::of(&made.image) != Nature::Good)
     }
 
     /// How many instances of this service shall run, if it starts new ones first.

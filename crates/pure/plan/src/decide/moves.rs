@@ -177,7 +177,7 @@ impl<'a> Moves<'a> {
             let in_the_way = fleet.crews.iter().zip(&gates.by_crew).any(|(crew, gate)| {
                 gate.open
                     && crew.order == Order::StopFirst
-                    && crew.kept().len() < crew.count
+                    && crew.kept().iter().filter(|kept| kept.life.is_alive()).count() < crew.count
                     && holds(one, crew, fleet)
             });
             if all || (in_the_way && !held) || !one.life.is_alive() {

@@ -128,3 +128,24 @@ fn who_needs_another_waits_for_its_new_instances() {
     );
     check([two("a"), two("b")], "web-1 r1 ready, api-2 r2 ready", expect!["start web-2"]);
 }
+
+#[test]
+fn a_successor_whose_last_instance_ended_still_gets_its_volume_back() {
+    let with_volume = |name: &'static str| {
+        let mut store = service("a", 1);
+        store.update.order = Order::StopFirst;
+        let kind = spec::MountKind::Volume { key: "data".into(), nocopy: false, subpath: None };
+        store.mounts.push(spec::Mount { target: "/data".into(), kind, read_only: false });
+        let mut app = app([(name, store)]);
+        let volume = serde_json::from_value(serde_json::json!({"name": "shop_data"})).expect("a volume");
+        app.volumes.insert("data".into(), volume);
+        app
+    };
+    let ledger = ledger([with_volume("old"), with_volume("new")]);
+    let mut instances = seen(&ledger, "old-1 r1 ready, new-1 r2 stopped");
+    instances[0].volumes.push(base::VolumeName::new("shop_data").expect("a name"));
+    let memory =
+        Memory { prepared: Some(ReleaseNumber(2)), sent: Some(RouteShare::default()), ..Memory::default() };
+    let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
+    assert_eq!(plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["stop old-1"]);
+}
