@@ -78,7 +78,23 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         tracing::debug!("some requests were still under way");
     }
     daemon.tasks.shutdown().await;
+    leave_nothing(&daemon).await;
     Ok(())
+}
+
+/// Where nothing is to go on without us, the edge, the names and the default network go too.
+async fn leave_nothing(daemon: &api::Daemon) {
+    let networks = daemon.networks.list().await;
+    let ours = |view: &network::NetworkView| view.name.as_str() == network::DEFAULT_NETWORK;
+    if !daemon.containers.ids().is_empty() || !daemon.apps.names().is_empty() || !networks.iter().all(ours) {
+        return;
+    }
+    if let Err(problem) = daemon.networks.destroy_all().await {
+        tracing::warn!("could not take the default network away: {problem}");
+    }
+    if let Err(problem) = daemon.edge.clone().stop().await {
+        tracing::warn!("could not stop the edge: {problem}");
+    }
 }
 
 /// Opens every room, in an order in which each finds what it needs.

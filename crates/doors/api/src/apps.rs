@@ -1,6 +1,7 @@
 //! `/v1/apps`.
 
 mod follow;
+mod ports;
 mod status;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ async fn releases(State(daemon): Shared, Path(app): Path<AppName>) -> Answer<Vec
 
 /// `POST /v1/apps/{app}/plan`: what a deploy would do; nothing is done.
 async fn preview(State(daemon): Shared, Json(order): Json<DeployOrder>) -> Answer<PlanView> {
+    let order = with_ports(&daemon, order)?;
     let preview = daemon.apps.preview(order.app).await?;
     ok(plan_view(&preview))
 }
@@ -77,6 +79,7 @@ async fn deploy(
         let what = format!("the order is for the app `{}`, not for `{app}`", order.app.name);
         return Err(Refusal(Report::new(Kind::Invalid, what)));
     }
+    let order = with_ports(&daemon, order)?;
     let options = DeployOptions { cause: Cause::Up, message: order.message, force: order.recreate };
     let number = daemon.apps.deploy(order.app, options).await?;
     Ok(follow::release(daemon, app, number, order.wait))
@@ -140,6 +143,15 @@ async fn down(
 ) -> Result<Response, Refusal> {
     daemon.apps.down(&app, order.volumes).await?;
     Ok(follow::gone(daemon, app))
+}
+
+/// The order with a port for each that the file leaves open.
+fn with_ports(daemon: &Daemon, mut order: DeployOrder) -> Result<DeployOrder, Refusal> {
+    let before = daemon.apps.picture(&order.app.name).and_then(|it| it.ledger.target().cloned());
+    ports::fill(&mut order.app, before.as_ref().map(|release| &*release.app)).map_err(|error| {
+        Refusal(Report::new(Kind::Exhausted, "no free port for a published port").because(error))
+    })?;
+    Ok(order)
 }
 
 fn plan_view(preview: &Preview) -> PlanView {

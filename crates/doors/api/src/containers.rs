@@ -171,6 +171,8 @@ async fn run(State(daemon): Shared, request: Request) -> Result<Response, Refusa
 impl Daemon {
     /// Waits until a container that goes when it ends has gone, so that its name is free again.
     async fn finish_removal(&self, id: &ContainerId) {
+        // One that ended goes by itself; this waits for both, or does it when the daemon had to give up.
+        let _ = self.containers.wait(id).await;
         let _ = self.containers.remove(id, Removal { force: true, volumes: true }).await;
     }
 

@@ -50,7 +50,7 @@ async fn list(State(daemon): Shared) -> Answer<Vec<ImageView>> {
         tokio::task::spawn_blocking(move || daemon.images.list()).await.map_err(|error| broken(&error))?;
     let view =
         |image: &images::Image| views::image(image, users.get(&image.id.to_string()).copied().unwrap_or(0));
-    ok(images.iter().map(view).collect())
+    ok(images.iter().filter(|image| !image.intermediate).map(view).collect())
 }
 
 /// `GET /v1/images/{name}`.

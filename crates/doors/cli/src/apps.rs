@@ -40,7 +40,7 @@ impl Session {
             (args.list_services, project.services()),
             (args.volumes, project.volumes()),
             (args.networks, project.networks()),
-            (args.profiles, project.profiles()),
+            (args.list_profiles, project.profiles()),
             (args.images, project.images()),
         ];
         if let Some((_, lines)) = lists.into_iter().find(|(asked, _)| *asked) {

@@ -281,8 +281,8 @@ pub struct ConfigArgs {
     #[arg(long)]
     pub networks: bool,
     /// Print the names of the profiles
-    #[arg(long)]
-    pub profiles: bool,
+    #[arg(long = "profiles")]
+    pub list_profiles: bool,
     /// Print the images
     #[arg(long)]
     pub images: bool,
@@ -777,3 +777,6 @@ pub struct CompletionArgs {
 pub(crate) fn seconds(number: Option<u64>) -> Option<Duration> {
     number.map(Duration::from_secs)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,10 @@ pub trait Problem: Error {
     fn kind(&self) -> Kind;
     /// What to do about it, as an instruction, where we know.
     fn hint(&self) -> Option<String>;
+    /// The report that this problem is, for one that only carries another's.
+    fn as_report(&self) -> Option<&Report> {
+        None
+    }
 }
 
 /// A problem flattened to text, to cross a socket or to end a command.
@@ -81,6 +85,9 @@ impl Report {
 
     /// The problem and all its sources.
     pub fn of(problem: &dyn Problem) -> Self {
+        if let Some(flat) = problem.as_report() {
+            return flat.clone();
+        }
         let mut report = Self::new(problem.kind(), problem.to_string());
         report.hint = problem.hint();
         let mut source = problem.source();
@@ -121,6 +128,10 @@ impl Problem for Report {
 
     fn hint(&self) -> Option<String> {
         self.hint.clone()
+    }
+
+    fn as_report(&self) -> Option<&Report> {
+        Some(self)
     }
 }
 

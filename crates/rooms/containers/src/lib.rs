@@ -9,6 +9,7 @@
 //! everything else is gone; so a crash at any moment leaves something that [`Containers::open`] finds and settles.
 
 mod cell;
+mod cgroup_root;
 mod create;
 mod driver;
 mod events;
@@ -87,6 +88,8 @@ pub(crate) struct Inner {
     /// Wakes the loops of apps, by app.
     nudges: Mutex<HashMap<AppName, Arc<Notify>>>,
     tasks: Tasks,
+    /// Held for reading while a container is made, so that the root's cgroup is not taken away meanwhile.
+    launching: tokio::sync::RwLock<()>,
 }
 
 #[derive(Default)]

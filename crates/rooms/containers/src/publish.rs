@@ -1,15 +1,20 @@
 //! The published ports of containers that belong to no app. Those of apps are the loop's.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use base::Report;
+use base::{Kind, Report};
 use plan::traffic::{Endpoint, Listener, Pool, RouteShare};
+use spec::Published;
 
 use crate::cell::Cell;
 use crate::health::reach;
 use crate::{Containers, start};
+
+/// How often another port is tried when somebody else took the one that was chosen.
+const TRIES: u32 = 5;
 
 impl Containers {
     /// Has the edge listen on its published ports.
@@ -18,6 +23,25 @@ impl Containers {
         if record.owner.is_some() || record.service.ports.is_empty() {
             return Ok(());
         }
+        let open = record.service.ports.iter().any(|port| port.host_port == 0);
+        if !open {
+            return self.listen(cell).await;
+        }
+        for _ in 0..TRIES {
+            choose(cell, &record.service.ports).map_err(|error| {
+                Report::new(Kind::Exhausted, format!("no free port for `{}`", record.name)).because(error)
+            })?;
+            match self.listen(cell).await {
+                // Somebody else was faster.
+                Err(report) if report.kind == Kind::Conflict => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Report::new(Kind::Exhausted, format!("no free port for `{}`", record.name)))
+    }
+
+    async fn listen(&self, cell: &Arc<Cell>) -> Result<(), Report> {
+        let record = cell.record();
         let address = reach(cell, &record).ok_or_else(|| start::gone(record.name.as_str()))?;
         let mut share = RouteShare { rules: Vec::new(), listeners: Vec::new(), pools: BTreeMap::new() };
         for port in &record.service.ports {
@@ -45,6 +69,20 @@ impl Containers {
             tracing::warn!(container.id = %cell.id, "could not take back the ports of a container: {problem}");
         }
     }
+}
+
+/// Gives each port that was left open (0) a free one of the host, and keeps it in the record.
+fn choose(cell: &Cell, asked: &[Published]) -> io::Result<()> {
+    // All are held until all are chosen, so that none is chosen twice.
+    let mut held = Vec::new();
+    let mut ports = asked.to_vec();
+    for port in ports.iter_mut().filter(|port| port.host_port == 0) {
+        let host = SocketAddr::new(port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), 0);
+        let listener = TcpListener::bind(host)?;
+        port.host_port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    cell.update(|live| live.record.service.ports = ports).map_err(io::Error::other)
 }
 
 fn owner(cell: &Cell) -> String {

@@ -69,6 +69,7 @@ impl Containers {
                 index.names.remove(record.name.as_str());
             }
         }
+        self.tidy_cgroups();
         events::removed(self, &record);
         self.announce(cell);
         Ok(())

@@ -52,6 +52,7 @@ impl Containers {
             table: Mutex::new(Index::default()),
             nudges: Mutex::default(),
             tasks,
+            launching: tokio::sync::RwLock::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

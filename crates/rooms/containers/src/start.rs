@@ -77,7 +77,10 @@ impl Containers {
             .order(cell, &record, gateways.clone())
             .await
             .inspect_err(|error| self.not_started(cell, 125, error))?;
-        let shim = match self.inner.rooms.shims.create(&cell.folder, &order).await {
+        let launching = self.inner.launching.read().await;
+        let created = self.inner.rooms.shims.create(&cell.folder, &order).await;
+        drop(launching);
+        let shim = match created {
             Ok(shim) => shim,
             Err(failure) => {
                 let error = ContainerError::NotStarted {

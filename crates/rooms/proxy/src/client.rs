@@ -85,6 +85,13 @@ impl Problem for EdgeError {
             Self::Start { .. } | Self::Silent | Self::Broken { .. } => None,
         }
     }
+
+    fn as_report(&self) -> Option<&Report> {
+        match self {
+            Self::Refused(report) => Some(report),
+            Self::Start { .. } | Self::Ended { .. } | Self::Silent | Self::Broken { .. } => None,
+        }
+    }
 }
 
 /// The edge of a root, as the daemon holds it. Dropping it leaves the process alone.

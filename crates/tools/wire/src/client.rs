@@ -77,6 +77,13 @@ impl Problem for CallError {
             Self::Unreadable(_) => Some("the daemon may be of another version: compare `sea version`".into()),
         }
     }
+
+    fn as_report(&self) -> Option<&Report> {
+        match self {
+            Self::Refused(report) => Some(report),
+            Self::Unreachable { .. } | Self::Broken(_) | Self::Unreadable(_) => None,
+        }
+    }
 }
 
 impl Client {

@@ -43,7 +43,7 @@ pub(super) fn mount(rootfs: &Rootfs, at: &Path) -> Result<OwnedFd, Failure> {
         Err(Errno::INVAL) => {
             let volatile = if rootfs.volatile { ",volatile" } else { "" };
             let options = format!(
-                "lowerdir={},upperdir={},workdir={}{volatile}",
+                "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off{volatile}",
                 lower.join(":"),
                 name(&upper),
                 name(&work)
@@ -72,6 +72,10 @@ fn overlay_by_parts(
     }
     fsconfig_set_string(&overlay, "upperdir", upper)?;
     fsconfig_set_string(&overlay, "workdir", work)?;
+    // What is written may become a layer of an image, which must mean the same without these marks.
+    for mark in ["redirect_dir", "metacopy", "index"] {
+        fsconfig_set_string(&overlay, mark, "off")?;
+    }
     if volatile {
         fsconfig_set_flag(&overlay, "volatile")?;
     }
