@@ -124,27 +124,6 @@ impl BuildRunner {
     }
 
     fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
-        let mut mounts: Vec<Mount> = order
-            .mounts
-            .iter()
-            .map(|mount| Mount {
-                target: mount.target.clone(),
-                read_only: mount.read_only,
-                kind: match &mount.kind {
-                    RunMountKind::Bind(source) => bind(source.clone()),
-                    RunMountKind::Tmpfs(size) => {
-                        MountKind::Tmpfs { size: *size, mode: None, options: Vec::new() }
-                    }
-                },
-            })
-            .collect();
-        for name in ["hosts", "resolv.conf"] {
-            mounts.push(Mount {
-                target: format!("/etc/{name}"),
-                kind: bind(folder.join(name)),
-                read_only: true,
-            });
-        }
         Order {
             version: order::VERSION,
             id: id.clone(),
@@ -172,7 +151,7 @@ impl BuildRunner {
             init: true,
             hostname: Some("buildkitsandbox".into()),
             domainname: None,
-            mounts,
+            mounts: mounts(folder, order),
             shm_size: Bytes(64 << 20),
             devices: Vec::new(),
             sysctls: std::collections::BTreeMap::new(),
@@ -236,6 +215,24 @@ async fn clear(shims: &Shims, folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder) {
         tracing::warn!("could not remove the folder of a build step: {error}");
     }
+}
+
+/// What the step asks for, and our own files.
+fn mounts(folder: &Path, order: &RunOrder<'_>) -> Vec<Mount> {
+    let asked = order.mounts.iter().map(|mount| Mount {
+        target: mount.target.clone(),
+        read_only: mount.read_only,
+        kind: match &mount.kind {
+            RunMountKind::Bind(source) => bind(source.clone()),
+            RunMountKind::Tmpfs(size) => MountKind::Tmpfs { size: *size, mode: None, options: Vec::new() },
+        },
+    });
+    let ours = ["hosts", "resolv.conf"].map(|name| Mount {
+        target: format!("/etc/{name}"),
+        kind: bind(folder.join(name)),
+        read_only: true,
+    });
+    asked.chain(ours).collect()
 }
 
 fn bind(source: PathBuf) -> MountKind {

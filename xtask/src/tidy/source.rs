@@ -264,7 +264,9 @@ pub(crate) fn is_test_file(path: &str) -> bool {
     let ends = stem.ends_with("_test") || stem.ends_with("_tests");
     named
         || ends
-        || folders.split('/').any(|folder| ["tests", "test", "testing", "testkit", "fuzz"].contains(&folder))
+        || folders
+            .split('/')
+            .any(|folder| ["tests", "test", "testing", "testkit", "fuzz", "benches"].contains(&folder))
 }
 
 fn is_word(text: &str) -> bool {

@@ -10,7 +10,7 @@ use spec::{App, Order, Service};
 use crate::ledger::{Draft, Ledger, RequestError, resolve};
 use crate::order;
 use crate::release::{Made, Raw, make};
-use crate::revision::{made_of, value};
+use crate::revision::{NOT_MADE_OF, value};
 use crate::seen::{Seen, State};
 
 /// What a deploy would do.
@@ -129,7 +129,12 @@ fn compare(then: Option<(&Service, &Made)>, (service, made): (&Service, &Made)) 
     let Some((old, old_made)) = then else {
         return (Action::Create, vec![format!("image: {}", service.image)]);
     };
-    let mut changes = differences(&value(old), &value(service));
+    let mut changes = if old == service { Vec::new() } else { differences(&value(old), &value(service)) };
+    let seen_inside = |line: &String| {
+        let key = line.split(['.', ':']).next().unwrap_or_default();
+        !NOT_MADE_OF.contains(&key)
+    };
+    let same_inside = !changes.iter().any(seen_inside);
     if old_made.image != made.image && old.image == service.image {
         let (from, to) = (short(&old_made.image), short(&made.image));
         changes.push(format!("image {}: {from} -> {to}", service.image));
@@ -139,7 +144,7 @@ fn compare(then: Option<(&Service, &Made)>, (service, made): (&Service, &Made)) 
         (true, false) => Action::Update,
         (true, true) => Action::Keep,
     };
-    if action == Action::Replace && old_made.image == made.image && made_of(old) == made_of(service) {
+    if action == Action::Replace && old_made.image == made.image && same_inside {
         changes.push("what it uses or follows changed".into());
     }
     (action, changes)
@@ -195,34 +200,41 @@ pub fn differences(old: &Value, new: &Value) -> Vec<String> {
 }
 
 fn walk(path: &mut String, old: &Value, new: &Value, lines: &mut Vec<String>) {
-    if old == new {
-        return;
-    }
-    if let (Value::Object(old), Value::Object(new)) = (old, new) {
-        let gone = old.keys().filter(|key| !new.contains_key(*key));
-        for key in new.keys().chain(gone) {
-            let length = path.len();
-            if length > 0 {
-                path.push('.');
-            }
-            path.push_str(key);
-            walk(path, old.get(key).unwrap_or(&Value::Null), new.get(key).unwrap_or(&Value::Null), lines);
-            path.truncate(length);
+    let (Value::Object(before), Value::Object(after)) = (old, new) else {
+        if old != new {
+            lines.push(if is_secret(path) {
+                format!("{path}: changed")
+            } else {
+                format!("{path}: {} -> {}", show(old), show(new))
+            });
         }
         return;
+    };
+    let mut each = |key: &str, old: &Value, new: &Value| {
+        let length = path.len();
+        if length > 0 {
+            path.push('.');
+        }
+        path.push_str(key);
+        walk(path, old, new, lines);
+        path.truncate(length);
+    };
+    if before.len() == after.len() && before.keys().zip(after.keys()).all(|(one, other)| one == other) {
+        // Documents of one type have their keys in one order, which spares us looking them up.
+        before.iter().zip(after.values()).for_each(|((key, old), new)| each(key, old, new));
+        return;
     }
-    lines.push(if is_secret(path) {
-        format!("{path}: changed")
-    } else {
-        format!("{path}: {} -> {}", show(old), show(new))
-    });
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    for key in after.keys().chain(gone) {
+        each(key, before.get(key).unwrap_or(&Value::Null), after.get(key).unwrap_or(&Value::Null));
+    }
 }
 
 /// Whether a value under this key may be something that a log must not have.
 fn is_secret(path: &str) -> bool {
     const WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "credential", "key"];
-    let path = path.to_lowercase();
-    path.starts_with("environment.") && WORDS.iter().any(|word| path.contains(word))
+    let variable = path.strip_prefix("environment.").map(str::to_lowercase);
+    variable.is_some_and(|variable| WORDS.iter().any(|word| variable.contains(word)))
 }
 
 /// A value as people read it, not too long.

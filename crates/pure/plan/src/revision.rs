@@ -6,7 +6,7 @@
 
 use base::{ReleaseNumber, Revision};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use spec::{App, MountKind, Service};
 
@@ -24,7 +24,7 @@ pub struct Ingredients<'a> {
 }
 
 /// Keys of a service that its instances do not see.
-const NOT_MADE_OF: &[&str] = &[
+pub(crate) const NOT_MADE_OF: &[&str] = &[
     "image",
     "build",
     "pull_policy",
@@ -43,7 +43,7 @@ const DIGITS: usize = 32;
 /// The revision of a service of this app.
 pub fn revision(app: &App, service: &Service, with: &Ingredients<'_>) -> Revision {
     let mut hash = Hash(Sha256::new());
-    hash.value(&made_of(service));
+    hash.made_of(&value(service));
     hash.part("image", with.image);
     hash.part("generation", with.generation);
     hash.part("run", with.run);
@@ -65,15 +65,6 @@ pub fn revision(app: &App, service: &Service, with: &Ingredients<'_>) -> Revisio
         hash.part("follows", other.as_str());
     }
     hash.end()
-}
-
-/// The keys of a service that its instances see.
-pub(crate) fn made_of(service: &Service) -> Value {
-    let mut value = value(service);
-    if let Value::Object(map) = &mut value {
-        map.retain(|key, _| !NOT_MADE_OF.contains(&key.as_str()));
-    }
-    value
 }
 
 /// The document as a value.
@@ -112,17 +103,28 @@ impl Hash {
                 self.0.update((list.len() as u64).to_le_bytes());
                 list.iter().for_each(|item| self.value(item));
             }
-            Value::Object(map) => {
-                // A key that has nothing to say is as good as absent, so a new key changes no old revision.
-                let mut keys: Vec<_> = map.iter().filter(|(_, value)| !says_nothing(value)).collect();
-                keys.sort_by_key(|(key, _)| *key);
-                self.0.update(b"{");
-                self.0.update((keys.len() as u64).to_le_bytes());
-                for (key, value) in keys {
-                    self.text(key);
-                    self.value(value);
-                }
-            }
+            Value::Object(map) => self.object(map, &[]),
+        }
+    }
+
+    /// The keys of a service that its instances see.
+    fn made_of(&mut self, service: &Value) {
+        if let Value::Object(map) = service {
+            self.object(map, NOT_MADE_OF);
+        }
+    }
+
+    fn object(&mut self, map: &Map<String, Value>, without: &[&str]) {
+        // A key that has nothing to say is as good as absent, so a new key changes no old revision.
+        let says =
+            |(key, value): &(&String, &Value)| !says_nothing(value) && !without.contains(&key.as_str());
+        let mut keys: Vec<_> = map.iter().filter(says).collect();
+        keys.sort_by_key(|(key, _)| *key);
+        self.0.update(b"{");
+        self.0.update((keys.len() as u64).to_le_bytes());
+        for (key, value) in keys {
+            self.text(key);
+            self.value(value);
         }
     }
 

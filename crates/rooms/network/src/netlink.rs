@@ -10,6 +10,7 @@ pub(crate) mod message;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -20,6 +21,10 @@ use message::{Answer, Request};
 const RECEIVE_BYTES: usize = 64 << 10;
 /// Room for one batch of filters with a rule or more for each of the networks.
 const SEND_BYTES: usize = 4 << 20;
+
+/// How often, and with which pause, a link is looked at that is about to come up.
+const LINK_LOOKS: u32 = 4000;
+const LINK_PAUSE: Duration = Duration::from_micros(50);
 
 /// A socket to one of the kernel's netlink families.
 pub(crate) struct Socket {
@@ -105,6 +110,21 @@ impl Socket {
             }
         }
         Ok(found)
+    }
+
+    /// Waits until a link is as it should be, which the kernel sees to a moment after both its ends are up.
+    ///
+    /// Packets before that moment are lost, and asking for a neighbour again takes a second, so the first word
+    /// of a container would come late. A link that takes longer than any does is left to come by itself.
+    pub(crate) fn await_link(&mut self, name: &str, so: impl Fn(&link::Link) -> bool) -> io::Result<()> {
+        for _ in 0..LINK_LOOKS {
+            let found = self.ask(link::get(name))?;
+            if found.iter().find_map(link::read_link).is_none_or(|link| so(&link)) {
+                break;
+            }
+            std::thread::sleep(LINK_PAUSE);
+        }
+        Ok(())
     }
 
     fn exchange(&mut self, requests: &[Request]) -> io::Result<Vec<Answer>> {

@@ -1,3 +1,5 @@
+//! Documents and the journal, across reopening and failures.
+
 use super::*;
 
 use std::io::{Seek, SeekFrom, Write};

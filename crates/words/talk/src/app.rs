@@ -227,8 +227,6 @@ pub struct PlanView {
     pub services: Vec<ServiceChange>,
     /// Networks, volumes and others that would come or go.
     pub resources: Vec<String>,
-    /// The first steps, as the loop would take them.
-    pub steps: Vec<StepView>,
     /// Whether anything would change.
     pub changes: bool,
 }
@@ -260,11 +258,4 @@ pub enum Change {
     Remove,
     /// Nothing.
     Keep,
-}
-
-/// A step of the loop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepView {
-    /// As the loop logs it.
-    pub text: String,
 }

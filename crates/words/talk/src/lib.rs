@@ -11,7 +11,7 @@ mod store;
 
 pub use app::{
     AppSummary, Change, DeployOrder, DownOrder, InstanceView, Outcome, PlanView, Progress, ReceiptView,
-    ReleaseView, RollbackOrder, ScaleOrder, ServiceChange, ServiceView, ServicesOrder, Status, StepView,
+    ReleaseView, RollbackOrder, ScaleOrder, ServiceChange, ServiceView, ServicesOrder, Status,
 };
 pub use container::{
     ContainerView, Created, ExecOrder, Exited, HealthView, KillOrder, LogLine, LogQuery, OwnerView, PortView,

@@ -1,3 +1,5 @@
+//! Times as people write them.
+
 use super::*;
 
 #[test]

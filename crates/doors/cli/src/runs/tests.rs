@@ -1,3 +1,5 @@
+//! Docker's flags as an order.
+
 use super::*;
 
 #[test]

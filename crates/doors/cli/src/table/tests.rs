@@ -1,3 +1,5 @@
+//! Tables, durations and ids as people read them.
+
 use super::*;
 
 #[test]

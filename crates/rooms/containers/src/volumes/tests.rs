@@ -1,3 +1,5 @@
+//! Volumes on a disk of their own.
+
 use super::*;
 
 use base::SystemClock;

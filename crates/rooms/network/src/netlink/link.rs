@@ -19,11 +19,16 @@ const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 const LINK_MASTER: u16 = 10;
+const LINK_STATE: u16 = 16;
 const LINK_INFO: u16 = 18;
 const LINK_FAMILIES: u16 = 26;
 const LINK_NAMESPACE_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
+const INFO_PORT_DATA: u16 = 5;
+const PORT_STATE: u16 = 1;
+const PORT_FORWARDS: u8 = 3;
+const STATE_UP: u8 = 6;
 const VETH_PEER: u16 = 1;
 const INET6_ADDRESS_MODE: u16 = 8;
 const ADDRESS_MODE_NONE: u8 = 1;
@@ -182,6 +187,10 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) mtu: u32,
     pub(crate) master: Option<u32>,
+    /// Whether packets leave by it.
+    pub(crate) up: bool,
+    /// Whether its bridge passes packets for it.
+    pub(crate) forwards: bool,
 }
 
 /// Reads a link; none if the message is about something else.
@@ -189,16 +198,30 @@ pub(crate) fn read_link((kind, payload): &(u16, Vec<u8>)) -> Option<Link> {
     if *kind != NEW_LINK {
         return None;
     }
-    let mut link = Link { index: u32_at(payload, 4)?, name: String::new(), mtu: 0, master: None };
+    let mut link = Link {
+        index: u32_at(payload, 4)?,
+        name: String::new(),
+        mtu: 0,
+        master: None,
+        up: false,
+        forwards: false,
+    };
     for (kind, value) in attributes(payload.get(16..)?) {
         match kind {
             LINK_NAME => link.name = text(value),
             LINK_MTU => link.mtu = u32_at(value, 0)?,
             LINK_MASTER => link.master = u32_at(value, 0),
+            LINK_STATE => link.up = value == [STATE_UP],
+            LINK_INFO => link.forwards = port_forwards(value),
             _ => {}
         }
     }
     Some(link)
+}
+
+fn port_forwards(info: &[u8]) -> bool {
+    let port = attributes(info).find(|(kind, _)| *kind == INFO_PORT_DATA);
+    port.is_some_and(|(_, data)| attributes(data).any(|(k, v)| k == PORT_STATE && v == [PORT_FORWARDS]))
 }
 
 /// A range that a link holds or that a route leads to.

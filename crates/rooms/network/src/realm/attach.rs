@@ -258,7 +258,17 @@ impl Realm {
             return Ok(());
         }
         configure(network, record, namespace)
-            .map_err(|e| KernelError::new(format!("set up `{}` in the container", record.interface), e))
+            .map_err(|e| KernelError::new(format!("set up `{}` in the container", record.interface), e))?;
+        self.await_way(&network.bridge, host)
+    }
+
+    /// Waits until packets pass from the host over the bridge to a container's link.
+    pub(super) fn await_way(&mut self, bridge: &str, host: &str) -> Result<(), KernelError> {
+        let route = self.kernel.route()?;
+        let waited = route.await_link(host, |link| link.up && link.forwards);
+        waited
+            .and_then(|()| route.await_link(bridge, |link| link.up))
+            .map_err(|e| KernelError::new(format!("bring the link `{host}` up"), e))
     }
 
     fn record_attachment(
@@ -344,5 +354,6 @@ fn configure(
             steps.push(link::default_route(subnet.gateway, index));
         }
     }
-    socket.change(&steps).map_err(|refusal| refusal.source)
+    socket.change(&steps).map_err(|refusal| refusal.source)?;
+    socket.await_link(name, |link| link.up)
 }

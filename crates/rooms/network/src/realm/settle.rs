@@ -117,6 +117,7 @@ impl Realm {
                         .route()?
                         .change(&[link::enslave(name, bridge), link::raise(name)])
                         .map_err(|r| KernelError::new(format!("put `{name}` on its bridge"), r.source))?;
+                    self.await_way(&network.bridge, name)?;
                     settled.attachments_restored.push((container, network.name));
                 }
                 continue;

@@ -1,3 +1,5 @@
+//! Cgroup paths, limits and figures, of both versions.
+
 use base::Bytes;
 use expect_test::{Expect, expect};
 

@@ -1,3 +1,5 @@
+//! Frames, whole, cut and hostile.
+
 use proptest::prelude::*;
 
 use super::*;

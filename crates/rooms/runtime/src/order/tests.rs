@@ -1,3 +1,5 @@
+//! The order as it is kept on disk.
+
 use super::*;
 
 fn full() -> Order {

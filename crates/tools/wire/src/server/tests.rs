@@ -1,3 +1,5 @@
+//! Client and server over a real socket.
+
 use super::*;
 
 use axum::Json;

@@ -1,3 +1,5 @@
+//! Capabilities as flags ask for them.
+
 use super::*;
 
 #[test]

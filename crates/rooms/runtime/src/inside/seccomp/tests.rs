@@ -1,3 +1,5 @@
+//! The filter that a profile becomes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Users and groups as images name them.
+
 use super::*;
 
 fn accounts() -> Accounts {

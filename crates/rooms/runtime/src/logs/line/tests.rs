@@ -1,3 +1,5 @@
+//! Lines of a log, written and read again.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Reading logs over their files.
+
 use base::Bytes;
 
 use super::super::{Follower, Stream, Writer};

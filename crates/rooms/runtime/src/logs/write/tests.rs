@@ -1,3 +1,5 @@
+//! Writing logs within their bounds.
+
 use base::Bytes;
 use proptest::prelude::*;
 
