@@ -18,6 +18,8 @@ use crate::{Done, Traces, process, until_ok};
 
 /// How long a daemon may take until it answers.
 const STARTING: u64 = 30;
+/// How many seconds a command may take before it counts as hung; it then ends with 124.
+const PATIENCE: &str = "120";
 
 /// A root folder, its daemon, and a folder for compose files.
 ///
@@ -103,12 +105,17 @@ impl Sea {
         path
     }
 
-    /// A command line, not yet run.
+    /// A command line, not yet run. One that hangs is ended.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
-        command.args(arguments).env("SEA_ROOT", &self.root).env("SEA_HTTP", "127.0.0.1:0");
-        command.env_remove("SEA_HOST").env_remove("SEA_FORMAT").current_dir(self.home()).stdin(Stdio::null());
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "--kill-after=5", PATIENCE]).arg(program()).args(arguments);
+        self.surround(&mut command);
         command
+    }
+
+    fn surround(&self, command: &mut Command) {
+        command.env("SEA_ROOT", &self.root).env("SEA_HTTP", "127.0.0.1:0");
+        command.env_remove("SEA_HOST").env_remove("SEA_FORMAT").current_dir(self.home()).stdin(Stdio::null());
     }
 
     /// Runs a command to its end.
@@ -168,7 +175,8 @@ impl Sea {
 
     /// A daemon that writes what it says to this file.
     pub fn spawn_daemon(&self, log: File) -> Result<Child> {
-        let mut command = self.command(&["daemon"]);
+        let mut command = Command::new(program());
+        self.surround(command.arg("daemon"));
         command.stdout(log.try_clone()?).stderr(log);
         command.spawn().with_context(|| format!("`{}` cannot be run", program().display()))
     }

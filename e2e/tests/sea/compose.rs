@@ -15,7 +15,8 @@ services:
       - -c
       - |
         mkdir -p /www/cgi-bin
-        printf '#!/bin/sh\necho "Content-Type: text/plain"; echo; echo "front of $$VERSION"; wget -q -O - http://store:9000/' > /www/cgi-bin/ask
+        printf '#!/bin/sh\nprintf "GET / HTTP/1.0\\r\\n\\r\\n" | nc -w 5 $$1 $$2 | sed "1,/^.\$$/d"' > /bin/ask; chmod +x /bin/ask
+        printf '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"; echo "front of $$VERSION"; ask store 9000' > /www/cgi-bin/ask
         chmod +x /www/cgi-bin/ask; echo "front of $$VERSION" > /www/index.html
         exec httpd -f -p 8080 -h /www
     environment: {VERSION: "${VERSION:-v1}"}
@@ -55,6 +56,9 @@ secrets: {word: {file: ./word}}
 configs: {words: {content: "and words\n"}}
 "#;
 
+/// A request as a shell says it: the static `wget` of the image cannot look up names.
+const ASK: &str = r"printf 'GET / HTTP/1.0\r\n\r\n'";
+
 fn shop() -> Result<Sea> {
     let sea = Sea::with_images(&["busybox"])?;
     sea.write("compose.yaml", SHOP);
@@ -84,8 +88,8 @@ fn an_app_answers_behind_the_edge_and_leaves_nothing_when_it_goes() -> Result<()
     );
 
     let exec = |service: &str, script: &str| sea.sea(&["exec", "-T", service, "sh", "-c", script]);
-    exec("front", "wget -q -O - http://cellar:9000/ | head -1").exits(0).says("filled");
-    exec("lone", "wget -q -T 3 -O - http://front:8080/").exits(0).says("front of v1");
+    exec("front", "ask cellar 9000 | head -1").exits(0).says("filled");
+    exec("lone", &format!("{ASK} | nc -w 5 front 8080 | tail -1")).exits(0).says("front of v1");
     exec("lone", "nslookup store").exits(1);
     let address = exec("store", "hostname -i").exits(0).text().to_owned();
     exec("lone", &format!("wget -q -T 2 -O - http://{address}:9000/")).exits(1);

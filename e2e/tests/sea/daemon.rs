@@ -22,7 +22,7 @@ services:
   asker:
     image: busybox:1.36
     init: true
-    command: [sh, -c, "while :; do nslookup web 127.0.0.11 >/dev/null 2>&1 || nslookup web >/dev/null && wget -q -T 2 -O /dev/null http://web:8080/ && echo good || echo bad; sleep 0.1; done"]
+    command: [sh, -c, "while :; do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 web 8080 | grep -q '200 OK' && echo good || echo bad; sleep 0.1; done"]
     depends_on: {web: {condition: service_healthy}}
     stop_grace_period: 1s
 "#;

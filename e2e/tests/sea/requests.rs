@@ -72,7 +72,7 @@ fn no_request_is_lost() -> Result<()> {
         address: sea.http()?,
         host: "steady.example".into(),
         rate: RATE,
-        own: |answer| answer.status == 200 && answer.body.starts_with("steady v"),
+        own: |answer| answer.status == 200 && answer.body.starts_with("steady "),
     };
     let load = Load::begin(order);
     let mut last = 0;
