@@ -13,7 +13,7 @@ import sys
 import time
 
 PATIENCE = 15
-count = {"sent": 0, "own": 0, "foreign": 0, "broken": 0, "late": 0, "slowest_ms": 0.0, "told": []}
+count = {"sent": 0, "own": 0, "foreign": 0, "broken": 0, "late": 0, "slowest_ms": 0.0, "over_100_ms": 0, "over_1_s": 0, "told": [], "slow": []}
 idle = []
 begin = time.monotonic()
 
@@ -63,7 +63,12 @@ async def ask(address, request, number, due, mark):
     finally:
         if writer:
             writer.close()
-    count["slowest_ms"] = max(count["slowest_ms"], (time.monotonic() - due) * 1000)
+    took_ms = (time.monotonic() - due) * 1000
+    count["slowest_ms"] = max(count["slowest_ms"], took_ms)
+    count["over_100_ms"] += took_ms > 100
+    count["over_1_s"] += took_ms > 1000
+    if took_ms > 1000 and len(count["slow"]) < 10:
+        count["slow"].append(f"{time.monotonic() - begin:.3f} s: {took_ms:.0f} ms")
 
 
 async def main():
