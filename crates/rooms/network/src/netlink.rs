@@ -9,6 +9,7 @@ pub(crate) mod message;
 
 use std::fs::File;
 use std::io;
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ const RECEIVE_BYTES: usize = 64 << 10;
 const SEND_BYTES: usize = 4 << 20;
 
 /// How often, and with which pause, a link is looked at that is about to come up.
-const LINK_LOOKS: u32 = 4000;
-const LINK_PAUSE: Duration = Duration::from_micros(50);
+const LOOKS: u32 = 4000;
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// A socket to one of the kernel's netlink families.
 pub(crate) struct Socket {
@@ -117,12 +118,22 @@ impl Socket {
     /// Packets before that moment are lost, and asking for a neighbour again takes a second, so the first word
     /// of a container would come late. A link that takes longer than any does is left to come by itself.
     pub(crate) fn await_link(&mut self, name: &str, so: impl Fn(&link::Link) -> bool) -> io::Result<()> {
-        for _ in 0..LINK_LOOKS {
-            let found = self.ask(link::get(name))?;
-            if found.iter().find_map(link::read_link).is_none_or(|link| so(&link)) {
+        self.look_until(&link::get(name), |found| {
+            found.iter().find_map(link::read_link).is_none_or(|link| so(&link))
+        })
+    }
+
+    /// Waits until neighbours can ask for this address, for the same reason.
+    pub(crate) fn await_address(&mut self, address: Ipv6Addr) -> io::Result<()> {
+        self.look_until(&link::list_groups(), |found| found.iter().any(|g| link::is_group_of(address, g)))
+    }
+
+    fn look_until(&mut self, look: &Request, so: impl Fn(&[(u16, Vec<u8>)]) -> bool) -> io::Result<()> {
+        for _ in 0..LOOKS {
+            if so(&self.ask(look.clone())?) {
                 break;
             }
-            std::thread::sleep(LINK_PAUSE);
+            std::thread::sleep(PAUSE);
         }
         Ok(())
     }

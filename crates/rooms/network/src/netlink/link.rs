@@ -1,6 +1,6 @@
 //! Requests about links, addresses and routes, and what the kernel tells of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::message::{ACK, Body, CREATE, DUMP, EXCLUSIVE, REPLACE, Request, attributes, text, u32_at};
@@ -14,6 +14,7 @@ const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
+const GET_GROUPS: u16 = 58;
 
 const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
@@ -158,6 +159,19 @@ pub(crate) fn default_route(gateway: IpAddr, index: u32) -> Request {
     let (family, bytes) = split(gateway);
     let fixed = [family, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, UNICAST, 0, 0, 0, 0];
     Body::of(&fixed).with(5, &bytes).with_number(4, index).request(NEW_ROUTE, ACK | CREATE | REPLACE)
+}
+
+/// Asks for the IPv6 groups that links listen to.
+pub(crate) fn list_groups() -> Request {
+    Body::of(&[INET6, 0, 0, 0, 0, 0, 0, 0]).request(GET_GROUPS, DUMP)
+}
+
+/// Whether this is the group in which neighbours ask for that address (RFC 4291, 2.7.1).
+pub(crate) fn is_group_of(address: Ipv6Addr, (kind, payload): &(u16, Vec<u8>)) -> bool {
+    let [.., a, b, c] = address.octets();
+    let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c];
+    let mut groups = attributes(payload.get(8..).unwrap_or_default());
+    *kind == GET_GROUPS && groups.any(|(kind, value)| kind == 7 && value == group)
 }
 
 /// Asks for all routes of all tables.

@@ -355,5 +355,6 @@ fn configure(
         }
     }
     socket.change(&steps).map_err(|refusal| refusal.source)?;
-    socket.await_link(name, |link| link.up)
+    socket.await_link(name, |link| link.up)?;
+    record.ipv6.map_or(Ok(()), |address| socket.await_address(address))
 }
