@@ -200,11 +200,13 @@ pub(crate) async fn read_frame<T: DeserializeOwned>(input: &mut (impl AsyncRead 
 /// Tells the role what to serve and goes away, as a daemon that dies at once.
 #[cfg(test)]
 pub(crate) async fn tell(dir: &Path, table: &NamesTable) -> io::Result<()> {
-    let end = tokio::time::Instant::now() + crate::testbed::PATIENCE;
+    use base::Clock;
+    let clock = base::SystemClock;
+    let end = clock.now() + crate::testbed::PATIENCE;
     let mut stream = loop {
         match UnixStream::connect(socket_path(dir)).await {
             Ok(stream) => break stream,
-            Err(error) if tokio::time::Instant::now() > end => return Err(error),
+            Err(error) if clock.now() > end => return Err(error),
             Err(_) => tokio::task::yield_now().await,
         }
     };
