@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 /// To compile and link everything here.
-pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "pkg-config", "libseccomp-dev", "git"];
+pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "git"];
 
 /// To make the test images, the second implementation that tests compare with, and what shows leftovers.
 pub(crate) const TEST: &[&str] = &["ca-certificates", "mmdebstrap", "nftables", "python3", "runc"];

@@ -21,9 +21,11 @@ use proxy::{Edge, EdgeConfig};
 use runtime::Shims;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
 use crate::images_port::ImagesPort;
+use crate::log_file::LogFile;
 use crate::root;
 use crate::runner::BuildRunner;
 
@@ -36,7 +38,7 @@ const COLLECT_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
-    log_to_stderr(args)?;
+    begin_to_log(args)?;
     if !rustix::process::geteuid().is_root() {
         return Err(Report::new(Kind::Denied, "the daemon needs the rights of root")
             .hint("start it with sudo, or as a service of the system"));
@@ -243,18 +245,23 @@ async fn collect(images: Images, containers: Containers, apps: control::Apps) {
     }
 }
 
-fn log_to_stderr(args: &DaemonArgs) -> Result<(), Report> {
+fn begin_to_log(args: &DaemonArgs) -> Result<(), Report> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log).map_err(|error| {
         Report::new(Kind::Invalid, format!("`{}` is not a filter of log lines", args.log))
             .because(error)
             .hint("as in `info`, or `info,network=debug`")
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let done = if args.log_json {
-        lines.json().try_init()
-    } else {
-        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        lines.with_ansi(color).try_init()
+    let failed = |error: &dyn std::fmt::Display| {
+        Report::new(Kind::Unavailable, "could not begin to log").because(error)
     };
-    done.map_err(|error| Report::new(Kind::Internal, "could not begin to log").because(error))
+    let (writer, color) = match &args.log_file {
+        Some(path) => (BoxMakeWriter::new(LogFile::open(path).map_err(|error| failed(&error))?), false),
+        None => {
+            let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            (BoxMakeWriter::new(std::io::stderr), color)
+        }
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(writer);
+    let done = if args.log_json { lines.json().try_init() } else { lines.try_init() };
+    done.map_err(|error| failed(&error))
 }

@@ -6,6 +6,7 @@
 mod daemon;
 mod doctor;
 mod images_port;
+mod log_file;
 mod root;
 mod runner;
 

@@ -1,7 +1,7 @@
 //! The daemon's root folder: where it is by default, and its lock.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base::{Kind, Report};
@@ -57,6 +57,8 @@ pub(crate) fn open(root: &Path) -> Result<(PathBuf, File), Report> {
     DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
     // One root has one tag, however its path is written.
     let root = fs::canonicalize(root).map_err(failed)?;
+    // It holds secrets, whoever made it.
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(failed)?;
     let lock =
         File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(failed)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {

@@ -75,6 +75,21 @@ pub struct DeployOptions {
     pub force: bool,
 }
 
+/// What an image that is not here means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// There is nothing to run.
+    IsAnError,
+    /// A service that is built here has it built before it runs.
+    IsBuiltFirst,
+}
+
+impl Missing {
+    fn is_built(self, service: &spec::Service, report: &Report) -> bool {
+        self == Self::IsBuiltFirst && service.build.is_some() && report.kind == Kind::NotFound
+    }
+}
+
 /// The apps of a daemon. Cloning gives another handle to the same.
 #[derive(Clone)]
 pub struct Apps {
@@ -117,7 +132,7 @@ impl Apps {
     /// [`wait`](Self::wait).
     pub async fn deploy(&self, app: App, options: DeployOptions) -> Result<ReleaseNumber, AskError> {
         let name = app.name.clone();
-        let draft = self.draft(app, options).await?;
+        let draft = self.draft(app, options, Missing::IsAnError).await?;
         let wish: Wish = Box::new(move |ledger, now| {
             ledger.deploy(draft, now).map(|(number, change)| (Some(number), change))
         });
@@ -129,7 +144,7 @@ impl Apps {
     pub async fn preview(&self, app: App) -> Result<Preview, AskError> {
         let name = app.name.clone();
         let options = DeployOptions { cause: Cause::Deploy, message: None, force: false };
-        let draft = self.draft(app, options).await?;
+        let draft = self.draft(app, options, Missing::IsBuiltFirst).await?;
         let ledger = self.picture(&name).map_or_else(|| Arc::new(Ledger::new(name.clone())), |it| it.ledger);
         let look = self.inner.common.rooms.driver.look(&name).await;
         let seen = look.map_err(|source| AskError::Look { app: name, source })?;
@@ -236,7 +251,7 @@ impl Apps {
     }
 
     /// Finds out what the app's images mean now.
-    async fn draft(&self, app: App, options: DeployOptions) -> Result<Draft, AskError> {
+    async fn draft(&self, app: App, options: DeployOptions, missing: Missing) -> Result<Draft, AskError> {
         let mut by_name: BTreeMap<&str, ImageFacts> = BTreeMap::new();
         let mut images = BTreeMap::new();
         for (service, spec) in &app.services {
@@ -244,7 +259,12 @@ impl Apps {
                 Some(facts) => facts.clone(),
                 None => {
                     let facts = self.inner.images.resolve(&spec.image, spec.pull_policy).await;
-                    facts.map_err(|source| AskError::Image { service: service.clone(), source })?
+                    match facts {
+                        Err(report) if missing.is_built(spec, &report) => ImageFacts::default(),
+                        facts => {
+                            facts.map_err(|source| AskError::Image { service: service.clone(), source })?
+                        }
+                    }
                 }
             };
             by_name.insert(&spec.image, facts.clone());

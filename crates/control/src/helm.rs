@@ -83,6 +83,8 @@ pub(crate) struct Helm {
     /// How far the release was, and since when.
     progress: (Option<ReleaseNumber>, u64, Instant),
     counts: Counts,
+    /// Instances that the edge has sent requests to.
+    served: HashSet<ContainerId>,
 }
 
 impl Helm {
@@ -95,6 +97,7 @@ impl Helm {
             troubles: BTreeMap::new(),
             progress: (None, 0, now),
             counts,
+            served: HashSet::new(),
         }
     }
 
@@ -304,6 +307,7 @@ impl Helm {
             let sending: HashSet<&ContainerId> = traffic.sending.iter().collect();
             for seen in instances {
                 if sending.contains(&seen.id) {
+                    self.served.insert(seen.id.clone());
                     self.memory.quiet.remove(&seen.id);
                 } else if !self.memory.quiet.contains_key(&seen.id) {
                     self.memory.quiet.insert(seen.id.clone(), now);
@@ -311,6 +315,7 @@ impl Helm {
             }
         }
         self.memory.quiet.retain(|id, _| there.contains(id));
+        self.served.retain(|id| there.contains(id));
         let target = self.ledger.target();
         self.troubles.retain(|key, _| match key {
             Key::Instance(id) => there.contains(id),

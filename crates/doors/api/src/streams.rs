@@ -35,7 +35,7 @@ impl Ending {
     /// The end of a program that could not be started.
     pub(crate) fn of(error: &ContainerError) -> Self {
         match error {
-            ContainerError::NotStarted { code, .. } => {
+            ContainerError::NotStarted { code, .. } | ContainerError::NotExecuted { code, .. } => {
                 Self::Exited(Exited { code: *code, oom: false, error: Some(Report::of(error).to_string()) })
             }
             other => Self::Failed(Report::of(other)),

@@ -763,6 +763,9 @@ pub struct DaemonArgs {
     /// Log lines of JSON
     #[arg(long)]
     pub log_json: bool,
+    /// Log to this file, of at most 10 MiB, with one older beside it
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
 }
 
 /// `sea completion`.

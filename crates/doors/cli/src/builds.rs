@@ -50,8 +50,14 @@ impl Session {
 
     /// Builds the images of an app: all, or only those that are not here.
     pub(crate) async fn build_images(&self, app: &App, all: bool) -> Result<(), Report> {
+        let mut done: Vec<(&Build, &str)> = Vec::new();
         for (name, service) in &app.services {
             let Some(build) = &service.build else { continue };
+            // Services that share an image share its making.
+            if done.contains(&(build, service.image.as_str())) {
+                continue;
+            }
+            done.push((build, &service.image));
             if !all && service.pull_policy != PullPolicy::Build {
                 let target = format!("/v1/images/{}", escape(&service.image));
                 if self.client.get::<ImageView>(&target).await.is_ok() {

@@ -1,6 +1,7 @@
 //! Starting a daemon in the background when there is none.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,17 +34,18 @@ impl Session {
         }
         let root = &self.around.root;
         let log = root.join("daemon.log");
-        std::fs::create_dir_all(root).map_err(|error| cannot_start(root, &error))?;
-        let out = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)
             .map_err(|error| cannot_start(root, &error))?;
-        let err = out.try_clone().map_err(|error| cannot_start(root, &error))?;
+        let out = OpenOptions::new().create(true).append(true).mode(0o600).open(&log);
+        let out = out.map_err(|error| cannot_start(root, &error))?;
         let mut command = Command::new(&self.around.launch.program);
-        command.arg("daemon").arg("--root").arg(root);
+        // It keeps its own log within bounds; what it says otherwise, as when it panics, goes to the same file.
+        command.arg("daemon").arg("--root").arg(root).arg("--log-file").arg(&log);
         // A group of its own: Ctrl-C here is not meant for it.
-        command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out).process_group(0).current_dir("/");
         let mut child = command.spawn().map_err(|error| cannot_start(root, &error))?;
         if !self.quiet() {
             note(format!(

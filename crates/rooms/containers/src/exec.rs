@@ -43,7 +43,7 @@ impl Containers {
         exec: ExecOrder,
     ) -> Result<Attached, ContainerError> {
         let process = self.process(record, exec)?;
-        shim.exec(&process).await.map_err(|failure| ContainerError::NotStarted {
+        shim.exec(&process).await.map_err(|failure| ContainerError::NotExecuted {
             name: record.name.clone(),
             code: failure.code(),
             source: Report::of(&failure),

@@ -78,6 +78,16 @@ pub enum ContainerError {
         /// What failed, and why.
         source: Report,
     },
+    /// A program could not be run beside its process; the exit code is docker's.
+    #[error("could not run the program in `{name}`")]
+    NotExecuted {
+        /// The container.
+        name: ContainerName,
+        /// 125, 126 or 127.
+        code: i32,
+        /// What failed, and why.
+        source: Report,
+    },
     /// A volume is missing, in use or cannot be had.
     #[error(transparent)]
     Volume(#[from] VolumeError),
@@ -117,7 +127,9 @@ impl Problem for ContainerError {
             Self::Missing(_) => Kind::NotFound,
             Self::Ambiguous(_) | Self::Invalid(_) => Kind::Invalid,
             Self::NameTaken { .. } | Self::Running(_) | Self::NotRunning(_) => Kind::Conflict,
-            Self::NotStarted { source, .. } | Self::Failed { source, .. } => source.kind,
+            Self::NotStarted { source, .. }
+            | Self::NotExecuted { source, .. }
+            | Self::Failed { source, .. } => source.kind,
             Self::Volume(error) => error.kind(),
             Self::Record(_) => Kind::Internal,
         }
@@ -132,7 +144,9 @@ impl Problem for ContainerError {
             }
             Self::Running(name) => Some(format!("stop it first with `sea stop {name}`, or use `--force`")),
             Self::NotRunning(name) => Some(format!("start it with `sea start {name}`")),
-            Self::NotStarted { source, .. } | Self::Failed { source, .. } => source.hint.clone(),
+            Self::NotStarted { source, .. }
+            | Self::NotExecuted { source, .. }
+            | Self::Failed { source, .. } => source.hint.clone(),
             Self::Volume(error) => error.hint(),
             Self::Record(_) => {
                 Some("see that the disk of the daemon's root folder has room and may be written to".into())

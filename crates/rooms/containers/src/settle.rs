@@ -139,7 +139,7 @@ impl Containers {
                 if let Err(problem) = shim.kill_all(9).await {
                     tracing::warn!(container.id = %cell.id, "could not end a shim that never started: {problem}");
                 }
-                crate::start::wait_for(&shim, self.clock()).await;
+                self.end_of(cell, &shim).await;
                 false
             }
             (Found::Exited(exit), State::Running { started, ready, .. }) => {
@@ -179,7 +179,8 @@ impl Containers {
         }
     }
 
-    async fn reap(&self, cell: &Cell) {
+    /// Ends what a lost shim left.
+    pub(crate) async fn reap(&self, cell: &Cell) {
         // Without an order nothing was ever made.
         let Ok(text) = fs::read(cell.folder.join("order.json")) else { return };
         let Ok(order) = serde_json::from_slice(&text) else { return };
@@ -216,6 +217,9 @@ impl Containers {
 
     /// What was well stays so until a check says otherwise: nobody is taken out of service by our absence.
     fn resume_health(&self, cell: &Cell) {
+        if self.healthcheck(&cell.record()).is_none() {
+            return;
+        }
         let mut live = cell.live();
         let was_ready = matches!(live.record.state, State::Running { ready: Some(_), .. });
         live.health.checked = true;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::{Clock, ContainerId, Kind, Report};
+use base::{ContainerId, Kind, Report};
 use network::AttachOrder;
 use network::texts::{self, HostsOrder, ResolverOrder};
 use runtime::order::{self as wanted, Net, Order, Rootfs};
-use runtime::{Attached, CreateError, Exit, Shim};
+use runtime::{Attached, CreateError, Shim};
 use spec::{MountKind, NetworkMode};
 
 use crate::cell::{Cell, Health};
@@ -18,6 +18,14 @@ use crate::order::{self, Shared, Surroundings};
 use crate::problem::ContainerError;
 use crate::record::{Record, State};
 use crate::{Containers, events};
+
+/// What a container's networks mean for it.
+struct Joined {
+    /// Their gateways, in the order of its interfaces.
+    gateways: Vec<IpAddr>,
+    /// Which of them leads out.
+    way_out: Option<usize>,
+}
 
 impl Containers {
     /// Starts its process; does nothing when it runs.
@@ -72,9 +80,9 @@ impl Containers {
     /// Makes everything but the process: its shim holds it ready. [`Self::launch`] must follow.
     pub(crate) async fn lay_out(&self, cell: &Arc<Cell>) -> Result<Shim, ContainerError> {
         let record = cell.record();
-        let gateways = self.gateways(&record).await?;
+        let joined = self.joined(&record).await?;
         let order = self
-            .order(cell, &record, gateways.clone())
+            .order(cell, &record, joined.gateways.clone())
             .await
             .inspect_err(|error| self.not_started(cell, 125, error))?;
         let launching = self.inner.launching.read().await;
@@ -92,7 +100,7 @@ impl Containers {
                 return Err(error);
             }
         };
-        if let Err(error) = self.connect(cell, &record, &order, &gateways, process(&shim)).await {
+        if let Err(error) = self.connect(cell, &record, &order, &joined, process(&shim)).await {
             self.give_up(cell, &shim, &error).await;
             return Err(error);
         }
@@ -146,12 +154,11 @@ impl Containers {
         cell: &Cell,
         record: &Record,
         order: &Order,
-        gateways: &[IpAddr],
+        joined: &Joined,
         pid: u32,
     ) -> Result<(), ContainerError> {
         let mut addresses: Vec<IpAddr> = Vec::new();
         let checked = self.healthcheck(record).is_some();
-        let way_out = way_out(record);
         for (index, (network, attachment)) in record.networks.iter().enumerate() {
             let invalid = |what: String| ContainerError::Invalid(what);
             let order = AttachOrder {
@@ -164,7 +171,7 @@ impl Containers {
                 ipv6: parse(attachment.ipv6_address.as_deref(), "an IPv6 address").map_err(invalid)?,
                 dns: record.service.dns.clone(),
                 mac: parse(attachment.mac_address.as_deref(), "a hardware address").map_err(invalid)?,
-                default_route: Some(index) == way_out,
+                default_route: Some(index) == joined.way_out,
                 ready: !checked,
             };
             let name = base::NetworkName::new(network.clone()).map_err(|error| invalid(error.to_string()))?;
@@ -177,7 +184,7 @@ impl Containers {
         // Once more, now that it has addresses: the files that it has mounted are these very files.
         files::write_identity(
             &cell.folder,
-            &identity(record, order.hostname.as_deref(), gateways, &addresses),
+            &identity(record, order.hostname.as_deref(), &joined.gateways, &addresses),
         )
         .map_err(|error| ContainerError::io(format!("write the files of `{}`", record.name), &error))?;
         let mut live = cell.live();
@@ -203,7 +210,7 @@ impl Containers {
         if let Err(problem) = shim.kill_all(9).await {
             tracing::warn!(container.id = %cell.id, "could not end a shim that is of no use: {problem}");
         }
-        wait_for(&shim, self.clock()).await;
+        self.end_of(cell, shim).await;
         self.disconnect(cell).await;
     }
 
@@ -229,11 +236,12 @@ impl Containers {
         self.announce(cell);
     }
 
-    /// The gateways of its networks, in the order of its interfaces.
-    async fn gateways(&self, record: &Record) -> Result<Vec<IpAddr>, ContainerError> {
+    /// What its networks mean for it.
+    async fn joined(&self, record: &Record) -> Result<Joined, ContainerError> {
         let networks = &self.inner.rooms.networks;
         let mut gateways = Vec::new();
-        for name in record.networks.keys() {
+        let mut outward = Vec::new();
+        for (index, (name, attachment)) in record.networks.iter().enumerate() {
             if name == network::DEFAULT_NETWORK {
                 let made = networks.ensure_default().await;
                 made.map_err(|problem| ContainerError::failed("make the default network", &problem))?;
@@ -243,8 +251,13 @@ impl Containers {
                 .await
                 .map_err(|problem| ContainerError::failed(format!("find the network `{name}`"), &problem))?;
             gateways.extend(view.subnets.first().map(|subnet| subnet.gateway));
+            if !view.internal {
+                outward.push((std::cmp::Reverse(attachment.gw_priority), name, index));
+            }
         }
-        Ok(gateways)
+        // The highest priority, then the first name; an internal network leads nowhere.
+        let way_out = outward.into_iter().min().map(|(_, _, index)| index);
+        Ok(Joined { gateways, way_out })
     }
 
     async fn order(
@@ -401,17 +414,6 @@ fn process(shim: &Shim) -> u32 {
     shim.pid().unsigned_abs()
 }
 
-/// Waits for the end of a container. A shim that went without a word took its container along, as killed.
-pub(crate) async fn wait_for(shim: &Shim, clock: &dyn Clock) -> Exit {
-    shim.wait().await.unwrap_or_else(|problem| Exit {
-        code: 137,
-        signal: Some(9),
-        oom: false,
-        finished_at: clock.wall(),
-        failure: Some(problem.to_string()),
-    })
-}
-
 /// Names that mean this container alone.
 fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
     let mut names = vec![record.name.to_string(), record.short_id().to_owned()];
@@ -428,15 +430,6 @@ fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
 fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
     let service = record.owner.as_ref().filter(|owner| !owner.job).map(|owner| owner.service.to_string());
     service.into_iter().chain(attachment.aliases.iter().cloned()).collect()
-}
-
-/// Which of its networks leads out: the one with the highest gateway priority, else the first by name.
-fn way_out(record: &Record) -> Option<usize> {
-    let names: Vec<_> = record.networks.iter().collect();
-    (0..names.len()).max_by(|&a, &b| {
-        let priority = |at: usize| names[at].1.gw_priority;
-        priority(a).cmp(&priority(b)).then_with(|| names[b].0.cmp(names[a].0))
-    })
 }
 
 fn parse<T: std::str::FromStr>(text: Option<&str>, what: &str) -> Result<Option<T>, String> {

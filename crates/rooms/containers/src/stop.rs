@@ -7,7 +7,7 @@ use base::ContainerId;
 
 use crate::cell::Cell;
 use crate::problem::ContainerError;
-use crate::{Containers, events};
+use crate::{Containers, Filter, events};
 
 /// The signal that nothing survives.
 const SIGKILL: i32 = 9;
@@ -52,6 +52,7 @@ impl Containers {
         events::stopping(&record);
         let grace = grace.unwrap_or(record.service.stop_grace_period);
         if !grace.is_zero() {
+            self.leave_names(cell, &record).await;
             let signal = self.stop_signal(&record)?;
             // Gone already is what we want.
             let _ = shim.kill(signal).await;
@@ -69,6 +70,31 @@ impl Containers {
                 record.name
             ))
         })
+    }
+
+    /// Takes it out of the names that it shares, and waits until nobody remembers them, so that its siblings get what
+    /// would come to it. One without a sibling that is well stays: its name leading nowhere helps nobody.
+    async fn leave_names(&self, cell: &Cell, record: &crate::Record) {
+        let Some(owner) = record.owner.as_ref().filter(|owner| !owner.job) else { return };
+        if record.networks.is_empty() {
+            return;
+        }
+        let filter =
+            Filter { app: Some(owner.app.clone()), services: vec![owner.service.clone()], all: false };
+        let well = |view: &crate::View| {
+            view.record.id != cell.id
+                && !view.stopping
+                && (!view.health.checked || view.health.well == Some(true))
+        };
+        if !self.list(&filter).iter().any(well) {
+            return;
+        }
+        match self.inner.rooms.networks.set_ready(&cell.id, false).await {
+            Ok(()) => tokio::time::sleep(Duration::from_secs(u64::from(network::names::TTL_SECS))).await,
+            Err(problem) => {
+                tracing::warn!(container.id = %cell.id, "could not take a container out of its names: {problem}");
+            }
+        }
     }
 
     /// Sends a signal to its process.

@@ -24,9 +24,27 @@ impl Containers {
         cell.live().helpers.extend(health);
         let (containers, cell) = (self.clone(), cell.clone());
         self.inner.tasks.spawn(format!("watch {}", cell.id.short()), async move {
-            let exit = crate::start::wait_for(&shim, containers.clock()).await;
+            let exit = containers.end_of(&cell, &shim).await;
             containers.ended(&cell, run, exit).await;
         });
+    }
+
+    /// Waits for the end of a container. When its shim went without a word, what it left running is ended first: nobody
+    /// may start it again beside the old processes.
+    pub(crate) async fn end_of(&self, cell: &Cell, shim: &Shim) -> Exit {
+        match shim.wait().await {
+            Ok(exit) => exit,
+            Err(problem) => {
+                self.reap(cell).await;
+                Exit {
+                    code: 137,
+                    signal: Some(9),
+                    oom: false,
+                    finished_at: self.clock().wall(),
+                    failure: Some(problem.to_string()),
+                }
+            }
+        }
     }
 
     async fn ended(&self, cell: &Arc<Cell>, run: u64, exit: Exit) {

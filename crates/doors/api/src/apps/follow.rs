@@ -24,6 +24,8 @@ pub(crate) fn release(
 ) -> Response {
     let (lines, response) = Lines::begin();
     tokio::spawn(async move {
+        // One that ended before was asked for again: nothing changes, and its receipt is not news.
+        let old = daemon.apps.picture(&app).is_some_and(|it| it.ledger.outcome(number).is_some());
         if !lines.send(&Progress::Release { number }).await {
             return;
         }
@@ -36,8 +38,10 @@ pub(crate) fn release(
         };
         let Some(ended) = tell_until(&daemon, &app, &lines, end).await else { return };
         let releases = daemon.apps.releases(&app).unwrap_or_default();
-        let receipt =
-            releases.iter().find(|release| release.number == number).and_then(|release| release.receipt);
+        let receipt = releases
+            .iter()
+            .find(|release| release.number == number)
+            .and_then(|release| release.receipt.filter(|_| !old));
         let (outcome, release) = match ended {
             None => (inconclusive(&daemon, &app), Some(number)),
             Some(plan::Outcome::Done) => (Outcome::Settled, Some(number)),

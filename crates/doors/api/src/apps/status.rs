@@ -1,5 +1,7 @@
 //! How an app is, as the wire has it.
 
+use std::net::SocketAddr;
+
 use base::{AppName, ContainerId};
 use control::Picture;
 use plan::ports::Traffic;
@@ -22,7 +24,6 @@ impl Daemon {
     pub(crate) fn status(&self, app: &AppName, traffic: &TrafficSeen) -> Option<Status> {
         let picture = self.apps.picture(app)?;
         let release = picture.ledger.target()?.clone();
-        let http: Vec<u16> = self.http.iter().map(std::net::SocketAddr::port).collect();
         let services: Vec<ServiceView> = release
             .app
             .services
@@ -40,7 +41,7 @@ impl Daemon {
                     updated: standing.map_or(0, |one| one.ready as u32),
                     job: standing.is_some_and(|one| one.job),
                     state: standing.map_or_else(|| "unknown".into(), state),
-                    addresses: addresses(service, &http),
+                    addresses: addresses(service, self.http.first()),
                     instances,
                 }
             })
@@ -134,11 +135,16 @@ fn state(standing: &Standing) -> String {
 }
 
 /// Where requests reach it from outside.
-fn addresses(service: &Service, http: &[u16]) -> Vec<String> {
+fn addresses(service: &Service, http: Option<&SocketAddr>) -> Vec<String> {
     let mut addresses = Vec::new();
     for route in &service.routes {
-        let host = route.host.as_deref().unwrap_or("*");
-        let port = http.first().copied().unwrap_or(80);
+        // Where no host is named, one that works from here.
+        let host = match (&route.host, http.map(SocketAddr::ip)) {
+            (Some(host), _) => host.clone(),
+            (None, Some(ip)) if !ip.is_unspecified() => ip.to_string(),
+            (None, _) => "localhost".into(),
+        };
+        let port = http.map_or(80, SocketAddr::port);
         let port = if port == 80 { String::new() } else { format!(":{port}") };
         addresses.push(format!("http://{host}{port}{}", route.path));
     }
