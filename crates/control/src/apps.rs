@@ -250,6 +250,14 @@ impl Apps {
         handles.values().flat_map(|handle| handle.pictures.borrow().ledger.images()).collect()
     }
 
+    /// Finds out what a service's image means now.
+    async fn facts(&self, spec: &spec::Service, missing: Missing) -> Result<ImageFacts, Report> {
+        let facts = self.inner.images.resolve(&spec.image, spec.pull_policy).await;
+        facts.or_else(
+            |report| if missing.is_built(spec, &report) { Ok(ImageFacts::default()) } else { Err(report) },
+        )
+    }
+
     /// Finds out what the app's images mean now.
     async fn draft(&self, app: App, options: DeployOptions, missing: Missing) -> Result<Draft, AskError> {
         let mut by_name: BTreeMap<&str, ImageFacts> = BTreeMap::new();
@@ -257,15 +265,10 @@ impl Apps {
         for (service, spec) in &app.services {
             let facts = match by_name.get(spec.image.as_str()) {
                 Some(facts) => facts.clone(),
-                None => {
-                    let facts = self.inner.images.resolve(&spec.image, spec.pull_policy).await;
-                    match facts {
-                        Err(report) if missing.is_built(spec, &report) => ImageFacts::default(),
-                        facts => {
-                            facts.map_err(|source| AskError::Image { service: service.clone(), source })?
-                        }
-                    }
-                }
+                None => self
+                    .facts(spec, missing)
+                    .await
+                    .map_err(|source| AskError::Image { service: service.clone(), source })?,
             };
             by_name.insert(&spec.image, facts.clone());
             images.insert(service.clone(), facts);

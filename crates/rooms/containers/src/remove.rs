@@ -48,8 +48,16 @@ impl Containers {
     }
 
     async fn remove_in_turn(&self, cell: &Arc<Cell>, volumes: bool) -> Result<(), ContainerError> {
-        self.disconnect(cell).await;
         let record = cell.record();
+        if record.owner.is_some() {
+            self.disconnect(cell).await;
+        } else {
+            self.unpublish(cell).await;
+            // The kernel takes tens of milliseconds to give a link back. Nobody waits for the addresses of a container
+            // that belongs to no app; the next one gets others.
+            let (containers, gone) = (self.clone(), cell.clone());
+            self.inner.tasks.spawn("give addresses back", async move { containers.disconnect(&gone).await });
+        }
         let (containers, folder, gone) = (self.clone(), cell.folder.clone(), record.clone());
         let cleared = tokio::task::spawn_blocking(move || {
             if volumes {

@@ -74,7 +74,10 @@ impl Containers {
             if live_run != run || cell.live().record.state.runs() {
                 return;
             }
-            self.disconnect(cell).await;
+            // One that goes takes its addresses along.
+            if record.owner.is_some() || !record.auto_remove {
+                self.disconnect(cell).await;
+            }
         }
         if record.owner.is_some() {
             return;
