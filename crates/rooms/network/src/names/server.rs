@@ -99,8 +99,7 @@ fn apply(
 ) -> Vec<String> {
     let mut unbound = Vec::new();
     let mut kept = BTreeMap::new();
-    for network in &table.networks {
-        let directory = Arc::new(Directory::of(network));
+    for (network, directory) in table.networks.iter().zip(Directory::all(table)) {
         for address in &network.listen {
             let key = (network.bridge.clone(), *address);
             // A bridge that was made anew has another index, and sockets of the old one hear nothing.
@@ -182,8 +181,8 @@ struct Answering {
 }
 
 impl Answering {
-    fn decide(&self, question: &[u8], carrier: Carrier) -> (Verdict, Arc<Directory>) {
-        let directory = self.directory.borrow().clone();
+    fn decide(&self, question: &[u8], asker: IpAddr, carrier: Carrier) -> (Verdict, Arc<Directory>) {
+        let directory = self.directory.borrow().for_asker(asker);
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         (message::decide(question, &directory, carrier, &mut rng), directory)
     }
@@ -199,7 +198,7 @@ async fn answer_datagrams(socket: UdpSocket, answering: Answering) {
             continue;
         };
         let question = &buffer[..length];
-        match answering.decide(question, Carrier::Datagram) {
+        match answering.decide(question, asker.ip(), Carrier::Datagram) {
             (Verdict::Ignore, _) => {}
             (Verdict::Answer(answer), _) => {
                 let _ = socket.send_to(&answer, asker).await;
@@ -236,7 +235,7 @@ async fn answer_streams(listener: TcpListener, answering: Answering) {
 
 async fn answer_stream(mut stream: TcpStream, asker: IpAddr, answering: &Answering) {
     while let Ok(Ok(question)) = tokio::time::timeout(STREAM_IDLE, read_framed(&mut stream)).await {
-        let answer = match answering.decide(&question, Carrier::Stream) {
+        let answer = match answering.decide(&question, asker, Carrier::Stream) {
             (Verdict::Ignore, _) => return,
             (Verdict::Answer(answer), _) => answer,
             (Verdict::Forward, directory) => {

@@ -1,7 +1,8 @@
 //! The document that says which names there are, and finding one in it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +61,48 @@ pub(crate) struct Directory {
     upstreams: BTreeMap<IpAddr, Vec<IpAddr>>,
     subnets: Vec<Cidr>,
     pub(crate) internal: bool,
+    /// For askers that are on other networks, too: the names of all their networks. Most resolvers ask the first
+    /// server only and take its no for an answer, so each server must know all that the asker may.
+    by_asker: BTreeMap<IpAddr, Arc<Directory>>,
 }
 
 impl Directory {
+    /// Arranges every network's names, in the order of the table.
+    pub(crate) fn all(table: &NamesTable) -> Vec<Arc<Self>> {
+        let mut directories: Vec<Self> = table.networks.iter().map(Self::of).collect();
+        let mut networks_of: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+        for (index, network) in table.networks.iter().enumerate() {
+            for own in network.members.iter().filter_map(|member| member.names.first()) {
+                networks_of.entry(own).or_default().insert(index);
+            }
+        }
+        // Containers on the same networks share what they see.
+        let mut seen: BTreeMap<(usize, &BTreeSet<usize>), Arc<Self>> = BTreeMap::new();
+        let mut askers = Vec::new();
+        for (index, network) in table.networks.iter().enumerate() {
+            for member in &network.members {
+                let Some(on) = member.names.first().and_then(|own| networks_of.get(own.as_str())) else {
+                    continue;
+                };
+                if on.len() < 2 {
+                    continue;
+                }
+                let together =
+                    seen.entry((index, on)).or_insert_with(|| Arc::new(together(&directories, index, on)));
+                askers.extend(member.addresses.iter().map(|address| (index, *address, Arc::clone(together))));
+            }
+        }
+        for (index, address, together) in askers {
+            directories[index].by_asker.insert(address, together);
+        }
+        directories.into_iter().map(Arc::new).collect()
+    }
+
+    /// What this asker may see.
+    pub(crate) fn for_asker(self: &Arc<Self>, asker: IpAddr) -> Arc<Self> {
+        Arc::clone(self.by_asker.get(&asker).unwrap_or(self))
+    }
+
     /// Arranges a network's names.
     pub(crate) fn of(network: &NamesOfNetwork) -> Self {
         let mut directory =
@@ -113,6 +153,20 @@ impl Directory {
     pub(crate) fn upstreams(&self, asker: IpAddr) -> Option<&[IpAddr]> {
         self.upstreams.get(&asker).map(Vec::as_slice)
     }
+}
+
+/// The names of several networks as one; where two have the same name, that of the network asked wins.
+fn together(directories: &[Directory], asked: usize, on: &BTreeSet<usize>) -> Directory {
+    let mut sum = directories[asked].clone();
+    for other in on.iter().filter(|index| **index != asked).map(|index| &directories[*index]) {
+        for (name, addresses) in &other.by_name {
+            sum.by_name.entry(name.clone()).or_insert_with(|| addresses.clone());
+        }
+        sum.by_address.extend(other.by_address.iter().map(|(address, name)| (*address, name.clone())));
+        sum.subnets.extend(other.subnets.iter().copied());
+        sum.internal &= other.internal;
+    }
+    sum
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Directory, Member, NamesOfNetwork};
+use super::{Directory, Member, NamesOfNetwork, NamesTable};
 
 fn member(name: &str, alias: &str, address: &str, ready: bool) -> Member {
     Member {
@@ -43,4 +43,42 @@ fn shared_names_lead_to_the_ready_and_own_names_always() {
     check(&members, "db", Some(&[]));
     check(&members, "db.other", None);
     check(&members, "", None);
+}
+
+#[test]
+fn who_is_on_two_networks_sees_the_names_of_both_and_nobody_else_does() {
+    let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+    let member = |name: &str, last: u8| Member {
+        names: vec![name.into()],
+        addresses: vec![address(last)],
+        ready: true,
+        ..Member::default()
+    };
+    let network = |name: &str, internal: bool, members: Vec<Member>| NamesOfNetwork {
+        network: name.into(),
+        bridge: format!("br-{name}"),
+        listen: Vec::new(),
+        subnets: Vec::new(),
+        internal,
+        members,
+    };
+    let table = NamesTable {
+        networks: vec![
+            network("outer", false, vec![member("front", 1), member("guest", 2)]),
+            network("inner", true, vec![member("front", 11), member("store", 12)]),
+        ],
+        ..NamesTable::default()
+    };
+    let directories = Directory::all(&table);
+    let sees = |network: usize, asker: u8, name: &str| {
+        directories[network].for_asker(address(asker)).addresses(name).map(<[IpAddr]>::to_vec)
+    };
+    assert_eq!(sees(0, 1, "store"), Some(vec![address(12)]));
+    assert_eq!(sees(1, 11, "guest"), Some(vec![address(2)]));
+    assert_eq!(sees(0, 1, "front"), Some(vec![address(1)]));
+    assert_eq!(sees(0, 2, "store"), None);
+    assert_eq!(sees(1, 12, "guest"), None);
+    // Its way out is open from either side; that of the others on the internal network is not.
+    assert!(!directories[1].for_asker(address(11)).internal);
+    assert!(directories[1].for_asker(address(12)).internal);
 }
