@@ -108,6 +108,24 @@ fn the_edge_is_replaced_when_it_dies() -> Result<()> {
 }
 
 #[test]
+fn names_are_answered_again_when_their_process_dies() -> Result<()> {
+    let sea = pair()?;
+    let names = || {
+        let words = |pid: &i32| process::arguments(*pid).get(1).is_some_and(|word| word == "names");
+        sea.traces().processes().into_iter().find(words)
+    };
+    let first = names().context("names are a process of their own")?;
+    process::signal(first, Signal::KILL);
+    until_ok("names are answered again", 20, || {
+        ensure!(names().is_some_and(|pid| pid != first), "nobody answers for names");
+        let done = sea.sea(&["exec", "-T", "asker", "nslookup", "web"]);
+        ensure!(done.code == 0, "{done}");
+        Ok(())
+    })?;
+    sea.end()
+}
+
+#[test]
 fn a_second_daemon_on_the_same_root_is_refused() -> Result<()> {
     let sea = Sea::start()?;
     let pid = sea.daemon_pid()?;

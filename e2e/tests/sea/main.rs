@@ -4,6 +4,7 @@ mod compose;
 mod config;
 mod daemon;
 mod disk;
+mod doctor;
 mod hostile;
 mod images;
 mod limits;
