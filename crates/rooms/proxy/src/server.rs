@@ -4,6 +4,7 @@
 //! has said so; until then the answer to it is not given.
 
 mod control;
+mod fronts;
 mod instances;
 mod role;
 
@@ -95,10 +96,7 @@ impl Server {
         threads: usize,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let mut fronts = Vec::new();
-        for address in http {
-            fronts.push(listen::streams(*address, threads).map_err(|source| StartError::Listen { source })?);
-        }
+        let fronts = fronts::open(&folder, http, threads, fronts::PATIENCE).await?;
         let mut instances = Instances::new(threads);
         let empty = Document::default();
         let table =

@@ -106,6 +106,7 @@ async fn an_edge_that_is_killed_is_replaced_and_serves_the_same_table() {
     let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
     edge.apply("shop", share("a.example", address, &[])).await.expect("a table");
     let pid = edge.status().await.expect("a status").pid;
+    let http = edge.http().await;
     end(pid, rustix::process::Signal::KILL);
     let new = async {
         loop {
@@ -116,7 +117,8 @@ async fn an_edge_that_is_killed_is_replaced_and_serves_the_same_table() {
         }
     };
     let status = tokio::time::timeout(LONG, new).await.expect("a new edge in time");
-    assert!(ask(status.http[0], "a.example").await.ends_with("one"));
+    assert_eq!((&status.http, &edge.http().await), (&http, &http), "the chosen port stays");
+    assert!(ask(http[0], "a.example").await.ends_with("one"));
     assert_eq!(edge.look().await.expect("what is seen").sending, [ContainerId::from_bytes([9; 32])]);
     edge.stop().await.expect("it ends");
 }
