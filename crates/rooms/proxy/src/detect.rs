@@ -61,7 +61,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAd
 async fn pass(worker: &Rc<Worker>, client: Client, mut pool: Rc<LocalPool>, up: Option<Upstream>) {
     let up = match up {
         Some(up) => up,
-        None => match connect(worker, &mut pool, &mut Vec::new()).await {
+        None => match connect(worker, &mut pool, &[]).await {
             Ok(up) => up,
             Err(_) => return client.reset(),
         },
@@ -84,8 +84,7 @@ async fn auto(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, mut pool
     let mut up = None;
     let mut refused = false;
     if found.is_none() {
-        let mut tried = Vec::new();
-        let mut connecting = pin!(connect(worker, &mut pool, &mut tried));
+        let mut connecting = pin!(connect(worker, &mut pool, &[]));
         let both = poll_fn(|cx| {
             if up.is_none()
                 && !refused

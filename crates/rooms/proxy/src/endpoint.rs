@@ -97,8 +97,22 @@ impl EndpointState {
         self.avoided_until.load(Ordering::Relaxed) > now.0
     }
 
-    /// Notes a connection that could not be made: the instance is avoided for a time that doubles.
-    pub(crate) fn connect_failed(&self, now: Instant, first: Duration, most: Duration) {
+    /// Whether a connection that begins now shows if an instance that failed takes connections again. It is avoided
+    /// by all others until that is known, or for so long.
+    pub(crate) fn begin_trial(&self, now: Instant, time: Duration) -> bool {
+        let trial = self.failures.load(Ordering::Relaxed) != 0 && !self.is_avoided(now);
+        if trial {
+            self.avoided_until.store((now + time).0, Ordering::Relaxed);
+        }
+        trial
+    }
+
+    /// Notes a connection that could not be made: the instance is avoided for a time that doubles, from the first
+    /// to the longest. Many that fail at the same moment are one failure.
+    pub(crate) fn connect_failed(&self, now: Instant, trial: bool, (first, most): (Duration, Duration)) {
+        if self.is_avoided(now) && !trial {
+            return;
+        }
         let before = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
         let time = (first * (1 << before)).min(most);
         self.avoided_until.store((now + time).0, Ordering::Relaxed);

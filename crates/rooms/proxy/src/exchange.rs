@@ -8,6 +8,7 @@
 mod answer;
 mod obtain;
 mod question;
+mod race;
 
 pub(crate) use obtain::connect;
 

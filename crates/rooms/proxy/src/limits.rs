@@ -24,6 +24,8 @@ pub(crate) const BUFFERS_KEPT: usize = 256;
 pub(crate) const REPLAY_BYTES: usize = 64 * 1024;
 /// Idle connections that a thread keeps to one instance.
 pub(crate) const IDLE_PER_ENDPOINT: usize = 256;
+/// Connections that are being made for one request at the same time.
+pub(crate) const RACING: usize = 4;
 /// The largest message on the control socket, in bytes: some 50,000 routes.
 pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Instances that have left the table and whose counts are still told.
@@ -38,11 +40,9 @@ pub struct Settings {
     pub head: Duration,
     /// How long a connection may rest between two requests.
     pub keep_alive: Duration,
-    /// For a connection to an instance, when another could be tried; networks of one machine need microseconds, and
-    /// the first repeated SYN comes after one second.
+    /// After so long a connection to an instance that is not made yet gets company: another instance is asked too,
+    /// and this one is avoided. Networks of one machine need microseconds; the kernel's second try comes after 1 s.
     pub connect: Duration,
-    /// For a connection to the last instance that is left to try.
-    pub connect_last: Duration,
     /// From the end of the request to the head of the answer.
     pub answer: Duration,
     /// Between two pieces of a body, in either direction.
@@ -54,7 +54,8 @@ pub struct Settings {
     pub upstream_idle: Duration,
     /// The same for requests that must not be sent twice: only a connection that was at work a moment ago.
     pub upstream_idle_unsafe: Duration,
-    /// How long a request waits for an instance to appear or to accept connections again.
+    /// How long a request waits for an instance to appear or to accept connections again; anew with each instance
+    /// that appears, up to `hold_while_down`.
     pub hold: Duration,
     /// A pool that has been without an instance for longer holds nobody: its requests fail at once.
     pub hold_while_down: Duration,
@@ -74,7 +75,7 @@ pub struct Settings {
     pub grace: Duration,
     /// How often deadlines are looked at; they are this coarse.
     pub tick: Duration,
-    /// Endpoints tried for one request.
+    /// How often a request is sent at most.
     pub tries: u32,
     /// Whether requests are written to the access log.
     pub access_log: bool,
@@ -87,8 +88,7 @@ impl Default for Settings {
         Self {
             head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
-            connect: Duration::from_secs(1),
-            connect_last: Duration::from_secs(3),
+            connect: Duration::from_millis(250),
             answer: Duration::from_secs(60),
             body_idle: Duration::from_secs(60),
             tunnel_idle: Duration::from_secs(3600),

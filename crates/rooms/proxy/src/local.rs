@@ -122,6 +122,12 @@ impl LocalTable {
 }
 
 impl LocalPool {
+    /// A pool that the table no longer has.
+    pub(crate) fn emptied(key: &PoolKey, now: Instant) -> Rc<Self> {
+        let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
+        Rc::new(Self { key, endpoints, next: Cell::new(0), down_since })
+    }
+
     /// An instance for the next request: of two, the one with less to do; in turns when they have equal loads.
     ///
     /// Avoided instances and those in `tried` are passed over while there are others: when all are avoided, all

@@ -1,19 +1,23 @@
 //! A connection to an instance for a request: picked, reused or made, and waited for when there is none.
+//!
+//! The search goes in rounds. In a round each instance is asked once: the next at once when one refuses, and after
+//! a short time when one is slow, which then stays in the race. The search ends when it has a connection or when
+//! the hold has passed since it began or since the table last brought a new instance.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
-use tokio::net::TcpStream;
 
 use super::Exchange;
-use crate::buffer::Input;
+use super::race::Race;
 use crate::head::request::Method;
-use crate::local::{Flight, LocalEndpoint, LocalPool, Upstream};
+use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
-use crate::worker::Worker;
+use crate::worker::{Held, Worker};
 
-/// Between two looks at a pool whose instances take no connections; they back off by themselves.
+/// Between two rounds over a pool whose instances take no connections; they back off by themselves.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Exchange<'_> {
@@ -26,7 +30,7 @@ impl Exchange<'_> {
         }
         // Connecting and holding have their own timers.
         self.client.watched.within(Duration::from_secs(3600));
-        let got = connect(self.worker, &mut self.pool, &mut self.tried).await;
+        let got = connect(self.worker, &mut self.pool, &self.tried).await;
         self.up = Some(got?);
         self.touch();
         Ok(())
@@ -45,108 +49,162 @@ impl Exchange<'_> {
         let up = endpoint.take_idle(now, most, once);
         if up.is_none() {
             worker.turn.replace(Some(endpoint));
+        } else {
+            self.pool.down_since.set(None);
         }
         up
     }
 }
 
 /// Makes a connection to an instance of the pool; holds the request while there is none that takes it.
+///
+/// The instances in `failed` have failed this request before: they are asked after the others.
 pub(crate) async fn connect(
     worker: &Rc<Worker>,
     pool: &mut Rc<LocalPool>,
-    tried: &mut Vec<Rc<LocalEndpoint>>,
+    failed: &[Rc<LocalEndpoint>],
 ) -> Result<Upstream, Refusal> {
-    let began = SystemClock.now();
-    let mut held = None;
+    let mut search = Search::new(worker, pool, failed);
     loop {
-        let table = worker.table();
-        if let Some(fresh) = table.pool(&pool.key) {
-            *pool = fresh.clone();
-        }
-        if let Some(up) = try_all(worker, pool, tried).await {
-            pool.down_since.set(None);
-            return Ok(up);
-        }
-        let now = SystemClock.now();
-        let none = pool.endpoints.is_empty();
-        let refusal = if none { Refusal::NO_INSTANCE } else { Refusal::UNREACHABLE };
-        let down = pool.down_since.get().unwrap_or(now);
-        pool.down_since.set(Some(down));
-        let settings = &worker.settings;
-        if now.since(began) >= settings.hold || now.since(down) >= settings.hold_while_down {
-            return Err(refusal);
-        }
-        if held.is_none() {
-            held = Some(worker.hold()?);
-        }
-        let left = settings.hold.saturating_sub(now.since(began));
-        let wait = if none { left } else { left.min(LOOK_AGAIN) };
+        // A table that comes from here on is not missed.
         let changed = worker.changed.notified();
-        // A table that came while we tried is looked at without a wait.
-        if Rc::ptr_eq(&worker.table(), &table) {
-            let _ = tokio::time::timeout(wait, changed).await;
-        }
-        tried.clear();
-    }
-}
-
-/// Tries instances until one takes the connection or as many as allowed were tried.
-async fn try_all(
-    worker: &Rc<Worker>,
-    pool: &Rc<LocalPool>,
-    tried: &mut Vec<Rc<LocalEndpoint>>,
-) -> Option<Upstream> {
-    let most = worker.settings.tries as usize;
-    let mut connects = 0;
-    while connects < most {
         let now = SystemClock.now();
-        let turn = worker.turn.take().filter(|_| connects == 0 && tried.is_empty());
-        let turn = turn.filter(|turn| pool.endpoints.iter().any(|e| Rc::ptr_eq(e, turn)));
-        let picked = turn.or_else(|| pool.pick(tried, now, &mut worker.rng.borrow_mut()))?;
-        let others = pool.endpoints.iter().any(|e| {
-            !Rc::ptr_eq(e, &picked) && !tried.iter().any(|t| Rc::ptr_eq(t, e)) && !e.state.is_avoided(now)
-        });
-        let limit = if others { worker.settings.connect } else { worker.settings.connect_last };
-        if let Some(up) = open(worker, &picked, limit, now).await {
-            return Some(up);
-        }
-        connects += 1;
-        tried.push(picked);
-        if tried.len() >= pool.endpoints.len().max(1) && !others {
-            return None;
+        search.follow(now);
+        let until = search.step(now)?;
+        let first = poll_fn(|cx| search.race.poll(cx, &worker.settings));
+        tokio::select! {
+            biased;
+            made = first => {
+                if let Some(up) = made {
+                    search.pool.down_since.set(None);
+                    return Ok(up);
+                }
+                search.due = now;
+            }
+            () = changed => {}
+            () = tokio::time::sleep(until.since(now)) => {}
         }
     }
-    None
 }
 
-/// One connection, within its time.
-async fn open(
-    worker: &Rc<Worker>,
-    endpoint: &Rc<LocalEndpoint>,
-    limit: Duration,
-    now: Instant,
-) -> Option<Upstream> {
-    let flight = Flight::begin(endpoint);
-    let address = endpoint.state.address;
-    let made = tokio::time::timeout(limit, TcpStream::connect(address)).await;
-    if let Ok(Ok(stream)) = made {
-        endpoint.state.connected();
-        prepare(&stream);
-        return Some(Upstream { stream, input: Input::default(), flight });
+/// The search of one request for a connection.
+struct Search<'a> {
+    worker: &'a Rc<Worker>,
+    pool: &'a mut Rc<LocalPool>,
+    failed: &'a [Rc<LocalEndpoint>],
+    race: Race,
+    /// The instances that were asked in this round.
+    asked: Vec<Rc<LocalEndpoint>>,
+    /// When the next instance is asked.
+    due: Instant,
+    began: Instant,
+    /// When the pool last got an instance, or the beginning.
+    fresh: Instant,
+    held: Option<Held>,
+}
+
+impl<'a> Search<'a> {
+    fn new(worker: &'a Rc<Worker>, pool: &'a mut Rc<LocalPool>, failed: &'a [Rc<LocalEndpoint>]) -> Self {
+        let now = SystemClock.now();
+        Self {
+            worker,
+            pool,
+            failed,
+            race: Race::default(),
+            asked: Vec::new(),
+            due: now,
+            began: now,
+            fresh: now,
+            held: None,
+        }
     }
-    let settings = &worker.settings;
-    endpoint.state.connect_failed(now, settings.avoid_first, settings.avoid_most);
-    None
+
+    /// When a request without a connection is refused. New instances are waited for anew, but not for ever.
+    fn deadline(&self) -> Instant {
+        let settings = &self.worker.settings;
+        let hold = settings.hold.max(settings.connect);
+        (self.fresh + hold).min(self.began + hold.max(settings.hold_while_down))
+    }
+
+    fn refusal(&self) -> Refusal {
+        if self.pool.endpoints.is_empty() { Refusal::NO_INSTANCE } else { Refusal::UNREACHABLE }
+    }
+
+    /// Goes by the present table: instances that have left it get nothing more, also no connection that is being made.
+    fn follow(&mut self, now: Instant) {
+        let table = self.worker.table();
+        let present = match table.pool(&self.pool.key) {
+            Some(present) if Rc::ptr_eq(present, self.pool) => return,
+            Some(present) => present.clone(),
+            None if self.pool.endpoints.is_empty() => return,
+            None => LocalPool::emptied(&self.pool.key, now),
+        };
+        let before = std::mem::replace(self.pool, present);
+        let known = |e: &Rc<LocalEndpoint>| before.endpoints.iter().any(|b| Rc::ptr_eq(b, e));
+        let gained = !self.pool.endpoints.iter().all(known);
+        self.race.keep_only(self.pool);
+        if gained {
+            self.fresh = now;
+        }
+        if gained || self.race.is_empty() {
+            self.due = now;
+        }
+    }
+
+    /// Asks the next instance if it is time; gives the time of the next step.
+    fn step(&mut self, now: Instant) -> Result<Instant, Refusal> {
+        let settings = &self.worker.settings;
+        self.race.note_slow(settings, now);
+        if now >= self.deadline() {
+            return Err(self.refusal());
+        }
+        if now >= self.due {
+            match self.candidate(now) {
+                Some(endpoint) => {
+                    self.race.begin(&endpoint, settings, now);
+                    self.asked.push(endpoint);
+                    self.due = now + settings.connect;
+                }
+                None => self.rest(now)?,
+            }
+        }
+        Ok(self.due.min(self.deadline()))
+    }
+
+    /// The instance to ask next, if one is left in this round.
+    fn candidate(&self, now: Instant) -> Option<Rc<LocalEndpoint>> {
+        let turn = self.worker.turn.take();
+        if self.asked.is_empty() && self.race.is_empty() && self.failed.is_empty() {
+            let turn = turn.filter(|turn| is_in(&self.pool.endpoints, turn));
+            if turn.is_some() {
+                return turn;
+            }
+        }
+        let fit = |e: &&Rc<LocalEndpoint>| is_in(&self.asked, e) || !self.race.is_open_to(e, now);
+        let mut out: Vec<_> = self.pool.endpoints.iter().filter(fit).cloned().collect();
+        let asked = out.len();
+        out.extend_from_slice(self.failed);
+        let mut rng = self.worker.rng.borrow_mut();
+        let mut pick = |out: &[_]| self.pool.pick(out, now, &mut rng).filter(|e| !is_in(out, e));
+        pick(&out).or_else(|| pick(&out[..asked]))
+    }
+
+    /// Ends a round without a connection: takes a place among those that wait, and lets a little time pass.
+    fn rest(&mut self, now: Instant) -> Result<(), Refusal> {
+        self.asked.clear();
+        let down = self.pool.down_since.get().unwrap_or(now);
+        self.pool.down_since.set(Some(down));
+        if now.since(down) >= self.worker.settings.hold_while_down {
+            return Err(self.refusal());
+        }
+        if self.held.is_none() && self.race.is_empty() {
+            self.held = Some(self.worker.hold()?);
+        }
+        self.due = if self.pool.endpoints.is_empty() { self.deadline() } else { now + LOOK_AGAIN };
+        Ok(())
+    }
 }
 
-/// Options of connections to instances: no delay, and a dead host is noticed within some ten seconds.
-fn prepare(stream: &TcpStream) {
-    use rustix::net::sockopt;
-    // None of these can fail on a connected TCP socket; if one does, the connection still works.
-    let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_tcp_user_timeout(stream, 10_000);
-    let _ = sockopt::set_tcp_keepidle(stream, Duration::from_secs(5));
-    let _ = sockopt::set_tcp_keepintvl(stream, Duration::from_secs(2));
-    let _ = sockopt::set_tcp_keepcnt(stream, 3);
-    let _ = sockopt::set_socket_keepalive(stream, true);
+fn is_in(list: &[Rc<LocalEndpoint>], endpoint: &Rc<LocalEndpoint>) -> bool {
+    list.iter().any(|e| Rc::ptr_eq(e, endpoint))
 }

@@ -3,6 +3,7 @@
 mod bodies;
 mod failures;
 mod ports;
+mod slow;
 mod tables;
 
 use std::collections::BTreeMap;
