@@ -100,7 +100,7 @@ fn note(containers: &Containers, record: &Record, event: &'static str, message: 
     };
     let store = containers.inner.rooms.store.clone();
     containers.inner.tasks.spawn("journal", async move {
-        if let Err(problem) = store.write(move |tx| tx.journal(&entry)).await {
+        if let Err(problem) = store.note(entry).await {
             warn!("could not write a line of the journal: {problem}");
         }
     });

@@ -35,6 +35,11 @@ pub(crate) struct Identity {
     pub resolv_conf: String,
 }
 
+/// Writes the one of them that names addresses anew.
+pub(crate) fn write_hosts(folder: &Path, identity: &Identity) -> io::Result<()> {
+    fs::write(folder.join("hosts"), &identity.hosts)
+}
+
 /// Writes them in place: the container has these very files mounted.
 pub(crate) fn write_identity(folder: &Path, identity: &Identity) -> io::Result<()> {
     for (name, text) in

@@ -36,10 +36,7 @@ impl Containers {
     /// Begins to ask, if there is something to ask.
     pub(crate) fn watch_health(&self, cell: &Arc<Cell>, shim: &Shim) -> Option<AbortHandle> {
         let record = cell.record();
-        let Some(check) = self.healthcheck(&record) else {
-            self.ready(cell);
-            return None;
-        };
+        let check = self.healthcheck(&record)?;
         cell.live().health.checked = true;
         let (containers, cell, shim) = (self.clone(), cell.clone(), shim.clone());
         let name = format!("health of {}", cell.id.short());

@@ -26,6 +26,8 @@ impl Containers {
     pub async fn remove(&self, id: &ContainerId, removal: Removal) -> Result<(), ContainerError> {
         let cell = self.cell(id)?;
         let _turn = cell.turn.lock().await;
+        // Somebody else may have removed it while we waited.
+        self.cell(id)?;
         if cell.live().record.state.runs() {
             if !removal.force {
                 return Err(ContainerError::Running(cell.record().name));

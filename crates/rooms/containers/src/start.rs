@@ -111,13 +111,11 @@ impl Containers {
     pub(crate) async fn launch(&self, cell: &Arc<Cell>, shim: Shim) -> Result<(), ContainerError> {
         let record = cell.record();
         // On disk before it is true: a daemon that dies here is followed by one that looks.
+        let now = self.clock().wall();
         let run = cell.update(|live| {
-            live.record.state = State::Running {
-                pid: process(&shim),
-                started: self.clock().wall(),
-                ready: None,
-                paused: false,
-            };
+            // Where nobody asks whether it is well, it is.
+            let ready = (!live.health.checked).then_some(now);
+            live.record.state = State::Running { pid: process(&shim), started: now, ready, paused: false };
             live.shim = Some(shim.clone());
             live.stopping = false;
             live.run += 1;
@@ -181,8 +179,8 @@ impl Containers {
             addresses.extend(attached.ipv4.map(IpAddr::V4));
             addresses.extend(attached.ipv6.map(IpAddr::V6));
         }
-        // Once more, now that it has addresses: the files that it has mounted are these very files.
-        files::write_identity(
+        // Once more, now that it has addresses: the file that it has mounted is this very file.
+        files::write_hosts(
             &cell.folder,
             &identity(record, order.hostname.as_deref(), &joined.gateways, &addresses),
         )

@@ -25,7 +25,7 @@ pub use journal::{Entry, JournalQuery, Line};
 pub use table::{Row, Table};
 pub use writer::Tx;
 
-use writer::Writer;
+use writer::{Outlives, Writer};
 
 /// The database of one daemon. Cloning gives another handle to the same.
 #[derive(Clone)]
@@ -77,7 +77,13 @@ impl Store {
         &self,
         change: impl FnOnce(&Tx<'_>) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
-        self.inner.writer.submit(change).await
+        self.inner.writer.submit(Outlives::Machine, change).await
+    }
+
+    /// Writes a line of the journal about something that was seen. It outlives the daemon at once and the machine a
+    /// moment later, with the next [`Self::write`]: what was seen need not make anybody wait for the disk.
+    pub async fn note(&self, entry: Entry) -> Result<u64, StoreError> {
+        self.inner.writer.submit(Outlives::Daemon, move |tx| tx.journal(&entry)).await
     }
 
     /// Runs `look` on the state of the last commit. Meant for a few rows: it holds the one reader while it runs.

@@ -112,3 +112,19 @@ fn a_database_of_a_later_version_is_refused() {
     Connection::open(&path).and_then(|c| c.pragma_update(None, "user_version", 99)).expect("set");
     assert!(matches!(Store::open(&path, SystemClock::shared()), Err(OpenError::TooNew { version: 99, .. })));
 }
+
+#[tokio::test]
+async fn what_was_seen_stands_in_order_with_what_is_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sea.db");
+    let store = open(&path);
+    for name in ["a", "b", "c"] {
+        store.note(sailed(name)).await.expect("noted");
+        store.write(move |tx| SHIPS.put(tx, name, &name.to_owned())).await.expect("written");
+    }
+    store.note(sailed("d")).await.expect("noted");
+    drop(store);
+    let lines = open(&path).journal(&JournalQuery { limit: 10, ..Default::default() }).expect("lines");
+    let subjects: Vec<_> = lines.iter().map(|line| line.subject.as_str()).collect();
+    assert_eq!(subjects, ["ship a", "ship b", "ship c", "ship d"]);
+}

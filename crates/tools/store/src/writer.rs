@@ -39,7 +39,21 @@ impl Tx<'_> {
 
 type Finish = Box<dyn FnOnce(Option<&str>) + Send>;
 /// Makes the change, and returns what to call once it is known whether it was committed.
-type Job = Box<dyn FnOnce(&Tx<'_>) -> Result<Finish, Finish> + Send>;
+type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<Finish, Finish> + Send>;
+
+/// How much a change must outlive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlives {
+    /// The death of the machine: it is on the disk when the answer comes.
+    Machine,
+    /// The death of the daemon: the kernel has it, and the next change of the other sort takes it to the disk.
+    Daemon,
+}
+
+struct Job {
+    work: Work,
+    outlives: Outlives,
+}
 
 pub(crate) struct Writer {
     /// Both are there until the writer is dropped.
@@ -66,17 +80,18 @@ impl Writer {
     ) -> io::Result<Self> {
         let (queue, jobs) = tokio::sync::mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
-            Loop { connection, clock, announce, trimmed_at: 0 }.run(jobs);
+            Loop { connection, clock, announce, trimmed_at: 0, waits: true }.run(jobs);
         })?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     pub(crate) async fn submit<R: Send + 'static>(
         &self,
+        outlives: Outlives,
         change: impl FnOnce(&Tx<'_>) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let (answer, result) = oneshot::channel();
-        let job: Job = Box::new(move |tx| match change(tx) {
+        let work: Work = Box::new(move |tx| match change(tx) {
             Ok(value) => Ok(Box::new(move |failure| {
                 let outcome = match failure {
                     None => Ok(value),
@@ -90,7 +105,7 @@ impl Writer {
             })),
         });
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        queue.send(Job { work, outlives }).await.map_err(|_| StoreError::Closed)?;
         result.await.unwrap_or(Err(StoreError::Closed))
     }
 }
@@ -100,6 +115,8 @@ struct Loop {
     clock: Arc<dyn Clock>,
     announce: watch::Sender<u64>,
     trimmed_at: u64,
+    /// Whether commits wait for the disk at present.
+    waits: bool,
 }
 
 impl Loop {
@@ -115,15 +132,25 @@ impl Loop {
         }
     }
 
+    /// Sets whether a commit waits for the disk. In the write-ahead log both ways keep the file whole.
+    fn wait_for_disk(&mut self, wait: bool) -> Result<(), StoreError> {
+        if self.waits != wait {
+            self.connection.pragma_update(None, "synchronous", if wait { "FULL" } else { "NORMAL" })?;
+            self.waits = wait;
+        }
+        Ok(())
+    }
+
     /// Each change runs in a savepoint of its own, so one that fails takes no other with it.
     fn commit(&mut self, batch: Vec<Job>) {
         let mut finished = Vec::with_capacity(batch.len());
         let outcome = (|| -> Result<u64, StoreError> {
+            self.wait_for_disk(batch.iter().any(|job| job.outlives == Outlives::Machine))?;
             let mut transaction = self.connection.transaction()?;
             for job in batch {
                 let savepoint = transaction.savepoint()?;
                 let tx = Tx { connection: &savepoint, clock: &*self.clock };
-                match job(&tx) {
+                match (job.work)(&tx) {
                     Ok(finish) => {
                         finished.push(finish);
                         savepoint.commit()?;
