@@ -161,7 +161,7 @@ impl LocalPool {
 }
 
 impl LocalEndpoint {
-    fn new(state: &Arc<EndpointState>, thread: usize) -> Rc<Self> {
+    pub(crate) fn new(state: &Arc<EndpointState>, thread: usize) -> Rc<Self> {
         Rc::new(Self { state: state.clone(), thread, idle: RefCell::default(), retired: Cell::new(false) })
     }
 

@@ -131,3 +131,6 @@ fn prepare(stream: &TcpStream) {
     let _ = sockopt::set_tcp_keepcnt(stream, 3);
     let _ = sockopt::set_socket_keepalive(stream, true);
 }
+
+#[cfg(test)]
+mod tests;
