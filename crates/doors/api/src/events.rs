@@ -48,7 +48,10 @@ pub(crate) async fn events(
                 return;
             }
         }
-        while query.follow {
+        if !query.follow {
+            return;
+        }
+        loop {
             tokio::select! {
                 word = changed.changed() => if word.is_err() { return },
                 () = lines.closed() => return,

@@ -280,7 +280,7 @@ fn limits(limits: &spec::Limits) -> wanted::Limits {
         memory: limits.memory,
         memory_reservation: limits.memory_reservation,
         memory_swap: limits.memory_swap,
-        swappiness: limits.swappiness.map(Into::into),
+        swappiness: limits.swappiness,
         cpus: limits.cpus,
         cpu_shares: limits.cpu_shares,
         cpu_period: limits.cpu_period,

@@ -389,7 +389,7 @@ fn identity(record: &Record, hostname: Option<&str>, gateways: &[IpAddr], addres
             host_gateway: gateways.first().copied(),
         }),
         resolv_conf: texts::resolv_conf(&ResolverOrder {
-            gateways: gateways,
+            gateways,
             dns: &service.dns,
             dns_search: &service.dns_search,
             dns_opt: &service.dns_opt,

@@ -197,7 +197,7 @@ pub struct PoolOrder {
 }
 
 impl Default for Settings {
-    /// `/24`s of 172.18.0.0/16 to 172.30.0.0/16, and names served inside the daemon. IPv6 subnets are `/64`s of
+    /// `/20`s, each of which holds 4,093 containers, of 172.18.0.0/16 to 172.30.0.0/16, and names served inside the daemon. IPv6 subnets are `/64`s of
     /// a local range of the root's own.
     fn default() -> Self {
         Self { pools: crate::pool::default_pools(), names: NamesLaunch::InProcess }

@@ -20,7 +20,7 @@ pub(crate) struct Occupied {
 pub(crate) fn default_pools() -> Vec<PoolOrder> {
     ["172.18.0.0/15", "172.20.0.0/14", "172.24.0.0/14", "172.28.0.0/15", "172.30.0.0/16"]
         .iter()
-        .map(|base| PoolOrder { base: base.parse().expect("the pools above are ranges"), size: 24 })
+        .map(|base| PoolOrder { base: base.parse().expect("the pools above are ranges"), size: 20 })
         .collect()
 }
 
