@@ -13,7 +13,7 @@ import sys
 import time
 
 PATIENCE = 15
-count = {"sent": 0, "own": 0, "foreign": 0, "broken": 0, "late": 0, "slowest_ms": 0.0, "over_100_ms": 0, "over_1_s": 0, "told": [], "slow": []}
+count = {"sent": 0, "own": 0, "foreign": 0, "broken": 0, "late": 0, "slowest_ms": 0.0, "rested_too_long": 0, "over_100_ms": 0, "over_1_s": 0, "told": [], "slow": []}
 idle = []
 begin = time.monotonic()
 
@@ -21,6 +21,17 @@ begin = time.monotonic()
 def tell(text):
     if len(count["told"]) < 30:
         count["told"].append(f"{time.monotonic() - begin:.3f} s: {text}")
+
+
+def kept():
+    """A connection that rests and is open still: the server ends those that rest for a minute, as every server does."""
+    while idle:
+        reader, writer = idle.pop()
+        if not reader.at_eof():
+            return reader, writer
+        count["rested_too_long"] += 1
+        writer.close()
+    return None
 
 
 async def exchange(reader, writer, request):
@@ -47,7 +58,7 @@ async def ask(address, request, number, due, mark):
     fresh = number % 4 == 0
     writer = None
     try:
-        reader, writer = idle.pop() if idle and not fresh else await asyncio.open_connection(*address)
+        reader, writer = (None if fresh else kept()) or await asyncio.open_connection(*address)
         status, body, closes, first = await asyncio.wait_for(exchange(reader, writer, request), PATIENCE)
         if status == 200 and body.startswith(mark):
             count["own"] += 1

@@ -92,7 +92,7 @@ fn an_app_answers_behind_the_edge_and_leaves_nothing_when_it_goes() -> Result<()
     exec("lone", &format!("{ASK} | nc -w 5 front 8080 | tail -1")).exits(0).says("front of v1");
     exec("lone", "nslookup store").exits(1);
     let address = exec("store", "hostname -i").exits(0).text().to_owned();
-    exec("lone", &format!("wget -q -T 2 -O - http://{address}:9000/")).exits(1);
+    exec("lone", &format!("nc -w 2 {address} 9000 </dev/null")).exits(1);
     exec("store", "ip route | grep -c default").says("0");
     exec("front", "cat /run/secrets/word").exits(1);
 
