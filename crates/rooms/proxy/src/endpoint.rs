@@ -36,6 +36,8 @@ pub(crate) struct EndpointState {
     threads: Box<[Counters]>,
     failures: AtomicU32,
     avoided_until: AtomicU64,
+    /// When a connection was last made.
+    connected_at: AtomicU64,
 }
 
 /// Sums over all threads, for the status.
@@ -56,6 +58,7 @@ impl EndpointState {
             threads: (0..threads).map(|_| Counters::default()).collect(),
             failures: AtomicU32::new(0),
             avoided_until: AtomicU64::new(0),
+            connected_at: AtomicU64::new(0),
         }
     }
 
@@ -118,8 +121,14 @@ impl EndpointState {
         self.avoided_until.store((now + time).0, Ordering::Relaxed);
     }
 
+    /// Whether a connection was made since then: an instance that lets others wait has much to do, and is not dead.
+    pub(crate) fn has_connected_since(&self, then: Instant) -> bool {
+        self.connected_at.load(Ordering::Relaxed) >= then.0
+    }
+
     /// Notes a connection that was made.
-    pub(crate) fn connected(&self) {
+    pub(crate) fn connected(&self, now: Instant) {
+        self.connected_at.store(now.0, Ordering::Relaxed);
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
             self.avoided_until.store(0, Ordering::Relaxed);

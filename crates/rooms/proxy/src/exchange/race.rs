@@ -71,7 +71,7 @@ impl Race {
             let attempt = self.0.remove(at);
             return Poll::Ready(match made {
                 Ok(stream) => {
-                    attempt.flight.0.state.connected();
+                    attempt.flight.0.state.connected(SystemClock.now());
                     prepare(&stream);
                     Some(Upstream { stream, input: Input::default(), flight: attempt.flight })
                 }
@@ -86,12 +86,15 @@ impl Race {
         Poll::Pending
     }
 
-    /// Has the instances avoided that let a connection wait for long.
+    /// Has the instances avoided that let a connection wait for long while they made no other: one that is busy would
+    /// rest while the others get its load too.
     pub(super) fn note_slow(&mut self, settings: &Settings, now: Instant) {
         let slow = |a: &&mut Attempt| !a.slow && now.since(a.began) >= settings.connect;
         for attempt in self.0.iter_mut().filter(slow) {
             attempt.slow = true;
-            attempt.blame(settings, now);
+            if !attempt.flight.0.state.has_connected_since(attempt.began) {
+                attempt.blame(settings, now);
+            }
         }
     }
 

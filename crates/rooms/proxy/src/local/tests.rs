@@ -55,7 +55,7 @@ fn an_instance_that_takes_no_connections_is_spared_and_never_all_of_them() {
     assert!(picks(&pool, 30, now + first).contains(&2), "failures at the same moment are one");
     fails(&pool.endpoints[2], now + first, false);
     assert!(!picks(&pool, 30, now + first * 2).contains(&2), "and spared for longer when it failed again");
-    pool.endpoints[2].state.connected();
+    pool.endpoints[2].state.connected(now);
     assert!(picks(&pool, 30, now).contains(&2));
     pool.endpoints.iter().for_each(|e| fails(e, now, false));
     assert_eq!(picks(&pool, 3, now).len(), 3);
@@ -80,7 +80,7 @@ fn one_connection_tries_an_instance_that_failed_and_the_others_wait_for_it() {
         picks(&pool, 10, later + times.0 * 2 + trial).contains(&1),
         "a trial without an end blocks nobody"
     );
-    state.connected();
+    state.connected(later);
     assert!(picks(&pool, 10, later).contains(&1));
 }
 

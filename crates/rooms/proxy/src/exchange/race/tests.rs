@@ -60,6 +60,16 @@ fn a_slow_connection_is_held_against_its_instance_once() {
 }
 
 #[test]
+fn a_slow_connection_to_an_instance_that_makes_others_is_not_held_against_it() {
+    let (all, settings, now) = (endpoints(2), Settings::default(), Instant::from_secs(5));
+    let mut race = Race::default();
+    all.iter().for_each(|e| race.begin(e, &settings, now));
+    all[0].state.connected(now + settings.connect / 2);
+    race.note_slow(&settings, now + settings.connect);
+    assert_eq!([0, 1].map(|at| all[at].state.is_avoided(now + settings.connect)), [false, true]);
+}
+
+#[test]
 fn what_this_process_lacks_is_not_held_against_the_instance() {
     let ours = |errno: Errno| is_ours(&errno.into());
     assert!([Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL].into_iter().all(ours));
