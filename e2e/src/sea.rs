@@ -57,11 +57,17 @@ impl Sea {
         testkit::require_root();
         let folder = tempfile::Builder::new().prefix("sea-e2e-").tempdir().expect("a folder can be made");
         let root = fs::canonicalize(folder.path()).expect("the folder is there").join("root");
-        Self::with_root(folder, root)
+        Self::within(folder, root)
     }
 
-    /// In this folder, under this root. Both are absolute and canonical.
-    pub fn with_root(folder: TempDir, root: PathBuf) -> Self {
+    /// Under this root, which is canonical and somebody else's to remove.
+    pub fn with_root(root: PathBuf) -> Self {
+        testkit::require_root();
+        let folder = tempfile::Builder::new().prefix("sea-e2e-").tempdir().expect("a folder can be made");
+        Self::within(folder, root)
+    }
+
+    fn within(folder: TempDir, root: PathBuf) -> Self {
         fs::create_dir_all(folder.path().join("home")).expect("a folder can be made");
         Self { traces: Traces::of(&root), folder, root, daemon: Mutex::new(None), ended: false }
     }

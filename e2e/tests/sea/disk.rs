@@ -10,32 +10,37 @@ use rustix::process::Signal;
 
 const BUSYBOX: &str = "busybox:1.36";
 
-/// A small disk of our own at this folder, for as long as this lives.
-struct Disk(PathBuf);
+/// A small disk of our own, for as long as this lives.
+struct Disk {
+    /// Where it is mounted; goes after it.
+    folder: tempfile::TempDir,
+}
 
 impl Disk {
-    fn mount(folder: PathBuf, options: &str) -> Result<Self> {
-        fs::create_dir_all(&folder)?;
-        let options = std::ffi::CString::new(options)?;
-        rustix::mount::mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), options.as_c_str())?;
-        Ok(Self(folder))
+    fn mount(options: &std::ffi::CStr) -> Result<Self> {
+        testkit::require_root();
+        let folder = tempfile::Builder::new().prefix("sea-e2e-").tempdir()?;
+        rustix::mount::mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), options)?;
+        Ok(Self { folder })
+    }
+
+    fn root(&self) -> Result<PathBuf> {
+        Ok(fs::canonicalize(self.folder.path())?)
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
         // Gone already is as good.
-        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+        let _ = rustix::mount::unmount(self.folder.path(), UnmountFlags::DETACH);
     }
 }
 
 #[test]
 fn a_full_disk_is_told_and_survived() -> Result<()> {
-    testkit::require_root();
-    let folder = tempfile::Builder::new().prefix("sea-e2e-").tempdir()?;
-    let root = fs::canonicalize(folder.path())?.join("root");
-    let _disk = Disk::mount(root.clone(), "size=24m")?;
-    let sea = Sea::with_root(folder, root.clone());
+    let disk = Disk::mount(c"size=24m")?;
+    let root = disk.root()?;
+    let sea = Sea::with_root(root.clone());
     sea.start_daemon()?;
     let archive = e2e::image("busybox").display().to_string();
     sea.sea(&["image", "load", "-i", &archive]).exits(0);
@@ -65,11 +70,9 @@ fn a_full_disk_is_told_and_survived() -> Result<()> {
 
 #[test]
 fn a_root_that_is_read_only_is_told() -> Result<()> {
-    testkit::require_root();
-    let folder = tempfile::Builder::new().prefix("sea-e2e-").tempdir()?;
-    let root = fs::canonicalize(folder.path())?.join("root");
-    let disk = Disk::mount(root.clone(), "size=16m")?;
-    let sea = Sea::with_root(folder, root.clone());
+    let disk = Disk::mount(c"size=16m")?;
+    let root = disk.root()?;
+    let sea = Sea::with_root(root.clone());
     sea.start_daemon()?;
     sea.sea(&["volume", "create", "precious"]).exits(0);
     sea.end_daemon(Signal::TERM)?;
@@ -87,9 +90,7 @@ fn a_root_that_is_read_only_is_told() -> Result<()> {
     rustix::mount::mount_remount(&root, MountFlags::empty(), c"")?;
     sea.start_daemon()?;
     sea.sea(&["volume", "ls", "-q"]).exits(0).says("precious");
-    sea.end()?;
-    drop(disk);
-    Ok(())
+    sea.end()
 }
 
 /// Takes all the room that is left.
