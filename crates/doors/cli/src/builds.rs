@@ -121,7 +121,7 @@ impl Session {
                     }
                     return Ok(id);
                 }
-                BuildEvent::Failed { report } => return Err(report),
+                BuildEvent::Failed { report } => return Err(report.from_afar()),
             }
         }
         Err(Report::new(Kind::Unavailable, "the daemon went away before the image was built"))

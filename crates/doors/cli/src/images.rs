@@ -109,7 +109,7 @@ impl Session {
                 }
                 Loaded::Failed { report } => {
                     bar.finish_and_clear();
-                    return Err(report);
+                    return Err(report.from_afar());
                 }
             }
         }

@@ -68,24 +68,14 @@ pub async fn run(cli: Cli, around: Surroundings) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(report) => {
             print_report(&report, json);
-            ExitCode::from(exit_code(report.kind))
+            ExitCode::from(exit_code(&report))
         }
     }
 }
 
-/// The exit code for a problem of this kind.
-fn exit_code(kind: Kind) -> u8 {
-    match kind {
-        Kind::Invalid => 2,
-        Kind::NotFound
-        | Kind::Conflict
-        | Kind::Denied
-        | Kind::Exhausted
-        | Kind::Unavailable
-        | Kind::TimedOut
-        | Kind::Unsupported
-        | Kind::Internal => 1,
-    }
+/// The exit code for a report: 2 for a command or a file that makes no sense, 1 for whatever failed beyond that.
+fn exit_code(report: &Report) -> u8 {
+    if report.kind == Kind::Invalid && !report.remote { 2 } else { 1 }
 }
 
 impl Session {

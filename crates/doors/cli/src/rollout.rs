@@ -79,7 +79,7 @@ impl Session {
                 }
                 Progress::Failed { report } => {
                     view.finish();
-                    return Err(report);
+                    return Err(report.from_afar());
                 }
             }
         }

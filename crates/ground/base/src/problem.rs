@@ -61,12 +61,15 @@ pub struct Report {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// It came over a socket: whoever asked was understood, so it is no matter of wrong use.
+    #[serde(skip)]
+    pub remote: bool,
 }
 
 impl Report {
     /// A report without a cause.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), because: Vec::new(), hint: None }
+        Self { kind, message: message.into(), because: Vec::new(), hint: None, remote: false }
     }
 
     /// The same with a cause behind those that it has.
@@ -80,6 +83,13 @@ impl Report {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, as it came over a socket.
+    #[must_use]
+    pub fn from_afar(mut self) -> Self {
+        self.remote = true;
         self
     }
 

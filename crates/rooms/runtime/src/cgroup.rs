@@ -242,10 +242,13 @@ impl Cgroup {
     /// Stops all its processes where they are, or lets them go on.
     pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
         if let Some(dir) = &self.second {
-            return put(&dir.join("cgroup.freeze"), if frozen { "1" } else { "0" });
+            put(&dir.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
+            return if frozen { until_frozen(&dir.join("cgroup.events"), "frozen 1") } else { Ok(()) };
         }
         let Some(dir) = self.first_dir("freezer") else { return Err(io::ErrorKind::Unsupported.into()) };
-        put(&dir.join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" })
+        let state = dir.join("freezer.state");
+        put(&state, if frozen { "FROZEN" } else { "THAWED" })?;
+        if frozen { until_frozen(&state, "FROZEN") } else { Ok(()) }
     }
 
     /// Whether the kernel has ended a process of it for want of memory.
@@ -342,6 +345,21 @@ fn put(file: &Path, value: &str) -> io::Result<()> {
     rustix::io::write(&file, value.as_bytes())?;
     Ok(())
 }
+
+/// The kernel freezes processes one after another, each when it leaves the kernel; waits until all stand still.
+fn until_frozen(file: &Path, word: &str) -> io::Result<()> {
+    const STEP: std::time::Duration = std::time::Duration::from_millis(1);
+    for _ in 0..FREEZE_STEPS {
+        if fs::read_to_string(file)?.contains(word) {
+            return Ok(());
+        }
+        std::thread::sleep(STEP);
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// So many milliseconds a process may take to leave the kernel; longer means one that is stuck there.
+const FREEZE_STEPS: u32 = 2000;
 
 #[cfg(test)]
 mod tests;

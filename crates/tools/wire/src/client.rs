@@ -185,13 +185,14 @@ impl Client {
         }
         let status = response.status();
         let body = collect(response.into_body()).await?;
-        Err(CallError::Refused(serde_json::from_slice(&body).unwrap_or_else(|_| {
+        let report: Report = serde_json::from_slice(&body).unwrap_or_else(|_| {
             let text = String::from_utf8_lossy(&body);
             Report::new(
                 status::kind_of(status),
                 format!("the daemon answered {status} {}", text.trim()).trim(),
             )
-        })))
+        });
+        Err(CallError::Refused(report.from_afar()))
     }
 }
 
