@@ -119,16 +119,16 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     let shims = Shims::of_this_program().map_err(of)?;
     let rooms = Rooms {
         images: images.clone(),
-        shims: shims.clone(),
+        shims,
         networks: networks.clone(),
         traffic: Arc::new(edge.clone()),
         store: store.clone(),
         clock: clock.clone(),
     };
-    let containers = Containers::open(root, cgroup_root.clone(), rooms, tasks.clone()).map_err(of)?;
+    let containers = Containers::open(root, cgroup_root.clone(), rooms.clone(), tasks.clone()).map_err(of)?;
     containers.settle().await.map_err(of)?;
     let runner =
-        BuildRunner::open(root.join("build/runs"), cgroup_root, shims, networks.clone()).await.map_err(
+        BuildRunner::open(root.join("build/runs"), cgroup_root, rooms, containers.clone()).await.map_err(
             |error| Report::new(Kind::Unavailable, "could not open the folder of builds").because(error),
         )?;
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::{Bytes, ContainerId, Kind, NetworkName, Report, kernel_bytes};
 use build::{Cancel, RunMountKind, RunNetwork, RunOrder, Runner, Stream};
+use containers::{Containers, Rooms};
 use network::texts::{HostsOrder, ResolverOrder, hosts, resolv_conf};
 use network::{AttachOrder, Networks};
 use runtime::order::{
@@ -26,6 +27,7 @@ pub(crate) struct BuildRunner {
     cgroup_root: String,
     shims: Shims,
     networks: Networks,
+    containers: Containers,
     handle: Handle,
 }
 
@@ -34,15 +36,17 @@ impl BuildRunner {
     pub(crate) async fn open(
         folder: PathBuf,
         cgroup_root: String,
-        shims: Shims,
-        networks: Networks,
+        rooms: Rooms,
+        containers: Containers,
     ) -> io::Result<Self> {
+        let Rooms { shims, networks, .. } = rooms;
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let run = entry?.path();
             clear(&shims, &run).await;
         }
-        Ok(Self { folder, cgroup_root, shims, networks, handle: Handle::current() })
+        containers.tidy_cgroups();
+        Ok(Self { folder, cgroup_root, shims, networks, containers, handle: Handle::current() })
     }
 
     async fn run_in(
@@ -63,7 +67,10 @@ impl BuildRunner {
             Report::new(Kind::Unavailable, "could not write the files of a build step").because(error)
         })?;
         let whole = self.order(id, folder, order);
-        let shim = self.shims.create(folder, &whole).await.map_err(|problem| Report::of(&problem))?;
+        let cgroups_stay = self.containers.cgroups_stay().await;
+        let created = self.shims.create(folder, &whole).await;
+        drop(cgroups_stay);
+        let shim = created.map_err(|problem| Report::of(&problem))?;
         let outcome = self.carry_out(id, &shim, order, output).await;
         if outcome.is_err() {
             // It may have ended already; either way nothing of it must stay.
@@ -188,6 +195,7 @@ impl Runner for BuildRunner {
                 tracing::warn!("could not release the address of a build step: {problem}");
             }
             clear(&self.shims, &folder).await;
+            self.containers.tidy_cgroups();
             outcome
         })
     }

@@ -3,14 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tokio::sync::RwLockReadGuard;
+
 use crate::Containers;
 
 /// Where the hierarchies are mounted, on every system that we know.
 const MOUNTED: &str = "/sys/fs/cgroup";
 
 impl Containers {
+    /// The root's cgroup stays while this is held: for whoever else makes cgroups in it, as builds do.
+    pub async fn cgroups_stay(&self) -> RwLockReadGuard<'_, ()> {
+        self.inner.launching.read().await
+    }
+
     /// Removes the root's cgroup from every hierarchy, unless containers are there or on their way.
-    pub(crate) fn tidy_cgroups(&self) {
+    pub fn tidy_cgroups(&self) {
         if !self.index().cells.is_empty() {
             return;
         }
