@@ -410,14 +410,14 @@ pub struct RunArgs {
     /// Labels: NAME=VALUE
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
-    /// Mounts: SOURCE:TARGET[:ro], or TARGET alone
-    #[arg(short, long, value_name = "MOUNT")]
+    /// Mounts
+    #[arg(help = "Mounts: SOURCE:TARGET[:ro], or TARGET alone", short, long, value_name = "MOUNT")]
     pub volume: Vec<String>,
     /// Memory at this path
     #[arg(long, value_name = "PATH[:OPTIONS]")]
     pub tmpfs: Vec<String>,
-    /// Ports: [[IP:]HOST:]PORT[/udp]
-    #[arg(short, long, value_name = "PORT")]
+    /// Ports
+    #[arg(help = "Ports: [[IP:]HOST:]PORT[/udp]", short, long, value_name = "PORT")]
     pub publish: Vec<String>,
     /// A network, `host`, `none` or `container:NAME`
     #[arg(long, value_name = "NETWORK")]
@@ -440,8 +440,8 @@ pub struct RunArgs {
     /// The bound of its processes and threads
     #[arg(long)]
     pub pids_limit: Option<i64>,
-    /// Limits of its processes: NAME=SOFT[:HARD]
-    #[arg(long, value_name = "LIMIT")]
+    /// Limits of its processes
+    #[arg(help = "Limits of its processes: NAME=SOFT[:HARD]", long, value_name = "LIMIT")]
     pub ulimit: Vec<String>,
     /// The root may not be written to
     #[arg(long)]
@@ -461,8 +461,12 @@ pub struct RunArgs {
     /// As docker's: no-new-privileges, seccomp=…
     #[arg(long, value_name = "OPTION")]
     pub security_opt: Vec<String>,
-    /// When to start it again: no, always, on-failure[:N], unless-stopped
-    #[arg(long, default_value = "no")]
+    /// When to start it again
+    #[arg(
+        help = "When to start it again: no, always, on-failure[:N], unless-stopped",
+        long,
+        default_value = "no"
+    )]
     pub restart: String,
     /// The signal that asks it to stop
     #[arg(long, value_name = "SIGNAL")]

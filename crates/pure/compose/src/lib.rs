@@ -1,6 +1,6 @@
 //! Compose files into the resolved model, and from there into spec.
 //!
-//! [`load`] reads what a [`Request`] names through [`Files`], and gives a [`Project`]: the file format of the Compose
+//! [`load()`] reads what a [`Request`] names through [`Files`], and gives a [`Project`]: the file format of the Compose
 //! Specification with everything resolved, which prints itself as the reference implementation's `config` does.
 //! [`Project::app`] turns it into [`spec::App`], with a warning for each key that this program does not honour and the
 //! list of defaults that it chose. Nothing here touches a disk, a clock or the process.

@@ -199,7 +199,7 @@ fn key_end(line: &str) -> Option<usize> {
     None
 }
 
-/// Loads a request; see [`crate::load`].
+/// Loads a request; see [`crate::load()`].
 pub(crate) fn load(request: &Request, files: &dyn Files) -> Result<Loaded, LoadError> {
     let home = request.environment.get("HOME").cloned();
     let mut session = Session { files, sources: Vec::new(), warnings: Vec::new(), home };

@@ -25,7 +25,7 @@ const FILE: &str = "container.json";
 /// A container as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`VERSION`] of the program that wrote it.
+    /// The version of this form that it was written in.
     pub version: u32,
     /// Its id.
     pub id: ContainerId,

@@ -10,7 +10,7 @@ pub(super) struct Flag {
     pub value: Option<String>,
 }
 
-/// An instruction's flags; each must be taken before [`Flags::done`].
+/// An instruction's flags; each must be taken, and what is left is refused.
 pub(super) struct Flags {
     instruction: &'static str,
     allowed: &'static [&'static str],
