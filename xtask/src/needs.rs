@@ -11,8 +11,21 @@ use crate::shell;
 /// To compile and link everything here.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "git"];
 
-/// To make the test images, the second implementation that tests compare with, and what shows leftovers.
-pub(crate) const TEST: &[&str] = &["ca-certificates", "mmdebstrap", "nftables", "python3", "runc"];
+/// To make the test images, the other implementations that tests compare with, and what makes and shows namespaces,
+/// links and filters.
+pub(crate) const TEST: &[&str] = &[
+    "bsdutils",
+    "busybox-static",
+    "ca-certificates",
+    "iproute2",
+    "mmdebstrap",
+    "nftables",
+    "python3",
+    "runc",
+    "skopeo",
+    "tar",
+    "util-linux",
+];
 
 /// The peers that benchmarks measure against, and what drives them.
 pub(crate) const BENCH: &[&str] =
