@@ -82,9 +82,14 @@ impl Running {
         self.address.port()
     }
 
+    /// From now on every answer says that its connection ends. [`Self::stop`] does the rest.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::SeqCst);
+    }
+
     /// Stops in order. True when every request in flight has ended in its time.
     pub fn stop(self, timing: Timing) -> bool {
-        self.shared.draining.store(true, Ordering::SeqCst);
+        self.drain();
         thread::sleep(timing.drain);
         self.shared.closed.store(true, Ordering::SeqCst);
         // Wakes the accepting thread, which sees that it is closed and drops the listener.

@@ -91,6 +91,8 @@ fn serve(settings: Settings, log: Log, app: Box<dyn App>) -> Result<bool, Box<dy
     })?;
     log.info(&format!("serving on port {}", running.port()), json!({ "port": running.port() }));
     let signal = signals.forever().next();
+    // Before anybody can see that it stops: who is told "not ready" is also told that the connection ends.
+    running.drain();
     service.stopping.store(true, Ordering::SeqCst);
     log.info("stopping: not ready any more", json!({ "signal": signal }));
     let clean = running.stop(timing);
