@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, ContainerId, NetworkName, SystemClock};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
 use tokio::sync::Mutex;
 
 use crate::events;
@@ -14,6 +16,10 @@ use crate::problems::{AttachError, ChangeError, CreateError, FindError, OpenErro
 use crate::realm::Realm;
 use crate::tag::Tag;
 
+/// How long a container's links may take to go with its namespace before we remove them.
+const LINKS_GONE: Duration = Duration::from_millis(100);
+/// How often we look whether they have gone.
+const LINKS_LOOK: Duration = Duration::from_millis(5);
 /// How long the making of a network waits for the one who answers for names there.
 const NAMES_READY: Duration = Duration::from_secs(2);
 
@@ -96,8 +102,15 @@ impl Networks {
     }
 
     /// Lets a container go from all its networks.
+    ///
+    /// The kernel takes a link away together with the namespace that its other end is in. It needs some 10 ms for each
+    /// removal, in which nobody else can change a link; so of a container that has ended we leave it to that, and remove
+    /// only what is there still.
     pub async fn detach_all(&self, container: &ContainerId) -> Result<(), ChangeError> {
         let container = container.clone();
+        let links = self.realm.lock().await.links(&container);
+        // What is there after this is removed by us.
+        let _ = tokio::time::timeout(LINKS_GONE, gone(&links)).await;
         self.with(move |realm| realm.detach_all(&container)).await
     }
 
@@ -149,6 +162,14 @@ impl Networks {
             outcome
         })
         .await
+    }
+}
+
+/// Waits until none of these links is there.
+async fn gone(links: &[String]) {
+    let Ok(socket) = socket(AddressFamily::INET, SocketType::DGRAM, None) else { return };
+    while links.iter().any(|name| name_to_index(&socket, name).is_ok()) {
+        tokio::time::sleep(LINKS_LOOK).await;
     }
 }
 

@@ -180,6 +180,16 @@ impl Realm {
         records.filter_map(|record| self.attachment(container, record)).collect()
     }
 
+    /// The links of the host that lead to a container.
+    pub(crate) fn links(&self, container: &ContainerId) -> Vec<String> {
+        self.attached
+            .get(container)
+            .into_iter()
+            .flatten()
+            .map(|record| record.host_interface.clone())
+            .collect()
+    }
+
     /// Takes a network away.
     pub(crate) fn remove(&mut self, name: &NetworkName) -> Result<(), RemoveError> {
         let Some(network) = self.networks.get(name).cloned() else {

@@ -190,11 +190,13 @@ impl Cgroup {
             .doing(|| format!("open the cgroup `{}`", dir.display()))
     }
 
-    /// Moves a process into the first version's folders; `0` means the caller.
-    pub(crate) fn join_first(&self, pid: i32) -> Result<(), Failure> {
-        let pid = pid.to_string();
+    /// Moves the calling process, which must have one thread, into the first version's folders.
+    ///
+    /// A thread that moves itself needs no lock over all processes of the machine. To move a process by
+    /// `cgroup.procs` takes that lock, and with it waits for every processor once: some 10 ms.
+    pub(crate) fn enter_first(&self) -> Result<(), Failure> {
         for (_, dir) in &self.first {
-            put(&dir.join("cgroup.procs"), &pid).doing(|| format!("enter the cgroup `{}`", dir.display()))?;
+            put(&dir.join("tasks"), "0").doing(|| format!("enter the cgroup `{}`", dir.display()))?;
         }
         Ok(())
     }

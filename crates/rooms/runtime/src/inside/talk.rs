@@ -40,10 +40,8 @@ pub(crate) enum Word {
 /// A message from the shim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cue {
-    /// The cgroups are entered.
-    Joined = 1,
     /// Become the program.
-    Start = 2,
+    Start = 1,
 }
 
 /// A connected pair: ours, and the child's.

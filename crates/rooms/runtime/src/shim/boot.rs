@@ -47,6 +47,9 @@ fn undo(cgroup: &Cgroup) {
 fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<String>), Failure> {
     let mut notes = Vec::new();
     cgroup.create(&order.limits, &mut notes)?;
+    if !order.process.capabilities.privileged {
+        cgroup.allow_devices(&order.devices)?;
+    }
     std::fs::create_dir_all(dir.join("rootfs"))
         .doing(|| format!("make `{}`", dir.join("rootfs").display()))?;
     if let Namespace::Path(path) = &order.namespaces.pid {
@@ -66,17 +69,6 @@ fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<Stri
     };
     drop((theirs, stdio));
     let mut session = Session::new(0, child, ours, order.process.tty, ends);
-    // While it mounts, we bound it.
-    let joined = cgroup.join_first(session.pid).and_then(|()| {
-        if order.process.capabilities.privileged { Ok(()) } else { cgroup.allow_devices(&order.devices) }
-    });
-    if let Err(failure) = joined {
-        let _ = sys::signal_pidfd(session.pidfd.as_fd(), libc::SIGKILL);
-        return Err(failure);
-    }
-    if let Some(talk) = &session.talk {
-        talk::cue(talk, talk::Cue::Joined);
-    }
     loop {
         if let Some(said) = session.hear()? {
             notes.extend(said);
