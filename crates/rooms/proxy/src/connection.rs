@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use base::{Clock, SystemClock};
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,6 +26,9 @@ use crate::table::{PoolKey, Target};
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
+
+#[cfg(test)]
+mod tests;
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -188,14 +192,15 @@ impl Client {
         self.watched.watch.set_resting(true);
         let mut lent = true;
         poll_fn(|cx| {
-            if self.watched.watch.is_late() || worker.draining.get() {
-                return Poll::Ready(false);
-            }
             // Readiness may be a leftover: only bytes end the rest.
             if self.stream.poll_read_ready(cx).is_ready()
                 && let Poll::Ready(read) = self.poll_fill(cx, worker, REQUEST_HEAD_BYTES)
             {
                 return Poll::Ready(read.is_ok_and(|count| count > 0));
+            }
+            let over = self.watched.watch.is_late() || worker.draining.get();
+            if over && !has_arrived(&self.stream) {
+                return Poll::Ready(false);
             }
             if std::mem::take(&mut lent) {
                 self.lend(worker);
@@ -326,6 +331,13 @@ impl Client {
         // Without it the connection is closed in order, which shows the cut too unless the answer has no length.
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(std::time::Duration::ZERO));
     }
+}
+
+/// Whether the kernel holds bytes of the client that we have not been told of yet. To close over them would reset the
+/// connection under a request that was sent in time.
+fn has_arrived(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(stream, &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
 }
 
 /// Whether what has come so far can become a head at all; decided early, so that nobody waits for the rest.
