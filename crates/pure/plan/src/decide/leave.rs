@@ -14,6 +14,8 @@ use crate::traffic::{RouteShare, TrafficSeen};
 const SHORTEST_DRAIN: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_DRAIN: Duration = Duration::from_secs(60);
+/// So soon we look again whether the last request has ended: nobody tells us, and a deploy waits for it.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
 /// For instances of services that nobody knows any more.
 const USUAL_DRAIN: Duration = Duration::from_secs(10);
 
@@ -49,7 +51,7 @@ pub(crate) fn send_and_stop(
         };
         match wait {
             Some(Duration::ZERO) => plan.steps.extend(who(one).map(Step::Stop)),
-            Some(wait) => plan.wake_in(wait),
+            Some(wait) => plan.wake_in(wait.min(DRAIN_LOOK)),
             None => {}
         }
     }
