@@ -37,7 +37,8 @@ pub(crate) fn routes() -> Router<Arc<Daemon>> {
         .route("/apps/{app}/down", post(down))
 }
 
-fn missing(app: &AppName) -> Refusal {
+/// The answer where an app is asked for that is not here.
+pub(crate) fn missing(app: &AppName) -> Refusal {
     let report = Report::new(Kind::NotFound, format!("no app `{app}`"));
     Refusal(report.hint("`sea ls` lists those there are; `sea up` makes it from its compose file"))
 }

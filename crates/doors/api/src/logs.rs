@@ -14,7 +14,7 @@ use talk::{LogLine, LogQuery};
 
 use crate::answer::{Lines, Refusal};
 use crate::containers::names;
-use crate::{Daemon, Shared};
+use crate::{Daemon, Shared, apps};
 
 /// How often files are looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -42,7 +42,11 @@ impl Chosen {
 /// `GET /v1/logs`.
 pub(crate) async fn logs(State(daemon): Shared, Query(query): Query<LogQuery>) -> Result<Response, Refusal> {
     let chosen = match &query.app {
-        Some(app) => Chosen::Of(AppName::new(app.clone())?, names(&query.services)?),
+        Some(app) => {
+            let app = AppName::new(app.clone())?;
+            daemon.apps.picture(&app).ok_or_else(|| apps::missing(&app))?;
+            Chosen::Of(app, names(&query.services)?)
+        }
         None => {
             let listed = query.containers.split(',').filter(|name| !name.is_empty());
             Chosen::These(listed.map(|name| daemon.containers.find(name)).collect::<Result<_, _>>()?)

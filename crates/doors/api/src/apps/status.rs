@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use base::{AppName, ContainerId};
 use control::Picture;
+use plan::ledger::Phase;
 use plan::ports::Traffic;
 use plan::release::Receipt;
 use plan::seen::{Seen, State};
@@ -24,6 +25,7 @@ impl Daemon {
     pub(crate) fn status(&self, app: &AppName, traffic: &TrafficSeen) -> Option<Status> {
         let picture = self.apps.picture(app)?;
         let release = picture.ledger.target()?.clone();
+        let leaves = leaves(&picture);
         let services: Vec<ServiceView> = release
             .app
             .services
@@ -40,7 +42,12 @@ impl Daemon {
                     ready: ready as u32,
                     updated: standing.map_or(0, |one| one.ready as u32),
                     job: standing.is_some_and(|one| one.job),
-                    state: standing.map_or_else(|| "unknown".into(), state),
+                    state: match standing {
+                        _ if leaves && instances.is_empty() => "gone".into(),
+                        _ if leaves => "leaving".into(),
+                        Some(standing) => state(standing),
+                        None => "unknown".into(),
+                    },
                     addresses: addresses(service, self.http.first()),
                     instances,
                 }
@@ -91,11 +98,17 @@ impl Daemon {
     }
 }
 
+/// Whether the whole app is on its way out.
+fn leaves(picture: &Picture) -> bool {
+    matches!(picture.ledger.record.phase, Phase::Leaving { .. })
+}
+
 fn summary(app: &AppName, picture: &Picture, release: &Release, services: &[ServiceView]) -> AppSummary {
     let lasting = || services.iter().filter(|service| !service.job);
     let ready: u32 = lasting().map(|service| service.ready).sum();
     let wanted: u32 = lasting().map(|service| service.wanted).sum();
     let state = match &release.status {
+        _ if leaves(picture) => "leaving",
         plan::Status::Rolling => "rolling",
         plan::Status::Failed { .. } => "failed",
         plan::Status::RolledBack { complete: false, .. } => "rolling back",
