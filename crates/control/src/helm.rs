@@ -158,7 +158,7 @@ impl Helm {
         Some(self.ledger.fail(release, &service, &why, wall))
     }
 
-    /// A start that has failed too often for this release.
+    /// A start, or the opening of its ports, that has failed too often for this release.
     fn hopeless(&self) -> Option<(ServiceName, String)> {
         let wanted = self.ledger.wanted().filter(|wanted| takes_over(wanted.course))?;
         self.troubles.iter().find_map(|(key, trouble)| {
@@ -166,15 +166,22 @@ impl Helm {
                 Kind::Unavailable | Kind::TimedOut | Kind::Exhausted | Kind::Internal => TRIES.0,
                 Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::Denied | Kind::Unsupported => TRIES.1,
             };
-            let service = match key {
+            let (service, what) = match key {
                 Key::Slot(slot) => {
                     let made = wanted.release.made.get(&slot.service)?;
-                    (made.revision == slot.revision).then_some(&slot.service)?
+                    ((made.revision == slot.revision).then_some(&slot.service)?, "started")
                 }
-                Key::Prepare => wanted.release.app.services.keys().next()?,
+                Key::Prepare => (wanted.release.app.services.keys().next()?, "started"),
+                // An edge that is away comes back; an address that somebody else has does not come free by waiting.
+                Key::Send if limit == TRIES.1 => {
+                    let open = |(_, service): &(_, &spec::Service)| {
+                        !service.ports.is_empty() || !service.routes.is_empty()
+                    };
+                    (wanted.release.app.services.iter().find(open)?.0, "opened to requests")
+                }
                 Key::Send | Key::Retire | Key::Instance(_) => return None,
             };
-            let why = || format!("could not be started: {}", line(&trouble.report));
+            let why = || format!("could not be {what}: {}", line(&trouble.report));
             (trouble.times >= limit).then(|| (service.clone(), why()))
         })
     }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use base::{ContainerId, ServiceName};
 use spec::{PathPrefix, Protocol};
 
-use crate::decide::{Fleet, Instance, Life, Wanted};
+use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
 use crate::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 
@@ -120,7 +120,10 @@ pub(crate) fn share(
             None => add(wanted, &mut share, &lead, new_ends),
         }
     }
-    if let Some(before) = before.filter(|_| !basis.complete) {
+    // Ways that only the release before has stay until this one is whole. Those of a release that failed do not: it may
+    // have failed because one of them cannot be opened.
+    let stays = !basis.complete && wanted.course != Course::RollingBack;
+    if let Some(before) = before.filter(|_| stays) {
         for then in leads(before) {
             if !leads(wanted.release).any(|lead| lead.way == then.way) {
                 let old = ends(fleet, leaving, &then, |one| port_of(wanted, one, &then).or(Some(then.port)));
