@@ -178,6 +178,8 @@ impl World {
                 age,
                 up,
                 ready_after: body.ready_after,
+                sick: matches!(body.state, State::Exited { .. })
+                    && body.lost.is_some_and(|lost| lost >= body.started),
                 restarts: body.restarts,
                 address: Some([10, 0, 0, body.number as u8].into()),
                 volumes: if body.writes { vec![volume.clone()] } else { Vec::new() },

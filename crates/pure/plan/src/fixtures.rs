@@ -81,13 +81,14 @@ fn one(ledger: &Ledger, at: usize, text: &str) -> Seen {
         ledger.releases.get(&base::ReleaseNumber(release)).and_then(|it| it.made.get(service_of(service)));
     let revision = made.map_or_else(|| Revision::new("f0").expect("digits"), |made| made.revision.clone());
     let state = word();
+    let sick = state == "sick";
     let state = match state.split_once(':').unwrap_or((state, "0")) {
         ("created", _) => State::Created,
         ("starting", _) => State::Starting,
         ("ready", _) => State::Ready,
         ("unhealthy", _) => State::Unhealthy,
         ("stopping", _) => State::Stopping,
-        ("stopped", _) => State::Exited { code: 143, asked: true },
+        ("stopped" | "sick", _) => State::Exited { code: 143, asked: true },
         ("exited", code) => State::Exited { code: code.parse().expect("a code"), asked: false },
         (other, _) => panic!("no state {other}"),
     };
@@ -100,6 +101,7 @@ fn one(ledger: &Ledger, at: usize, text: &str) -> Seen {
         age: Duration::from_secs(3),
         up: Duration::from_secs(4),
         ready_after: matches!(state, State::Ready).then_some(Duration::from_secs(1)),
+        sick,
         restarts: 0,
         address: Some([10, 0, 0, at as u8 + 1].into()),
         volumes: Vec::new(),

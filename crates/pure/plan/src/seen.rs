@@ -27,6 +27,8 @@ pub struct Seen {
     pub up: Duration,
     /// How long after the start of its last run it was ready for the first time; none if it never was.
     pub ready_after: Option<Duration>,
+    /// It was stopped because its health check failed, not because anybody wanted it to be gone.
+    pub sick: bool,
     /// As told by the last [`restart`](crate::ports::Driver::restart); 0 before.
     pub restarts: u32,
     /// Where the edge reaches it: its own first address, or the host's loopback when it has the host's network.

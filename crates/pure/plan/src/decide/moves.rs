@@ -220,8 +220,8 @@ impl<'a> Moves<'a> {
         let (Some(wait), Some(seen)) = (crew.restart_in(one), one.seen) else { return false };
         if wait.is_zero() {
             let restarts = match one.exit() {
-                // A stop by a person is no failure.
-                Some((_, true)) if seen.restarts == 0 => 0,
+                // A stop by a person is no failure; one for bad health is.
+                Some((_, true)) if seen.restarts == 0 && !seen.sick => 0,
                 _ => restarts_after(seen.restarts, seen.up),
             };
             self.steps.extend(who(one).map(|who| Step::Restart { who, restarts }));

@@ -149,3 +149,46 @@ fn a_successor_whose_last_instance_ended_still_gets_its_volume_back() {
     let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
     assert_eq!(plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["stop old-1"]);
 }
+
+#[test]
+fn a_stop_for_bad_health_counts_as_a_failure_and_one_by_a_person_does_not() {
+    let ledger = ledger([web("a", 1), web("a", 1)]);
+    let restarts = |instances: &str| {
+        let instances = seen(&ledger, instances);
+        let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+        let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
+        plan.steps.iter().find_map(|step| match step {
+            Step::Restart { restarts, .. } => Some(*restarts),
+            _ => None,
+        })
+    };
+    assert_eq!(restarts("web-1 r2 sick"), Some(1));
+    assert_eq!(restarts("web-1 r2 stopped"), Some(0));
+}
+
+#[test]
+fn a_release_that_comes_back_does_not_wait_for_the_ways_of_the_one_that_failed() {
+    let mut more = web("b", 1);
+    let way = serde_json::json!({"host": "more.example", "path": "/", "port": 80, "strip_prefix": false});
+    let service = more.services.values_mut().next().expect("it has one");
+    service.routes.push(serde_json::from_value(way).expect("a route"));
+    let mut ledger = ledger([web("a", 1), more]);
+    let hosts = |ledger: &crate::Ledger| {
+        let instances = seen(ledger, "web-1 r1 ready, web-2 r2 ready");
+        let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+        let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
+        let share = plan.steps.iter().find_map(|step| match step {
+            Step::Send(share) => Some(share.clone()),
+            _ => None,
+        });
+        share.expect("a share").rules.into_iter().filter_map(|rule| rule.host).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(&ledger), ["shop.example", "more.example"]);
+    ledger.fail(
+        ReleaseNumber(2),
+        &"web".parse::<base::ServiceName>().expect("a name"),
+        "could not be opened",
+        base::Timestamp(9),
+    );
+    assert_eq!(hosts(&ledger), ["shop.example"]);
+}
