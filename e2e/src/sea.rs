@@ -119,6 +119,13 @@ impl Sea {
         command
     }
 
+    /// The same for a daemon that is about to die: with a host of its own the command starts none where it meets none.
+    pub fn command_for_this_daemon(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.env("SEA_HOST", format!("unix://{}", self.root.join("sea.sock").display()));
+        command
+    }
+
     fn surround(&self, command: &mut Command) {
         command.env("SEA_ROOT", &self.root).env("SEA_HTTP", "127.0.0.1:0");
         command.env_remove("SEA_HOST").env_remove("SEA_FORMAT").current_dir(self.home()).stdin(Stdio::null());

@@ -14,4 +14,5 @@ mod release;
 mod requests;
 mod run;
 mod software;
+mod streams;
 mod volumes;

@@ -109,7 +109,7 @@ fn no_request_is_lost() -> Result<()> {
     mark("kills of containers");
     for round in 0..DAEMON_KILLS {
         // In the middle of a deploy, at a moment that the seed chooses.
-        let mut command = sea.command(&["up", "-d", "--wait"]);
+        let mut command = sea.command_for_this_daemon(&["up", "-d", "--wait"]);
         let mut child = command.env("VERSION", format!("k{round}")).env("SEA_FORMAT", "json").spawn()?;
         std::thread::sleep(Duration::from_millis(rng.below(1500)));
         sea.replace_daemon()?;
