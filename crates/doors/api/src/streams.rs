@@ -141,6 +141,7 @@ async fn feed(mut reader: ReadHalf<Upgraded>, mut input: Input) {
                 FrameKind::Stdin if frame.body.is_empty() => input.end().await,
                 FrameKind::Stdin => input.write(frame.body).await,
                 FrameKind::Resize => resize(&mut input, frame.body).await,
+                FrameKind::Signal => signal(&mut input, frame.body).await,
                 FrameKind::Stdout | FrameKind::Stderr | FrameKind::Exited | FrameKind::Failed => {
                     return;
                 }
@@ -158,6 +159,13 @@ async fn feed(mut reader: ReadHalf<Upgraded>, mut input: Input) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
+    }
+}
+
+async fn signal(input: &mut Input, body: &[u8]) -> Result<(), runtime::CallError> {
+    match serde_json::from_slice::<i32>(body) {
+        Ok(number) => input.kill(number).await,
+        Err(_) => Ok(()),
     }
 }
 

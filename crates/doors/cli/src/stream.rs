@@ -22,7 +22,20 @@ pub(crate) struct Carry {
     pub stdin: bool,
     /// Key by key, with the window's size.
     pub raw: bool,
+    /// Signals that are sent to us are meant for the program.
+    pub signals: bool,
 }
+
+/// What a person or a service manager sends to end, reload or wake a program.
+const SIGNALS: [SignalKind; 7] = [
+    SignalKind::alarm(),
+    SignalKind::hangup(),
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+    SignalKind::terminate(),
+    SignalKind::user_defined1(),
+    SignalKind::user_defined2(),
+];
 
 /// Carries both ways until the program has ended.
 pub(crate) async fn carry(upgraded: Upgraded, what: Carry) -> Result<Exited, Report> {
@@ -52,6 +65,7 @@ impl Session {
 }
 
 async fn send(mut writer: WriteHalf<Upgraded>, what: Carry) {
+    let mut signals = Signals::of(if what.signals { &SIGNALS } else { &[] });
     let mut resized = if what.raw { signal(SignalKind::window_change()).ok() } else { None };
     let mut stdin = tokio::io::stdin();
     let mut open = what.stdin;
@@ -71,6 +85,9 @@ async fn send(mut writer: WriteHalf<Upgraded>, what: Carry) {
                 // An empty frame says that no more comes.
                 talk::encode(&mut out, FrameKind::Stdin, &buffer[..length]);
             }
+            number = signals.next() => {
+                talk::encode(&mut out, FrameKind::Signal, number.to_string().as_bytes());
+            }
             _ = resize => {
                 let size = terminal::size().unwrap_or((24, 80));
                 let text = serde_json::to_vec(&size).unwrap_or_default();
@@ -81,6 +98,36 @@ async fn send(mut writer: WriteHalf<Upgraded>, what: Carry) {
             return;
         }
         out.clear();
+    }
+}
+
+/// Signals that do not end us.
+struct Signals {
+    heard: tokio::sync::mpsc::Receiver<i32>,
+    /// Keeps the channel open where nothing is listened for.
+    _open: tokio::sync::mpsc::Sender<i32>,
+    _listeners: tokio::task::JoinSet<()>,
+}
+
+impl Signals {
+    fn of(kinds: &[SignalKind]) -> Self {
+        let (open, heard) = tokio::sync::mpsc::channel(16);
+        let mut listeners = tokio::task::JoinSet::new();
+        for kind in kinds {
+            let Ok(mut signal) = signal(*kind) else { continue };
+            let (sender, number) = (open.clone(), kind.as_raw_value());
+            listeners.spawn(async move {
+                while signal.recv().await.is_some() && sender.send(number).await.is_ok() {}
+            });
+        }
+        Self { heard, _open: open, _listeners: listeners }
+    }
+
+    async fn next(&mut self) -> i32 {
+        match self.heard.recv().await {
+            Some(number) => number,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -103,7 +150,9 @@ async fn receive(mut reader: ReadHalf<Upgraded>) -> Result<Exited, Report> {
                         serde_json::from_slice(frame.body).map_err(|error| broken(&error.to_string()))?;
                     return Err(report);
                 }
-                FrameKind::Stdin | FrameKind::Resize => return Err(broken("it sent what only we may send")),
+                FrameKind::Stdin | FrameKind::Resize | FrameKind::Signal => {
+                    return Err(broken("it sent what only we may send"));
+                }
             }
             bytes.advance(length);
         }

@@ -24,15 +24,18 @@ pub enum FrameKind {
     Exited,
     /// It could not go on: a report as JSON. The last frame.
     Failed,
+    /// A signal for the program: its number as JSON.
+    Signal,
 }
 
-const KINDS: [FrameKind; 6] = [
+const KINDS: [FrameKind; 7] = [
     FrameKind::Stdin,
     FrameKind::Stdout,
     FrameKind::Stderr,
     FrameKind::Resize,
     FrameKind::Exited,
     FrameKind::Failed,
+    FrameKind::Signal,
 ];
 
 /// A frame in the bytes that hold it.
