@@ -1,9 +1,13 @@
 //! The command line.
 
+mod run;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use run::RunArgs;
 
 const EXAMPLES: &str = "Examples:
   sea up -d                 start the app of the compose file here, in the background
@@ -105,46 +109,70 @@ pub enum Output {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make the app of the compose file run as it says; as `deploy`
+    #[command(
+        after_help = "Examples:\n  sea up -d\n  sea up -d --build web\n  VERSION=v2 sea up -d --wait-timeout 120"
+    )]
     Up(UpArgs),
     /// Stop the app and remove its containers and networks
+    #[command(after_help = "Examples:\n  sea down\n  sea -p shop down --volumes")]
     Down(DownArgs),
     /// Make a new release of the app
+    #[command(after_help = "Examples:\n  sea deploy -d --message \"price list of May\"")]
     Deploy(UpArgs),
     /// Show what `up` would do, and the defaults that it chose
+    #[command(after_help = "Examples:\n  sea plan\n  sea --format json plan web")]
     Plan(PlanArgs),
     /// Print the resolved compose file
+    #[command(after_help = "Examples:\n  sea config\n  sea --format json config\n  sea config --services")]
     Config(ConfigArgs),
     /// List containers
+    #[command(after_help = "Examples:\n  sea ps\n  sea ps --all --everything")]
     Ps(PsArgs),
     /// List apps
     Ls,
     /// Show how the app is
+    #[command(after_help = "Examples:\n  sea status\n  sea -p shop status")]
     Status(OnlyApp),
     /// Show the logs of services or containers
+    #[command(after_help = "Examples:\n  sea logs -f web\n  sea logs --since 10m -n 100")]
     Logs(LogsArgs),
     /// Run a program in a running service or container
+    #[command(after_help = "Examples:\n  sea exec web sh\n  sea exec --index 2 -e DEBUG=1 web env")]
     Exec(ExecArgs),
     /// Run a program in a container of its own
+    #[command(
+        after_help = "Examples:\n  sea run --rm -it debian:bookworm-slim bash\n  sea run -d --name cache -p 127.0.0.1:6379:6379 -v cache:/data redis:7"
+    )]
     Run(Box<RunArgs>),
     /// Change how many instances of a service run
+    #[command(after_help = "Examples:\n  sea scale web=5 worker=2")]
     Scale(ScaleArgs),
     /// Start services or containers that were stopped
+    #[command(after_help = "Examples:\n  sea start web")]
     Start(NamesArgs),
     /// Stop services or containers; nothing but you starts them again
+    #[command(after_help = "Examples:\n  sea stop web\n  sea stop -t 30 cache")]
     Stop(StopArgs),
     /// Replace the instances of services one by one, or restart containers
+    #[command(after_help = "Examples:\n  sea restart web")]
     Restart(StopArgs),
     /// Send a signal to containers
+    #[command(after_help = "Examples:\n  sea kill --signal HUP cache")]
     Kill(KillArgs),
     /// Remove containers
+    #[command(after_help = "Examples:\n  sea rm -f cache")]
     Rm(RmArgs),
     /// Show everything about a container
+    #[command(after_help = "Examples:\n  sea inspect cache")]
     Inspect(InspectArgs),
     /// Go back to an earlier release
+    #[command(after_help = "Examples:\n  sea rollback\n  sea rollback 7")]
     Rollback(RollbackArgs),
     /// List the app's releases
+    #[command(after_help = "Examples:\n  sea releases\n  sea --format json releases")]
     Releases(OnlyApp),
     /// Build the images of the app, or of a folder
+    #[command(after_help = "Examples:\n  sea build\n  sea build -t shop/web:v2 ./web")]
     Build(BuildArgs),
     /// Work with images
     #[command(subcommand)]
@@ -156,16 +184,20 @@ pub enum Command {
     #[command(subcommand)]
     Network(NetworkCommand),
     /// Remove what nobody needs
+    #[command(after_help = "Examples:\n  sea prune\n  sea prune -a -y")]
     Prune(PruneArgs),
     /// Show what happened
+    #[command(after_help = "Examples:\n  sea events --since 10m\n  sea events --follow")]
     Events(EventsArgs),
     /// Say whether this machine can run sea, and how to mend it
     Doctor,
     /// Run the daemon
+    #[command(after_help = "Examples:\n  sea daemon --root /var/lib/sea")]
     Daemon(DaemonArgs),
     /// Print the versions of this program and of the daemon
     Version,
     /// Print a completion script
+    #[command(after_help = "Examples:\n  source <(sea completion bash)")]
     Completion(CompletionArgs),
 }
 
@@ -355,14 +387,17 @@ pub struct ExecArgs {
     /// Keep standard input open
     #[arg(short, long)]
     pub interactive: bool,
+    /// Return once it runs
+    #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
+    pub detach: bool,
     /// Give it a terminal
     #[arg(short, long)]
     pub tty: bool,
     /// Without a terminal, even where there is one
     #[arg(short = 'T', long = "no-tty", conflicts_with = "tty")]
     pub no_tty: bool,
-    /// More environment: NAME=VALUE
-    #[arg(short, long, value_name = "NAME=VALUE")]
+    /// More environment: NAME=VALUE, or NAME to pass ours on
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub env: Vec<String>,
     /// The folder to start in
     #[arg(short, long, value_name = "DIR")]
@@ -376,107 +411,6 @@ pub struct ExecArgs {
     /// Which instance of the service
     #[arg(long, value_name = "N")]
     pub index: Option<u32>,
-}
-
-/// `sea run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// The image
-    pub image: String,
-    /// The program and its arguments, in place of the image's
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
-    /// Return once it runs
-    #[arg(short, long)]
-    pub detach: bool,
-    /// Remove it when it ends
-    #[arg(long)]
-    pub rm: bool,
-    /// Keep standard input open
-    #[arg(short, long)]
-    pub interactive: bool,
-    /// Give it a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-    /// Its name
-    #[arg(long)]
-    pub name: Option<String>,
-    /// In place of the image's entrypoint
-    #[arg(long, value_name = "COMMAND")]
-    pub entrypoint: Option<String>,
-    /// Environment: NAME=VALUE, or NAME to pass ours on
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
-    /// Labels: NAME=VALUE
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub label: Vec<String>,
-    /// Mounts
-    #[arg(help = "Mounts: SOURCE:TARGET[:ro], or TARGET alone", short, long, value_name = "MOUNT")]
-    pub volume: Vec<String>,
-    /// Memory at this path
-    #[arg(long, value_name = "PATH[:OPTIONS]")]
-    pub tmpfs: Vec<String>,
-    /// Ports
-    #[arg(help = "Ports: [[IP:]HOST:]PORT[/udp]", short, long, value_name = "PORT")]
-    pub publish: Vec<String>,
-    /// A network, `host`, `none` or `container:NAME`
-    #[arg(long, value_name = "NETWORK")]
-    pub network: Vec<String>,
-    /// The folder to start in
-    #[arg(short, long, value_name = "DIR")]
-    pub workdir: Option<String>,
-    /// Who runs it
-    #[arg(short, long, value_name = "USER")]
-    pub user: Option<String>,
-    /// The host's name inside
-    #[arg(long)]
-    pub hostname: Option<String>,
-    /// The bound of its memory, as in 64m
-    #[arg(short, long, value_name = "SIZE")]
-    pub memory: Option<String>,
-    /// Processors, as in 0.5
-    #[arg(long)]
-    pub cpus: Option<f64>,
-    /// The bound of its processes and threads
-    #[arg(long)]
-    pub pids_limit: Option<i64>,
-    /// Limits of its processes
-    #[arg(help = "Limits of its processes: NAME=SOFT[:HARD]", long, value_name = "LIMIT")]
-    pub ulimit: Vec<String>,
-    /// The root may not be written to
-    #[arg(long)]
-    pub read_only: bool,
-    /// A small init as process 1
-    #[arg(long)]
-    pub init: bool,
-    /// A capability more
-    #[arg(long, value_name = "CAP")]
-    pub cap_add: Vec<String>,
-    /// A capability less
-    #[arg(long, value_name = "CAP")]
-    pub cap_drop: Vec<String>,
-    /// Everything is allowed
-    #[arg(long)]
-    pub privileged: bool,
-    /// As docker's: no-new-privileges, seccomp=…
-    #[arg(long, value_name = "OPTION")]
-    pub security_opt: Vec<String>,
-    /// When to start it again
-    #[arg(
-        help = "When to start it again: no, always, on-failure[:N], unless-stopped",
-        long,
-        default_value = "no"
-    )]
-    pub restart: String,
-    /// The signal that asks it to stop
-    #[arg(long, value_name = "SIGNAL")]
-    pub stop_signal: Option<String>,
-    /// Seconds from that signal to the kill
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pub stop_timeout: u64,
-    /// A check by the image's shell
-    #[arg(long, value_name = "COMMAND")]
-    pub health_cmd: Option<String>,
 }
 
 /// `sea scale`.
@@ -509,7 +443,7 @@ pub struct StopArgs {
     /// Services of the app, or containers; all services when none
     pub names: Vec<String>,
     /// Seconds from the signal to the kill, for containers
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(short, long, value_name = "SECONDS", visible_alias = "time")]
     pub timeout: Option<u64>,
 }
 
@@ -531,7 +465,7 @@ pub struct RmArgs {
     #[arg(required = true)]
     pub names: Vec<String>,
     /// Kill them first if they run
-    #[arg(long)]
+    #[arg(short, long)]
     pub force: bool,
     /// Remove their anonymous volumes too
     #[arg(short, long)]

@@ -8,6 +8,7 @@ use talk::{ContainerView, KillOrder, RemoveOrder};
 use crate::args::{ExecArgs, InspectArgs, KillArgs, PsArgs, RmArgs};
 use crate::output::{say, say_json};
 use crate::resolve::escape;
+use crate::runs::variable;
 use crate::table::{self, ago, short};
 use crate::{Done, Session, report, stream, terminal};
 
@@ -36,11 +37,15 @@ impl Session {
         let container = self.container(&args.name, args.index).await?;
         // As compose has it: a terminal where there is one, unless it is refused.
         let both = terminal::is_input() && terminal::is_output();
-        let tty = args.tty || (both && !args.no_tty && !args.interactive);
+        let tty = args.tty || (both && !args.no_tty && !args.interactive && !args.detach);
         let interactive = args.interactive || tty;
+        if args.interactive && args.tty && !terminal::is_input() {
+            return Err(terminal::no_terminal());
+        }
+        let env = args.env.iter().filter_map(|text| variable(text));
         let order = talk::ExecOrder {
             args: args.command,
-            env: args.env,
+            env: env.map(|(name, value)| format!("{name}={value}")).collect(),
             cwd: args.workdir,
             user: args.user,
             tty: tty.then(|| terminal::size().unwrap_or((24, 80))),
@@ -53,7 +58,12 @@ impl Session {
             Ok(upgraded) => upgraded,
             Err(error) => return self.not_run(report(error)),
         };
-        let exited = stream::carry(upgraded, stream::Carry { stdin: interactive, raw: tty }).await?;
+        if args.detach {
+            // It runs on when we go.
+            return Ok(0);
+        }
+        let exited =
+            stream::carry(upgraded, stream::Carry { stdin: interactive, raw: tty, signals: false }).await?;
         stream::exit_code(exited)
     }
 
@@ -120,9 +130,9 @@ fn row(view: &ContainerView) -> [String; 7] {
 fn state(view: &ContainerView, now: base::Timestamp) -> String {
     let health = view.health.as_ref().map_or_else(String::new, |health| format!(" ({})", health.status));
     match (view.state.as_str(), view.started, view.finished, &view.exit) {
-        ("exited", _, Some(finished), Some(exit)) => {
+        (state @ ("exited" | "restarting"), _, Some(finished), Some(exit)) => {
             let why = if exit.oom { ", out of memory" } else { "" };
-            format!("exited ({}{why}) {}", exit.code, ago(finished, now))
+            format!("{state} ({}{why}) {}", exit.code, ago(finished, now))
         }
         (state, Some(started), ..) => format!("{state} {}{health}", table::age(now.since(started))),
         (state, ..) => state.to_owned(),

@@ -93,8 +93,13 @@ impl Session {
                     Report::new(Kind::NotFound, format!("could not read `{}`", path.display())).because(error)
                 };
                 let file = tokio::fs::File::open(path).await.map_err(cannot)?;
-                let length = file.metadata().await.map_err(cannot)?.len();
-                (Box::new(file), Some(length))
+                let about = file.metadata().await.map_err(cannot)?;
+                if about.is_dir() {
+                    let text = format!("`{}` is a folder, not an archive", path.display());
+                    return Err(Report::new(Kind::Invalid, text)
+                        .hint("an OCI layout is loaded as in `tar -C FOLDER -c . | sea image load`"));
+                }
+                (Box::new(file), about.is_file().then_some(about.len()))
             }
         };
         let bar = self.bar(length);

@@ -40,6 +40,8 @@ use args::{AppArgs, Global, Output};
 pub struct Surroundings {
     /// The daemon's root folder.
     pub root: PathBuf,
+    /// The socket that it answers on.
+    pub socket: PathBuf,
     /// How to start a daemon in the background.
     pub launch: Launch,
     /// What `sea doctor` finds on this machine; it needs no daemon.
@@ -62,7 +64,7 @@ pub async fn run(cli: Cli, around: Surroundings) -> ExitCode {
     let Cli { global, app, mut command } = cli;
     let app = command.take_app().over(app);
     let json = global.json();
-    let client = Client::new(&around.root.join("sea.sock"));
+    let client = Client::new(&around.socket);
     let session = Session { global, app, client, around };
     match session.dispatch(command).await {
         Ok(code) => ExitCode::from(code),
@@ -83,7 +85,14 @@ impl Session {
         match command {
             Command::Up(args) | Command::Deploy(args) => self.up(args).await,
             Command::Down(args) => self.down(args).await,
-            Command::Plan(args) => self.plan(args).await,
+            // Here 2 means that there are changes, so whatever fails is 1.
+            Command::Plan(args) => match self.plan(args).await {
+                Err(report) => {
+                    print_report(&report, self.json());
+                    Ok(1)
+                }
+                done => done,
+            },
             Command::Config(args) => self.config(&args),
             Command::Ps(args) => self.ps(args).await,
             Command::Ls => self.apps().await,

@@ -111,7 +111,7 @@ fn moment(text: &str) -> Result<Timestamp, Report> {
 }
 
 /// A duration as Go writes it: `1h30m`, `10s`, `250ms`.
-fn age(text: &str) -> Option<Duration> {
+pub(crate) fn age(text: &str) -> Option<Duration> {
     let mut total = 0.0;
     let mut rest = text;
     while !rest.is_empty() {

@@ -1,10 +1,12 @@
 //! `sea run`: a container of its own, by docker's flags.
 
+mod words;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use base::{AppName, Kind, NetworkName, Report, ServiceName, VolumeName};
+use base::{AppName, Bytes, Kind, NetworkName, Report, ServiceName, VolumeName};
 use hyper::Method;
 use indexmap::IndexMap;
 use spec::{
@@ -12,6 +14,8 @@ use spec::{
     Security, Service, Tmpfs, Ulimit, UpdatePolicy, Volume,
 };
 use talk::{Created, RunOrder};
+
+pub(crate) use words::variable;
 
 use crate::args::RunArgs;
 use crate::output::say;
@@ -21,6 +25,9 @@ use crate::{Done, Session, report, stream, terminal};
 impl Session {
     /// `sea run`.
     pub(crate) async fn run_container(&self, args: RunArgs) -> Done {
+        if args.interactive && args.tty && !args.detach && !terminal::is_input() {
+            return Err(terminal::no_terminal());
+        }
         let order = match order(&args) {
             Ok(order) => order,
             Err(problem) => return self.not_run(problem),
@@ -39,7 +46,11 @@ impl Session {
         };
         match upgraded {
             Ok(upgraded) => {
-                let carry = stream::Carry { stdin: args.interactive, raw: args.tty && terminal::is_input() };
+                let carry = stream::Carry {
+                    stdin: args.interactive,
+                    raw: args.tty && terminal::is_input(),
+                    signals: true,
+                };
                 match stream::carry(upgraded, carry).await {
                     Ok(exited) => stream::exit_code(exited),
                     Err(problem) => self.not_run(problem),
@@ -81,10 +92,13 @@ fn order(args: &RunArgs) -> Result<RunOrder, Report> {
     for text in &args.volume {
         mounts.push(mount(text, &mut app)?);
     }
+    for text in &args.mount {
+        mounts.push(words::mount(text, &mut app)?);
+    }
     for text in &args.tmpfs {
         mounts.push(tmpfs(text));
     }
-    let (network_mode, networks) = networks(&args.network, &mut app)?;
+    let (network_mode, networks) = networks(args, &mut app)?;
     let service = service(args, mounts, network_mode, networks)?;
     app.services.insert(ServiceName::new("run").map_err(report)?, service);
     Ok(RunOrder {
@@ -110,14 +124,14 @@ fn service(
         pull_policy: spec::PullPolicy::Missing,
         entrypoint,
         command: (!args.command.is_empty()).then(|| args.command.clone()),
-        environment: environment(&args.env),
+        environment: words::environment(&args.env_file, &args.env)?,
         labels: pairs(&args.label, "--label")?.into_iter().collect(),
         annotations: IndexMap::new(),
         user: args.user.clone(),
-        group_add: Vec::new(),
+        group_add: args.group_add.clone(),
         working_dir: args.workdir.clone(),
         hostname: args.hostname.clone(),
-        domainname: None,
+        domainname: args.domainname.clone(),
         container_name: None,
         tty: args.tty,
         stdin_open: args.interactive,
@@ -126,39 +140,34 @@ fn service(
         mounts,
         secrets: Vec::new(),
         configs: Vec::new(),
-        shm_size: None,
-        devices: Vec::new(),
+        shm_size: size(args.shm_size.as_deref())?,
+        devices: args.device.iter().map(|text| words::device(text)).collect::<Result<_, _>>()?,
         security: Security {
             privileged: args.privileged,
             cap_add: args.cap_add.clone(),
             cap_drop: args.cap_drop.clone(),
             options: args.security_opt.clone(),
         },
-        sysctls: IndexMap::new(),
+        sysctls: pairs(&args.sysctl, "--sysctl")?.into_iter().collect(),
         ulimits: args.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_, _>>()?,
-        limits: Limits {
-            memory: args.memory.as_deref().map(str::parse).transpose().map_err(report)?,
-            cpus: args.cpus,
-            pids: args.pids_limit,
-            ..Limits::default()
-        },
+        limits: limits(args)?,
         network_mode,
         networks,
-        ports: args.publish.iter().map(|text| port(text)).collect::<Result<_, _>>()?,
+        ports: ports(&args.publish)?,
         routes: Vec::new(),
-        dns: Vec::new(),
-        dns_search: Vec::new(),
-        dns_opt: Vec::new(),
-        extra_hosts: Vec::new(),
-        pid: spec::Namespace::Private,
-        ipc: spec::Namespace::Private,
+        dns: args.dns.clone(),
+        dns_search: args.dns_search.clone(),
+        dns_opt: args.dns_option.clone(),
+        extra_hosts: args.add_host.iter().map(|text| words::host(text)).collect::<Result<_, _>>()?,
+        pid: words::namespace(args.pid.as_deref(), "--pid")?,
+        ipc: words::namespace(args.ipc.as_deref(), "--ipc")?,
         uts_host: false,
         cgroup_host: false,
-        healthcheck: args.health_cmd.clone().map(check),
+        healthcheck: check(args),
         restart: restart(&args.restart)?,
         stop_signal: args.stop_signal.clone(),
         stop_grace_period: Duration::from_secs(args.stop_timeout),
-        logging: spec::Logging::default(),
+        logging: words::logging(args.log_driver.as_deref(), &args.log_opt)?,
         depends_on: IndexMap::new(),
         replicas: 1,
         update: UpdatePolicy::default(),
@@ -166,13 +175,26 @@ fn service(
     })
 }
 
-/// `NAME=VALUE`, or `NAME` to pass ours on; one that we do not have is left out, as docker does.
-fn environment(texts: &[String]) -> IndexMap<String, String> {
-    let pair = |text: &String| match text.split_once('=') {
-        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
-        None => std::env::var(text).ok().map(|value| (text.clone(), value)),
+fn limits(args: &RunArgs) -> Result<Limits, Report> {
+    let memory_swap = match args.memory_swap.as_deref() {
+        Some("-1") => Some(-1),
+        text => size(text)?.map(|size| i64::try_from(size.0).unwrap_or(i64::MAX)),
     };
-    texts.iter().filter_map(pair).collect()
+    Ok(Limits {
+        memory: size(args.memory.as_deref())?,
+        memory_reservation: size(args.memory_reservation.as_deref())?,
+        memory_swap,
+        cpus: args.cpus,
+        cpu_shares: args.cpu_shares,
+        cpuset: args.cpuset_cpus.clone(),
+        pids: args.pids_limit,
+        oom_score_adj: args.oom_score_adj,
+        ..Limits::default()
+    })
+}
+
+fn size(text: Option<&str>) -> Result<Option<Bytes>, Report> {
+    text.map(str::parse).transpose().map_err(report)
 }
 
 /// `SOURCE:TARGET[:ro]`, or `TARGET` alone for an anonymous volume.
@@ -243,9 +265,9 @@ fn tmpfs(text: &str) -> Mount {
 
 type Joined = (NetworkMode, IndexMap<String, Attachment>);
 
-fn networks(texts: &[String], app: &mut App) -> Result<Joined, Report> {
+fn networks(args: &RunArgs, app: &mut App) -> Result<Joined, Report> {
     let mut joined = IndexMap::new();
-    for text in texts {
+    for text in &args.network {
         match (text.as_str(), text.strip_prefix("container:")) {
             ("host", _) => return Ok((NetworkMode::Host, IndexMap::new())),
             ("none", _) => return Ok((NetworkMode::None, IndexMap::new())),
@@ -269,14 +291,35 @@ fn networks(texts: &[String], app: &mut App) -> Result<Joined, Report> {
             }
         }
     }
+    // They are meant for the first network; the default one has no other names, as in docker.
+    match joined.first_mut() {
+        Some((_, attachment)) => {
+            attachment.aliases.clone_from(&args.network_alias);
+            attachment.ipv4_address.clone_from(&args.ip);
+            attachment.mac_address.clone_from(&args.mac_address);
+        }
+        None if args.ip.is_none() && args.mac_address.is_none() && args.network_alias.is_empty() => {}
+        None => {
+            return Err(invalid("a name or an address of its own needs a network".into())
+                .hint("make one with `sea network create NAME`, and name it with --network"));
+        }
+    }
     Ok((NetworkMode::Networks, joined))
 }
 
-/// `[[IP:]HOST:]PORT[/udp]`.
-fn port(text: &str) -> Result<Published, Report> {
+fn ports(texts: &[String]) -> Result<Vec<Published>, Report> {
+    let mut all = Vec::new();
+    for text in texts {
+        all.extend(port(text)?);
+    }
+    Ok(all)
+}
+
+/// `[[IP:]HOST:]PORT[/udp]`; the ports may be ranges of the same length.
+fn port(text: &str) -> Result<Vec<Published>, Report> {
     let bad = || {
         invalid(format!("`{text}` is not a port"))
-            .hint("write [[IP:]HOST:]PORT[/udp], as in 127.0.0.1:8080:80")
+            .hint("write [[IP:]HOST:]PORT[/udp], as in 127.0.0.1:8080:80 or 8000-8009:80-89")
     };
     let (rest, protocol) = match text.rsplit_once('/') {
         None => (text, Protocol::Auto),
@@ -290,12 +333,22 @@ fn port(text: &str) -> Result<Published, Report> {
         None => (None, outside),
     };
     let number = |text: &str| text.parse::<u16>().map_err(|_| bad());
-    Ok(Published {
-        host_ip: address.map(|address| address.parse::<IpAddr>().map_err(|_| bad())).transpose()?,
-        host_port: if host.is_empty() { 0 } else { number(host)? },
-        port: number(inside)?,
-        protocol,
-    })
+    let range = |text: &str| -> Result<std::ops::RangeInclusive<u16>, Report> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let range = number(first)?..=number(last)?;
+        if range.is_empty() { Err(bad()) } else { Ok(range) }
+    };
+    let host_ip = address.map(|address| address.parse::<IpAddr>().map_err(|_| bad())).transpose()?;
+    let inside = range(inside)?;
+    let one = |(host_port, port)| Published { host_ip, host_port, port, protocol };
+    if host.is_empty() {
+        return Ok(inside.map(|port| one((0, port))).collect());
+    }
+    let outside = range(host)?;
+    if outside.len() != inside.len() {
+        return Err(bad());
+    }
+    Ok(outside.zip(inside).map(one).collect())
 }
 
 /// `NAME=SOFT[:HARD]`.
@@ -325,15 +378,22 @@ fn restart(text: &str) -> Result<Restart, Report> {
     }
 }
 
-fn check(line: String) -> HealthCheck {
-    HealthCheck {
-        probe: Probe::Shell(line),
-        interval: Duration::from_secs(30),
-        timeout: Duration::from_secs(30),
-        retries: 3,
-        start_period: Duration::ZERO,
+/// The check that the flags describe, with docker's defaults; one of `NONE` takes the image's away.
+fn check(args: &RunArgs) -> Option<HealthCheck> {
+    const USUAL: Duration = Duration::from_secs(30);
+    let probe = match &args.health_cmd {
+        Some(line) => Probe::Shell(line.clone()),
+        None if args.no_healthcheck => Probe::Exec(vec!["NONE".into()]),
+        None => return None,
+    };
+    Some(HealthCheck {
+        probe,
+        interval: args.health_interval.unwrap_or(USUAL),
+        timeout: args.health_timeout.unwrap_or(USUAL),
+        retries: args.health_retries.unwrap_or(3),
+        start_period: args.health_start_period.unwrap_or_default(),
         start_interval: Duration::from_secs(1),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use base::{Kind, Report};
 use rustix::termios::{self, OptionalActions, Termios};
 
 /// Whether standard input is a terminal.
@@ -12,6 +13,12 @@ pub(crate) fn is_input() -> bool {
 /// Whether standard output is a terminal.
 pub(crate) fn is_output() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Why a terminal cannot be given to a program that is to be typed to.
+pub(crate) fn no_terminal() -> Report {
+    Report::new(Kind::Conflict, "the input device is not a terminal")
+        .hint("leave `-t` out where the input comes from a pipe or a file")
 }
 
 /// Rows and columns of the terminal, if there is one.
