@@ -88,7 +88,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 async fn leave_nothing(daemon: &api::Daemon) {
     let networks = daemon.networks.list().await;
     let ours = |view: &network::NetworkView| view.name.as_str() == network::DEFAULT_NETWORK;
-    if !daemon.containers.ids().is_empty() || !daemon.apps.names().is_empty() || !networks.iter().all(ours) {
+    if !daemon.containers.is_empty() || !daemon.apps.names().is_empty() || !networks.iter().all(ours) {
         return;
     }
     if let Err(problem) = daemon.networks.destroy_all().await {

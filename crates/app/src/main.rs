@@ -11,13 +11,14 @@ mod root;
 mod runner;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use base::{Kind, Report};
 use clap::Parser;
 use cli::{Cli, Command, Launch, Surroundings};
 use proxy::EdgeOptions;
+use root::Place;
 
 fn main() -> ExitCode {
     // The roles come before anything else: a shim is one thread and stays small.
@@ -55,9 +56,9 @@ fn command(cli: Cli) -> ExitCode {
     let json = matches!(cli.global.format, cli::args::Output::Json);
     let done = match root::of(&cli.global) {
         Err(report) => Err(report),
-        Ok(root) => match &cli.command {
-            Command::Daemon(args) => daemon::run(&root, args).map(|()| ExitCode::SUCCESS),
-            _ => person(cli, root),
+        Ok(place) => match &cli.command {
+            Command::Daemon(args) => daemon::run(&place.root, args).map(|()| ExitCode::SUCCESS),
+            _ => person(cli, place),
         },
     };
     done.unwrap_or_else(|report| {
@@ -67,9 +68,10 @@ fn command(cli: Cli) -> ExitCode {
 }
 
 /// The command of a person: one thread is enough.
-fn person(cli: Cli, root: PathBuf) -> Result<ExitCode, Report> {
+fn person(cli: Cli, place: Place) -> Result<ExitCode, Report> {
     let program = root::program()?;
-    let around = Surroundings { root, launch: Launch { program }, doctor: doctor::checks };
+    let Place { root, socket } = place;
+    let around = Surroundings { root, socket, launch: Launch { program }, doctor: doctor::checks };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

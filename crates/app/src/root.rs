@@ -11,16 +11,30 @@ use rustix::fs::{FlockOperation, flock};
 /// Where a daemon of the whole machine keeps its things.
 const SYSTEM: &str = "/var/lib/sea";
 
-/// The root that the flags and the surroundings name.
-pub(crate) fn of(global: &Global) -> Result<PathBuf, Report> {
+/// Where a daemon is.
+pub(crate) struct Place {
+    /// Its root folder.
+    pub(crate) root: PathBuf,
+    /// The socket that it answers on.
+    pub(crate) socket: PathBuf,
+}
+
+/// Where the daemon is that the flags and the surroundings name.
+pub(crate) fn of(global: &Global) -> Result<Place, Report> {
     if let Some(host) = &global.host {
         let path = host.strip_prefix("unix://").ok_or_else(|| {
             Report::new(Kind::Unsupported, format!("`{host}` cannot be reached"))
                 .hint("there is `unix://PATH/sea.sock`; other machines come later")
         })?;
-        let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
-        return absolute(folder);
+        let socket = absolute(Path::new(path))?;
+        let root = socket.parent().unwrap_or(Path::new("/")).to_owned();
+        return Ok(Place { root, socket });
     }
+    let root = folder(global)?;
+    Ok(Place { socket: root.join("sea.sock"), root })
+}
+
+fn folder(global: &Global) -> Result<PathBuf, Report> {
     match &global.root {
         Some(root) => absolute(root),
         None if rustix::process::geteuid().is_root() => Ok(SYSTEM.into()),

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use base::Bytes;
+use base::{Bytes, Report};
 use rustix::fs::{Mode, OFlags, StatVfs};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -55,7 +55,25 @@ pub(super) fn checks(root: &Path) -> Vec<Check> {
         }
     }
     checks.push(kind(&place));
+    checks.extend(database(root));
     checks
+}
+
+/// The database, if there is one: a daemon does not start with one that is damaged.
+fn database(root: &Path) -> Option<Check> {
+    let path = root.join("sea.db");
+    if !path.exists() {
+        return None;
+    }
+    let name = "root: database";
+    Some(match store::Store::check(&path) {
+        Ok(()) => good(name, format!("`{}` is whole", path.display())),
+        Err(problem) => {
+            let report = Report::of(&problem);
+            let mend = "put a backup of it in its place; the apps run on meanwhile";
+            bad(name, report.to_string(), report.hint.as_deref().unwrap_or(mend))
+        }
+    })
 }
 
 /// The folder itself, or the nearest above it that is there.

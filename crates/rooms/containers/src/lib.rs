@@ -96,6 +96,8 @@ pub(crate) struct Inner {
 struct Index {
     cells: HashMap<ContainerId, Arc<Cell>>,
     names: HashMap<String, ContainerId>,
+    /// Folders with a record that cannot be read: nothing of them may be taken for garbage.
+    damaged: Vec<ContainerId>,
 }
 
 impl Containers {

@@ -11,7 +11,7 @@ use runtime::Found;
 use crate::cell::Cell;
 use crate::record::{Record, State};
 use crate::volumes::Volumes;
-use crate::{Containers, Index, Inner, Rooms, events};
+use crate::{Containers, Index, Inner, RecordError, Rooms, events};
 
 /// Why the containers of a root could not be found again.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ impl Containers {
         let mut ended = Vec::new();
         for entry in fs::read_dir(&self.inner.folder).map_err(unreadable)? {
             let folder = entry.map_err(unreadable)?.path();
-            let Some(cell) = self.recognise(&folder) else { continue };
+            let Some(cell) = self.recognise(&folder).await else { continue };
             if self.find_again(&cell).await {
                 live.push(cell);
             } else {
@@ -85,8 +85,9 @@ impl Containers {
         Ok(())
     }
 
-    /// The container of a folder; a folder without a readable record is what a crash left.
-    fn recognise(&self, folder: &Path) -> Option<Arc<Cell>> {
+    /// The container of a folder. A folder without a record is what a crash left, and is cleared away. Where a record is
+    /// that cannot be read, nobody knows any more what runs there: it is ended, and its files stay for whoever can.
+    async fn recognise(&self, folder: &Path) -> Option<Arc<Cell>> {
         let name = folder.file_name()?.to_str()?;
         let id = ContainerId::new(name).ok()?;
         match Record::read(folder) {
@@ -97,11 +98,27 @@ impl Containers {
                 index.cells.insert(id, cell.clone());
                 Some(cell)
             }
-            Err(crate::RecordError::TooNew { path, version }) => {
+            Err(RecordError::TooNew { path, version }) => {
                 tracing::error!(
                     "`{}` is of version {version}, which this program does not know",
                     path.display()
                 );
+                self.index().damaged.push(id);
+                None
+            }
+            Err(problem @ RecordError::Unreadable { .. }) if !is_missing(&problem) => {
+                tracing::error!(container.id = %id, "a container is left as it is: {problem}");
+                self.index().damaged.push(id);
+                None
+            }
+            Err(problem) if !is_missing(&problem) => {
+                tracing::error!(
+                    container.id = %id,
+                    "a container is ended because its record is damaged; its files stay in `{}`: {problem}",
+                    folder.display()
+                );
+                self.end_unknown(folder).await;
+                self.index().damaged.push(id);
                 None
             }
             Err(problem) => {
@@ -114,6 +131,19 @@ impl Containers {
                 }
                 None
             }
+        }
+    }
+
+    /// Ends what runs in a folder, whatever it is.
+    async fn end_unknown(&self, folder: &Path) {
+        let ended = match self.inner.rooms.shims.find(folder).await {
+            Ok(Found::Running(shim)) => shim.kill_all(9).await.map_err(|problem| problem.to_string()),
+            Ok(Found::Exited(_)) => Ok(()),
+            Ok(Found::Lost) => return self.reap(folder).await,
+            Err(problem) => Err(problem.to_string()),
+        };
+        if let Err(problem) = ended {
+            tracing::error!("could not end what runs in `{}`: {problem}", folder.display());
         }
     }
 
@@ -147,12 +177,13 @@ impl Containers {
                     code: exit.code,
                     oom: exit.oom,
                     asked: false,
+                    sick: false,
                     started: *started,
                     ready: *ready,
                     finished: exit.finished_at,
                     error: exit.failure.clone(),
                 };
-                self.note_end(cell, state);
+                cell.note(|live| live.record.state = state);
                 events::ended(self, &cell.record(), &exit);
                 false
             }
@@ -161,18 +192,19 @@ impl Containers {
                     code: 137,
                     oom: false,
                     asked: false,
+                    sick: false,
                     started: *started,
                     ready: *ready,
                     finished: self.clock().wall(),
                     error: Some("its shim was gone without a word".into()),
                 };
-                self.reap(cell).await;
-                self.note_end(cell, state);
+                self.reap(&cell.folder).await;
+                cell.note(|live| live.record.state = state);
                 events::lost(self, &record);
                 false
             }
             (Found::Lost, State::Created | State::Exited { .. }) => {
-                self.reap(cell).await;
+                self.reap(&cell.folder).await;
                 false
             }
             (Found::Exited(_), State::Created | State::Exited { .. }) => false,
@@ -180,18 +212,12 @@ impl Containers {
     }
 
     /// Ends what a lost shim left.
-    pub(crate) async fn reap(&self, cell: &Cell) {
+    pub(crate) async fn reap(&self, folder: &Path) {
         // Without an order nothing was ever made.
-        let Ok(text) = fs::read(cell.folder.join("order.json")) else { return };
+        let Ok(text) = fs::read(folder.join("order.json")) else { return };
         let Ok(order) = serde_json::from_slice(&text) else { return };
-        if let Err(problem) = self.inner.rooms.shims.reap_lost(&cell.folder, &order).await {
-            tracing::warn!(container.id = %cell.id, "could not clear up after a lost shim: {problem}");
-        }
-    }
-
-    fn note_end(&self, cell: &Cell, state: State) {
-        if let Err(problem) = cell.update(|live| live.record.state = state) {
-            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
+        if let Err(problem) = self.inner.rooms.shims.reap_lost(folder, &order).await {
+            tracing::warn!("could not clear up after the lost shim of `{}`: {problem}", folder.display());
         }
     }
 
@@ -242,4 +268,9 @@ impl Containers {
             });
         }
     }
+}
+
+/// Whether there is no record, as opposed to one that cannot be read.
+fn is_missing(problem: &RecordError) -> bool {
+    matches!(problem, RecordError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }

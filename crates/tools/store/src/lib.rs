@@ -72,6 +72,13 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { writer, reader: Mutex::new(reader), journal_head }) })
     }
 
+    /// Whether the database at this path could be opened, as far as that can be told without changing anything.
+    pub fn check(path: &Path) -> Result<(), OpenError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(|source| OpenError::of(path, source))?;
+        schema::whole(&connection, path)
+    }
+
     /// Runs `change` in a transaction; answers once it is on the disk. When `change` fails, nothing of it stays.
     pub async fn write<R: Send + 'static>(
         &self,

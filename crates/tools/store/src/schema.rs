@@ -31,11 +31,7 @@ pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
              PRAGMA journal_size_limit=8388608;",
         )
         .map_err(failed)?;
-    let found: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if found != "ok" {
-        return Err(OpenError::Damaged { path: path.into(), found });
-    }
+    whole(connection, path)?;
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     let known = u32::try_from(STEPS.len()).expect("there are few steps");
     if version > known {
@@ -48,4 +44,13 @@ pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
         change.commit().map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether its pages make sense.
+pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let found: Result<String, _> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    match found.map_err(|source| OpenError::of(path, source))? {
+        found if found == "ok" => Ok(()),
+        found => Err(OpenError::Damaged { path: path.into(), found }),
+    }
 }
