@@ -157,3 +157,87 @@ fn who_waits_for_what_never_comes_does_not_start() -> Result<()> {
     );
     sea.end()
 }
+
+#[test]
+fn a_slow_starter_has_the_time_that_its_check_gives_it() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    // Asked often from the beginning, but a failure counts only after an interval.
+    sea.write(
+        "compose.yaml",
+        r#"
+name: slow
+services:
+  web:
+    image: busybox:1.36
+    init: true
+    command: [sh, -c, "sleep 1; touch /tmp/up; exec sleep 300"]
+    healthcheck: {test: [CMD, test, -e, /tmp/up], interval: 4s, start_interval: 100ms, retries: 1}
+    stop_grace_period: 1s
+"#,
+    );
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let status = sea.json(&["status"]);
+    ensure!(status["services"][0]["instances"][0]["restarts"] == 0, "{status}");
+    sea.end()
+}
+
+#[test]
+fn bad_health_means_a_restart_that_is_counted() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "compose.yaml",
+        r#"
+name: sick
+services:
+  web:
+    image: busybox:1.36
+    init: true
+    command: [sh, -c, "touch /tmp/well; exec sleep 300"]
+    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 200ms, retries: 2}
+    stop_grace_period: 1s
+    deploy: {update_config: {monitor: 100ms}}
+"#,
+    );
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    sea.sea(&["exec", "web", "rm", "/tmp/well"]).exits(0);
+    until_ok("it was started again and is well", 30, || {
+        let status = sea.json(&["status"]);
+        let one = &status["services"][0]["instances"][0];
+        ensure!(one["restarts"] == 1 && one["state"] == "ready", "{status}");
+        Ok(())
+    })?;
+    sea.end()
+}
+
+#[test]
+fn a_port_that_another_program_has_ends_the_release_with_its_reason() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port();
+    let file = |ports: &str| {
+        format!(
+            "name: taken\nservices:\n  web:\n    image: busybox:1.36\n    command: [httpd, -f, -p, \"8080\"]\n    \
+             init: true\n    ports: [{ports}]\n    stop_grace_period: 1s\n"
+        )
+    };
+    sea.write("compose.yaml", &file(&format!("\"127.0.0.1:{port}:8080\"")));
+    let done = sea.sea(&["up", "-d"]).exits(1);
+    ensure!(done.stderr.contains(&port.to_string()), "it names the port: {done}");
+    // With a release to go back to, that one comes back.
+    sea.write("compose.yaml", &file(""));
+    sea.sea(&["up", "-d"]).exits(0);
+    sea.write("compose.yaml", &file(&format!("\"127.0.0.1:{port}:8080\"")));
+    let done = sea.sea(&["up", "-d"]).exits(3);
+    ensure!(done.stderr.contains(&port.to_string()), "it names the port: {done}");
+    sea.end()
+}
+
+#[test]
+fn an_app_that_is_not_here_has_no_log_and_a_bad_file_is_no_change() -> Result<()> {
+    let sea = Sea::start()?;
+    sea.sea(&["-p", "nobody", "logs"]).exits(1).complains("no app `nobody`");
+    sea.write("compose.yaml", "services: {web: {imag: x}}\n");
+    // 2 would say that there are changes.
+    sea.sea(&["plan"]).exits(1).complains("imag");
+    sea.end()
+}

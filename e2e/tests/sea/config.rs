@@ -43,7 +43,7 @@ fn every_compose_file_of_others_is_read() -> Result<()> {
 fn a_mistake_is_shown_with_its_line_and_what_is_allowed() -> Result<()> {
     let sea = Sea::new();
     sea.write("compose.yaml", "services:\n  web:\n    image: a\n    restart: sometimes\n");
-    sea.sea(&["plan"]).exits(2).complains("compose.yaml:4").complains("unless-stopped");
+    sea.sea(&["plan"]).exits(1).complains("compose.yaml:4").complains("unless-stopped");
     sea.write("compose.yaml", "services:\n  web:\n    imag: a\n");
     sea.sea(&["config"]).exits(2).complains("imag").complains("image");
     sea.write("compose.yaml", "services:\n  web: [\n");

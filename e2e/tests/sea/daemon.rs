@@ -206,3 +206,51 @@ fn a_command_that_needs_a_daemon_starts_one_and_says_so() -> Result<()> {
     ensure!(sea.json(&["status"])["summary"]["state"] == "running", "it runs");
     sea.end()
 }
+
+#[test]
+fn a_damaged_record_costs_nobody_his_data() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let script = "echo precious > /data.txt; exec sleep 300";
+    sea.sea(&["run", "-d", "--name", "keep", "busybox:1.36", "sh", "-c", script]).exits(0);
+    until_ok("it has written", 10, || {
+        ensure!(sea.sea(&["exec", "keep", "cat", "/data.txt"]).text().trim() == "precious", "not yet");
+        Ok(())
+    })?;
+    let view = sea.inspect("keep");
+    let (id, pid) =
+        (view["id"].as_str().context("an id")?.to_owned(), view["pid"].as_i64().context("a pid")?);
+    sea.end_daemon(Signal::KILL)?;
+    fs::write(sea.root().join("containers").join(&id).join("container.json"), "{bad")?;
+    sea.start_daemon()?;
+    // Nobody can say any more what runs there, so nothing does; but every file is where it was.
+    let proc = std::path::PathBuf::from(format!("/proc/{pid}"));
+    until_ok("its process has ended", 10, || {
+        ensure!(!proc.exists(), "it runs on");
+        Ok(())
+    })?;
+    sea.sea(&["prune", "-a", "-y"]).exits(0);
+    let upper = sea.root().join("images/snapshots").join(&id).join("upper/data.txt");
+    ensure!(fs::read_to_string(&upper)?.trim() == "precious", "`{}`", upper.display());
+    ensure!(sea.end_of_log().contains("damaged"), "the log says it: {}", sea.end_of_log());
+    sea.end()
+}
+
+#[test]
+fn a_damaged_database_is_told_by_the_doctor_too() -> Result<()> {
+    let sea = Sea::start()?;
+    sea.sea(&["volume", "create", "precious"]).exits(0);
+    sea.end_daemon(Signal::TERM)?;
+    let path = sea.root().join("sea.db");
+    let whole = fs::read(&path)?;
+    // What was written last may lie beside it.
+    for beside in ["sea.db-wal", "sea.db-shm"] {
+        let _ = fs::remove_file(sea.root().join(beside));
+    }
+    fs::write(&path, b"this is no database, and long enough not to be taken for an empty one".repeat(64))?;
+    let told = sea.sea(&["doctor"]);
+    ensure!(told.code == 1 && told.stdout.contains("BAD  root: database"), "{told}");
+    fs::write(&path, whole)?;
+    sea.start_daemon()?;
+    sea.sea(&["volume", "ls", "-q"]).exits(0).says("precious");
+    sea.end()
+}

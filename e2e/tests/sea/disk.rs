@@ -45,6 +45,7 @@ fn a_full_disk_is_told_and_survived() -> Result<()> {
     let archive = e2e::image("busybox").display().to_string();
     sea.sea(&["image", "load", "-i", &archive]).exits(0);
     sea.sea(&["run", "-d", "--name", "box", BUSYBOX, "sleep", "300"]).exits(0);
+    sea.sea(&["run", "-d", "--name", "large", BUSYBOX, "sleep", "300"]).exits(0);
 
     // An image that does not fit.
     let large = e2e::image("debian").display().to_string();
@@ -59,6 +60,10 @@ fn a_full_disk_is_told_and_survived() -> Result<()> {
     ensure!(done.code == 0 || (done.code == 125 && done.stderr.contains("error:")), "{done}");
     ensure!(sea.inspect("box")["state"] == "running", "what ran runs on");
     sea.sea(&["exec", "box", "true"]).exits(0);
+    // Who fills the disk must be possible to stop.
+    sea.sea(&["stop", "-t", "0", "large"]).exits(0);
+    sea.sea(&["rm", "-f", "large"]).exits(0);
+    fill(&filler)?;
     sea.end_daemon(Signal::KILL)?;
     fs::remove_file(&filler)?;
     sea.start_daemon()?;

@@ -59,7 +59,7 @@ fn a_plan_says_whether_there_is_anything_to_do() -> Result<()> {
     app.with(&["plan"], &[("VERSION", "v2")])?.exits(2).mentions("~ replace web").mentions("environment");
     app.serves("v1")?;
     app.0.write("compose.yaml", "name: app\nservices:\n  web: {image: 'busybox:1.36', comand: x}\n");
-    app.0.sea(&["plan"]).exits(2).complains("comand").complains("command");
+    app.0.sea(&["plan"]).exits(1).complains("comand").complains("command");
     app.0.sea(&["-p", "app", "down"]).exits(0);
     app.0.end()
 }

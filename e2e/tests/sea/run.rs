@@ -1,7 +1,10 @@
 //! `sea run`, `exec` and their exit codes.
 
+use std::io::{BufRead, BufReader};
+
 use anyhow::{Context, Result, ensure};
 use e2e::{Sea, on_terminal, until_ok};
+use rustix::process::Signal;
 
 const BUSYBOX: &str = "busybox:1.36";
 
@@ -189,5 +192,105 @@ fn a_restart_policy_is_obeyed() -> Result<()> {
     state("well", &|view| view["restarts"] == 0 && view["state"] == "exited")?;
     sea.sea(&["stop", "always"]).exits(0);
     state("always", &|view| view["state"] == "exited")?;
+    sea.end()
+}
+
+#[test]
+fn signals_to_the_command_reach_the_program() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let script = "trap 'echo asked; exit 7' TERM; echo up; while :; do sleep 0.1; done";
+    let mut command = sea.command(&["run", "--rm", "--name", "box", BUSYBOX, "sh", "-c", script]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("it is a pipe")?).lines();
+    ensure!(lines.next().context("it speaks")?? == "up", "it is up");
+    e2e::process::signal(i32::try_from(child.id())?, Signal::TERM);
+    ensure!(lines.next().context("it speaks")?? == "asked", "the signal arrived");
+    ensure!(child.wait()?.code() == Some(7), "its code is ours");
+    ensure!(sea.json(&["ps", "--all"]).as_array().is_some_and(Vec::is_empty), "it is gone");
+    sea.end()
+}
+
+#[test]
+fn a_program_run_beside_has_its_own_words_over_the_containers() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let begin = ["run", "-d", "--name", "box", "--hostname", "hull", "-e", "A=1", "-e", "B=1"];
+    sea.sea(&[&begin[..], &[BUSYBOX, "sleep", "300"]].concat()).exits(0);
+    let env = sea.sea(&["exec", "-e", "A=2", "-e", "NOBODY_HAS_THIS", "box", "env"]).exits(0);
+    let mut lines: Vec<&str> = env.text().lines().filter(|line| !line.starts_with("PATH=")).collect();
+    lines.sort_unstable();
+    ensure!(lines == ["A=2", "B=1", "HOME=/root", "HOSTNAME=hull"], "{env}");
+    sea.sea(&["exec", "-w", "/no/such/place", "box", "pwd"]).exits(126).complains("/no/such/place");
+    sea.sea(&["exec", "box", "test", "-e", "/no"]).exits(1);
+    sea.sea_with(&["exec", "-it", "box", "cat"], b"no terminal")?.exits(1).complains("not a terminal");
+    sea.sea(&["exec", "-d", "box", "touch", "/made"]).exits(0);
+    until_ok("the program in the background has run", 10, || {
+        ensure!(sea.sea(&["exec", "box", "test", "-e", "/made"]).code == 0, "not yet");
+        Ok(())
+    })?;
+    sea.sea(&["rm", "-f", "box"]).exits(0);
+    sea.end()
+}
+
+#[test]
+fn what_nobody_can_give_is_refused_before_anything_is_made() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let run = |arguments: &[&str]| sea.sea(&[&["run", "--rm"], arguments, &[BUSYBOX, "true"]].concat());
+    run(&["--security-opt", "foo=bar"]).exits(125).complains("foo=bar");
+    run(&["--stop-signal", "NOSUCH"]).exits(125).complains("NOSUCH");
+    run(&["--ip", "10.0.0.9"]).exits(125).complains("network");
+    run(&["--mount", "type=bind,source=/no/such/place,target=/x"]).exits(125).complains("/no/such/place");
+    run(&["--network", "none", "-p", "127.0.0.1::80"]).exits(0);
+    let none = sea.json(&["ps", "--all", "--everything"]);
+    ensure!(none.as_array().is_some_and(Vec::is_empty), "{none}");
+    sea.end()
+}
+
+#[test]
+fn a_container_is_as_docker_would_have_made_it() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write("vars", "# a comment\nFROM_FILE=a b\nBOTH=file\n");
+    let says = |flags: &[&str], script: &str, wanted: &str| {
+        let done = sea.sea(&[&["run", "--rm"], flags, &[BUSYBOX, "sh", "-c", script]].concat()).exits(0);
+        assert_eq!(done.text().trim(), wanted, "{flags:?} {script}");
+    };
+    says(&["-u", "1000"], "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    says(
+        &["--tmpfs", "/root"],
+        "stat -c %a /root",
+        sea.sea(&["run", "--rm", BUSYBOX, "stat", "-c", "%a", "/root"]).text(),
+    );
+    says(&["--tmpfs", "/new"], "stat -c %a /new", "1777");
+    says(&["--env-file", "vars", "-e", "BOTH=flag"], "echo $FROM_FILE, $BOTH", "a b, flag");
+    says(&["--add-host", "db:10.0.0.7"], "grep -w db /etc/hosts", "10.0.0.7\tdb");
+    says(&["--sysctl", "net.ipv4.ip_forward=1"], "cat /proc/sys/net/ipv4/ip_forward", "1");
+    says(&["--shm-size", "1m"], "df -k /dev/shm | awk 'NR == 2 {print $2}'", "1024");
+    says(&["--device", "/dev/null:/dev/nothing:rw"], "echo x > /dev/nothing && echo written", "written");
+    says(
+        &["--dns", "10.0.0.53", "--network", "none"],
+        "grep nameserver /etc/resolv.conf",
+        "nameserver 10.0.0.53",
+    );
+    says(&["--mount", "type=tmpfs,target=/m,tmpfs-mode=700"], "stat -c %a /m", "700");
+    sea.sea(&["run", "-d", "--name", "first", BUSYBOX, "sleep", "300"]).exits(0);
+    let own = sea.sea(&["exec", "first", "cat", "/etc/resolv.conf", "/etc/hosts"]).exits(0);
+    says(&["--network", "container:first"], "cat /etc/resolv.conf /etc/hosts", own.text().trim());
+    sea.sea(&["rm", "-f", "first"]).exits(0);
+    sea.end()
+}
+
+#[test]
+fn a_container_that_waits_to_be_started_again_is_listed() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.sea(&["run", "-d", "--name", "again", "--restart", "always", BUSYBOX, "false"]).exits(0);
+    until_ok("it waits", 20, || {
+        let list = sea.json(&["ps"]);
+        ensure!(list[0]["state"] == "restarting" && list[0]["exit"]["code"] == 1, "{list}");
+        Ok(())
+    })?;
+    sea.sea(&["stop", "-t", "1", "again"]).exits(0);
+    until_ok("it does not any more", 20, || {
+        ensure!(sea.inspect("again")["state"] == "exited", "{}", sea.inspect("again"));
+        Ok(())
+    })?;
     sea.end()
 }

@@ -41,7 +41,7 @@ async fn ended(daemon: &Daemon) -> Pruned {
     let mut pruned = Pruned::default();
     for view in daemon.containers.list(&Filter { all: true, ..Filter::default() }) {
         let record = &view.record;
-        if record.owner.is_some() || record.state.runs() {
+        if record.owner.is_some() || record.state.runs() || record.restarts_soon() {
             continue;
         }
         let removal = Removal { force: false, volumes: false };

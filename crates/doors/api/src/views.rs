@@ -21,7 +21,8 @@ pub(crate) fn container(view: &View, command: Vec<String>) -> ContainerView {
         }
         State::Exited { code, oom, started, finished, error, .. } => {
             let exit = Exited { code: *code, oom: *oom, error: error.clone() };
-            ("exited", None, Some(*started), Some(*finished), Some(exit))
+            let state = if record.restarts_soon() { "restarting" } else { "exited" };
+            (state, None, Some(*started), Some(*finished), Some(exit))
         }
     };
     let volumes = record.service.mounts.iter().filter_map(|mount| {

@@ -120,6 +120,14 @@ impl Cell {
         Ok(result)
     }
 
+    /// The same for what is true whether or not the disk has room for it: a container that fills the disk must be
+    /// possible to stop.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Live)) {
+        if let Err(problem) = self.update(change) {
+            tracing::error!(container.id = %self.id, "could not keep the state of a container: {problem}");
+        }
+    }
+
     /// The shim, while its process runs.
     pub(crate) fn shim(&self) -> Option<Shim> {
         let live = self.live();

@@ -66,6 +66,7 @@ impl Containers {
         image: &images::Image,
     ) -> Result<ContainerId, ContainerError> {
         let Create { service, app, owner, auto_remove, .. } = create;
+        crate::order::check(&service)?;
         let mut service = service;
         add_image_volumes(&mut service, image.config.config.volumes.keys());
         let record = Record {

@@ -74,12 +74,11 @@ impl Containers {
             ContainerError::failed(format!("find the image of `{}`", record.name), problem)
         };
         let image = self.inner.rooms.images.find(&record.image_id).map_err(|problem| failed(&problem))?;
-        let mut process = order::process(&record.service, &image.config, record.service.hostname.as_deref())?;
+        let mut process = order::process(record, &image.config, exec.tty.is_some())?;
         process.args = exec.args;
-        process.env.extend(exec.env);
+        process.env = order::overlaid(process.env, exec.env);
         process.cwd = exec.cwd.unwrap_or(process.cwd);
         process.user = exec.user.unwrap_or(process.user);
-        process.tty = exec.tty.is_some();
         process.size = exec.tty.map_or(Size::default(), |(rows, columns)| Size { rows, columns });
         process.stdin_open = exec.stdin;
         process.capabilities.privileged |= exec.privileged;

@@ -44,9 +44,10 @@ impl Containers {
     }
 
     async fn ask_on(&self, cell: &Arc<Cell>, shim: &Shim, check: &HealthCheck) {
-        let begun = self.clock().now();
+        // A failure counts once an interval, and not before the start period is over: what is asked more often than that
+        // is asked to hear of the first good answer, and gives nobody less time to start.
+        let mut counts_from = self.clock().now() + check.start_period.max(check.interval);
         loop {
-            let grace = self.clock().now().since(begun) < check.start_period;
             let well = cell.live().health.well;
             // Nobody waits for an instance to be well a whole interval: until the first good answer we ask often.
             let pause = match well {
@@ -56,8 +57,13 @@ impl Containers {
             };
             let first = cell.live().health.log.is_empty();
             tokio::time::sleep(if first { FIRST_ASK.min(pause) } else { pause }).await;
+            let now = self.clock().now();
+            let counts = well.is_some() || now >= counts_from;
+            if counts {
+                counts_from = now + check.interval;
+            }
             let answer = self.ask(cell, shim, check).await;
-            self.judge(cell, check, answer, grace && well.is_none());
+            self.judge(cell, check, answer, counts);
         }
     }
 
@@ -71,7 +77,7 @@ impl Containers {
     }
 
     /// Notes an answer, and tells when it changes what the container is taken for.
-    fn judge(&self, cell: &Arc<Cell>, check: &HealthCheck, answer: HealthLog, grace: bool) {
+    fn judge(&self, cell: &Arc<Cell>, check: &HealthCheck, answer: HealthLog, counts: bool) {
         let good = answer.exit_code == 0;
         let turned = {
             let mut live = cell.live();
@@ -80,7 +86,7 @@ impl Containers {
             if good {
                 health.failures = 0;
                 health.well.replace(true) != Some(true)
-            } else if grace {
+            } else if !counts {
                 false
             } else {
                 health.failures = health.failures.saturating_add(1);
@@ -100,14 +106,11 @@ impl Containers {
     /// It may be sent requests.
     fn ready(&self, cell: &Arc<Cell>) {
         let now = self.clock().wall();
-        let noted = cell.update(|live| {
+        cell.note(|live| {
             if let State::Running { ready, .. } = &mut live.record.state {
                 ready.get_or_insert(now);
             }
         });
-        if let Err(problem) = noted {
-            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
-        }
         self.tell_names(cell, true);
     }
 

@@ -37,7 +37,7 @@ impl Containers {
         let mut views: Vec<View> = self.cells().iter().map(|cell| view(cell)).collect();
         views.retain(|view| {
             let owner = view.record.owner.as_ref();
-            (filter.all || view.record.state.runs())
+            (filter.all || view.record.state.runs() || view.record.restarts_soon())
                 && filter.app.as_ref().is_none_or(|app| owner.is_some_and(|owner| owner.app == *app))
                 && (filter.services.is_empty()
                     || owner.is_some_and(|owner| filter.services.contains(&owner.service)))
@@ -84,9 +84,15 @@ impl Containers {
         self.cells().into_iter().map(|cell| cell.record().image_id).collect()
     }
 
-    /// The ids of all containers, which are the keys of their snapshots.
+    /// Whether there is no container that anybody can name.
+    pub fn is_empty(&self) -> bool {
+        self.index().cells.is_empty()
+    }
+
+    /// The ids of all containers, which are the keys of their snapshots; also of those whose record is damaged.
     pub fn ids(&self) -> Vec<ContainerId> {
-        self.index().cells.keys().cloned().collect()
+        let index = self.index();
+        index.cells.keys().chain(&index.damaged).cloned().collect()
     }
 }
 

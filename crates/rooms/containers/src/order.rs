@@ -8,10 +8,11 @@ use oci::ImageConfig;
 use runtime::order::{
     self as wanted, Capabilities, CopyUp, LogPolicy, MountKind, Net, Order, Process, Rlimit, Rootfs, Seccomp,
 };
-use spec::{Namespace, Service};
+use spec::{Namespace, NetworkMode, Service};
 
 use crate::problem::ContainerError;
 use crate::record::Record;
+use crate::stop::signal_number;
 
 /// `/dev/shm` unless the service says otherwise, as docker has it.
 const SHM_SIZE: Bytes = Bytes(64 << 20);
@@ -39,10 +40,36 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) struct Shared {
     /// The network.
     pub net: Net,
+    /// The folder of the container whose network it is, which has the names that go with it.
+    pub names: Option<PathBuf>,
     /// Processes.
     pub pid: wanted::Namespace,
     /// Interprocess communication.
     pub ipc: wanted::Namespace,
+}
+
+/// Refuses what nobody can give, before anything is made.
+pub(crate) fn check(service: &Service) -> Result<(), ContainerError> {
+    seccomp(service)?;
+    if let Some(signal) = &service.stop_signal {
+        signal_number(signal)?;
+    }
+    if !service.ports.is_empty() && matches!(service.network_mode, NetworkMode::Container(_)) {
+        return Err(ContainerError::Invalid(
+            "ports are published by the container whose network it is, not by one that shares it".into(),
+        ));
+    }
+    let known = |option: &&String| {
+        let name = option.split([':', '=']).next().unwrap_or_default();
+        // The last two belong to security modules that leave a container alone here; a profile of one's own would not.
+        ["no-new-privileges", "seccomp", "systempaths", "label", "apparmor"].contains(&name)
+    };
+    match service.security.options.iter().find(|option| !known(option)) {
+        None => Ok(()),
+        Some(option) => Err(ContainerError::Invalid(format!(
+            "`{option}` is not a security option: there are no-new-privileges, seccomp, systempaths, label and apparmor"
+        ))),
+    }
 }
 
 /// The order for this container.
@@ -50,16 +77,13 @@ pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, 
     let service = &record.service;
     let seccomp = seccomp(service)?;
     let (mounts, copy_up) = mounts(record, &around)?;
-    let hostname = if service.uts_host || matches!(around.shared.net, Net::Host) {
-        service.hostname.clone()
-    } else {
-        Some(service.hostname.clone().unwrap_or_else(|| record.short_id().to_owned()))
-    };
+    let hostname = hostname(record);
+    let own_network = matches!(around.shared.net, Net::New | Net::None);
     Ok(Order {
         version: wanted::VERSION,
         id: record.id.clone(),
         cgroup: cgroup(record, around.cgroup_root),
-        process: process(service, around.image, hostname.as_deref())?,
+        process: process(record, around.image, service.tty)?,
         rootfs: around.rootfs,
         copy_up,
         init: service.init,
@@ -68,7 +92,7 @@ pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, 
         mounts,
         shm_size: service.shm_size.unwrap_or(SHM_SIZE),
         devices: service.devices.iter().map(device).collect(),
-        sysctls: service.sysctls.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        sysctls: sysctls(service, own_network),
         masked_paths: unmasked(service).then(Vec::new),
         readonly_paths: unmasked(service).then(Vec::new),
         seccomp,
@@ -98,18 +122,38 @@ pub(crate) fn command_line(service: &Service, image: &ImageConfig) -> Vec<String
     entrypoint.into_iter().flatten().chain(command.into_iter().flatten()).cloned().collect()
 }
 
+/// Its host name, where it has one of its own.
+pub(crate) fn hostname(record: &Record) -> Option<String> {
+    let service = &record.service;
+    if service.uts_host || service.network_mode == NetworkMode::Host {
+        return service.hostname.clone();
+    }
+    Some(service.hostname.clone().unwrap_or_else(|| record.short_id().to_owned()))
+}
+
+/// Kernel settings: the service's over docker's own, by which anybody in the container may bind low ports and ping. They
+/// are of a network namespace, so nobody outside is concerned.
+fn sysctls(service: &Service, own_network: bool) -> BTreeMap<String, String> {
+    const OPEN: [(&str, &str); 2] =
+        [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+    let usual = OPEN.iter().filter(|(key, _)| own_network && !service.sysctls.contains_key(*key));
+    let usual = usual.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    usual.chain(service.sysctls.iter().map(|(key, value)| (key.clone(), value.clone()))).collect()
+}
+
 /// The environment: the image's, then what every container has, then the service's.
-pub(crate) fn environment(service: &Service, image: &ImageConfig, hostname: Option<&str>) -> Vec<String> {
+fn environment(record: &Record, image: &ImageConfig, tty: bool) -> Vec<String> {
+    let service = &record.service;
     let mut vars: indexmap::IndexMap<String, String> = indexmap::IndexMap::new();
     let path = [PATH.to_owned()];
     for line in path.iter().chain(&image.config.env) {
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
         vars.insert(name.to_owned(), value.to_owned());
     }
-    if let Some(hostname) = hostname {
-        vars.insert("HOSTNAME".into(), hostname.into());
+    if let Some(hostname) = hostname(record) {
+        vars.insert("HOSTNAME".into(), hostname);
     }
-    if service.tty {
+    if tty {
         vars.insert("TERM".into(), "xterm".into());
     }
     vars.extend(service.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -122,11 +166,17 @@ fn cgroup(record: &Record, root: &str) -> String {
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
 
-pub(crate) fn process(
-    service: &Service,
-    image: &ImageConfig,
-    hostname: Option<&str>,
-) -> Result<Process, ContainerError> {
+/// Environment with more laid over it: of two values for one name the later counts.
+pub(crate) fn overlaid(env: Vec<String>, more: Vec<String>) -> Vec<String> {
+    let all = env.into_iter().chain(more);
+    let vars: indexmap::IndexMap<String, String> =
+        all.map(|line| (line.split('=').next().unwrap_or_default().to_owned(), line)).collect();
+    vars.into_values().collect()
+}
+
+/// The main process; also what programs beside it begin from, which may have a terminal where it has none.
+pub(crate) fn process(record: &Record, image: &ImageConfig, tty: bool) -> Result<Process, ContainerError> {
+    let service = &record.service;
     let args = command_line(service, image);
     if args.is_empty() {
         return Err(ContainerError::Invalid(format!(
@@ -136,11 +186,11 @@ pub(crate) fn process(
     }
     Ok(Process {
         args,
-        env: environment(service, image, hostname),
+        env: environment(record, image, tty),
         cwd: service.working_dir.as_ref().unwrap_or(&image.config.working_dir).clone(),
         user: service.user.as_ref().unwrap_or(&image.config.user).clone(),
         group_add: service.group_add.clone(),
-        tty: service.tty,
+        tty,
         size: wanted::Size::default(),
         stdin_open: service.stdin_open,
         capabilities: Capabilities {
@@ -244,7 +294,9 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
     for name in crate::files::OURS {
         let target = format!("/etc/{name}");
         if !mounts.iter().any(|mount| mount.target == target) {
-            mounts.push(wanted::Mount { target, kind: bind(around.folder.join(name)), read_only: false });
+            let folder =
+                around.shared.names.as_deref().filter(|_| name != "hostname").unwrap_or(around.folder);
+            mounts.push(wanted::Mount { target, kind: bind(folder.join(name)), read_only: false });
         }
     }
     Ok((mounts, copy_up))

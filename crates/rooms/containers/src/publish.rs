@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base::{Kind, Report};
 use plan::traffic::{Endpoint, Listener, Pool, RouteShare};
-use spec::Published;
+use spec::{NetworkMode, Published};
 
 use crate::cell::Cell;
 use crate::health::reach;
@@ -20,7 +20,9 @@ impl Containers {
     /// Has the edge listen on its published ports.
     pub(crate) async fn publish(&self, cell: &Arc<Cell>) -> Result<(), Report> {
         let record = cell.record();
-        if record.owner.is_some() || record.service.ports.is_empty() {
+        // On the host's network its ports are the host's already, and without a network nobody reaches it.
+        let apart = matches!(record.service.network_mode, NetworkMode::Host | NetworkMode::None);
+        if record.owner.is_some() || record.service.ports.is_empty() || apart {
             return Ok(());
         }
         let open = record.service.ports.iter().any(|port| port.host_port == 0);

@@ -14,7 +14,7 @@ use base::{
 };
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use spec::{Attachment, Blob, Service};
+use spec::{Attachment, Blob, Restart, Service};
 
 use crate::problem::RecordError;
 
@@ -117,6 +117,9 @@ pub enum State {
         oom: bool,
         /// We stopped it.
         asked: bool,
+        /// We stopped it because its health check failed.
+        #[serde(default)]
+        sick: bool,
         /// When the run began.
         started: Timestamp,
         /// When it was well for the first time in that run.
@@ -139,6 +142,19 @@ impl State {
 }
 
 impl Record {
+    /// Whether it has ended and its restart policy starts it again.
+    pub fn restarts_soon(&self) -> bool {
+        let State::Exited { code, asked, .. } = self.state else { return false };
+        let wanted = match self.service.restart {
+            Restart::No => false,
+            Restart::Always | Restart::UnlessStopped => true,
+            Restart::OnFailure { max_retries } => {
+                code != 0 && (max_retries == 0 || self.restarts < max_retries)
+            }
+        };
+        wanted && !asked && !self.stopped_by_hand
+    }
+
     /// Reads the record in this folder.
     pub(crate) fn read(folder: &Path) -> Result<Self, RecordError> {
         let path = folder.join(FILE);

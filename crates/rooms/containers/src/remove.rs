@@ -32,7 +32,7 @@ impl Containers {
             if !removal.force {
                 return Err(ContainerError::Running(cell.record().name));
             }
-            cell.update(|live| live.record.stopped_by_hand = true)?;
+            cell.note(|live| live.record.stopped_by_hand = true);
             self.stop_now(&cell, Some(std::time::Duration::ZERO)).await?;
         }
         self.remove_in_turn(&cell, removal.volumes).await

@@ -216,21 +216,19 @@ impl Containers {
     pub(crate) fn not_started(&self, cell: &Cell, code: i32, error: &ContainerError) {
         let now = self.clock().wall();
         let text = Report::of(error).to_string();
-        let noted = cell.update(|live| {
+        cell.note(|live| {
             live.shim = None;
             live.record.state = State::Exited {
                 code,
                 oom: false,
                 asked: false,
+                sick: false,
                 started: now,
                 ready: None,
                 finished: now,
                 error: Some(text),
             };
         });
-        if let Err(problem) = noted {
-            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
-        }
         self.announce(cell);
     }
 
@@ -333,15 +331,19 @@ impl Containers {
     /// The namespaces of others that it shares.
     fn shared(&self, record: &Record) -> Result<Shared, ContainerError> {
         let of = |target: &str, kind: &str| -> Result<PathBuf, ContainerError> {
-            let pid = self.pid_of(record, target)?;
+            let (pid, _) = self.process_of(record, target)?;
             Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}")))
         };
-        let net = match &record.service.network_mode {
-            NetworkMode::Networks => Net::New,
-            NetworkMode::Host => Net::Host,
-            NetworkMode::None => Net::None,
-            NetworkMode::Service(service) => Net::Path(of(service.as_str(), "net")?),
-            NetworkMode::Container(container) => Net::Path(of(container, "net")?),
+        let whose = match &record.service.network_mode {
+            NetworkMode::Networks | NetworkMode::Host | NetworkMode::None => None,
+            NetworkMode::Service(service) => Some(service.as_str()),
+            NetworkMode::Container(container) => Some(container.as_str()),
+        };
+        let net = match (whose, &record.service.network_mode) {
+            (Some(other), _) => Net::Path(of(other, "net")?),
+            (None, NetworkMode::Host) => Net::Host,
+            (None, NetworkMode::None) => Net::None,
+            (None, _) => Net::New,
         };
         let namespace = |namespace: &spec::Namespace, kind: &str| match order::joined(namespace) {
             Some(target) => Ok::<_, ContainerError>(wanted::Namespace::Path(of(target, kind)?)),
@@ -350,26 +352,31 @@ impl Containers {
         };
         Ok(Shared {
             net,
+            names: whose
+                .map(|other| Ok::<_, ContainerError>(self.process_of(record, other)?.1))
+                .transpose()?,
             pid: namespace(&record.service.pid, "pid")?,
             ipc: namespace(&record.service.ipc, "ipc")?,
         })
     }
 
-    /// The process of a container by name or id, or of an instance of a service of the same app.
-    fn pid_of(&self, record: &Record, target: &str) -> Result<u32, ContainerError> {
+    /// The process and the folder of a container by name or id, or of an instance of a service of the same app.
+    fn process_of(&self, record: &Record, target: &str) -> Result<(u32, PathBuf), ContainerError> {
         let sibling =
-            self.cells().into_iter().map(|cell| cell.record()).find(|other| {
+            self.cells().into_iter().find(|cell| {
+                let other = cell.record();
                 other.state.runs()
                     && record.owner.as_ref().zip(other.owner.as_ref()).is_some_and(|(mine, theirs)| {
                         mine.app == theirs.app && theirs.service.as_str() == target
                     })
             });
-        let other = match sibling {
-            Some(other) => other,
-            None => self.cell(&self.find(target)?)?.record(),
+        let cell = match sibling {
+            Some(cell) => cell,
+            None => self.cell(&self.find(target)?)?,
         };
+        let other = cell.record();
         match other.state {
-            State::Running { pid, .. } => Ok(pid),
+            State::Running { pid, .. } => Ok((pid, cell.folder.clone())),
             State::Created | State::Exited { .. } => Err(ContainerError::NotRunning(other.name)),
         }
     }
@@ -380,8 +387,16 @@ fn identity(record: &Record, hostname: Option<&str>, gateways: &[IpAddr], addres
     let service = &record.service;
     let hostname = hostname.unwrap_or("localhost");
     let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    // With the host's network come the host's names.
+    let base = match service.network_mode {
+        NetworkMode::Host => std::fs::read_to_string("/etc/hosts").ok(),
+        NetworkMode::Networks | NetworkMode::None | NetworkMode::Service(_) | NetworkMode::Container(_) => {
+            None
+        }
+    };
     Identity {
         hosts: texts::hosts(&HostsOrder {
+            base: base.as_deref(),
             hostname,
             domainname: service.domainname.as_deref(),
             addresses,

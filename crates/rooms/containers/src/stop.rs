@@ -33,7 +33,7 @@ impl Containers {
     ) -> Result<(), ContainerError> {
         let cell = self.cell(id)?;
         if by == By::Hand {
-            cell.update(|live| live.record.stopped_by_hand = true)?;
+            cell.note(|live| live.record.stopped_by_hand = true);
         }
         let _turn = cell.turn.lock().await;
         self.stop_now(&cell, grace).await
@@ -83,6 +83,7 @@ impl Containers {
             Filter { app: Some(owner.app.clone()), services: vec![owner.service.clone()], all: false };
         let well = |view: &crate::View| {
             view.record.id != cell.id
+                && view.record.state.runs()
                 && !view.stopping
                 && (!view.health.checked || view.health.well == Some(true))
         };

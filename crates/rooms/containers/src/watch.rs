@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::{Exit, Shim};
-use spec::Restart;
 
 use crate::cell::Cell;
 use crate::record::State;
@@ -35,7 +34,7 @@ impl Containers {
         match shim.wait().await {
             Ok(exit) => exit,
             Err(problem) => {
-                self.reap(cell).await;
+                self.reap(&cell.folder).await;
                 Exit {
                     code: 137,
                     signal: Some(9),
@@ -48,7 +47,8 @@ impl Containers {
     }
 
     async fn ended(&self, cell: &Arc<Cell>, run: u64, exit: Exit) {
-        let noted = cell.update(|live| {
+        cell.note(|live| {
+            let sick = live.stopping && live.health.well == Some(false);
             live.end_helpers();
             live.shim = None;
             let State::Running { started, ready, .. } = live.record.state else { return };
@@ -56,15 +56,13 @@ impl Containers {
                 code: exit.code,
                 oom: exit.oom,
                 asked: live.stopping,
+                sick,
                 started,
                 ready,
                 finished: exit.finished_at,
                 error: exit.failure.clone(),
             };
         });
-        if let Err(problem) = noted {
-            tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
-        }
         let record = cell.record();
         events::ended(self, &record, &exit);
         self.announce(cell);
@@ -92,15 +90,8 @@ impl Containers {
     /// Follows the restart policy of a container that belongs to no app.
     pub(crate) async fn start_again(&self, cell: &Arc<Cell>, run: u64) {
         let record = cell.record();
-        let State::Exited { code, asked, started, finished, .. } = record.state else { return };
-        let wanted = match record.service.restart {
-            Restart::No => false,
-            Restart::Always | Restart::UnlessStopped => true,
-            Restart::OnFailure { max_retries } => {
-                code != 0 && (max_retries == 0 || record.restarts < max_retries)
-            }
-        };
-        if !wanted || asked || record.stopped_by_hand {
+        let State::Exited { started, finished, .. } = record.state else { return };
+        if !record.restarts_soon() {
             return;
         }
         let tries = if finished.since(started) >= GOOD_RUN { 0 } else { record.restarts };

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 /// What goes into a container's `/etc/hosts`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostsOrder<'a> {
+    /// A text to begin with in place of the usual lines; then the container has no lines of its own.
+    pub base: Option<&'a str>,
     /// The container's own name.
     pub hostname: &'a str,
     /// Its domain, if it has one.
@@ -38,10 +40,7 @@ pub struct ResolverOrder<'a> {
 ///
 /// A `host-gateway` without a gateway, as in a container without networks, is left out.
 pub fn hosts(order: &HostsOrder<'_>) -> String {
-    let mut text = String::from(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
-         ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
-    );
+    let mut text = order.base.map_or_else(usual_hosts, |base| format!("{}\n", base.trim_end()));
     for (name, address) in order.extra_hosts {
         let address = match (address.as_str(), order.host_gateway) {
             ("host-gateway", Some(gateway)) => gateway.to_string(),
@@ -50,6 +49,9 @@ pub fn hosts(order: &HostsOrder<'_>) -> String {
             (other, _) => other.trim_start_matches('[').trim_end_matches(']').to_owned(),
         };
         let _ = writeln!(text, "{address}\t{name}");
+    }
+    if order.base.is_some() {
+        return text;
     }
     let names = match order.domainname {
         Some(domain) => format!("{0}.{domain} {0}", order.hostname),
@@ -62,6 +64,12 @@ pub fn hosts(order: &HostsOrder<'_>) -> String {
         let _ = writeln!(text, "{address}\t{names}");
     }
     text
+}
+
+fn usual_hosts() -> String {
+    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
+     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+        .to_owned()
 }
 
 /// The text of `/etc/resolv.conf`.

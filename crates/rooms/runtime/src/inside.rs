@@ -18,10 +18,11 @@ mod volumes;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use base::Kind;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::cgroup::Cgroup;
-use crate::failure::{Doing, Failure};
+use crate::failure::{Doing, Failure, NOT_EXECUTABLE};
 use crate::order::{Namespace, Net, Order, Process};
 use crate::sys::{self, CloneOrder, Cloned};
 use talk::{Cue, Word, await_cue, say};
@@ -90,9 +91,7 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     volumes::copy_up(root.as_fd(), &order.copy_up)?;
     mounts::usual(root.as_fd(), order)?;
     devices::fill(root.as_fd(), order)?;
-    if !await_cue(socket, Cue::Joined) {
-        sys::leave(1);
-    }
+    given.cgroup.enter_first()?;
     if order.namespaces.cgroup == Namespace::Private {
         sys::new_cgroup_namespace().doing(|| "make a cgroup namespace")?;
     }
@@ -106,7 +105,7 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
         stdio::console()?;
     }
     protect(order)?;
-    finish(&order.process, &Plan::of(order), notes, order.init, socket)
+    finish(&order.process, &Plan::of(order), notes, Part::Main { with_init: order.init }, socket)
 }
 
 /// Enters the namespaces of others. The process namespace holds for children only, so the shim has seen to it.
@@ -213,12 +212,21 @@ fn protect(order: &Order) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a process is to its container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Process 1, or the child of a small init that is.
+    Main { with_init: bool },
+    /// One that is run beside it.
+    Beside,
+}
+
 /// The last steps, the same for the main process and those run beside it.
 fn finish(
     process: &Process,
     filter: &Plan,
     mut notes: Vec<String>,
-    with_init: bool,
+    part: Part,
     socket: &OwnedFd,
 ) -> Result<std::convert::Infallible, Failure> {
     let user = users::Accounts::read().find(&process.user, &process.group_add)?;
@@ -230,8 +238,15 @@ fn finish(
         return Err(Failure::invalid(format!("the working directory `{cwd}` is not an absolute path")));
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    if !Path::new(cwd).is_dir() {
-        std::fs::create_dir_all(cwd).doing(|| format!("make the working directory `{cwd}`"))?;
+    match part {
+        Part::Main { .. } if !Path::new(cwd).is_dir() => {
+            std::fs::create_dir_all(cwd).doing(|| format!("make the working directory `{cwd}`"))?;
+        }
+        Part::Beside if !Path::new(cwd).exists() => {
+            let gone = Failure::invalid(format!("there is no working directory `{cwd}` in the container"));
+            return Err(Failure { code: NOT_EXECUTABLE, kind: Kind::NotFound, ..gone });
+        }
+        Part::Main { .. } | Part::Beside => {}
     }
     let early = rustix::process::chdir(cwd);
     let program = filter.compile(capabilities)?;
@@ -255,7 +270,7 @@ fn finish(
     if !env.iter().any(|pair| pair.starts_with("HOME=")) {
         env.push(format!("HOME={}", user.home));
     }
-    if with_init {
+    if part == (Part::Main { with_init: true }) {
         sys::rename_arguments("sea-init");
         init::split(process.tty)?;
     }
@@ -287,7 +302,7 @@ pub(crate) fn visit(visit: Visit<'_>) -> ! {
     let socket = visit.socket;
     let enter = || -> Result<Cloned, Failure> {
         sys::default_signals();
-        visit.cgroup.join_first(0)?;
+        visit.cgroup.enter_first()?;
         let flags = ThreadNameSpaceType::MOUNT
             | ThreadNameSpaceType::CONTROL_GROUP
             | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
@@ -306,7 +321,7 @@ pub(crate) fn visit(visit: Visit<'_>) -> ! {
         Ok(Cloned::Child) => {
             let run = || {
                 stdio::take(visit.stdio, visit.process, socket.as_fd())?;
-                finish(visit.process, &visit.filter, Vec::new(), false, &socket)
+                finish(visit.process, &visit.filter, Vec::new(), Part::Beside, &socket)
             };
             match run() {
                 Ok(never) => match never {},

@@ -201,7 +201,7 @@ pub enum MountKind {
         /// The bound; half the memory when none.
         #[serde(default)]
         size: Option<Bytes>,
-        /// Permission bits of its root; 01777 when none.
+        /// Permission bits of its root; when none, those of the folder in the image, else 01777.
         #[serde(default)]
         mode: Option<u32>,
         /// As docker's `--tmpfs` takes them: `exec`, `uid=…`, ….

@@ -50,7 +50,7 @@ pub enum MountKind {
 pub struct Tmpfs {
     /// The bound; half the memory unless given.
     pub size: Option<Bytes>,
-    /// Permission bits of its root; 01777 unless given.
+    /// Permission bits of its root; unless given, those of the folder in the image, else 01777.
     pub mode: Option<u32>,
     /// More mount options as docker's `--tmpfs` takes them (`noexec`, `uid=…`).
     #[serde(default)]

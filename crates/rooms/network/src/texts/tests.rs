@@ -14,6 +14,7 @@ fn ip(text: &str) -> IpAddr {
 fn hosts_names_the_container_and_what_was_added() {
     let extra = [("db".to_owned(), "10.0.0.5".to_owned()), ("host".to_owned(), "host-gateway".to_owned())];
     let order = HostsOrder {
+        base: None,
         hostname: "web1",
         domainname: Some("example.org"),
         addresses: &[ip("172.18.0.2"), ip("fd00::2")],
@@ -49,4 +50,16 @@ fn resolv_conf_names_the_gateway_on_a_network_and_the_hosts_servers_off_it() {
     let asked = ResolverOrder { dns: &[ip("1.1.1.1")], dns_search: &search, dns_opt: &options, ..off };
     assert_eq!(resolv_conf(&asked), "nameserver 1.1.1.1\noptions ndots:5 rotate\n");
     assert_eq!(nameservers("nameserver\nnameserverx 1.1.1.1\n  nameserver 1.1.1.1 # a\n"), [ip("1.1.1.1")]);
+}
+
+#[test]
+fn a_container_on_the_hosts_network_has_the_hosts_names() {
+    let extra = [("db".to_owned(), "10.0.0.7".to_owned())];
+    let order = HostsOrder {
+        base: Some("127.0.0.1 localhost\n10.1.1.1 printer"),
+        hostname: "web1",
+        extra_hosts: &extra,
+        ..HostsOrder::default()
+    };
+    assert_eq!(hosts(&order), "127.0.0.1 localhost\n10.1.1.1 printer\n10.0.0.7\tdb\n");
 }

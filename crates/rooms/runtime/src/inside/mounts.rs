@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, open_tree,
@@ -137,7 +137,7 @@ pub(super) fn cgroups(root: BorrowedFd<'_>, order: &Order, cgroup: &Cgroup) -> R
         let options: Vec<(&str, &str)> = controllers.iter().map(|c| (c.as_str(), "")).collect();
         put(root, &format!("{AT}/{name}"), "cgroup", &options, attributes)?;
         for one in controllers.iter().filter(|one| **one != name) {
-            let link = open_in(root, Path::new(AT), rustix::fs::OFlags::PATH)
+            let link = open_in(root, Path::new(AT), OFlags::PATH)
                 .and_then(|dir| rustix::fs::symlinkat(name.as_str(), dir, one.as_str()));
             link.doing(|| format!("link the cgroup controller `{one}`"))?;
         }
@@ -146,7 +146,7 @@ pub(super) fn cgroups(root: BorrowedFd<'_>, order: &Order, cgroup: &Cgroup) -> R
         put(root, &format!("{AT}/unified"), "cgroup2", &[], attributes)?;
     }
     let flags = MountChange { set: readonly.bits().into(), ..MountChange::default() };
-    let top = open_in(root, Path::new(AT), rustix::fs::OFlags::PATH).doing(|| "find the cgroups' folder")?;
+    let top = open_in(root, Path::new(AT), OFlags::PATH).doing(|| "find the cgroups' folder")?;
     change_mount(top.as_fd(), flags).doing(|| "protect the cgroups' folder")
 }
 
@@ -203,13 +203,19 @@ pub(super) fn ordered(root: BorrowedFd<'_>, order: &Order, sources: Sources) -> 
             }
             (MountKind::Bind { .. }, None) => {}
             (MountKind::Tmpfs { size, mode, options }, _) => {
-                let mode = format!("{:o}", mode.unwrap_or(0o1777));
+                let mode = format!("{:o}", mode.unwrap_or_else(|| mode_there(root, &mount.target)));
                 let size = size.map(|size| size.0.to_string());
                 tmpfs(root, mount, &mode, size.as_deref(), options)?;
             }
         }
     }
     Ok(())
+}
+
+/// The mode of the folder that is to be hidden, as the image has it; that of `/tmp` where there is none.
+fn mode_there(root: BorrowedFd<'_>, target: &str) -> u32 {
+    let there = open_in(root, Path::new(target), OFlags::PATH | OFlags::DIRECTORY);
+    there.and_then(|folder| rustix::fs::fstat(&folder)).map_or(0o1777, |stat| stat.st_mode & 0o7777)
 }
 
 fn tmpfs(
