@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{AppName, Clock, Kind, Problem, ReleaseNumber, Report, ServiceName, Tasks};
 use plan::ports::{Driver, ImageFacts, Images, Traffic};
+use plan::seen::{Seen, State};
 use plan::{Cause, Draft, Ledger, Outcome, Preview, Release, RequestError};
 use spec::App;
 use store::{Store, StoreError};
@@ -228,11 +229,12 @@ impl Apps {
         }
     }
 
-    /// Waits until nothing is to be done for this app: what is wanted runs, or cannot.
+    /// Waits until nothing is to be done for this app and nothing is on its way: what is wanted runs, or cannot.
     pub async fn wait_at_rest(&self, app: &AppName) {
+        let moves = |seen: &Seen| matches!(seen.state, State::Created | State::Starting | State::Stopping);
         if let Some(mut pictures) = self.watch(app) {
             // An error means that its loop has ended, so nothing more is done.
-            let _ = pictures.wait_for(|it| it.at_rest || it.gone).await;
+            let _ = pictures.wait_for(|it| it.gone || (it.at_rest && !it.instances.iter().any(moves))).await;
         }
     }
 

@@ -59,6 +59,7 @@ impl Driver for Memo {
             age: Duration::ZERO,
             up: Duration::ZERO,
             ready_after: (!bad).then_some(Duration::ZERO),
+            error: None,
             sick: false,
             restarts: 0,
             address: Some([10, 0, 0, 1].into()),

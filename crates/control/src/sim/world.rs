@@ -178,6 +178,7 @@ impl World {
                 age,
                 up,
                 ready_after: body.ready_after,
+                error: None,
                 sick: matches!(body.state, State::Exited { .. })
                     && body.lost.is_some_and(|lost| lost >= body.started),
                 restarts: body.restarts,

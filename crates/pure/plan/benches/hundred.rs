@@ -80,6 +80,7 @@ fn instances(ledger: &Ledger) -> Vec<Seen> {
         age: std::time::Duration::from_secs(60),
         up: std::time::Duration::from_secs(61),
         ready_after: Some(std::time::Duration::from_secs(1)),
+        error: None,
         sick: false,
         restarts: 0,
         address: Some([10, 0, (at / 250) as u8, (at % 250) as u8].into()),

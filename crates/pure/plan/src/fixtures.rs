@@ -101,6 +101,7 @@ fn one(ledger: &Ledger, at: usize, text: &str) -> Seen {
         age: Duration::from_secs(3),
         up: Duration::from_secs(4),
         ready_after: matches!(state, State::Ready).then_some(Duration::from_secs(1)),
+        error: None,
         sick,
         restarts: 0,
         address: Some([10, 0, 0, at as u8 + 1].into()),

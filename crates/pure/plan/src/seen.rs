@@ -27,6 +27,8 @@ pub struct Seen {
     pub up: Duration,
     /// How long after the start of its last run it was ready for the first time; none if it never was.
     pub ready_after: Option<Duration>,
+    /// Why its last run could not even begin.
+    pub error: Option<String>,
     /// It was stopped because its health check failed, not because anybody wanted it to be gone.
     pub sick: bool,
     /// As told by the last [`restart`](crate::ports::Driver::restart); 0 before.

@@ -189,7 +189,7 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
     };
     let mut up = Duration::ZERO;
     let mut ready_after = None;
-    let mut sick = false;
+    let (mut sick, mut error) = (false, None);
     let (state, since) = match &record.state {
         State::Created => (SeenState::Created, record.created),
         State::Running { started, ready, .. } => {
@@ -203,8 +203,8 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
             };
             (state, ready.unwrap_or(*started))
         }
-        State::Exited { code, asked, sick: ill, started, ready, finished, .. } => {
-            sick = *ill;
+        State::Exited { code, asked, sick: ill, started, ready, finished, error: why, .. } => {
+            (sick, error) = (*ill, why.clone());
             up = finished.since(*started);
             ready_after = ready.map(|ready| ready.since(*started));
             (SeenState::Exited { code: *code, asked: *asked }, *finished)
@@ -219,6 +219,7 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
         age: now.since(since),
         up,
         ready_after,
+        error,
         sick,
         restarts: record.restarts,
         address: reach(cell, &record),

@@ -15,6 +15,9 @@ use crate::answer::Lines;
 /// States that change faster than people read are told this often at most.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 
+/// Longer than any release goes without an end.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
 /// Until the release has ended, or the time to wait is over.
 pub(crate) fn release(
     daemon: Arc<Daemon>,
@@ -30,11 +33,15 @@ pub(crate) fn release(
             return;
         }
         let end = async {
-            let ended = daemon.apps.wait(&app, number);
-            match wait {
-                None => Some(ended.await),
-                Some(time) => tokio::time::timeout(time, ended).await.ok(),
-            }
+            let ended = async {
+                let outcome = daemon.apps.wait(&app, number).await;
+                // It may have been stopped since, and is started again now.
+                if old {
+                    daemon.apps.wait_at_rest(&app).await;
+                }
+                outcome
+            };
+            tokio::time::timeout(wait.unwrap_or(PATIENCE), ended).await.ok()
         };
         let Some(ended) = tell_until(&daemon, &app, &lines, end).await else { return };
         let releases = daemon.apps.releases(&app).unwrap_or_default();

@@ -64,9 +64,10 @@ fn complaint(crew: &Crew<'_>) -> String {
     };
     let name = format!("({}-{})", one.service, one.number);
     match seen.state {
-        State::Exited { code, asked: false } => {
-            format!("ended with code {code} after {:.1} s {name}", seen.up.as_secs_f32())
-        }
+        State::Exited { code, asked: false } => match &seen.error {
+            Some(error) => format!("could not be run: {} {name}", error.replace('\n', ";")),
+            None => format!("ended with code {code} after {:.1} s {name}", seen.up.as_secs_f32()),
+        },
         State::Unhealthy => format!("is unhealthy {name}"),
         State::Starting if seen.restarts == 0 => {
             format!("was not ready in {} s {name}", crew.start_limit().as_secs())
