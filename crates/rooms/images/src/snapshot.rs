@@ -108,6 +108,7 @@ impl Images {
         let trash = {
             let mut state = inner.state();
             let trash = inner.discard(&inner.snapshot_path(key))?;
+            base::crash::point("snapshot: moved out");
             state.snapshots.remove(key);
             trash
         };
@@ -158,7 +159,7 @@ impl Inner {
             .on("change the mode of", &upper)?;
         let note = aside.join("image");
         symlink(image.to_string(), &note).on("create", &note)?;
-        self.faults.point().on("rename", &aside)?;
+        self.faults.point("snapshot: made aside").on("rename", &aside)?;
         if let Some(trash) = self.discard(folder)? {
             disk::remove(&trash)?;
         }
