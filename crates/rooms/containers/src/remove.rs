@@ -9,7 +9,7 @@ use base::{ContainerId, VolumeName};
 
 use crate::cell::Cell;
 use crate::problem::{ContainerError, VolumeError};
-use crate::record::Record;
+use crate::record::{Record, Stage};
 use crate::{Containers, events};
 
 /// How to remove a container.
@@ -50,6 +50,9 @@ impl Containers {
     }
 
     async fn remove_in_turn(&self, cell: &Arc<Cell>, volumes: bool) -> Result<(), ContainerError> {
+        base::crash::point("container: about to be removed");
+        // From here on it goes, also after a crash: nobody must find half of it.
+        cell.update(|live| live.record.stage = Stage::Going { volumes })?;
         let record = cell.record();
         if record.owner.is_some() {
             self.disconnect(cell).await;
@@ -60,18 +63,18 @@ impl Containers {
             let (containers, gone) = (self.clone(), cell.clone());
             self.inner.tasks.spawn("give addresses back", async move { containers.disconnect(&gone).await });
         }
+        base::crash::point("container: unpublished");
         let (containers, folder, gone) = (self.clone(), cell.folder.clone(), record.clone());
         let cleared = tokio::task::spawn_blocking(move || {
             if volumes {
-                for name in gone.anonymous.values() {
-                    containers.drop_volume(name);
-                }
+                containers.drop_own_volumes(&gone);
             }
             containers.clear_away(&gone, &folder);
         });
         if let Err(error) = cleared.await {
             tracing::error!(container.id = %cell.id, "the removal of a container broke off: {error}");
         }
+        base::crash::point("container: cleared away");
         {
             let mut index = self.index();
             index.cells.remove(&record.id);
@@ -80,16 +83,20 @@ impl Containers {
             }
         }
         self.tidy_cgroups();
+        base::crash::point("container: forgotten");
         events::removed(self, &record);
         self.announce(cell);
         Ok(())
     }
 
-    fn drop_volume(&self, name: &VolumeName) {
-        match self.inner.volumes.remove(name) {
-            Ok(()) | Err(VolumeError::Missing(_)) => {}
-            Err(error) => tracing::warn!(volume.name = %name, "could not remove a volume: {error}"),
+    pub(crate) fn drop_own_volumes(&self, record: &Record) {
+        for name in record.anonymous.values() {
+            match self.inner.volumes.remove(name) {
+                Ok(()) | Err(VolumeError::Missing(_)) => {}
+                Err(error) => tracing::warn!(volume.name = %name, "could not remove a volume: {error}"),
+            }
         }
+        base::crash::point("container: own volumes removed");
     }
 
     /// Removes its writable layer, then its folder. What cannot be removed now is found at the next start.
@@ -98,6 +105,7 @@ impl Containers {
             tracing::warn!(container.id = %record.id, "could not remove the files of a container: {error}");
             return;
         }
+        base::crash::point("container: snapshot dropped");
         match fs::remove_dir_all(folder) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

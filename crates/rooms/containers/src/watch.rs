@@ -65,6 +65,7 @@ impl Containers {
         if let Err(problem) = noted {
             tracing::error!(container.id = %cell.id, "could not keep the state of a container: {problem}");
         }
+        base::crash::point("container: end noted");
         let record = cell.record();
         events::ended(self, &record, &exit);
         self.announce(cell);
@@ -114,6 +115,7 @@ impl Containers {
         if !still || self.cell(&cell.id).is_err() {
             return;
         }
+        base::crash::point("container: about to be started again");
         let counted = cell.update(|live| live.record.restarts = tries + 1);
         if counted.is_ok()
             && let Err(error) = self.start_in_turn(cell).await
