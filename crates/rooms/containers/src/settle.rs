@@ -242,8 +242,7 @@ impl Containers {
         let Err(failure) = shim.start().await else { return true };
         let name = cell.record().name;
         let (code, source) = (failure.code(), Report::of(&failure));
-        self.not_started(cell, code, &ContainerError::NotStarted { name, code, source });
-        self.disconnect(cell).await;
+        self.never_ran(cell, shim, code, &ContainerError::NotStarted { name, code, source }).await;
         false
     }
 

@@ -134,8 +134,7 @@ impl Containers {
                 code: failure.code(),
                 source: Report::of(&failure),
             };
-            self.not_started(cell, failure.code(), &error);
-            self.disconnect(cell).await;
+            self.never_ran(cell, &shim, failure.code(), &error).await;
             return Err(error);
         }
         base::crash::point("container: let go");
@@ -215,10 +214,14 @@ impl Containers {
     }
 
     async fn give_up(&self, cell: &Cell, shim: &Shim, error: &ContainerError) {
-        self.not_started(cell, 125, error);
-        if let Err(problem) = shim.kill_all(9).await {
-            tracing::warn!(container.id = %cell.id, "could not end a shim that is of no use: {problem}");
-        }
+        self.never_ran(cell, shim, 125, error).await;
+    }
+
+    /// Notes that its process could not run, and waits until its shim and all that it made are gone.
+    pub(crate) async fn never_ran(&self, cell: &Cell, shim: &Shim, code: i32, error: &ContainerError) {
+        self.not_started(cell, code, error);
+        // One that has ended hears nothing more, and needs not.
+        let _ = shim.kill_all(9).await;
         base::crash::point("container: useless shim told to end");
         self.end_of(cell, shim).await;
         self.disconnect(cell).await;
