@@ -90,10 +90,17 @@ impl Containers {
         }
     }
 
-    /// Follows the restart policy of a container that belongs to no app.
-    pub(crate) async fn start_again(&self, cell: &Arc<Cell>, run: u64) {
+    /// Follows the restart policy of a container that belongs to no app. A start that fails is a failure like any other.
+    pub(crate) async fn start_again(&self, cell: &Arc<Cell>, mut run: u64) {
+        while let Some(after) = self.try_again(cell, run).await {
+            run = after;
+        }
+    }
+
+    /// Starts it if its policy says so. Where that fails, the run after which the policy is to be asked again.
+    async fn try_again(&self, cell: &Arc<Cell>, run: u64) -> Option<u64> {
         let record = cell.record();
-        let State::Exited { code, asked, started, finished, .. } = record.state else { return };
+        let State::Exited { code, asked, started, finished, .. } = record.state else { return None };
         let wanted = match record.service.restart {
             Restart::No => false,
             Restart::Always | Restart::UnlessStopped => true,
@@ -102,7 +109,7 @@ impl Containers {
             }
         };
         if !wanted || asked || record.stopped_by_hand {
-            return;
+            return None;
         }
         let tries = if finished.since(started) >= GOOD_RUN { 0 } else { record.restarts };
         tokio::time::sleep(pause(tries)).await;
@@ -113,15 +120,13 @@ impl Containers {
         };
         // It may have been removed meanwhile.
         if !still || self.cell(&cell.id).is_err() {
-            return;
+            return None;
         }
         base::crash::point("container: about to be started again");
-        let counted = cell.update(|live| live.record.restarts = tries + 1);
-        if counted.is_ok()
-            && let Err(error) = self.start_in_turn(cell).await
-        {
-            tracing::warn!(container.name = %record.name, "could not start `{}` again: {error}", record.name);
-        }
+        cell.update(|live| live.record.restarts = tries + 1).ok()?;
+        let error = self.start_in_turn(cell).await.err()?;
+        tracing::warn!(container.name = %record.name, "could not start `{}` again: {error}", record.name);
+        Some(cell.live().run)
     }
 }
 
