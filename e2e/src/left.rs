@@ -58,26 +58,26 @@ impl Traces {
     }
 
     /// Mounts in the root, seen from here.
-    fn mounts(&self) -> Vec<PathBuf> {
+    pub(crate) fn mounts(&self) -> Vec<PathBuf> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from);
         points.filter(|point| point.starts_with(&self.root) && *point != self.root).collect()
     }
 
-    fn links(&self) -> Vec<String> {
+    pub(crate) fn links(&self) -> Vec<String> {
         let mut names = names_in(Path::new("/sys/class/net"));
         names.retain(|name| name.contains(&self.tag));
         names
     }
 
-    fn tables(&self) -> Vec<String> {
+    pub(crate) fn tables(&self) -> Vec<String> {
         let listed = Command::new("nft").args(["list", "tables"]).output();
         let text = listed.map(|done| String::from_utf8_lossy(&done.stdout).into_owned()).unwrap_or_default();
         let table = |line: &str| Some(line.strip_prefix("table ")?.trim().to_owned());
         text.lines().filter(|line| line.contains(&self.tag)).filter_map(table).collect()
     }
 
-    fn cgroups(&self) -> Vec<PathBuf> {
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         self.search(Path::new("/sys/fs/cgroup"), DEPTH, &mut found);
         found

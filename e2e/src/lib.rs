@@ -4,7 +4,9 @@
 //! from outside: requests over sockets, processes in `/proc`, what is left on the machine. Nothing here uses sea's own
 //! code for what it checks, so that a mistake is not made twice.
 
+pub mod crash;
 mod done;
+mod exact;
 pub mod http;
 mod left;
 pub mod load;

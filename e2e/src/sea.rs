@@ -1,5 +1,6 @@
 //! A daemon with a root folder of its own, and the commands that people give it.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -169,27 +170,40 @@ impl Sea {
 
     /// Starts a daemon and waits until it answers.
     pub fn start_daemon(&self) -> Result<()> {
+        self.start_daemon_in(&[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_daemon_in(&self, surroundings: &[(&str, OsString)]) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let child = self.spawn_daemon(log)?;
+        let child = self.spawn_daemon_in(surroundings, log)?;
         let pid = child.id();
         *self.daemon() = Some(child);
-        until_ok("the daemon answers", STARTING, || {
+        let over = until_ok("the daemon answers", STARTING, || {
             if let Some(child) = self.daemon().as_mut()
                 && let Some(status) = child.try_wait()?
             {
-                return Err(anyhow::anyhow!("it ended with {status}"));
+                return Ok(Some(status));
             }
             let view = self.daemon_view()?;
             ensure!(view["pid"] == pid, "another daemon answers: {view}");
-            Ok(())
-        })
-        .with_context(|| format!("the log of the daemon:\n{}", self.end_of_log()))
+            Ok(None)
+        });
+        match over.with_context(|| format!("the log of the daemon:\n{}", self.end_of_log()))? {
+            None => Ok(()),
+            Some(status) => bail!("it ended with {status}; the log of the daemon:\n{}", self.end_of_log()),
+        }
     }
 
     /// A daemon that writes what it says to this file.
     pub fn spawn_daemon(&self, log: File) -> Result<Child> {
+        self.spawn_daemon_in(&[], log)
+    }
+
+    fn spawn_daemon_in(&self, surroundings: &[(&str, OsString)], log: File) -> Result<Child> {
         let mut command = Command::new(program());
         self.surround(command.arg("daemon"));
+        command.envs(surroundings.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone()?).stderr(log);
         command.spawn().with_context(|| format!("`{}` cannot be run", program().display()))
     }
@@ -294,6 +308,19 @@ impl Sea {
             Ok(())
         })?;
         self.ended = true;
+        Ok(())
+    }
+
+    /// The process of the daemon that was started here, also if it has died.
+    pub(crate) fn daemon_child(&self) -> Option<i32> {
+        self.daemon().as_ref().and_then(|child| i32::try_from(child.id()).ok())
+    }
+
+    /// Takes the exit status of a daemon that has ended.
+    pub(crate) fn forget_daemon(&self) -> Result<()> {
+        if let Some(mut child) = self.daemon().take() {
+            child.wait()?;
+        }
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 //! Apps run on when it stops or dies: their shims, the edge and the names are processes of their own.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,6 +24,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
 use crate::images_port::ImagesPort;
+use crate::kept_address;
 use crate::log_file::LogFile;
 use crate::root;
 use crate::runner::BuildRunner;
@@ -38,6 +38,7 @@ const COLLECT_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the daemon until it is told to stop.
 pub(crate) fn run(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
+    base::crash::arm("daemon");
     begin_to_log(args)?;
     if !rustix::process::geteuid().is_root() {
         return Err(Report::new(Kind::Denied, "the daemon needs the rights of root")
@@ -57,7 +58,9 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     // First of all, so that a second daemon and a broken folder are found before anything is changed.
     let server = Server::bind(&root.join("sea.sock")).map_err(|problem| Report::of(&problem))?;
+    base::crash::point("daemon: socket bound");
     let daemon = open(root, args).await?;
+    base::crash::arm("serving");
     tracing::info!(
         root = %root.display(),
         http = %daemon.http.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -73,6 +76,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    base::crash::point("daemon: told to stop");
     tracing::info!("stopping; apps run on");
     drop(stop);
     // Streams that follow something never end by themselves.
@@ -80,6 +84,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         tracing::debug!("some requests were still under way");
     }
     daemon.tasks.shutdown().await;
+    base::crash::point("daemon: tasks ended");
     leave_nothing(&daemon).await;
     Ok(())
 }
@@ -94,9 +99,11 @@ async fn leave_nothing(daemon: &api::Daemon) {
     if let Err(problem) = daemon.networks.destroy_all().await {
         tracing::warn!("could not take the default network away: {problem}");
     }
+    base::crash::point("daemon: default network gone");
     if let Err(problem) = daemon.edge.clone().stop().await {
         tracing::warn!("could not stop the edge: {problem}");
     }
+    base::crash::point("daemon: edge stopped");
 }
 
 /// Opens every room, in an order in which each finds what it needs.
@@ -104,7 +111,9 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     let clock = SystemClock::shared();
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
+    base::crash::point("daemon: store opened");
     let images = Images::open(root.join("images")).map_err(of)?;
+    base::crash::point("daemon: images opened");
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
     let program = root::program()?;
@@ -115,7 +124,9 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     };
     let networks =
         Networks::open(tag, &network_folder, Settings { names, ..Settings::default() }).await.map_err(of)?;
+    base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
+    base::crash::point("daemon: edge found");
     let shims = Shims::of_this_program().map_err(of)?;
     let rooms = Rooms {
         images: images.clone(),
@@ -127,11 +138,14 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     };
     let containers = Containers::open(root, cgroup_root.clone(), rooms.clone(), tasks.clone()).map_err(of)?;
     containers.settle().await.map_err(of)?;
+    base::crash::point("daemon: containers settled");
     let runner =
         BuildRunner::open(root.join("build/runs"), cgroup_root, rooms, containers.clone()).await.map_err(
             |error| Report::new(Kind::Unavailable, "could not open the folder of builds").because(error),
         )?;
+    base::crash::point("daemon: build steps ended");
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
+    base::crash::point("daemon: builder opened");
     let apps = control::Apps::open(
         store.clone(),
         Arc::new(containers.clone()),
@@ -141,7 +155,9 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
         tasks.clone(),
     )
     .map_err(of)?;
+    base::crash::point("daemon: loops begun");
     forget_strangers(&edge, &containers, &apps).await;
+    base::crash::point("daemon: strangers forgotten");
     tasks.spawn("collecting images", collect(images.clone(), containers.clone(), apps.clone()));
     Ok(Arc::new(api::Daemon {
         containers,
@@ -172,15 +188,14 @@ fn no_signals(error: std::io::Error) -> Report {
 /// Finds the edge that runs, or starts one: at the address that was asked for, else where one of this root was
 /// before, else at the first address that can be had.
 async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, Vec<SocketAddr>), Report> {
-    let kept = root.join("http");
     let mut candidates: Vec<String> = match &args.http {
         Some(asked) => vec![if asked.starts_with(':') { format!("0.0.0.0{asked}") } else { asked.clone() }],
         None => HTTP.map(str::to_owned).to_vec(),
     };
     if args.http.is_none()
-        && let Ok(before) = fs::read_to_string(&kept)
+        && let Some(before) = kept_address::read(root)
     {
-        candidates.insert(0, before.trim().to_owned());
+        candidates.insert(0, before.to_string());
     }
     let mut last = None;
     for text in candidates {
@@ -199,8 +214,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
         match Edge::open(config).await {
             Ok(edge) => {
                 let http = edge.http().await;
-                let text = http.first().map_or(address, |first| *first).to_string();
-                fs::write(&kept, text).map_err(|error| {
+                kept_address::write(root, http.first().map_or(address, |first| *first)).map_err(|error| {
                     Report::new(Kind::Unavailable, "could not keep the edge's address").because(error)
                 })?;
                 return Ok((edge, http));

@@ -6,6 +6,7 @@
 mod daemon;
 mod doctor;
 mod images_port;
+mod kept_address;
 mod log_file;
 mod root;
 mod runner;
@@ -26,7 +27,10 @@ fn main() -> ExitCode {
     match (args.get(1).and_then(|role| role.to_str()), &args[2.min(args.len())..]) {
         (Some("shim"), [folder]) => return runtime::shim_main(Path::new(folder)),
         (Some("names"), [folder]) => return network::names::names_main(Path::new(folder)),
-        (Some("edge"), rest) => return edge(rest),
+        (Some("edge"), rest) => {
+            base::crash::arm("edge");
+            return edge(rest);
+        }
         _ => {}
     }
     command(Cli::parse())

@@ -79,5 +79,6 @@ pub(crate) fn open(root: &Path) -> Result<(PathBuf, File), Report> {
         Report::new(Kind::Conflict, format!("a daemon runs already on the root folder `{}`", root.display()))
             .hint("use that one, or start another with a folder of its own: `--root`")
     })?;
+    base::crash::point("daemon: root locked");
     Ok((root, lock))
 }

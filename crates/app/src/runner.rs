@@ -66,6 +66,7 @@ impl BuildRunner {
         identity(folder, gateway).map_err(|error| {
             Report::new(Kind::Unavailable, "could not write the files of a build step").because(error)
         })?;
+        base::crash::point("build: files of a step written");
         let whole = self.order(id, folder, order);
         let cgroups_stay = self.containers.cgroups_stay().await;
         let created = self.shims.create(folder, &whole).await;
@@ -104,6 +105,7 @@ impl BuildRunner {
             };
             self.networks.attach(&name, attach).await.map_err(|problem| Report::of(&problem))?;
         }
+        base::crash::point("build: step connected");
         let Attached { output: mut said, .. } =
             shim.attach().await.map_err(|problem| Report::of(&problem))?;
         match shim.start().await {
@@ -189,12 +191,14 @@ impl Runner for BuildRunner {
         fs::create_dir(&folder).map_err(|error| {
             Report::new(Kind::Unavailable, "could not make the folder of a build step").because(error)
         })?;
+        base::crash::point("build: folder of a step made");
         self.handle.block_on(async {
             let outcome = self.run_in(&id, &folder, order, output).await;
             if let Err(problem) = self.networks.detach_all(&id).await {
                 tracing::warn!("could not release the address of a build step: {problem}");
             }
             clear(&self.shims, &folder).await;
+            base::crash::point("build: step gone");
             self.containers.tidy_cgroups();
             outcome
         })
@@ -220,6 +224,7 @@ async fn clear(shims: &Shims, folder: &Path) {
         Ok(Found::Exited(_)) => {}
         Err(problem) => tracing::warn!("could not look after a build step: {problem}"),
     }
+    base::crash::point("build: step cleared up");
     if let Err(error) = fs::remove_dir_all(folder) {
         tracing::warn!("could not remove the folder of a build step: {error}");
     }

@@ -80,6 +80,8 @@ pub(crate) struct Helm {
     memory: Memory,
     busy: BTreeSet<Key>,
     troubles: BTreeMap<Key, Trouble>,
+    /// The release whose troubles they are.
+    troubled: Option<ReleaseNumber>,
     /// How far the release was, and since when.
     progress: (Option<ReleaseNumber>, u64, Instant),
     counts: Counts,
@@ -95,6 +97,7 @@ impl Helm {
             memory: Memory::default(),
             busy: BTreeSet::new(),
             troubles: BTreeMap::new(),
+            troubled: None,
             progress: (None, 0, now),
             counts,
             served: HashSet::new(),
@@ -324,6 +327,11 @@ impl Helm {
         self.memory.quiet.retain(|id, _| there.contains(id));
         self.served.retain(|id| there.contains(id));
         let target = self.ledger.target();
+        // What failed in an earlier release is tried anew in the next, also where nothing of it changed.
+        let number = target.map(|release| release.number);
+        if std::mem::replace(&mut self.troubled, number) != number {
+            self.troubles.retain(|key, _| !matches!(key, Key::Slot(_) | Key::Prepare));
+        }
         self.troubles.retain(|key, _| match key {
             Key::Instance(id) => there.contains(id),
             Key::Slot(slot) => target.is_some_and(|release| {

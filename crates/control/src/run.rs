@@ -192,7 +192,9 @@ impl Loop {
         let release = self.helm.ledger.target().cloned();
         let ended = self.ended.0.clone();
         self.tasks.spawn(format!("{app}: {step}"), async move {
+            base::crash::point("loop: step begins");
             let result = rooms.act(&app, release, &step).await;
+            base::crash::point("loop: step ended");
             if let Err(report) = &result {
                 events::step_failed(&app, &step, report);
             }
@@ -225,6 +227,7 @@ impl Loop {
             Ok((number, change)) => self.write(ledger, change).await.map(|()| number),
             Err(error) => Err(AskError::Refused(error)),
         };
+        base::crash::point("loop: wish taken");
         let instances = self.pictures.borrow().instances.clone();
         self.show(instances, false, false);
         // Whoever asked may have gone.

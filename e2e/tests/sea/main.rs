@@ -2,6 +2,7 @@
 
 mod compose;
 mod config;
+mod crash;
 mod daemon;
 mod disk;
 mod doctor;

@@ -1,5 +1,6 @@
-//! Names and ids, sizes, time, chance, problems and tasks: what every layer speaks of.
+//! Names and ids, sizes, time, chance, problems, tasks and crash points: what every layer speaks of.
 
+pub mod crash;
 mod name;
 mod problem;
 mod rng;

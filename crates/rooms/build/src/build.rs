@@ -88,6 +88,7 @@ impl Builder {
             progress(Progress::Warning { line: 0, message });
         }
         let scratch = Scratch::new(&self.dir.join("scratch"))?;
+        base::crash::point("build: scratch made");
         let context = self.context(request.context, &scratch)?;
         let total = graph.order.iter().map(|stage| graph.stages[*stage].instructions.len() + 1).sum();
         let job = Job {
@@ -112,7 +113,9 @@ impl Builder {
             total: Cell::new(total),
             cached: Cell::new(0),
         };
+        base::crash::point("build: context taken in");
         let image = job.all()?;
+        base::crash::point("build: image made");
         for tag in &request.tags {
             self.images
                 .tag(&image.to_string(), tag)

@@ -10,7 +10,7 @@ use spec::{App, Attachment, FileMount, FileSource, Mount, MountKind, NetworkMode
 
 use crate::cell::Cell;
 use crate::problem::ContainerError;
-use crate::record::{FileRecord, Owner, Record, State, VERSION};
+use crate::record::{FileRecord, Owner, Record, Stage, State, VERSION};
 use crate::volumes::VolumeOrder;
 use crate::{Containers, events, files};
 
@@ -69,7 +69,7 @@ impl Containers {
         crate::order::check(&service)?;
         let mut service = service;
         add_image_volumes(&mut service, image.config.config.volumes.keys());
-        let record = Record {
+        let mut record = Record {
             version: VERSION,
             id: id.clone(),
             name,
@@ -83,23 +83,32 @@ impl Containers {
             service,
             owner,
             auto_remove,
+            stage: Stage::Making,
             state: State::Created,
             restarts: 0,
             stopped_by_hand: false,
         };
         let folder = self.inner.folder.join(id.as_str());
-        let failed = |error| ContainerError::io(format!("make the folder of `{}`", record.name), &error);
+        let name = record.name.clone();
+        let failed = |error| ContainerError::io(format!("make the folder of `{name}`"), &error);
+        base::crash::point("container: about to be made");
         fs::create_dir(&folder).map_err(failed)?;
-        let made = (|| {
+        base::crash::point("container: folder made");
+        let mut make = || {
             record.write(&folder)?;
             files::write_sources(&folder, &record).map_err(failed)?;
+            base::crash::point("container: files written");
             self.make_volumes(&record, &app)?;
+            base::crash::point("container: volumes made");
             self.inner.rooms.images.snapshot(&image.id, id.as_str()).map_err(|problem| {
                 ContainerError::failed(format!("lay out the files of `{}`", record.name), &problem)
             })?;
+            base::crash::point("container: snapshot made");
+            record.stage = Stage::Whole;
+            record.write(&folder)?;
             Ok(())
-        })();
-        if let Err(error) = made {
+        };
+        if let Err(error) = make() {
             self.clear_away(&record, &folder);
             return Err(error);
         }

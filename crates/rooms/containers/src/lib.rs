@@ -46,7 +46,7 @@ pub use exec::ExecOrder;
 pub use health::image_check;
 pub use listing::{Filter, View};
 pub use problem::{ContainerError, RecordError, VolumeError};
-pub use record::{FileRecord, Owner, Record, State};
+pub use record::{FileRecord, Owner, Record, Stage, State};
 pub use remove::Removal;
 pub use settle::OpenError;
 pub use stop::By;

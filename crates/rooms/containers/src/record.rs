@@ -51,6 +51,9 @@ pub struct Record {
     pub owner: Option<Owner>,
     /// It is removed when it ends.
     pub auto_remove: bool,
+    /// Whether all of it is there.
+    #[serde(default)]
+    pub stage: Stage,
     /// How it is.
     pub state: State,
     /// How often it was started again since somebody last started it.
@@ -90,6 +93,22 @@ pub struct FileRecord {
     /// The bytes; gone from the record once the file is written.
     #[serde(default, skip)]
     pub content: Blob,
+}
+
+/// How far a container is made or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Something of it may not be there yet. After a crash it is cleared away.
+    Making,
+    /// All of it is there.
+    #[default]
+    Whole,
+    /// Something of it may be gone. After a crash the rest goes, too.
+    Going {
+        /// With the volumes of its own.
+        volumes: bool,
+    },
 }
 
 /// How a container is.
@@ -174,7 +193,11 @@ impl Record {
         let unwritable = |source: io::Error| RecordError::Unwritable { path: path.clone(), source };
         let text = serde_json::to_vec(self).map_err(|error| unwritable(error.into()))?;
         let fresh = folder.join("container.json.new");
-        fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(unwritable)
+        fs::write(&fresh, text).map_err(unwritable)?;
+        base::crash::point("container: new record beside the old");
+        fs::rename(&fresh, &path).map_err(unwritable)?;
+        base::crash::point("container: record written");
+        Ok(())
     }
 
     /// The digits of the id that people are shown.

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{ContainerId, VolumeName};
+use images::Trash;
 
 use crate::cell::Cell;
 use crate::problem::{ContainerError, VolumeError};
-use crate::record::Record;
+use crate::record::{Record, Stage};
 use crate::{Containers, events};
 
 /// How to remove a container.
@@ -50,6 +51,9 @@ impl Containers {
     }
 
     async fn remove_in_turn(&self, cell: &Arc<Cell>, volumes: bool) -> Result<(), ContainerError> {
+        base::crash::point("container: about to be removed");
+        // From here on it goes, also after a crash: nobody must find half of it.
+        cell.note(|live| live.record.stage = Stage::Going { volumes });
         let record = cell.record();
         if record.owner.is_some() {
             self.disconnect(cell).await;
@@ -60,17 +64,22 @@ impl Containers {
             let (containers, gone) = (self.clone(), cell.clone());
             self.inner.tasks.spawn("give addresses back", async move { containers.disconnect(&gone).await });
         }
-        let (containers, folder, gone) = (self.clone(), cell.folder.clone(), record.clone());
-        let cleared = tokio::task::spawn_blocking(move || {
+        base::crash::point("container: unpublished");
+        let (containers, gone) = (self.clone(), record.clone());
+        let released = tokio::task::spawn_blocking(move || {
             if volumes {
-                for name in gone.anonymous.values() {
-                    containers.drop_volume(name);
-                }
+                containers.drop_own_volumes(&gone);
             }
-            containers.clear_away(&gone, &folder);
+            containers.inner.rooms.images.release_snapshot(gone.id.as_str())
         });
-        if let Err(error) = cleared.await {
-            tracing::error!(container.id = %cell.id, "the removal of a container broke off: {error}");
+        match released.await {
+            Ok(Ok(trash)) => self.clear_away_later(&record, cell.folder.clone(), trash),
+            Ok(Err(error)) => {
+                tracing::warn!(container.id = %cell.id, "could not remove the files of a container: {error}");
+            }
+            Err(error) => {
+                tracing::error!(container.id = %cell.id, "the removal of a container broke off: {error}");
+            }
         }
         {
             let mut index = self.index();
@@ -80,16 +89,38 @@ impl Containers {
             }
         }
         self.tidy_cgroups();
+        base::crash::point("container: forgotten");
         events::removed(self, &record);
         self.announce(cell);
         Ok(())
     }
 
-    fn drop_volume(&self, name: &VolumeName) {
-        match self.inner.volumes.remove(name) {
-            Ok(()) | Err(VolumeError::Missing(_)) => {}
-            Err(error) => tracing::warn!(volume.name = %name, "could not remove a volume: {error}"),
+    pub(crate) fn drop_own_volumes(&self, record: &Record) {
+        for name in record.anonymous.values() {
+            match self.inner.volumes.remove(name) {
+                Ok(()) | Err(VolumeError::Missing(_)) => {}
+                Err(error) => tracing::warn!(volume.name = %name, "could not remove a volume: {error}"),
+            }
         }
+        base::crash::point("container: own volumes removed");
+    }
+
+    /// Removes the files of a container that nobody knows any more. Thousands of them take their time, for which nobody
+    /// has to wait; its record says that it goes, so the next daemon finishes what this one does not.
+    fn clear_away_later(&self, record: &Record, folder: PathBuf, trash: Trash) {
+        let id = record.id.clone();
+        self.inner.tasks.spawn(format!("clear {} away", id.short()), async move {
+            let cleared = tokio::task::spawn_blocking(move || {
+                if let Err(error) = trash.remove() {
+                    tracing::warn!(container.id = %id, "could not remove the files of a container: {error}");
+                }
+                base::crash::point("container: files removed");
+                remove_folder(&id, &folder);
+                base::crash::point("container: cleared away");
+            });
+            // A panic was told by whoever panicked, and what is left goes with the next start.
+            let _ = cleared.await;
+        });
     }
 
     /// Removes its writable layer, then its folder. What cannot be removed now is found at the next start.
@@ -98,13 +129,8 @@ impl Containers {
             tracing::warn!(container.id = %record.id, "could not remove the files of a container: {error}");
             return;
         }
-        match fs::remove_dir_all(folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                tracing::warn!(container.id = %record.id, "could not remove the folder of a container: {error}");
-            }
-        }
+        base::crash::point("container: snapshot dropped");
+        remove_folder(&record.id, folder);
     }
 
     /// Removes a volume that nobody uses.
@@ -122,5 +148,15 @@ impl Containers {
             record.volumes.values().chain(record.anonymous.values()).any(|used| used == name)
         };
         records.filter(uses).map(|record| record.name.to_string()).collect()
+    }
+}
+
+fn remove_folder(id: &ContainerId, folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(container.id = %id, "could not remove the folder of a container: {error}");
+        }
     }
 }

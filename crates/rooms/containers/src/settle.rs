@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use base::{ContainerId, Kind, Problem, Tasks};
-use runtime::Found;
+use base::{ContainerId, Kind, Problem, Report, Tasks};
+use runtime::{Found, Phase, Seen, Shim};
 
 use crate::cell::Cell;
-use crate::record::{Record, State};
+use crate::record::{Record, Stage, State};
 use crate::volumes::Volumes;
-use crate::{Containers, Index, Inner, RecordError, Rooms, events};
+use crate::{ContainerError, Containers, Index, Inner, RecordError, Rooms, events};
 
 /// Why the containers of a root could not be found again.
 #[derive(Debug, thiserror::Error)]
@@ -66,16 +66,19 @@ impl Containers {
         for entry in fs::read_dir(&self.inner.folder).map_err(unreadable)? {
             let folder = entry.map_err(unreadable)?.path();
             let Some(cell) = self.recognise(&folder).await else { continue };
+            base::crash::point("settling: a container found");
             if self.find_again(&cell).await {
                 live.push(cell);
             } else {
                 ended.push(cell);
             }
         }
+        base::crash::point("settling: all containers found");
         let ids: Vec<ContainerId> = live.iter().map(|cell| cell.id.clone()).collect();
         if let Err(problem) = self.inner.rooms.networks.settle(&ids).await {
             tracing::error!("could not settle the networks: {problem}");
         }
+        base::crash::point("settling: networks settled");
         for cell in &live {
             self.take_up(cell).await;
         }
@@ -91,6 +94,14 @@ impl Containers {
         let name = folder.file_name()?.to_str()?;
         let id = ContainerId::new(name).ok()?;
         match Record::read(folder) {
+            Ok(record) if record.stage != Stage::Whole => {
+                tracing::warn!(container.id = %id, "clearing away a container that was half made or half removed");
+                if record.stage != (Stage::Going { volumes: false }) {
+                    self.drop_own_volumes(&record);
+                }
+                self.clear_away(&record, folder);
+                None
+            }
             Ok(record) => {
                 let cell = Arc::new(Cell::new(folder.to_owned(), record.clone()));
                 let mut index = self.index();
@@ -126,6 +137,7 @@ impl Containers {
                 if let Err(error) = self.inner.rooms.images.drop_snapshot(id.as_str()) {
                     tracing::warn!(container.id = %id, "could not remove its files: {error}");
                 }
+                base::crash::point("settling: snapshot of a stray dropped");
                 if let Err(error) = fs::remove_dir_all(folder) {
                     tracing::warn!(container.id = %id, "could not remove its folder: {error}");
                 }
@@ -228,6 +240,9 @@ impl Containers {
             (live.shim.clone(), live.run)
         };
         let Some(shim) = shim else { return };
+        if !self.is_let_go(cell, &shim).await {
+            return;
+        }
         let attachments = self.inner.rooms.networks.attachments(&cell.id).await;
         let addresses = attachments.iter().flat_map(|on| {
             [on.ipv4.map(std::net::IpAddr::V4), on.ipv6.map(std::net::IpAddr::V6)].into_iter().flatten()
@@ -238,7 +253,22 @@ impl Containers {
         if let Err(problem) = self.publish(cell).await {
             tracing::error!(container.id = %cell.id, "could not publish the ports of a container again: {problem}");
         }
+        base::crash::point("settling: a container taken up");
         self.announce(cell);
+    }
+
+    /// Whether its process runs. One that was to run, and whose daemon died before it told the shim, is let go now.
+    async fn is_let_go(&self, cell: &Cell, shim: &Shim) -> bool {
+        match shim.state().await {
+            Ok(Seen { phase: Phase::Created, .. }) => {}
+            // Whoever watches it hears of its end.
+            Ok(_) | Err(_) => return true,
+        }
+        let Err(failure) = shim.start().await else { return true };
+        let name = cell.record().name;
+        let (code, source) = (failure.code(), Report::of(&failure));
+        self.never_ran(cell, shim, code, &ContainerError::NotStarted { name, code, source }).await;
+        false
     }
 
     /// What was well stays so until a check says otherwise: nobody is taken out of service by our absence.
@@ -254,6 +284,7 @@ impl Containers {
 
     async fn settle_ended(&self, cell: Arc<Cell>) {
         self.disconnect(&cell).await;
+        base::crash::point("settling: an ended container let go");
         let record = cell.record();
         if record.owner.is_some() {
             return;

@@ -85,12 +85,17 @@ impl Containers {
             .order(cell, &record, joined.gateways.clone())
             .await
             .inspect_err(|error| self.not_started(cell, 125, error))?;
+        base::crash::point("container: order made");
         let launching = self.inner.launching.read().await;
         let created = self.inner.rooms.shims.create(&cell.folder, &order).await;
         drop(launching);
         let shim = match created {
             Ok(shim) => shim,
             Err(failure) => {
+                // A shim that could say why has cleared up after itself.
+                if let CreateError::Died { .. } | CreateError::Spawn { .. } = failure {
+                    self.reap(&cell.folder).await;
+                }
                 let error = ContainerError::NotStarted {
                     name: record.name.clone(),
                     code: create_code(&failure),
@@ -104,6 +109,7 @@ impl Containers {
             self.give_up(cell, &shim, &error).await;
             return Err(error);
         }
+        base::crash::point("container: connected");
         Ok(shim)
     }
 
@@ -121,16 +127,17 @@ impl Containers {
             live.run += 1;
             live.run
         })?;
+        base::crash::point("container: about to be let go");
         if let Err(failure) = shim.start().await {
             let error = ContainerError::NotStarted {
                 name: record.name.clone(),
                 code: failure.code(),
                 source: Report::of(&failure),
             };
-            self.not_started(cell, failure.code(), &error);
-            self.disconnect(cell).await;
+            self.never_ran(cell, &shim, failure.code(), &error).await;
             return Err(error);
         }
+        base::crash::point("container: let go");
         self.watch(cell, shim, run);
         events::started(self, &record);
         self.announce(cell);
@@ -143,6 +150,7 @@ impl Containers {
             self.stop_now(cell, Some(std::time::Duration::ZERO)).await?;
             return Err(error);
         }
+        base::crash::point("container: ports published");
         Ok(())
     }
 
@@ -185,6 +193,7 @@ impl Containers {
             &identity(record, order.hostname.as_deref(), &joined.gateways, &addresses),
         )
         .map_err(|error| ContainerError::io(format!("write the files of `{}`", record.name), &error))?;
+        base::crash::point("container: hosts written");
         let mut live = cell.live();
         live.addresses = addresses;
         live.health = Health::fresh(checked);
@@ -200,14 +209,20 @@ impl Containers {
         if let Err(problem) = self.inner.rooms.networks.detach_all(&cell.id).await {
             tracing::warn!(container.id = %cell.id, "could not release the addresses of a container: {problem}");
         }
+        base::crash::point("container: addresses released");
         cell.live().addresses.clear();
     }
 
     async fn give_up(&self, cell: &Cell, shim: &Shim, error: &ContainerError) {
-        self.not_started(cell, 125, error);
-        if let Err(problem) = shim.kill_all(9).await {
-            tracing::warn!(container.id = %cell.id, "could not end a shim that is of no use: {problem}");
-        }
+        self.never_ran(cell, shim, 125, error).await;
+    }
+
+    /// Notes that its process could not run, and waits until its shim and all that it made are gone.
+    pub(crate) async fn never_ran(&self, cell: &Cell, shim: &Shim, code: i32, error: &ContainerError) {
+        self.not_started(cell, code, error);
+        // One that has ended hears nothing more, and needs not.
+        let _ = shim.kill_all(9).await;
+        base::crash::point("container: useless shim told to end");
         self.end_of(cell, shim).await;
         self.disconnect(cell).await;
     }
@@ -285,6 +300,7 @@ impl Containers {
         };
         let images = &self.inner.rooms.images;
         let image = images.find(&record.image_id).map_err(|problem| failed("find the image", &problem))?;
+        base::crash::point("container: about to be laid out");
         let snapshot = images
             .snapshot(&image.id, record.id.as_str())
             .map_err(|problem| failed("lay out the files", &problem))?;
@@ -312,6 +328,7 @@ impl Containers {
         let identity = identity(record, order.hostname.as_deref(), gateways, &[]);
         files::write_identity(folder, &identity)
             .map_err(|error| ContainerError::io(format!("write the files of `{}`", record.name), &error))?;
+        base::crash::point("container: identity written");
         Ok(order)
     }
 

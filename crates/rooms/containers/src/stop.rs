@@ -50,12 +50,15 @@ impl Containers {
         cell.live().stopping = true;
         self.announce(cell);
         events::stopping(&record);
+        base::crash::point("container: about to stop");
         let grace = grace.unwrap_or(record.service.stop_grace_period);
         if !grace.is_zero() {
             self.leave_names(cell, &record).await;
+            base::crash::point("container: out of shared names");
             let signal = self.stop_signal(&record)?;
             // Gone already is what we want.
             let _ = shim.kill(signal).await;
+            base::crash::point("container: told to stop");
             if let crate::State::Running { paused: true, .. } = record.state {
                 let _ = shim.resume().await;
             }
@@ -64,6 +67,7 @@ impl Containers {
             }
         }
         let _ = shim.kill_all(SIGKILL).await;
+        base::crash::point("container: killed");
         tokio::time::timeout(KILL_PATIENCE, cell.until_ended()).await.map_err(|_| {
             ContainerError::Invalid(format!(
                 "the process of `{}` does not end though it was killed",

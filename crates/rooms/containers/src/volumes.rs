@@ -1,6 +1,7 @@
 //! Volumes: folders that outlive containers.
 //!
 //! Owns the `volumes/` data folder: `<name>/_data` holds the files and `<name>/volume.json` the record.
+//! A folder without a record is no volume.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,10 @@ use base::{AppName, Clock, Timestamp, VolumeName};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::VolumeError;
+
+const RECORD: &str = "volume.json";
+/// How the name of a folder begins whose volume is being removed. No volume's name begins so.
+const GOING: &str = ".going-";
 
 /// A volume as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +82,7 @@ impl Volumes {
     /// The volumes in this folder.
     pub fn open(folder: PathBuf, clock: Arc<dyn Clock>) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
+        clear_strays(&folder)?;
         Ok(Self { folder, clock, changing: Arc::default() })
     }
 
@@ -107,10 +113,12 @@ impl Volumes {
         }
         // The record comes last: a folder without one is what a crash left, and is taken over here.
         fs::create_dir_all(home.join("_data")).map_err(failed)?;
+        base::crash::point("volume: folder made");
         let text = serde_json::to_vec(&volume).map_err(|error| failed(error.into()))?;
-        fs::write(home.join("volume.json.new"), text)
-            .and_then(|()| fs::rename(home.join("volume.json.new"), home.join("volume.json")))
-            .map_err(failed)?;
+        fs::write(home.join("volume.json.new"), text).map_err(failed)?;
+        base::crash::point("volume: record beside");
+        fs::rename(home.join("volume.json.new"), home.join(RECORD)).map_err(failed)?;
+        base::crash::point("volume: record written");
         volume.mountpoint = self.mountpoint(&volume);
         Ok(volume)
     }
@@ -118,7 +126,7 @@ impl Volumes {
     /// The volume of this name, if there is one.
     pub fn find(&self, name: &VolumeName) -> Result<Option<Volume>, VolumeError> {
         let failed = |source| VolumeError::Failed { doing: "read", name: name.to_string(), source };
-        match fs::read(self.home(name).join("volume.json")) {
+        match fs::read(self.home(name).join(RECORD)) {
             Ok(text) => {
                 let mut volume: Volume =
                     serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
@@ -149,14 +157,19 @@ impl Volumes {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let home = self.home(name);
         let failed = |source| VolumeError::Failed { doing: "remove", name: name.to_string(), source };
-        // Without its record it is no volume any more, whatever happens to the rest.
-        match fs::remove_file(home.join("volume.json")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(VolumeError::Missing(name.to_string()));
-            }
-            outcome => outcome.map_err(failed)?,
+        if self.find(name)?.is_none() {
+            return Err(VolumeError::Missing(name.to_string()));
         }
-        fs::remove_dir_all(&home).map_err(failed)
+        // Gone at once and as a whole: what comes under this name later never has these files.
+        let going = self.folder.join(format!("{GOING}{name}"));
+        match fs::remove_dir_all(&going) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => fs::rename(&home, &going).map_err(failed)?,
+        }
+        base::crash::point("volume: moved out");
+        fs::remove_dir_all(&going).map_err(failed)?;
+        base::crash::point("volume: folder removed");
+        Ok(())
     }
 
     fn home(&self, name: &VolumeName) -> PathBuf {
@@ -169,6 +182,26 @@ impl Volumes {
             None => self.home(&volume.name).join("_data"),
         }
     }
+}
+
+/// Removes what a crash left: volumes half made or half removed.
+fn clear_strays(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let going = entry.file_name().as_encoded_bytes().starts_with(GOING.as_bytes());
+        let path = entry.path();
+        if !going && path.join(RECORD).try_exists()? {
+            continue;
+        }
+        tracing::warn!("clearing away what is left of a volume in `{}`", path.display());
+        if let Err(error) = fs::remove_dir_all(&path) {
+            tracing::warn!("could not clear away `{}`: {error}", path.display());
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what the `local` driver cannot do here; answers with the folder of a bound one.

@@ -63,6 +63,7 @@ impl Containers {
                 error: exit.failure.clone(),
             };
         });
+        base::crash::point("container: end noted");
         let record = cell.record();
         events::ended(self, &record, &exit);
         self.announce(cell);
@@ -87,12 +88,19 @@ impl Containers {
         }
     }
 
-    /// Follows the restart policy of a container that belongs to no app.
-    pub(crate) async fn start_again(&self, cell: &Arc<Cell>, run: u64) {
+    /// Follows the restart policy of a container that belongs to no app. A start that fails is a failure like any other.
+    pub(crate) async fn start_again(&self, cell: &Arc<Cell>, mut run: u64) {
+        while let Some(after) = self.try_again(cell, run).await {
+            run = after;
+        }
+    }
+
+    /// Starts it if its policy says so. Where that fails, the run after which the policy is to be asked again.
+    async fn try_again(&self, cell: &Arc<Cell>, run: u64) -> Option<u64> {
         let record = cell.record();
-        let State::Exited { started, finished, .. } = record.state else { return };
+        let State::Exited { started, finished, .. } = record.state else { return None };
         if !record.restarts_soon() {
-            return;
+            return None;
         }
         let tries = if finished.since(started) >= GOOD_RUN { 0 } else { record.restarts };
         tokio::time::sleep(pause(tries)).await;
@@ -103,14 +111,13 @@ impl Containers {
         };
         // It may have been removed meanwhile.
         if !still || self.cell(&cell.id).is_err() {
-            return;
+            return None;
         }
-        let counted = cell.update(|live| live.record.restarts = tries + 1);
-        if counted.is_ok()
-            && let Err(error) = self.start_in_turn(cell).await
-        {
-            tracing::warn!(container.name = %record.name, "could not start `{}` again: {error}", record.name);
-        }
+        base::crash::point("container: about to be started again");
+        cell.update(|live| live.record.restarts = tries + 1).ok()?;
+        let error = self.start_in_turn(cell).await.err()?;
+        tracing::warn!(container.name = %record.name, "could not start `{}` again: {error}", record.name);
+        Some(cell.live().run)
     }
 }
 

@@ -44,6 +44,7 @@ impl Cache {
         let fresh = incoming.join("cache.json");
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other).on("write", &fresh)?;
         fs::write(&fresh, text).on("write", &fresh)?;
+        base::crash::point("image: cache beside");
         disk::rename(&fresh, path)
     }
 

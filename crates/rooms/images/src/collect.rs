@@ -90,8 +90,10 @@ impl Images {
             state.cache.write(&inner.dir.join("cache.json"), &inner.incoming())?;
         }
         collected.snapshots.iter().for_each(|key| drop(state.snapshots.remove(key)));
+        base::crash::point("image: names gone");
         let trash = inner.move_out(going)?;
         drop(state);
+        base::crash::point("image: content moved out");
         collected.freed = trash.empty();
         if collected.freed > 0 {
             events::collected(
@@ -197,7 +199,7 @@ impl Inner {
     fn move_out(&self, paths: impl IntoIterator<Item = PathBuf>) -> Result<Trash, DiskError> {
         let mut trash = Vec::new();
         for path in paths {
-            self.faults.point().on("remove", &path)?;
+            self.faults.point("image: content about to go").on("remove", &path)?;
             trash.extend(self.discard(&path)?);
         }
         Ok(Trash(trash))

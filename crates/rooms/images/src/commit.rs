@@ -140,7 +140,7 @@ impl Images {
                 let record = plain_record(below, &blob, disk::tree_size(&upper)?);
                 let folder = work.join(record.chain_id.hex());
                 disk::make_dir(&folder)?;
-                inner.faults.point().on("rename", &upper)?;
+                inner.faults.point("image: layer packed").on("rename", &upper)?;
                 disk::rename(&upper, &folder.join("diff"))?;
                 Ok(Some(NewLayer { record, blob: Some(blob.path), folder: Some(folder) }))
             }

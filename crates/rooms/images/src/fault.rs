@@ -17,7 +17,8 @@ impl Faults {
     /// A place between two side effects.
     #[cfg(not(test))]
     #[expect(clippy::unused_self, reason = "tests stop here")]
-    pub(crate) fn point(&self) -> std::io::Result<()> {
+    pub(crate) fn point(&self, name: &str) -> std::io::Result<()> {
+        base::crash::point(name);
         Ok(())
     }
 
@@ -30,7 +31,7 @@ impl Faults {
 
     /// A place between two side effects.
     #[cfg(test)]
-    pub(crate) fn point(&self) -> std::io::Result<()> {
+    pub(crate) fn point(&self, _: &str) -> std::io::Result<()> {
         if self.armed.load(Ordering::SeqCst) && self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(std::io::Error::other("a test stopped here"));
         }

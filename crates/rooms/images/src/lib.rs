@@ -62,7 +62,7 @@ pub use image::{Image, ImageId, Usage};
 pub use limits::Limits;
 pub use load::{LoadError, Loaded, Progress};
 pub use save::SaveError;
-pub use snapshot::{Snapshot, SnapshotError};
+pub use snapshot::{Snapshot, SnapshotError, Trash};
 pub use store::{Hold, Images, OpenError, Options};
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Inner {
         lower: &[PathBuf],
         work: &Path,
     ) -> Result<NewLayer, LoadError> {
-        self.faults.point().on("write", work)?;
+        self.faults.point("image: layer about to be unpacked").on("write", work)?;
         let folder = work.join(chain_id.hex());
         let diff = folder.join("diff");
         fs::create_dir_all(&diff).on("create", &diff)?;

@@ -103,16 +103,17 @@ impl Images {
     ///
     /// It must not be mounted any more.
     pub fn drop_snapshot(&self, key: &str) -> Result<(), SnapshotError> {
+        self.release_snapshot(key)?.remove()
+    }
+
+    /// Forgets a snapshot, which is quick, and leaves it to the caller when to remove what was written, which is not.
+    pub fn release_snapshot(&self, key: &str) -> Result<Trash, SnapshotError> {
         check_key(key)?;
         let inner = &*self.0;
-        let trash = {
-            let mut state = inner.state();
-            let trash = inner.discard(&inner.snapshot_path(key))?;
-            state.snapshots.remove(key);
-            trash
-        };
-        // Removing may take its time; the name is free already.
-        Ok(trash.map_or(Ok(()), |trash| disk::remove(&trash))?)
+        let mut state = inner.state();
+        let trash = inner.discard(&inner.snapshot_path(key))?;
+        state.snapshots.remove(key);
+        Ok(Trash(trash))
     }
 
     /// The keys of all snapshots with their images.
@@ -124,6 +125,19 @@ impl Images {
     pub fn snapshot_size(&self, key: &str) -> Result<u64, SnapshotError> {
         check_key(key)?;
         Ok(disk::tree_size(&self.0.snapshot_path(key).join("upper"))?)
+    }
+}
+
+/// What a snapshot that is forgotten has left on the disk. The next opening of the store removes it, if nobody does
+/// before.
+#[must_use]
+#[derive(Debug)]
+pub struct Trash(Option<PathBuf>);
+
+impl Trash {
+    /// Removes it.
+    pub fn remove(self) -> Result<(), SnapshotError> {
+        Ok(self.0.map_or(Ok(()), |path| disk::remove(&path))?)
     }
 }
 
@@ -158,7 +172,7 @@ impl Inner {
             .on("change the mode of", &upper)?;
         let note = aside.join("image");
         symlink(image.to_string(), &note).on("create", &note)?;
-        self.faults.point().on("rename", &aside)?;
+        self.faults.point("snapshot: made aside").on("rename", &aside)?;
         if let Some(trash) = self.discard(folder)? {
             disk::remove(&trash)?;
         }

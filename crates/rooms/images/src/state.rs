@@ -119,11 +119,11 @@ impl Record {
     pub(crate) fn write(&self, path: &Path, incoming: &Path, faults: &Faults) -> Result<(), DiskError> {
         let fresh = incoming.join("images.json");
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other).on("write", &fresh)?;
-        faults.point().on("write", &fresh)?;
+        faults.point("image: record about to change").on("write", &fresh)?;
         disk::write_synced(&fresh, &text)?;
-        faults.point().on("rename", &fresh)?;
+        faults.point("image: record beside").on("rename", &fresh)?;
         disk::rename(&fresh, path)?;
-        faults.point().on("sync", path)?;
+        faults.point("image: record written").on("sync", path)?;
         disk::sync_dir(path.parent().unwrap_or(path))
     }
 

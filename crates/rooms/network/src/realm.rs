@@ -100,7 +100,10 @@ impl Kernel {
             Err(refusal) if !refusal.is(rustix::io::Errno::NODEV) => {
                 Err(KernelError::new(format!("remove the link `{name}`"), refusal.source))
             }
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => {
+                base::crash::point("network: link removed");
+                Ok(())
+            }
         }
     }
 }
@@ -261,10 +264,11 @@ impl Realm {
             filter::batch(&self.tag, &fences)
         };
         let table = self.tag.table();
-        self.kernel
-            .filter()?
-            .change(&batch)
-            .map_err(|refusal| KernelError::new(format!("write the filters `inet {table}`"), refusal.source))
+        self.kernel.filter()?.change(&batch).map_err(|refusal| {
+            KernelError::new(format!("write the filters `inet {table}`"), refusal.source)
+        })?;
+        base::crash::point("network: filters written");
+        Ok(())
     }
 
     fn network_by_id(&self, id: &str) -> Option<&NetworkRecord> {

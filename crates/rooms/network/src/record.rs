@@ -152,7 +152,10 @@ impl Folder {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     Err(RecordError { action: "remove", path, source })
                 }
-                _ => Ok(()),
+                _ => {
+                    base::crash::point("network: attachment record removed");
+                    Ok(())
+                }
             };
         }
         let file = AttachedFile {
@@ -202,12 +205,14 @@ fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result
     if durability == Durability::Disk {
         file.sync_all().map_err(failed)?;
     }
+    base::crash::point("network: record beside");
     fs::rename(&beside, path).map_err(failed)?;
     if durability == Durability::Disk
         && let Some(folder) = path.parent()
     {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     }
+    base::crash::point("network: record written");
     Ok(())
 }
 

@@ -170,8 +170,10 @@ impl Edge {
             document.shares.insert(owner.into(), share);
         }
         let request = Request::Apply { document: document.clone() };
+        base::crash::point("edge: table about to be sent");
         match self.inner.converse(&mut state, &request).await? {
             Reply::Done => {
+                base::crash::point("edge: table in force");
                 state.document = document;
                 Ok(())
             }

@@ -227,7 +227,9 @@ impl Server {
             let mut file = fs::File::create(&fresh)?;
             file.write_all(&serde_json::to_vec(&kept)?)?;
             file.sync_all()?;
+            base::crash::point("edge: table beside");
             fs::rename(&fresh, &path)?;
+            base::crash::point("edge: table written");
             fs::File::open(&self.folder)?.sync_all()
         };
         write().map_err(|source| ApplyError::Keep { path, source })

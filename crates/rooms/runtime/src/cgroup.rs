@@ -105,12 +105,14 @@ impl Cgroup {
     pub(crate) fn create(&self, limits: &Limits, notes: &mut Vec<String>) -> Result<(), Failure> {
         for (controllers, dir) in &self.first {
             make(dir).doing(|| format!("make the cgroup `{}`", dir.display()))?;
+            base::crash::point("shim: a cgroup made");
             if controllers.iter().any(|c| c == "cpuset") {
                 inherit_cpuset(dir).doing(|| format!("fill the cpuset `{}`", dir.display()))?;
             }
         }
         if let Some(dir) = &self.second {
             make(dir).doing(|| format!("make the cgroup `{}`", dir.display()))?;
+            base::crash::point("shim: a cgroup made");
             if self.first.is_empty() {
                 self.hand_down(dir);
             }
@@ -278,7 +280,10 @@ impl Cgroup {
             let mut pause_ms = 1;
             loop {
                 let error = match remove_below(dir) {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        base::crash::point("cgroup: one removed");
+                        break;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => break,
                     Err(error) => error,
                 };

@@ -49,6 +49,9 @@ impl Exit {
         let part = dir.join("exit.json.part");
         let mut file = fs::File::create(&part)?;
         file.write_all(&serde_json::to_vec(self)?)?;
-        fs::rename(part, dir.join(FILE))
+        base::crash::point("shim: exit beside");
+        fs::rename(part, dir.join(FILE))?;
+        base::crash::point("shim: exit written");
+        Ok(())
     }
 }

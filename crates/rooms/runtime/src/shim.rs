@@ -49,7 +49,9 @@ pub fn shim_main(dir: &Path) -> ExitCode {
     // Its own session: what ends the daemon's terminal or group does not end it. A leader already is as good.
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"sea-shim");
+    base::crash::arm("shim");
     let Ok(inherited) = inherit() else { return ExitCode::from(125) };
+    base::crash::point("shim: begun");
     let made = make(dir).and_then(|order| boot::boot(dir, order));
     let told = match &made {
         Ok(watch) => Birth::Created { pid: watch.main().pid, notes: watch.notes().to_vec() },
@@ -59,6 +61,7 @@ pub fn shim_main(dir: &Path) -> ExitCode {
     // A creator that is gone is found out by the watch.
     let _ = rustix::io::write(&inherited.creator, &text);
     let _ = rustix::io::write(&inherited.creator, b"\n");
+    base::crash::point("shim: birth told");
     let Ok(watch) = made else { return ExitCode::from(125) };
     watch.run(inherited.creator);
     ExitCode::SUCCESS
@@ -105,6 +108,7 @@ fn listen() -> Result<OwnedFd, Failure> {
     let bound = SocketAddrUnix::new(SOCKET).and_then(|name| bind(&socket, &name));
     rustix::process::umask(before);
     bound.doing(doing)?;
+    base::crash::point("shim: socket bound");
     listen(&socket, 16).doing(doing)?;
     Ok(socket)
 }

@@ -164,7 +164,9 @@ impl Loop {
                 journal::trim(&transaction, JOURNAL_LINES)?;
                 self.trimmed_at = head;
             }
+            base::crash::point("store: about to commit");
             transaction.commit()?;
+            base::crash::point("store: committed");
             Ok(head)
         })();
         let failure = outcome.as_ref().err().map(ToString::to_string);

@@ -186,9 +186,9 @@ fn a_release_that_comes_back_does_not_wait_for_the_ways_of_the_one_that_failed()
     assert_eq!(hosts(&ledger), ["shop.example", "more.example"]);
     ledger.fail(
         ReleaseNumber(2),
-        &"web".parse::<base::ServiceName>().expect("a name"),
+        &"web".parse::<ServiceName>().expect("a name"),
         "could not be opened",
-        base::Timestamp(9),
+        Timestamp(9),
     );
     assert_eq!(hosts(&ledger), ["shop.example"]);
 }

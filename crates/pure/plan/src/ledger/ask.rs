@@ -29,7 +29,7 @@ pub struct Draft {
 
 impl Ledger {
     /// Wants this app from now on. Answers with the release that brings it, which is the present one when nothing
-    /// changed. What people had stopped runs again.
+    /// changed and it did not fail. What people had stopped runs again.
     pub fn deploy(&mut self, draft: Draft, now: Timestamp) -> Result<(ReleaseNumber, Change), RequestError> {
         if let Some(name) = draft.app.services.keys().find(|name| !draft.images.contains_key(*name)) {
             return Err(RequestError::NoImage(name.clone()));
@@ -45,6 +45,7 @@ impl Ledger {
             change.events.push(self.event("ServicesStarted", "app", "what was stopped shall run again"));
         }
         if let Some(present) = self.present().filter(|_| !draft.force)
+            && !matches!(present.status, Status::Failed { .. })
             && *present.app == app
             && present.made.iter().all(|(name, made)| made.image == draft.images[name].digest)
         {

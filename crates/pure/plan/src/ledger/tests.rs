@@ -67,6 +67,18 @@ fn a_first_release_that_fails_stays_for_a_person_to_see() {
 }
 
 #[test]
+fn a_release_that_failed_is_tried_again_when_somebody_asks_again() {
+    let mut it = ledger([shop("a")]);
+    it.fail(ReleaseNumber(1), &name("web"), "broke", NOW);
+    let (number, _) = it.deploy(draft(shop("a")), NOW).expect("taken");
+    assert_eq!(number, ReleaseNumber(2));
+    check(
+        &it,
+        expect!["Rolling { to: ReleaseNumber(2), from: None }; 1 Failed { why: \"`web` broke\" }; 2 Rolling"],
+    );
+}
+
+#[test]
 fn no_more_releases_are_kept_than_said_but_those_in_use() {
     let mut it = ledger([shop("a")]);
     it.settle(ReleaseNumber(1), Default::default(), NOW);

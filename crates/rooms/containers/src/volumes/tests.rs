@@ -44,6 +44,21 @@ fn what_a_crash_left_half_made_is_no_volume_and_is_taken_over() {
 }
 
 #[test]
+fn what_a_crash_left_of_a_removed_volume_never_comes_back() {
+    let (folder, volumes) = volumes();
+    let home = folder.path().join("volumes");
+    let volume = volumes.ensure(&named("data")).expect("made");
+    fs::write(volume.mountpoint.join("row"), "1").expect("written");
+    // A daemon dies between the two: the record is gone, or the folder has its other name.
+    fs::remove_file(home.join("data/volume.json")).expect("removed");
+    fs::create_dir_all(home.join(".going-old/_data")).expect("made");
+    let volumes = Volumes::open(home.clone(), SystemClock::shared()).expect("opened again");
+    assert_eq!(fs::read_dir(&home).expect("read").count(), 0, "nothing is left");
+    let volume = volumes.ensure(&named("data")).expect("made");
+    assert_eq!(fs::read_dir(&volume.mountpoint).expect("read").count(), 0, "it is empty");
+}
+
+#[test]
 fn other_drivers_and_file_systems_are_refused_by_name() {
     let (_folder, volumes) = volumes();
     let driver = VolumeOrder { driver: Some("nfs-plugin".into()), ..named("data") };

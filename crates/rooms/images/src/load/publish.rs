@@ -39,7 +39,7 @@ impl Inner {
             let path = config_path(work, number);
             disk::write_synced(&path, &image.config)?;
         }
-        self.faults.point().on("sync", work)?;
+        self.faults.point("image: configurations written").on("sync", work)?;
         // One call for thousands of files; an image that only changes its configuration does not wait for it.
         if images
             .iter()
@@ -60,7 +60,7 @@ impl Inner {
                 }
             }
         }
-        self.faults.point().on("sync", &self.dir)?;
+        self.faults.point("image: content placed").on("sync", &self.dir)?;
         disk::sync_dir(&self.dir.join("blobs/sha256"))?;
         disk::sync_dir(&self.dir.join("layers"))?;
         self.enter(&mut state, images)
@@ -80,7 +80,7 @@ impl Inner {
             Place::Layer => self.layer_path(digest),
         };
         hold.pin(state, digest);
-        self.faults.point().on("rename", from)?;
+        self.faults.point("image: content about to be placed").on("rename", from)?;
         if to.symlink_metadata().is_ok() {
             let len = |path: &Path| std::fs::metadata(path).map(|meta| meta.len());
             let whole = match kind {

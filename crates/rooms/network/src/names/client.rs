@@ -88,6 +88,7 @@ impl Publisher {
             let stop = async {
                 let mut stream = UnixStream::connect(socket_path(&self.dir)).await?;
                 write_frame(&mut stream, &Order::Stop).await?;
+                base::crash::point("names: told to stop");
                 // The role closes the socket when it has ended.
                 while read_frame::<serde_json::Value>(&mut stream).await.is_ok() {}
                 io::Result::Ok(())
@@ -140,6 +141,7 @@ impl Keeper {
     }
 
     fn spawn(&self) -> io::Result<tokio::process::Child> {
+        base::crash::point("names: about to be started");
         // Begun anew with every process, which says little.
         let log = File::create(self.dir.join("names.log"))?;
         tokio::process::Command::new(&self.program)
@@ -167,6 +169,7 @@ impl Keeper {
             loop {
                 let table = NamesTable::clone(&tables.borrow_and_update());
                 write_frame(&mut output, &Order::Serve(table)).await?;
+                base::crash::point("names: table sent");
                 if tables.changed().await.is_err() {
                     return Ok(());
                 }

@@ -254,11 +254,13 @@ impl Realm {
             .route()?
             .change(&steps)
             .map_err(|r| KernelError::new(format!("make the link `{host}`"), r.source))?;
+        base::crash::point("network: link made");
         if self.dies_at(CrashPoint::LinkMade) {
             return Ok(());
         }
         configure(network, record, namespace)
             .map_err(|e| KernelError::new(format!("set up `{}` in the container", record.interface), e))?;
+        base::crash::point("network: link set up");
         self.await_way(&network.bridge, host)
     }
 

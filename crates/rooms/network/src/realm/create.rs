@@ -210,6 +210,7 @@ impl Realm {
         let index = self.kernel.link(name)?.map(|link| link.index).ok_or_else(|| {
             KernelError::new(format!("show the bridge `{name}`"), std::io::ErrorKind::NotFound.into())
         })?;
+        base::crash::point("network: bridge made");
         if self.dies_at(CrashPoint::LinkMade) {
             return Ok(index);
         }
@@ -222,6 +223,7 @@ impl Realm {
             network.subnets.iter().map(|s| link::give_address(index, s.gateway, s.subnet.prefix()));
         steps.extend(addresses);
         self.kernel.route()?.change(&steps).map_err(failed)?;
+        base::crash::point("network: bridge set up");
         Ok(index)
     }
 }

@@ -46,12 +46,14 @@ pub(super) async fn find_or_start(config: &EdgeConfig) -> Result<Found, EdgeErro
     let folder = config.root.join("edge");
     let begin = |source| EdgeError::Start { program: config.program.clone(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(begin)?;
+    base::crash::point("edge: folder made");
     match greet(&folder, config).await {
         Ok(found) => return Ok(found),
         Err(Unfit::Nobody) => {}
         Err(Unfit::Other) => dismiss(&folder).await,
     }
     let mut child = start(config, &folder).map_err(begin)?;
+    base::crash::point("edge: started");
     let answers = async {
         loop {
             if let Ok(found) = greet(&folder, config).await {

@@ -93,6 +93,7 @@ impl Watch {
         if let Some(talk) = &main.talk {
             talk::cue(talk, Cue::Start);
         }
+        base::crash::point("shim: process let go");
         self.starters.push(client);
         Ok(())
     }

@@ -22,6 +22,7 @@ pub(super) fn boot(dir: &Path, order: Order) -> Result<Watch, Failure> {
     let listener = super::listen()?;
     match make(dir, &order, &cgroup) {
         Ok((session, notes)) => {
+            base::crash::point("shim: log about to be opened");
             let log = Writer::open(dir, order.log).doing(|| "open the log");
             match log {
                 Ok(log) => Ok(Watch::new(dir, order, Made { cgroup, listener, main: session, log, notes })),
@@ -50,8 +51,10 @@ fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<Stri
     if !order.process.capabilities.privileged {
         cgroup.allow_devices(&order.devices)?;
     }
+    base::crash::point("shim: cgroup bounded");
     std::fs::create_dir_all(dir.join("rootfs"))
         .doing(|| format!("make `{}`", dir.join("rootfs").display()))?;
+    base::crash::point("shim: folder of the root made");
     if let Namespace::Path(path) = &order.namespaces.pid {
         inside::join_namespace(path, ThreadNameSpaceType::PROCESS_ID)?;
     }
@@ -67,10 +70,12 @@ fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<Stri
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
+    base::crash::point("shim: process made");
     drop((theirs, stdio));
     let mut session = Session::new(0, child, ours, order.process.tty, ends);
     loop {
         if let Some(said) = session.hear()? {
+            base::crash::point("shim: process ready");
             notes.extend(said);
             return Ok((session, notes));
         }

@@ -343,6 +343,7 @@ impl Watch {
         if let Stage::Ended(exit) = &mut self.main_mut().stage {
             exit.oom = oom;
         }
+        base::crash::point("shim: process ended");
         self.cgroup.kill();
         self.deadline = Some(SystemClock.now() + PATIENCE);
     }
@@ -414,8 +415,10 @@ impl Watch {
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.log.end(stream, SystemClock.wall());
         }
+        base::crash::point("shim: log ended");
         // A cgroup that cannot be removed now is removed by whoever makes the container again, or removes it.
         let _ = self.cgroup.remove();
+        base::crash::point("shim: cgroup removed");
         if let Some(main) = self.sessions.remove(&MAIN) {
             if let Stage::Ended(exit) = &main.stage
                 && let Err(error) = exit.write(&self.dir)
@@ -424,7 +427,9 @@ impl Watch {
             }
             self.tell_end(&main);
         }
+        base::crash::point("shim: end told");
         let _ = std::fs::remove_file(self.dir.join(crate::protocol::SOCKET));
+        base::crash::point("shim: socket removed");
         let give_up = SystemClock.now() + PATIENCE;
         while self.clients.values().any(Client::has_output) && SystemClock.now() < give_up {
             let mut fds: Vec<_> = self

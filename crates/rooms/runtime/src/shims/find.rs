@@ -21,6 +21,8 @@ use crate::sys;
 
 /// A shim makes its container before it answers; that takes milliseconds, on a machine under load more.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a dead shim was just making holds its lock until it has heard of that.
+const LETTING_GO: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) async fn find(dir: &Path) -> Result<Found, FindError> {
@@ -80,8 +82,12 @@ async fn meet(dir: &Path) -> io::Result<Shim> {
 
 pub(super) async fn reap_lost(dir: &Path, order: &Order) -> Result<(), ReapError> {
     let failed = |reason: String| ReapError { dir: dir.to_owned(), reason };
-    if is_held(dir).map_err(|error| failed(error.to_string()))? {
-        return Err(failed("its shim lives".into()));
+    let give_up = SystemClock.now() + LETTING_GO;
+    while is_held(dir).map_err(|error| failed(error.to_string()))? {
+        if SystemClock.now() >= give_up {
+            return Err(failed("its shim lives".into()));
+        }
+        tokio::time::sleep(PAUSE).await;
     }
     let (path, limits) = (order.cgroup.clone(), order.limits.clone());
     let clear = move || -> Result<(), String> {
@@ -90,7 +96,10 @@ pub(super) async fn reap_lost(dir: &Path, order: &Order) -> Result<(), ReapError
         let limits = crate::order::Limits { cpuset: limits.cpuset.or(Some(String::new())), ..limits };
         let cgroup = Cgroup::at(&path, &limits, &hierarchies).map_err(|failure| failure.line())?;
         cgroup.kill();
-        cgroup.remove().map_err(|error| error.to_string())
+        base::crash::point("reaping: processes killed");
+        cgroup.remove().map_err(|error| error.to_string())?;
+        base::crash::point("reaping: cgroup removed");
+        Ok(())
     };
     match tokio::task::spawn_blocking(clear).await {
         Ok(Ok(())) => {}

@@ -61,6 +61,7 @@ pub(super) async fn create(program: &Arc<OwnedFd>, dir: &Path, order: &Order) ->
             count => text.extend_from_slice(&chunk[..count]),
         }
     }
+    base::crash::point("runtime: shim heard");
     let process = crate::sys::watch_end(started.process).map_err(failed)?;
     match serde_json::from_slice(&text) {
         Ok(Birth::Created { pid, notes }) => {
@@ -93,12 +94,15 @@ fn start(program: &Arc<OwnedFd>, dir: &Path, order: &Order) -> Result<Started, C
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(CreateError::Busy { dir: dir.to_owned() }),
         Err(error) => return Err(failed(error.into())),
     }
+    base::crash::point("runtime: lock taken");
     match std::fs::remove_file(dir.join(crate::exit::FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
+    base::crash::point("runtime: last exit removed");
     let text = serde_json::to_vec(order).map_err(|error| failed(error.into()))?;
     private(true).open(dir.join(ORDER)).and_then(|mut file| file.write_all(&text)).map_err(failed)?;
+    base::crash::point("runtime: order written");
     let complaints = private(true).open(dir.join(COMPLAINTS)).map_err(failed)?;
     let (creator, theirs) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
@@ -108,11 +112,13 @@ fn start(program: &Arc<OwnedFd>, dir: &Path, order: &Order) -> Result<Started, C
         .arg("shim")
         .arg(dir)
         .env_clear()
+        .envs(base::crash::surroundings())
         .stdin(Stdio::from(lock))
         .stdout(Stdio::from(theirs))
         .stderr(Stdio::from(complaints))
         .spawn()
         .map_err(failed)?;
+    base::crash::point("runtime: shim started");
     // The runtime waits for it when it ends, also after `child` is dropped.
     let pid = child.id().and_then(|pid| Pid::from_raw(pid as i32));
     let pid = pid.ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound)))?;

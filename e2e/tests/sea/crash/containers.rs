@@ -1,0 +1,223 @@
+//! Crashes while single containers are run, stopped, started and removed.
+
+use anyhow::{Context, Result, ensure};
+use e2e::crash::Role;
+use e2e::{Done, Sea, http};
+use rustix::process::Signal;
+
+use super::{BUSYBOX, Operation, soon, survives};
+
+const SERVE: &str = "mkdir /www; echo from inside > /www/index.html; exec httpd -f -p 8080 -h /www";
+
+fn run(sea: &Sea) -> Done {
+    let flags = [
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--init",
+        "-p",
+        "127.0.0.1::8080",
+        "-v",
+        "own:/own",
+        "-v",
+        "/anonymous",
+    ];
+    sea.sea(&[&flags[..], &[BUSYBOX, "sh", "-c", SERVE]].concat())
+}
+
+fn before(sea: &Sea) -> Result<()> {
+    run(sea).exits(0);
+    Ok(())
+}
+
+fn view(sea: &Sea) -> Option<serde_json::Value> {
+    let done = sea.sea(&["--format", "json", "inspect", "box"]);
+    (done.code == 0).then(|| done.json()[0].clone())
+}
+
+/// One that is there is started by name, as a person would; one that is not is run.
+fn have_it_run(sea: &Sea) -> Result<()> {
+    match view(sea) {
+        Some(view) if view["state"] == "running" => {}
+        Some(_) => {
+            sea.sea(&["start", "box"]).exits(0);
+        }
+        None => {
+            run(sea).exits(0);
+        }
+    }
+    Ok(())
+}
+
+fn serves(sea: &Sea) -> Result<()> {
+    soon("the container serves", || {
+        let view = view(sea).context("there is no container")?;
+        ensure!(view["state"] == "running", "{view}");
+        let port = view["ports"][0]["host"].as_str().context("no port")?.parse()?;
+        let answer = http::get(port, "x", "/")?;
+        ensure!(answer.body.trim() == "from inside", "{answer:?}");
+        Ok(())
+    })?;
+    sea.sea(&["exec", "-T", "box", "touch", "/own/x", "/anonymous/x"]).exits(0);
+    Ok(())
+}
+
+const RUN: Operation<'static> = Operation {
+    before: &|_| Ok(()),
+    act: &|sea| Ok(vec![run(sea)]),
+    again: &|sea| soon("it can be made to run", || have_it_run(sea)),
+    check: &serves,
+};
+
+#[test]
+fn a_container_is_run() -> Result<()> {
+    survives(Role::Serving, &RUN)
+}
+
+/// Its policy starts it again, or a person does.
+fn run_though_its_shim_dies(sea: &Sea) -> Result<()> {
+    soon("it runs", || {
+        have_it_run(sea)?;
+        let view = view(sea).context("there is no container")?;
+        let port = view["ports"][0]["host"].as_str().context("no port")?.parse()?;
+        http::get(port, "x", "/")?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_container_is_run_again_when_its_shim_dies() -> Result<()> {
+    survives(Role::Shim, &Operation { again: &run_though_its_shim_dies, ..RUN })
+}
+
+fn run_to_its_end(sea: &Sea) -> Done {
+    let flags = ["run", "--rm", "-v", "/anonymous"];
+    sea.sea(&[&flags[..], &[BUSYBOX, "echo", "here"]].concat())
+}
+
+const RUN_ONCE: Operation<'static> = Operation {
+    before: &|_| Ok(()),
+    act: &|sea| Ok(vec![run_to_its_end(sea)]),
+    again: &|sea| {
+        is_gone(sea)?;
+        run_to_its_end(sea).exits(0).says("here");
+        Ok(())
+    },
+    check: &is_gone,
+};
+
+fn is_gone(sea: &Sea) -> Result<()> {
+    soon("it is gone", || {
+        let left = sea.json(&["ps", "--all", "--everything"]);
+        ensure!(left.as_array().is_some_and(Vec::is_empty), "{left}");
+        let left = sea.json(&["volume", "ls"]);
+        let left = left.as_array().into_iter().flatten().filter(|volume| volume["name"] != "own");
+        ensure!(left.count() == 0, "its volume is there still");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_container_that_is_removed_at_its_end() -> Result<()> {
+    survives(Role::Serving, &RUN_ONCE)
+}
+
+#[test]
+fn a_container_that_is_removed_at_its_end_though_its_shim_dies() -> Result<()> {
+    survives(Role::Shim, &RUN_ONCE)
+}
+
+fn is_stopped(sea: &Sea) -> Result<()> {
+    soon("it is stopped", || {
+        let view = view(sea).context("there is no container")?;
+        ensure!(view["state"] == "exited", "{view}");
+        Ok(())
+    })
+}
+
+const STOP: Operation<'static> = Operation {
+    before: &before,
+    act: &|sea| Ok(vec![sea.sea(&["stop", "box"])]),
+    again: &|sea| {
+        sea.sea(&["stop", "box"]).exits(0);
+        Ok(())
+    },
+    check: &is_stopped,
+};
+
+#[test]
+fn a_container_is_stopped() -> Result<()> {
+    survives(Role::Serving, &STOP)
+}
+
+#[test]
+fn a_container_is_stopped_though_its_shim_dies() -> Result<()> {
+    survives(Role::OldShim, &STOP)
+}
+
+#[test]
+fn a_container_is_started_again() -> Result<()> {
+    let before = |sea: &Sea| {
+        before(sea)?;
+        sea.sea(&["stop", "box"]).exits(0);
+        Ok(())
+    };
+    let act = |sea: &Sea| Ok(vec![sea.sea(&["start", "box"])]);
+    survives(Role::Serving, &Operation { before: &before, act: &act, again: &have_it_run, check: &serves })
+}
+
+#[test]
+fn a_container_is_removed() -> Result<()> {
+    let remove = |sea: &Sea| sea.sea(&["rm", "--force", "--volumes", "box"]);
+    let again = |sea: &Sea| {
+        if view(sea).is_some() {
+            remove(sea).exits(0);
+        }
+        Ok(())
+    };
+    let act = |sea: &Sea| Ok(vec![remove(sea)]);
+    survives(Role::Serving, &Operation { before: &before, act: &act, again: &again, check: &is_gone })
+}
+
+fn restarted(role: Role) -> Result<()> {
+    let before = |sea: &Sea| {
+        let flags = ["run", "-d", "--name", "box", "--init", "--restart", "always", "-p", "127.0.0.1::8080"];
+        let more = ["-v", "own:/own", "-v", "/anonymous", BUSYBOX, "sh", "-c"];
+        let script = format!("rm -rf /www; {SERVE}");
+        sea.sea(&[&flags[..], &more[..], &[&script]].concat()).exits(0);
+        serves(sea)
+    };
+    let act = |sea: &Sea| {
+        let Some(pid) = view(sea).and_then(|view| view["pid"].as_i64()) else { return Ok(Vec::new()) };
+        e2e::process::signal(i32::try_from(pid)?, Signal::KILL);
+        soon("it runs again, or somebody died", || {
+            let again =
+                view(sea).is_some_and(|view| view["state"] == "running" && view["pid"].as_i64() != Some(pid));
+            ensure!(again || sea.crashed(), "not yet");
+            Ok(Vec::new())
+        })
+    };
+    survives(role, &Operation { before: &before, act: &act, again: &|_| Ok(()), check: &serves })
+}
+
+#[test]
+fn a_container_that_dies_is_started_by_its_policy() -> Result<()> {
+    restarted(Role::Serving)
+}
+
+#[test]
+fn a_container_that_dies_is_started_by_its_policy_though_the_next_shim_dies() -> Result<()> {
+    restarted(Role::Shim)
+}
+
+#[test]
+fn a_container_that_dies_is_started_by_its_policy_though_its_shim_dies() -> Result<()> {
+    restarted(Role::OldShim)
+}
+
+#[test]
+fn a_container_is_renewed_by_hand() -> Result<()> {
+    let act = |sea: &Sea| Ok(vec![sea.sea(&["restart", "box"])]);
+    survives(Role::Serving, &Operation { before: &before, act: &act, again: &have_it_run, check: &serves })
+}
