@@ -7,7 +7,7 @@ use crate::interpolate::{Environment, interpolate};
 use crate::problem::Fault;
 use crate::session::{Session, Stop};
 use crate::tree::{Map, Node, Value};
-use crate::{canonical, checks, merge, paths, unique, validate, yaml};
+use crate::{canonical, checks, merge, normalize, paths, unique, validate, yaml};
 
 /// What one set of files is loaded with.
 pub(crate) struct Batch<'a> {
@@ -37,6 +37,7 @@ pub(crate) fn batch(batch: &Batch<'_>, session: &mut Session<'_>) -> Result<Map,
         return Err(faults.into());
     }
     paths::resolve(&mut root, batch.base, session)?;
+    normalize::environments(&mut root, batch.environment);
     Ok(root)
 }
 
@@ -49,9 +50,10 @@ fn one_file(path: &str, batch: &Batch<'_>, root: &mut Map, session: &mut Session
             interpolate(&mut tree, batch.environment, session)?;
         }
         let home = Home { folder: batch.folder, file: path, environment: batch.environment, raw: batch.raw };
-        extends::apply(&mut tree, &document.resets, home, session)?;
-        reset_map(root, &mut Vec::new(), &document.resets);
+        // What is included first, so that a service can extend it.
         include(&mut tree, path, batch, &document.resets, session)?;
+        reset_map(root, &mut Vec::new(), &document.resets);
+        extends::apply(&mut tree, &document.resets, home, session)?;
         merge::files(root, tree)?;
         unique::enforce(root)?;
         let faults = validate::validate(root);

@@ -247,6 +247,10 @@ fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop
     if !request.services.is_empty() {
         select(&mut root, &mut disabled, &request.services, &environment, session)?;
     }
+    let faults = checks::container_names(&root);
+    if !faults.is_empty() {
+        return Err(faults.into());
+    }
     drop_unused(&mut root);
     let contents = contents(&root, session);
     Ok(Project {

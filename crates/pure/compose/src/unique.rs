@@ -104,13 +104,13 @@ fn port(node: &Node, trail: Trail<'_>) -> Result<String, Fault> {
             .help("say with `target` which port of the container it leads to"));
     };
     let get = |key: &str, or: &str| map.get(key).map_or_else(|| or.to_owned(), Node::print);
-    Ok(format!(
-        "{}:{}:{}/{}",
-        get("host_ip", "0.0.0.0"),
-        get("published", ""),
-        target.print(),
-        get("protocol", "tcp")
-    ))
+    // A number and a text of the same digits are different ports to the reference.
+    let published = match map.get("published") {
+        Some(Node { value: Value::Text(text), .. }) => text.clone(),
+        Some(node) => format!("{} {}", node.kind(), node.print()),
+        None => "nothing".to_owned(),
+    };
+    Ok(format!("{}:{}:{}/{}", get("host_ip", "0.0.0.0"), published, target.print(), get("protocol", "tcp")))
 }
 
 fn volume(node: &Node, trail: Trail<'_>) -> Result<String, Fault> {
