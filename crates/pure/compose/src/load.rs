@@ -56,7 +56,7 @@ fn one_file(path: &str, batch: &Batch<'_>, root: &mut Map, session: &mut Session
         extends::apply(&mut tree, &document.resets, home, session)?;
         merge::files(root, tree)?;
         unique::enforce(root)?;
-        let faults = validate::validate(root);
+        let faults = validate::validate(root, batch.raw);
         if !faults.is_empty() {
             return Err(faults.into());
         }
@@ -65,7 +65,7 @@ fn one_file(path: &str, batch: &Batch<'_>, root: &mut Map, session: &mut Session
             session.warn("C0002", Some(at), "version", "`version` means nothing any more; remove it");
             root.remove("version");
         }
-        canonical::canonical(root, session)?;
+        canonical::canonical(root, batch.raw, session)?;
         unique::enforce(root)?;
     }
     Ok(())
@@ -97,7 +97,7 @@ pub(crate) fn bare_file(
         reset_map(&mut root, &mut Vec::new(), &document.resets);
         merge::files(&mut root, tree)?;
         unique::enforce(&mut root)?;
-        canonical::canonical(&mut root, session)?;
+        canonical::canonical(&mut root, home.raw, session)?;
         unique::enforce(&mut root)?;
         resets = document.resets;
     }

@@ -3,7 +3,8 @@
 use crate::go;
 use crate::shape::{Form, Kind, PROJECT, RATE, Shape, WEIGHT};
 use crate::short::words;
-use crate::tree::{Map, Node, Value};
+use crate::tree::{Map, Node, Trail, Value};
+use crate::unique;
 use crate::yaml::Out;
 
 /// Which of the two outputs: they differ in what they leave out.
@@ -38,6 +39,25 @@ pub(crate) fn project(root: &Map, style: Style) -> Out {
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
     }
     Out::Map(pairs)
+}
+
+/// A project whose variables are not filled in: as the files say it, under sorted keys.
+pub(crate) fn plain(root: &Map, style: Style) -> Out {
+    plain_map(root, Trail::root(), style)
+}
+
+fn plain_map(map: &Map, trail: Trail<'_>, style: Style) -> Out {
+    let plain = |(key, node): (&str, &Node)| (key.to_owned(), plain_node(node, trail.down(key), style));
+    sorted(map.iter().map(plain).collect(), style)
+}
+
+fn plain_node(node: &Node, trail: Trail<'_>, style: Style) -> Out {
+    match &node.value {
+        // The reference loses empty lists on their way to JSON, but for those whose elements it told apart by keys.
+        Value::List(list) if list.is_empty() && unique::is_kept(trail.parts()) => Out::List(Vec::new()),
+        Value::Map(map) => plain_map(map, trail, style),
+        _ => any(node, style),
+    }
 }
 
 /// One service.

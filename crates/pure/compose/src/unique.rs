@@ -61,6 +61,11 @@ fn key_of(path: &[&str]) -> Option<Key> {
     })
 }
 
+/// Whether an empty list at this place stays one: what fills in names leaves nothing of its lists.
+pub(crate) fn is_kept(path: &[&str]) -> bool {
+    key_of(path).is_some() && !matches!(path, [.., "environment"] | [.., "build", "args"])
+}
+
 fn text(node: &Node) -> String {
     node.str().unwrap_or_default().to_owned()
 }

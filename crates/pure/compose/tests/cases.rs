@@ -78,7 +78,8 @@ fn printing_again_what_was_printed_changes_nothing() {
         }
         let mut again = Case::default();
         again.set("compose.yaml", printed);
-        again.set("args", "--profile *");
+        let raw = case.get("args").contains("--no-interpolate");
+        again.set("args", if raw { "--no-interpolate" } else { "--profile *" });
         let twice = ours(&again, false).unwrap_or_else(|error| format!("refused: {error}"));
         assert_eq!(twice, printed, "{}\n{}", path.display(), diff(printed, &twice));
     }
