@@ -377,6 +377,9 @@ impl Check {
 /// What a text should have been that stands for something else and cannot be read as it.
 fn unreadable(kind: Kind, node: &Node, text: &str) -> Option<&'static str> {
     match kind {
+        Kind::Command if crate::short::words(text).is_none() => {
+            Some("a command whose quotes and brackets close, or a list of words")
+        }
         Kind::Bool | Kind::MaybeBool if node.truth().is_none() => Some("`true` or `false`"),
         Kind::Int(..)
         | Kind::MaybeInt
