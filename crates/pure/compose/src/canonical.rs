@@ -6,12 +6,13 @@ use crate::session::Session;
 use crate::short;
 use crate::tree::{Map, Node, Span, Value};
 
-/// Rewrites a whole tree into long forms.
-pub(crate) fn canonical(root: &mut Map, session: &mut Session<'_>) -> Result<(), Fault> {
+/// Rewrites a whole tree into long forms. When it is `raw`, short forms that cannot be read stay, as their variables may
+/// make them readable.
+pub(crate) fn canonical(root: &mut Map, raw: bool, session: &mut Session<'_>) -> Result<(), Fault> {
     if let Some(services) = root.get_mut("services").and_then(Node::map_mut) {
         for (name, service) in services.iter_mut() {
             if let Some(map) = service.map_mut() {
-                self::service(map, &format!("services.{name}"))?;
+                self::service(map, &format!("services.{name}"), raw)?;
             }
         }
     }
@@ -33,9 +34,9 @@ fn each(map: &mut Map, key: &str, change: impl Fn(&mut Node) -> Result<(), Fault
     }
 }
 
-fn service(map: &mut Map, key: &str) -> Result<(), Fault> {
+fn service(map: &mut Map, key: &str, raw: bool) -> Result<(), Fault> {
     if let Some(build) = map.get_mut("build") {
-        self::build(build, key)?;
+        self::build(build, key, raw)?;
     }
     for (field, dependency) in [("depends_on", true), ("networks", false), ("models", false)] {
         if let Some(node) = map.get_mut(field) {
@@ -66,7 +67,7 @@ fn service(map: &mut Map, key: &str) -> Result<(), Fault> {
         list.retain(|server| server.str() != Some("") && !server.is_null());
     }
     extends_and_gpus(map);
-    each(map, "volumes", |node| volume(node, key))?;
+    each(map, "volumes", |node| volume(node, key, raw))?;
     each(map, "devices", |node| device(node, key))?;
     for field in ["secrets", "configs"] {
         each(map, field, |node| {
@@ -77,7 +78,11 @@ fn service(map: &mut Map, key: &str) -> Result<(), Fault> {
     if let Some(ports) = map.get_mut("ports")
         && let Value::List(list) = &mut ports.value
     {
-        *list = self::ports(std::mem::take(list), key)?;
+        match self::ports(list, key) {
+            Ok(long) => *list = long,
+            Err(_) if raw => {}
+            Err(fault) => return Err(fault),
+        }
     }
     if let Some(Value::Map(develop)) = map.get_mut("develop").map(|node| &mut node.value) {
         each(develop, "watch", |rule| {
@@ -132,7 +137,7 @@ fn extends_and_gpus(map: &mut Map) {
     }
 }
 
-fn build(node: &mut Node, key: &str) -> Result<(), Fault> {
+fn build(node: &mut Node, key: &str, raw: bool) -> Result<(), Fault> {
     let at = node.at;
     if node.str().is_some() {
         let mut map = Map::default();
@@ -155,6 +160,9 @@ fn build(node: &mut Node, key: &str) -> Result<(), Fault> {
         let mut contexts = Map::default();
         for item in list {
             let Some((name, context)) = item.str().and_then(|text| text.split_once('=')) else {
+                if raw {
+                    return Ok(());
+                }
                 return Err(Fault::at(
                     item.at,
                     format!("{key}.build.additional_contexts"),
@@ -199,12 +207,16 @@ fn file_mount(node: &mut Node) {
     }
 }
 
-fn volume(node: &mut Node, key: &str) -> Result<(), Fault> {
-    if let Some(spec) = node.str() {
-        let volume = short::volume(spec).map_err(|what| {
-            Fault::at(node.at, format!("{key}.volumes"), what).help("write `source:target:options`")
-        })?;
-        *node = volume.long(node.at);
+fn volume(node: &mut Node, key: &str, raw: bool) -> Result<(), Fault> {
+    let Some(spec) = node.str() else { return Ok(()) };
+    match short::volume(spec) {
+        Ok(volume) => *node = volume.long(node.at),
+        Err(_) if raw => {}
+        Err(what) => {
+            return Err(
+                Fault::at(node.at, format!("{key}.volumes"), what).help("write `source:target:options`")
+            );
+        }
     }
     Ok(())
 }
@@ -231,7 +243,7 @@ fn device(node: &mut Node, key: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn ports(list: Vec<Node>, key: &str) -> Result<Vec<Node>, Fault> {
+fn ports(list: &[Node], key: &str) -> Result<Vec<Node>, Fault> {
     let mut out = Vec::with_capacity(list.len());
     for node in list {
         match &node.value {
@@ -242,7 +254,7 @@ fn ports(list: Vec<Node>, key: &str) -> Result<Vec<Node>, Fault> {
                 })?;
                 out.extend(ports.into_iter().map(|port| port.long(node.at)));
             }
-            Value::Map(_) => out.push(node),
+            Value::Map(_) => out.push(node.clone()),
             _ => {
                 return Err(Fault::at(
                     node.at,

@@ -3,7 +3,7 @@
 mod graph;
 mod service;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::problem::{Fault, nearest};
 use crate::tree::{Map, Node, Span};
@@ -45,6 +45,27 @@ pub(crate) fn whole(root: &Map, disabled: &BTreeSet<String>) -> Vec<Fault> {
     }
     if faults.is_empty() {
         faults.extend(graph::circle(root));
+    }
+    faults
+}
+
+/// No two of the services that run may give their container the same name.
+pub(crate) fn container_names(root: &Map) -> Vec<Fault> {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (name, service) in section(root, "services") {
+        let Some(node) = service.get("container_name") else { continue };
+        let Some(given) = node.str().filter(|given| !given.is_empty()) else { continue };
+        if let Some(other) = taken.insert(given, name) {
+            faults.push(
+                Fault::at(
+                    node.at,
+                    format!("services.{name}.container_name"),
+                    format!("the service `{other}` has the name `{given}` already"),
+                )
+                .help("a container's name is unique; change one of them"),
+            );
+        }
     }
     faults
 }

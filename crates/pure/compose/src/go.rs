@@ -149,6 +149,15 @@ pub(crate) fn print_duration(nanos: i64) -> String {
     }
 }
 
+/// A number with or without a point; underscores may stand between digits.
+pub(crate) fn parse_float<F: std::str::FromStr>(text: &str) -> Option<F> {
+    let bytes = text.as_bytes();
+    let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let between = |(at, _): (usize, &u8)| digit(at.checked_sub(1)) && digit(Some(at + 1));
+    let good = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').all(between);
+    if good { text.replace('_', "").parse().ok() } else { None }
+}
+
 /// Bytes of a text such as `64m`, `1.5 GiB` or `1024`; none when it is no size.
 pub(crate) fn bytes(text: &str) -> Option<i64> {
     let last = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')?;
@@ -157,7 +166,7 @@ pub(crate) fn bytes(text: &str) -> Option<i64> {
     } else {
         (&text[..=last], &text[last + 1..])
     };
-    let number: f64 = number.parse().ok()?;
+    let number: f64 = parse_float(number)?;
     if number < 0.0 || unit.len() > 3 || !number.is_finite() {
         return None;
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::dotenv::required;
+use crate::go;
 use crate::problem::Fault;
 use crate::session::Session;
 use crate::template::{Broken, Variables, substitute};
@@ -106,10 +107,11 @@ impl Walk<'_, '_> {
     fn cast(&mut self, cast: Cast, text: &str, at: Span, key: &str) -> Option<Value> {
         match cast {
             Cast::Int => text.parse::<i64>().ok().map(|int| Value::Int(int.into())),
-            Cast::Float => text.parse().ok().map(Value::Float),
+            Cast::Float => go::parse_float(text).map(Value::Float),
             // The shortest decimal of the single keeps its digits when it becomes a double.
             Cast::Single => {
-                text.parse::<f32>().ok().and_then(|single| single.to_string().parse().ok()).map(Value::Float)
+                let single = go::parse_float::<f32>(text)?;
+                single.to_string().parse().ok().map(Value::Float)
             }
             Cast::Bool => {
                 let truth = Node::text(text, at).truth()?;

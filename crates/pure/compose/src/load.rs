@@ -7,7 +7,7 @@ use crate::interpolate::{Environment, interpolate};
 use crate::problem::Fault;
 use crate::session::{Session, Stop};
 use crate::tree::{Map, Node, Value};
-use crate::{canonical, checks, merge, paths, unique, validate, yaml};
+use crate::{canonical, checks, merge, normalize, paths, unique, validate, yaml};
 
 /// What one set of files is loaded with.
 pub(crate) struct Batch<'a> {
@@ -37,6 +37,7 @@ pub(crate) fn batch(batch: &Batch<'_>, session: &mut Session<'_>) -> Result<Map,
         return Err(faults.into());
     }
     paths::resolve(&mut root, batch.base, session)?;
+    normalize::environments(&mut root, batch.environment);
     Ok(root)
 }
 
@@ -49,12 +50,13 @@ fn one_file(path: &str, batch: &Batch<'_>, root: &mut Map, session: &mut Session
             interpolate(&mut tree, batch.environment, session)?;
         }
         let home = Home { folder: batch.folder, file: path, environment: batch.environment, raw: batch.raw };
-        extends::apply(&mut tree, &document.resets, home, session)?;
-        reset_map(root, &mut Vec::new(), &document.resets);
+        // What is included first, so that a service can extend it.
         include(&mut tree, path, batch, &document.resets, session)?;
+        reset_map(root, &mut Vec::new(), &document.resets);
+        extends::apply(&mut tree, &document.resets, home, session)?;
         merge::files(root, tree)?;
         unique::enforce(root)?;
-        let faults = validate::validate(root);
+        let faults = validate::validate(root, batch.raw);
         if !faults.is_empty() {
             return Err(faults.into());
         }
@@ -63,7 +65,7 @@ fn one_file(path: &str, batch: &Batch<'_>, root: &mut Map, session: &mut Session
             session.warn("C0002", Some(at), "version", "`version` means nothing any more; remove it");
             root.remove("version");
         }
-        canonical::canonical(root, session)?;
+        canonical::canonical(root, batch.raw, session)?;
         unique::enforce(root)?;
     }
     Ok(())
@@ -95,7 +97,7 @@ pub(crate) fn bare_file(
         reset_map(&mut root, &mut Vec::new(), &document.resets);
         merge::files(&mut root, tree)?;
         unique::enforce(&mut root)?;
-        canonical::canonical(&mut root, session)?;
+        canonical::canonical(&mut root, home.raw, session)?;
         unique::enforce(&mut root)?;
         resets = document.resets;
     }

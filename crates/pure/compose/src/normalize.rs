@@ -31,6 +31,17 @@ pub(crate) fn normalize(root: &mut Map, name: &str, environment: &Environment) {
     }
 }
 
+/// Names in lists of `environment` take their values where the files are loaded: an included file has variables of its
+/// own.
+pub(crate) fn environments(root: &mut Map, environment: &Environment) {
+    let Some(services) = root.get_mut("services").and_then(Node::map_mut) else { return };
+    for own in services.iter_mut().filter_map(|(_, node)| node.map_mut()?.get_mut("environment")) {
+        if own.list().is_some() {
+            given(own, environment, true);
+        }
+    }
+}
+
 fn empty(at: Span) -> Node {
     Node::new(Value::Map(Map::default()), at)
 }
@@ -233,7 +244,7 @@ fn env_file(
     }
     match file.get("format").map(Node::print).as_deref() {
         None | Some("" | ".env") => read(&path, all, session, outer),
-        Some("raw") => raw_file(&path, all, session, outer),
+        Some("raw") => raw_file(&path, &key, all, session, outer),
         Some(other) => Err(Fault::at(file.at, key, format!("`{other}` is not a format of env files"))
             .help("allowed is raw")
             .into()),
@@ -243,20 +254,32 @@ fn env_file(
 /// Lines as they are: no quotes, no variables.
 fn raw_file(
     path: &str,
+    key: &str,
     all: &mut Environment,
     session: &mut Session<'_>,
     outer: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), Stop> {
     let file = session.read(path)?;
     let text = session.sources[file as usize].text.clone();
-    for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for (index, whole) in text.split('\n').enumerate() {
+        let line = whole.strip_suffix('\r').unwrap_or(whole).trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let name = line.split_once('=').map_or(line, |(name, _)| name);
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            let at = Span { file, line: index as u32 + 1, column: 1, ..Span::default() };
+            return Err(Fault::at(at, key, format!("`{name}` is not the name of a variable"))
+                .help("write `NAME=value`; a name has no spaces")
+                .into());
+        }
         match line.split_once('=') {
             Some((name, value)) => {
                 all.insert(name.to_owned(), value.to_owned());
             }
             None => {
-                if let Some(value) = outer(line.trim()) {
-                    all.insert(line.trim().to_owned(), value);
+                if let Some(value) = outer(line) {
+                    all.insert(line.to_owned(), value);
                 }
             }
         }

@@ -83,6 +83,7 @@ impl Resolver<'_> {
             if let Some(contexts) = build.get_mut("additional_contexts").and_then(Node::map_mut) {
                 contexts.iter_mut().for_each(|(_, node)| self.change(node, |path| self.context(path)));
             }
+            self.each(build, "additional_contexts", |node| self.change(node, |path| self.context(path)));
             if let Some(ssh) = build.get_mut("ssh").and_then(Node::map_mut) {
                 ssh.iter_mut().for_each(|(_, node)| self.change(node, |path| self.foreign(path)));
             }

@@ -87,14 +87,18 @@ impl Project {
 
     /// The canonical form, as `config` prints it.
     pub fn to_yaml(&self) -> String {
-        let text = to_yaml(&render::project(&self.root, Style::Yaml));
-        if self.raw { text } else { text.replace('$', "$$") }
+        if self.raw {
+            return to_yaml(&render::plain(&self.root, Style::Yaml));
+        }
+        to_yaml(&render::project(&self.root, Style::Yaml)).replace('$', "$$")
     }
 
     /// The canonical form, as `config --format json` prints it; no newline at the end.
     pub fn to_json(&self) -> String {
-        let text = to_json(&render::project(&self.root, Style::Json));
-        if self.raw { text } else { text.replace('$', "$$") }
+        if self.raw {
+            return to_json(&render::plain(&self.root, Style::Json));
+        }
+        to_json(&render::project(&self.root, Style::Json)).replace('$', "$$")
     }
 
     /// The names of the services that are enabled, sorted (`config --services`).
@@ -214,12 +218,15 @@ pub(crate) fn load(request: &Request, files: &dyn Files) -> Result<Loaded, LoadE
 
 fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop> {
     let Start { files, folder, environment, profiles, name } = start(request, session)?;
+    // Whoever asks for the variables as they are written wants none of them filled in.
+    let nothing = Environment::new();
+    let given = if request.no_interpolate { &nothing } else { &environment };
     let mut root = batch(
         &Batch {
             files: &files,
             base: &folder,
             folder: &folder,
-            environment: &environment,
+            environment: given,
             raw: request.no_interpolate,
             above: Vec::new(),
         },
@@ -229,23 +236,36 @@ fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop
         return Err(Fault::nowhere("", "the compose file is empty").help("begin with `services:`").into());
     }
     root.set("name", Node::text(name.clone(), crate::tree::Span::default()));
-    normalize(&mut root, &name, &environment);
+    normalize(&mut root, &name, given);
+    if request.no_interpolate {
+        // Only with its variables does a file say what is on, what is used and what excludes each other.
+        let contents = BTreeMap::new();
+        let (disabled, sources) = (Map::default(), Vec::new());
+        return Ok(Project {
+            name,
+            folder,
+            files,
+            root,
+            disabled,
+            environment,
+            sources,
+            contents,
+            raw: true,
+        });
+    }
     let mut disabled = split_by_profile(&mut root, &profiles);
     let names: BTreeSet<String> = disabled.0.keys().cloned().collect();
     let faults = checks::whole(&root, &names);
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    if let Some(services) = root.get_mut("services").and_then(Node::map_mut) {
-        for (service, node) in services.iter_mut() {
-            if let Some(map) = node.map_mut() {
-                scale_rules_replicas(map);
-                with_files(service, map, &environment, session)?;
-            }
-        }
-    }
+    complete(&mut root, &environment, session)?;
     if !request.services.is_empty() {
         select(&mut root, &mut disabled, &request.services, &environment, session)?;
+    }
+    let faults = checks::container_names(&root);
+    if !faults.is_empty() {
+        return Err(faults.into());
     }
     drop_unused(&mut root);
     let contents = contents(&root, session);
@@ -258,8 +278,20 @@ fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop
         environment,
         sources: Vec::new(),
         contents,
-        raw: request.no_interpolate,
+        raw: false,
     })
+}
+
+/// Brings in what the enabled services read from files.
+fn complete(root: &mut Map, environment: &Environment, session: &mut Session<'_>) -> Result<(), Stop> {
+    let Some(services) = root.get_mut("services").and_then(Node::map_mut) else { return Ok(()) };
+    for (service, node) in services.iter_mut() {
+        if let Some(map) = node.map_mut() {
+            scale_rules_replicas(map);
+            with_files(service, map, environment, session)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes out the services none of whose profiles is enabled.

@@ -3,7 +3,8 @@
 use crate::go;
 use crate::shape::{Form, Kind, PROJECT, RATE, Shape, WEIGHT};
 use crate::short::words;
-use crate::tree::{Map, Node, Value};
+use crate::tree::{Map, Node, Trail, Value};
+use crate::unique;
 use crate::yaml::Out;
 
 /// Which of the two outputs: they differ in what they leave out.
@@ -38,6 +39,25 @@ pub(crate) fn project(root: &Map, style: Style) -> Out {
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
     }
     Out::Map(pairs)
+}
+
+/// A project whose variables are not filled in: as the files say it, under sorted keys.
+pub(crate) fn plain(root: &Map, style: Style) -> Out {
+    plain_map(root, Trail::root(), style)
+}
+
+fn plain_map(map: &Map, trail: Trail<'_>, style: Style) -> Out {
+    let plain = |(key, node): (&str, &Node)| (key.to_owned(), plain_node(node, trail.down(key), style));
+    sorted(map.iter().map(plain).collect(), style)
+}
+
+fn plain_node(node: &Node, trail: Trail<'_>, style: Style) -> Out {
+    match &node.value {
+        // The reference loses empty lists on their way to JSON, but for those whose elements it told apart by keys.
+        Value::List(list) if list.is_empty() && unique::is_kept(trail.parts()) => Out::List(Vec::new()),
+        Value::Map(map) => plain_map(map, trail, style),
+        _ => any(node, style),
+    }
 }
 
 /// One service.
@@ -137,7 +157,7 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
         (Kind::Command, node) => return command(node, style),
         (Kind::Object(shape, Form::Solid), node) => return solid(shape, node, style),
         (Kind::TextAlways, None) => return Some(Out::Text(String::new())),
-        (Kind::AlwaysInt, None) => return Some(Out::Int(0)),
+        (Kind::AlwaysInt | Kind::AlwaysNumber, None) => return Some(Out::Int(0)),
         (Kind::AlwaysBytes, None) => return Some(Out::Text("0".into())),
         (Kind::AlwaysBool, None) => return Some(Out::Bool(false)),
         _ => {}
@@ -151,15 +171,18 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
         | Kind::TextOrBool
         | Kind::TextOrInt
         | Kind::Word(_)
+        | Kind::ContainerName
         | Kind::PullPolicy => unless_empty(node.print()),
         Kind::Bool | Kind::StrictBool | Kind::External => node.truth().filter(|truth| *truth).map(Out::Bool),
         Kind::MaybeBool | Kind::AlwaysBool => Some(Out::Bool(node.truth().unwrap_or(false))),
         Kind::Int(..) | Kind::Number | Kind::BareNumber | Kind::BareInt => {
             Some(whole(node)).filter(|int| *int != 0).map(Out::Int)
         }
-        Kind::MaybeInt | Kind::MaybeNumber | Kind::AlwaysInt => Some(Out::Int(whole(node))),
-        Kind::Float => Some(single(node)).filter(|float| *float != 0.0).map(Out::Single),
-        Kind::Bytes | Kind::BytesText => {
+        Kind::MaybeInt | Kind::MaybeNumber | Kind::AlwaysInt | Kind::AlwaysNumber => {
+            Some(Out::Int(whole(node)))
+        }
+        Kind::Float | Kind::Percent => Some(single(node)).filter(|float| *float != 0.0).map(Out::Single),
+        Kind::Bytes | Kind::WholeBytes(_) | Kind::BytesText => {
             Some(size(node)).filter(|size| *size != 0).map(|size| Out::Text(size.to_string()))
         }
         Kind::AlwaysBytes => Some(Out::Text(size(node).to_string())),
@@ -173,7 +196,7 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
         }
         Kind::Hosts => hosts(node),
         Kind::Ssh => ssh(node),
-        Kind::Mode => Some(Out::Text(format!("0{:o}", mode(node)))),
+        Kind::Mode => Some(Out::Text(octal(mode(node)))),
         Kind::Count => Some(count(node)).filter(|count| *count != 0).map(Out::Int),
         Kind::Object(shape, _) => Some(object(shape, node.map()?, style)),
         Kind::Objects(shape, _) => {
@@ -188,9 +211,14 @@ fn value(kind: Kind, node: Option<&Node>, style: Style) -> Option<Out> {
 /// Permission bits: a text is octal, a number is what it is.
 pub(crate) fn mode(node: &Node) -> i64 {
     match node.str() {
-        Some(text) => i64::from_str_radix(text.trim_start_matches("0o"), 8).unwrap_or(0),
+        Some(text) => i64::from_str_radix(text, 8).unwrap_or(0),
         None => node.int().unwrap_or(0) as i64,
     }
+}
+
+/// Octal digits after a 0; the sign stands between them.
+fn octal(mode: i64) -> String {
+    format!("0{}{:o}", if mode < 0 { "-" } else { "" }, mode.unsigned_abs())
 }
 
 fn count(node: &Node) -> i128 {

@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     TextOrInt,
     /// One of these texts.
     Word(&'static [&'static str]),
+    /// A container's name: a text that is at least partly one.
+    ContainerName,
     /// A text for which this regular language is checked by hand: the pull policies.
     PullPolicy,
     /// A boolean or a word for one; shown when true.
@@ -60,11 +62,11 @@ pub(crate) enum Kind {
     AlwaysBool,
     /// An integer or a text for one within bounds; shown when not 0.
     Int(i64, i64),
-    /// An integer or a text for one; shown when given.
+    /// An integer from 0 up or a text for one; shown when given.
     MaybeInt,
     /// A number or a text for one, cut to an integer; shown when not 0.
     Number,
-    /// A number or a text for one, cut to an integer; shown when given.
+    /// A number from 0 up or a text for one, cut to an integer; shown when given.
     MaybeNumber,
     /// A number, no text, cut to an integer; shown when not 0.
     BareNumber,
@@ -72,10 +74,16 @@ pub(crate) enum Kind {
     BareInt,
     /// An integer or a text, always shown (`weight`, `value`).
     AlwaysInt,
+    /// A number or a text, cut to an integer, always shown (`value`).
+    AlwaysNumber,
     /// A number or a text for one, in single precision; shown when not 0.
     Float,
+    /// An integer from 0 to 100 or a text for one; shown when not 0.
+    Percent,
     /// A size as a number or a text.
     Bytes,
+    /// A size as a whole number from this up, or a text.
+    WholeBytes(i64),
     /// A size as a text only.
     BytesText,
     /// A size, always shown (`rate`).

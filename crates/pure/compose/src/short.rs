@@ -169,7 +169,9 @@ pub(crate) fn ports(spec: &str) -> Result<Vec<Port>, String> {
         return Err(format!("`{spec}` names no port of the container"));
     }
     let host_ip = address(&host_ip).ok_or_else(|| format!("`{host_ip}` is not an address"))?;
-    let (start, end) = range(container).ok_or_else(|| format!("`{container}` is not a port or a range"))?;
+    let (start, end) = range(container)
+        .filter(|(start, _)| *start > 0)
+        .ok_or_else(|| format!("`{container}` is not a port or a range"))?;
     let hosts = match host {
         "" => None,
         host => Some(range(host).ok_or_else(|| format!("`{host}` is not a port or a range"))?),
@@ -204,13 +206,15 @@ fn split_port(text: &str) -> Result<(String, &str, &str), String> {
     Ok((ip.to_owned(), host, container))
 }
 
-/// An address without its brackets; none when it is none.
+/// An address without its brackets, which one of IPv6 must have; none when it is none.
 fn address(text: &str) -> Option<String> {
     if text.is_empty() {
         return Some(String::new());
     }
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<std::net::IpAddr>().ok().map(|_| bare.to_owned())
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(bare) => bare.parse::<std::net::IpAddr>().ok().map(|_| bare.to_owned()),
+        None => text.parse::<std::net::Ipv4Addr>().ok().map(|_| text.to_owned()),
+    }
 }
 
 fn range(text: &str) -> Option<(u16, u16)> {

@@ -69,6 +69,8 @@ pub(crate) struct Start {
 pub(crate) fn start(request: &Request, session: &mut Session<'_>) -> Result<Start, Stop> {
     let cwd = crate::go::clean(&request.working_dir);
     let mut environment = request.environment.clone();
+    // A shell sets it; a service manager may not.
+    environment.entry("PWD".into()).or_insert_with(|| cwd.clone());
     let mut files: Vec<String> = request.files.iter().map(|file| local(&cwd, file)).collect();
     env_files(request, &folder(request, &cwd, &files), &mut environment, session)?;
     if files.is_empty() {

@@ -112,14 +112,12 @@ fn braced<'a>(
     let word = text.get(start..end).unwrap_or_default();
     let value = variables.get(name);
     let present = value.as_ref().is_some_and(|value| !unless_empty || !value.is_empty());
+    // As in the reference, what is wrong with the word counts even where the word does not.
+    let word = fill(word, variables, depth + 1)?;
     let value = match (operator, present) {
-        (b'-', true) | (b'?', true) => value.unwrap_or_default(),
-        (b'-', false) | (b'+', true) => fill(word, variables, depth + 1)?,
-        (b'+', false) => value.unwrap_or_default(),
-        _ => {
-            let reason = fill(word, variables, depth + 1)?;
-            return Err(Broken::Required { name: name.to_owned(), reason });
-        }
+        (b'-', true) | (b'?', true) | (b'+', false) => value.unwrap_or_default(),
+        (b'-', false) | (b'+', true) => word,
+        _ => return Err(Broken::Required { name: name.to_owned(), reason: word }),
     };
     Ok((value, &text[end + 1..]))
 }

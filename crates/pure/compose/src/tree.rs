@@ -117,7 +117,7 @@ impl Node {
         match &self.value {
             Value::Int(int) => Some(*int as f64),
             Value::Float(float) => Some(*float),
-            Value::Text(text) => text.trim().parse().ok(),
+            Value::Text(text) => crate::go::parse_float(text.trim()),
             Value::Null | Value::Bool(_) | Value::Time(_) | Value::List(_) | Value::Map(_) => None,
         }
     }

@@ -61,6 +61,11 @@ fn key_of(path: &[&str]) -> Option<Key> {
     })
 }
 
+/// Whether an empty list at this place stays one: what fills in names leaves nothing of its lists.
+pub(crate) fn is_kept(path: &[&str]) -> bool {
+    key_of(path).is_some() && !matches!(path, [.., "environment"] | [.., "build", "args"])
+}
+
 fn text(node: &Node) -> String {
     node.str().unwrap_or_default().to_owned()
 }
@@ -104,13 +109,13 @@ fn port(node: &Node, trail: Trail<'_>) -> Result<String, Fault> {
             .help("say with `target` which port of the container it leads to"));
     };
     let get = |key: &str, or: &str| map.get(key).map_or_else(|| or.to_owned(), Node::print);
-    Ok(format!(
-        "{}:{}:{}/{}",
-        get("host_ip", "0.0.0.0"),
-        get("published", ""),
-        target.print(),
-        get("protocol", "tcp")
-    ))
+    // A number and a text of the same digits are different ports to the reference.
+    let published = match map.get("published") {
+        Some(Node { value: Value::Text(text), .. }) => text.clone(),
+        Some(node) => format!("{} {}", node.kind(), node.print()),
+        None => "nothing".to_owned(),
+    };
+    Ok(format!("{}:{}:{}/{}", get("host_ip", "0.0.0.0"), published, target.print(), get("protocol", "tcp")))
 }
 
 fn volume(node: &Node, trail: Trail<'_>) -> Result<String, Fault> {

@@ -4,9 +4,9 @@ use crate::problem::{Fault, nearest};
 use crate::shape::{Form, Kind, PROJECT, Shape};
 use crate::tree::{Map, Node, Span, Value};
 
-/// Checks a whole tree.
-pub(crate) fn validate(root: &Map) -> Vec<Fault> {
-    let mut check = Check { faults: Vec::new(), key: String::new() };
+/// Checks a whole tree; when it is `raw`, its texts may be anything, as their variables are not filled in.
+pub(crate) fn validate(root: &Map, raw: bool) -> Vec<Fault> {
+    let mut check = Check { faults: Vec::new(), key: String::new(), raw };
     check.fields(&PROJECT, root, Span::default());
     check.faults
 }
@@ -14,6 +14,7 @@ pub(crate) fn validate(root: &Map) -> Vec<Fault> {
 struct Check {
     faults: Vec<Fault>,
     key: String,
+    raw: bool,
 }
 
 impl Check {
@@ -99,22 +100,25 @@ impl Check {
             (Kind::Duration | Kind::MaybeDuration, _) => return self.duration(node),
             (Kind::Word(words), _) => return self.word(node, words),
             (Kind::PullPolicy, _) => return self.pull_policy(node),
-            (Kind::Int(least, most), Int(int)) => {
-                if *int < least.into() || *int > most.into() {
-                    self.fault(node.at, format!("{int} is out of bounds"), format!("from {least} to {most}"));
-                }
-                None
+            (Kind::ContainerName, _) => return self.container_name(node),
+            (Kind::Int(least, most), value) if whole(value) => return self.bounds(node, least, most),
+            (Kind::MaybeInt, value) if whole(value) => return self.bounds(node, 0, i64::MAX),
+            (Kind::MaybeNumber, Int(_) | Float(_)) => return self.bounds(node, 0, i64::MAX),
+            (Kind::Percent, value) if whole(value) => return self.bounds(node, 0, 100),
+            (Kind::WholeBytes(least), value) if whole(value) => return self.bounds(node, least, i64::MAX),
+            (Kind::TextOrInt | Kind::Count | Kind::Mode, value) => {
+                fits(matches!(value, Int(_) | Text(_)), "an integer or a text")
             }
             (
                 Kind::Int(..)
                 | Kind::MaybeInt
-                | Kind::TextOrInt
+                | Kind::Percent
+                | Kind::WholeBytes(_)
                 | Kind::AlwaysInt
-                | Kind::AlwaysBytes
-                | Kind::Count,
+                | Kind::AlwaysBytes,
                 value,
             ) => fits(whole(value) || matches!(value, Text(_)), "an integer or a text"),
-            (Kind::Number | Kind::MaybeNumber | Kind::Float | Kind::Bytes | Kind::Mode, value) => {
+            (Kind::Number | Kind::MaybeNumber | Kind::AlwaysNumber | Kind::Float | Kind::Bytes, value) => {
                 fits(matches!(value, Text(_) | Int(_) | Float(_)), "a number or a text")
             }
             (Kind::BareNumber, value) => fits(matches!(value, Int(_) | Float(_)), "a number"),
@@ -138,16 +142,26 @@ impl Check {
             (Kind::Objects(shape, form), _) => return self.objects(shape, form, node),
             (Kind::Named(shape, form), _) => return self.named(shape, form, node),
         };
-        let wrong = wrong.or_else(|| node.str().and_then(|text| unreadable(kind, node, text)));
+        let text = node.str().filter(|_| !self.raw);
+        let wrong = wrong.or_else(|| text.and_then(|text| unreadable(kind, node, text)));
         if let Some(what) = wrong {
             self.wants(node, what);
+        }
+    }
+
+    fn bounds(&mut self, node: &Node, least: i64, most: i64) {
+        let number = node.float().unwrap_or(0.0);
+        let endless = most == i64::MAX;
+        if number < least as f64 || (number > most as f64 && !endless) {
+            let help = if endless { format!("from {least} up") } else { format!("from {least} to {most}") };
+            self.fault(node.at, format!("{} is out of bounds", node.print()), help);
         }
     }
 
     fn duration(&mut self, node: &Node) {
         match node.str() {
             None => self.wants(node, "a text such as `1m30s`"),
-            Some(text) if crate::go::duration(text).is_none() => {
+            Some(text) if !self.raw && crate::go::duration(text).is_none() => {
                 self.fault(
                     node.at,
                     format!("`{text}` is not a duration"),
@@ -168,6 +182,20 @@ impl Check {
                 self.fault(node.at, format!("`{text}` is not a value of this key"), help);
             }
             Some(_) => {}
+        }
+    }
+
+    fn container_name(&mut self, node: &Node) {
+        let Some(text) = node.str() else { return self.wants(node, "a text") };
+        // The specification asks only that two such letters in a row are in the text.
+        let first = |byte: u8| byte.is_ascii_alphanumeric();
+        let next = |byte: u8| first(byte) || matches!(byte, b'_' | b'.' | b'-');
+        if !text.as_bytes().windows(2).any(|pair| first(pair[0]) && next(pair[1])) {
+            self.fault(
+                node.at,
+                format!("`{text}` is not a name for a container"),
+                "write two or more letters, digits, `_`, `.` and `-`, beginning with a letter or digit",
+            );
         }
     }
 
@@ -349,19 +377,28 @@ impl Check {
 /// What a text should have been that stands for something else and cannot be read as it.
 fn unreadable(kind: Kind, node: &Node, text: &str) -> Option<&'static str> {
     match kind {
-        // A variable that is not filled in yet says nothing.
-        _ if text.contains("${") => None,
+        Kind::Command if crate::short::words(text).is_none() => {
+            Some("a command whose quotes and brackets close, or a list of words")
+        }
         Kind::Bool | Kind::MaybeBool if node.truth().is_none() => Some("`true` or `false`"),
-        Kind::Int(..) | Kind::MaybeInt | Kind::AlwaysInt if text.parse::<i64>().is_err() => {
+        Kind::Int(..)
+        | Kind::MaybeInt
+        | Kind::AlwaysInt
+        | Kind::Number
+        | Kind::MaybeNumber
+        | Kind::AlwaysNumber
+            if text.parse::<i64>().is_err() =>
+        {
             Some("an integer")
         }
-        Kind::Number | Kind::MaybeNumber | Kind::Float if text.parse::<f64>().is_err() => Some("a number"),
-        Kind::Mode if i64::from_str_radix(text.trim_start_matches("0o"), 8).is_err() => Some("octal digits"),
+        Kind::Float | Kind::Percent if crate::go::parse_float::<f64>(text).is_none() => Some("a number"),
+        Kind::Mode if i64::from_str_radix(text, 8).is_err() => Some("octal digits"),
         Kind::Count if !text.eq_ignore_ascii_case("all") && text.parse::<i64>().is_err() => {
             Some("`all` or an integer")
         }
-        Kind::Bytes | Kind::BytesText | Kind::AlwaysBytes
-            if crate::go::bytes(text).is_none() && text.parse::<i64>().is_err() =>
+        // No limit is printed as a text, and what was printed must read again.
+        Kind::Bytes | Kind::WholeBytes(_) | Kind::BytesText | Kind::AlwaysBytes
+            if crate::go::bytes(text).is_none() && text != "-1" =>
         {
             Some("a size such as `64m`")
         }

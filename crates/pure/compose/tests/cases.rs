@@ -64,14 +64,22 @@ fn printing_again_what_was_printed_changes_nothing() {
         let case = Case::read(&path);
         let printed = case.get("expected.yaml");
         // The reference refuses its own output for a dependency that is off, fills in an empty build context, and
-        // doubles the dollars of keys, which it never fills in.
-        let own_ways = ["disabled_dependency.txt", "empty_values.txt", "variables_everywhere.txt"];
+        // doubles the dollars of keys, which it never fills in. An `extends` of nothing still names its
+        // file, and two ports that differ in `80` and `"80"` are one when both are printed as texts.
+        let own_ways = [
+            "disabled_dependency.txt",
+            "empty_values.txt",
+            "extends_nothing.txt",
+            "ports_as_numbers_and_texts.txt",
+            "variables_everywhere.txt",
+        ];
         if printed.starts_with("refused") || own_ways.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         let mut again = Case::default();
         again.set("compose.yaml", printed);
-        again.set("args", "--profile *");
+        let raw = case.get("args").contains("--no-interpolate");
+        again.set("args", if raw { "--no-interpolate" } else { "--profile *" });
         let twice = ours(&again, false).unwrap_or_else(|error| format!("refused: {error}"));
         assert_eq!(twice, printed, "{}\n{}", path.display(), diff(printed, &twice));
     }

@@ -86,6 +86,9 @@ pub(super) fn whole(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
     scale(seen, faults);
     limits(seen, faults);
     targets(seen, faults);
+    hosts(seen.get("extra_hosts"), &seen.key(".extra_hosts"), faults);
+    let build = seen.get("build").and_then(|build| build.get("extra_hosts"));
+    hosts(build, &seen.key(".build.extra_hosts"), faults);
     for rule in
         seen.get("develop").and_then(|node| node.get("watch")).and_then(Node::list).unwrap_or_default()
     {
@@ -339,5 +342,30 @@ fn targets(seen: &Seen<'_>, faults: &mut Vec<Fault>) {
                 format!("`{target}` is mounted already, under `{first}`"),
             ));
         }
+    }
+}
+
+/// Hosts have names and, in a list, addresses.
+fn hosts(node: Option<&Node>, key: &str, faults: &mut Vec<Fault>) {
+    let Some(node) = node else { return };
+    let mut names: Vec<(Span, String)> = Vec::new();
+    for item in node.list().unwrap_or_default() {
+        let text = item.print();
+        match text.split_once('=').or_else(|| text.split_once(':')) {
+            Some((host, _)) => names.push((item.at, host.to_owned())),
+            None => faults.push(
+                Fault::at(item.at, key, format!("`{text}` has no address"))
+                    .help("write `name=address`, as in `db=10.0.0.5`"),
+            ),
+        }
+    }
+    if let Some(map) = node.map() {
+        names.extend(map.iter().map(|(host, node)| (node.at, host.to_owned())));
+    }
+    for (at, host) in names.into_iter().filter(|(_, host)| host.is_empty() || host.contains([':', '='])) {
+        faults.push(
+            Fault::at(at, key, format!("`{host}` is not the name of a host"))
+                .help("write `name=address`, as in `db=10.0.0.5`"),
+        );
     }
 }

@@ -17,7 +17,7 @@ pub(super) static SERVICE: Shape = shape(
         shown("cgroup_parent", Kind::Text),
         shown("cgroup", Kind::Word(&["host", "private"])),
         shown("cpu_count", Kind::Int(0, i64::MAX)),
-        shown("cpu_percent", Kind::Float),
+        shown("cpu_percent", Kind::Percent),
         shown("cpu_period", Kind::Number),
         shown("cpu_quota", Kind::Number),
         shown("cpu_rt_period", Kind::Number),
@@ -27,7 +27,7 @@ pub(super) static SERVICE: Shape = shape(
         shown("cpu_shares", Kind::Number),
         shown("command", Kind::Command),
         shown("configs", Kind::Objects(&FILE_MOUNT, Form::OrText)),
-        shown("container_name", Kind::Text),
+        shown("container_name", Kind::ContainerName),
         shown("credential_spec", Kind::Object(&CREDENTIALS, Form::Long)),
         shown("depends_on", Kind::Named(&DEPENDENCY, Form::OrNamesStrict)),
         shown("deploy", Kind::Object(&DEPLOY, Form::OrNull)),
@@ -42,7 +42,7 @@ pub(super) static SERVICE: Shape = shape(
         shown("environment", Kind::Env),
         hidden("env_file", Kind::Objects(&ENV_FILE, Form::OrTexts)),
         shown("expose", Kind::Loose),
-        hidden("extends", Kind::Object(&EXTENDS, Form::OrText)),
+        shown("extends", Kind::Object(&EXTENDS, Form::OrText)),
         shown("external_links", Kind::Texts(true)),
         shown("extra_hosts", Kind::Hosts),
         shown("group_add", Kind::Loose),
@@ -60,7 +60,7 @@ pub(super) static SERVICE: Shape = shape(
         shown("mem_limit", Kind::Bytes),
         shown("mem_reservation", Kind::Bytes),
         shown("memswap_limit", Kind::Bytes),
-        shown("mem_swappiness", Kind::Bytes),
+        shown("mem_swappiness", Kind::WholeBytes(i64::MIN)),
         shown("mac_address", Kind::Text),
         shown("models", Kind::Named(&SERVICE_MODEL, Form::OrNames)),
         shown("network_mode", Kind::Text),
@@ -123,7 +123,7 @@ static BUILD: Shape = shape(
         shown("network", Kind::Text),
         shown("target", Kind::Text),
         shown("secrets", Kind::Objects(&FILE_MOUNT, Form::OrText)),
-        shown("shm_size", Kind::Bytes),
+        shown("shm_size", Kind::WholeBytes(i64::MIN)),
         shown("tags", Kind::Texts(false)),
         shown("ulimits", Kind::Named(&ULIMIT, Form::Ulimit)),
         shown("platforms", Kind::Texts(false)),
@@ -277,7 +277,7 @@ static GENERIC: Shape =
     shape("a generic resource", &[shown("discrete_resource_spec", Kind::Object(&DISCRETE, Form::Long))]);
 
 static DISCRETE: Shape =
-    shape("a discrete resource", &[shown("kind", Kind::TextAlways), shown("value", Kind::AlwaysInt)]);
+    shape("a discrete resource", &[shown("kind", Kind::TextAlways), shown("value", Kind::AlwaysNumber)]);
 
 static RESTART: Shape = shape(
     "a restart policy",
@@ -294,7 +294,7 @@ static PLACEMENT: Shape = shape(
     &[
         shown("constraints", Kind::Texts(false)),
         shown("preferences", Kind::Objects(&PREFERENCE, Form::Long)),
-        shown("max_replicas_per_node", Kind::Int(i64::MIN, i64::MAX)),
+        shown("max_replicas_per_node", Kind::Int(0, i64::MAX)),
     ],
 );
 
@@ -317,7 +317,7 @@ static ENV_FILE: Shape = shape(
 .requires(&["path"])
 .closed();
 
-static EXTENDS: Shape = shape("an extends", &[hidden("file", Kind::Text), hidden("service", Kind::Text)])
+static EXTENDS: Shape = shape("an extends", &[shown("file", Kind::Text), shown("service", Kind::Text)])
     .requires(&["service"])
     .closed();
 
@@ -403,7 +403,8 @@ static MOUNT_VOLUME: Shape = shape(
     &[shown("labels", Kind::Labels), shown("nocopy", Kind::Bool), shown("subpath", Kind::Text)],
 );
 
-static TMPFS: Shape = shape("tmpfs options", &[shown("size", Kind::Bytes), shown("mode", Kind::Number)]);
+static TMPFS: Shape =
+    shape("tmpfs options", &[shown("size", Kind::WholeBytes(0)), shown("mode", Kind::BareNumber)]);
 
 static MOUNT_IMAGE: Shape = shape("image options", &[shown("subpath", Kind::Text)]);
 

@@ -54,7 +54,7 @@ fn defaults_nest_and_end_at_the_brace_that_closes_them() {
     check("${A:-a}${B:-b}", expect!["ab"]);
     check("${A:-{\"k\": 1}}", expect![[r#"{"k": 1}"#]]);
     check("${A:-a:b/c?d=e-f+g}", expect!["a:b/c?d=e-f+g"]);
-    check("${SET:-${NONE:?never asked}}", expect!["yes"]);
+    check("${SET:-${NONE:?never asked}}", expect![[r#"Required { name: "NONE", reason: "never asked" }"#]]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn names_that_nothing_has_are_told_with_the_nearest() {
 #[test]
 fn what_excludes_each_other_is_told() {
     check(
-        "services:\n  a: {image: x, container_name: c, scale: 2}\n  b: {image: x, network_mode: host, networks: [n]}\n  c: {}\nnetworks: {n: }\n",
+        "services:\n  a: {image: x, container_name: cc, scale: 2}\n  b: {image: x, network_mode: host, networks: [n]}\n  c: {}\nnetworks: {n: }\n",
         expect![[r#"
             2:33 services.a.container_name: `container_name` and `scale` above 1 exclude each other | a container's name is unique; remove `container_name`
             3:31 services.b.network_mode: `network_mode` and `networks` exclude each other | keep one of them

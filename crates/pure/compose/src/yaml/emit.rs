@@ -21,6 +21,9 @@ pub(crate) enum Out {
     Map(Vec<(String, Out)>),
 }
 
+/// What ends a line to YAML.
+const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// The tree as a YAML document.
 pub(crate) fn to_yaml(out: &Out) -> String {
     let mut text = String::new();
@@ -44,17 +47,18 @@ fn block_map(text: &mut String, map: &[(String, Out)], depth: usize, inline: boo
         if index > 0 || !inline {
             indent(text, depth);
         }
-        let written = quote(key, true);
-        if key.len() > 128 || key.contains('\n') {
+        if key.len() > 128 || key.contains(BREAKS) {
             text.push_str("? ");
-            text.push_str(&written);
+            leaf(text, &Out::Text(key.clone()), depth + 2);
             text.push('\n');
             indent(text, depth);
+            text.push_str(": ");
+            item(text, value, depth);
         } else {
-            text.push_str(&written);
+            text.push_str(&quote(key, true));
+            text.push(':');
+            child(text, value, depth);
         }
-        text.push(':');
-        child(text, value, depth);
     }
 }
 
@@ -78,21 +82,25 @@ fn child(text: &mut String, value: &Out, depth: usize) {
 }
 
 fn block_list(text: &mut String, list: &[Out], depth: usize) {
-    for item in list {
+    for value in list {
         indent(text, depth);
         text.push_str("- ");
-        match item {
-            Out::Map(map) if !map.is_empty() => block_map(text, map, depth + 2, true),
-            Out::List(list) if !list.is_empty() => {
-                // A list in a list begins on the same line.
-                let mut inner = String::new();
-                block_list(&mut inner, list, depth + 2);
-                text.push_str(inner.trim_start_matches(' '));
-            }
-            _ => {
-                leaf(text, item, depth + 2);
-                text.push('\n');
-            }
+        item(text, value, depth);
+    }
+}
+
+/// What begins on the line of a mark.
+fn item(text: &mut String, value: &Out, depth: usize) {
+    match value {
+        Out::Map(map) if !map.is_empty() => block_map(text, map, depth + 2, true),
+        Out::List(list) if !list.is_empty() => {
+            let mut inner = String::new();
+            block_list(&mut inner, list, depth + 2);
+            text.push_str(inner.trim_start_matches(' '));
+        }
+        _ => {
+            leaf(text, value, depth + 2);
+            text.push('\n');
         }
     }
 }
@@ -178,7 +186,6 @@ impl Looks {
         }
         let indicators = value.starts_with("---") || value.starts_with("...") || indicators(value);
         let special = value.chars().any(|c| c == '\t' || !printable(c));
-        const BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
         let edges = value.starts_with(' ') || value.ends_with(' ');
         let (break_space, space_break) = (value.contains("\n "), value.contains(" \n"));
         let odd = special || break_space || space_break;

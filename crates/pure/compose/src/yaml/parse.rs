@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use indexmap::map::Entry as Slot;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Mark0, Tag};
 
+use super::loosen::loosen;
 use super::scalar::resolve;
 use crate::problem::Fault;
 use crate::tree::{Entry, Map, Mark, Node, Span, Value};
@@ -25,7 +26,40 @@ const MOST_ALIASED: usize = 200_000;
 
 /// Parses all documents of a file; `file` is its number among the sources.
 pub(crate) fn parse(text: &str, file: u32) -> Result<Vec<Document>, Fault> {
-    let mut builder = Builder::new(text, file);
+    match documents(text, file, &[]) {
+        Err(Trouble::Syntax(fault)) => match loosen(text) {
+            Some(wide) => documents(&wide.text, file, &wide.spaces).map_err(Trouble::fault),
+            None => Err(fault),
+        },
+        result => result.map_err(Trouble::fault),
+    }
+}
+
+/// Why a text cannot be parsed.
+enum Trouble {
+    /// It is no YAML.
+    Syntax(Fault),
+    /// It is, and says something that cannot be.
+    Meaning(Fault),
+}
+
+impl Trouble {
+    fn fault(self) -> Fault {
+        match self {
+            Self::Syntax(fault) | Self::Meaning(fault) => fault,
+        }
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Meaning(fault)
+    }
+}
+
+/// The documents of a text each of whose lines begins with so many spaces that the file does not have.
+fn documents(text: &str, file: u32, spaces: &[usize]) -> Result<Vec<Document>, Trouble> {
+    let mut builder = Builder::new(text, file, spaces);
     let mut documents = Vec::new();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
@@ -34,7 +68,8 @@ pub(crate) fn parse(text: &str, file: u32) -> Result<Vec<Document>, Fault> {
             Err(error) => {
                 let mark = *error.marker();
                 let at = builder.span(Mark0::new(mark, mark));
-                return Err(Fault::at(at, "", format!("this is not YAML: {}", error.info())));
+                let fault = Fault::at(at, "", format!("this is not YAML: {}", error.info()));
+                return Err(Trouble::Syntax(fault));
             }
         };
         if let Some(root) = builder.take(event, span)? {
@@ -71,20 +106,42 @@ struct Builder<'a> {
     aliased: usize,
     /// Byte offset of a character offset, kept where we last were: marks only move on.
     cursor: (usize, usize),
+    /// For each line, the spaces before it and in all lines above, that the file does not have.
+    spaces: Vec<(usize, usize)>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &'a str, file: u32) -> Self {
-        Self { text, file, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, cursor: (0, 0) }
+    fn new(text: &'a str, file: u32, spaces: &[usize]) -> Self {
+        let mut all = 0;
+        let spaces = spaces.iter().map(|own| {
+            all += own;
+            (*own, all)
+        });
+        Self {
+            text,
+            file,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            aliased: 0,
+            cursor: (0, 0),
+            spaces: spaces.collect(),
+        }
+    }
+
+    /// The spaces that we put before a line, and before it and all above it.
+    fn spaces(&self, line: usize) -> (usize, usize) {
+        let last = self.spaces.len().saturating_sub(1);
+        self.spaces.get(line.saturating_sub(1).min(last)).copied().unwrap_or_default()
     }
 
     fn span(&mut self, span: Mark0) -> Span {
-        let start = self.offset(span.start.index());
-        let end = self.offset(span.end.index()).max(start);
+        let (own, above) = self.spaces(span.start.line());
+        let start = self.offset(span.start.index()).saturating_sub(above);
+        let end = self.offset(span.end.index()).saturating_sub(self.spaces(span.end.line()).1).max(start);
         Span {
             file: self.file,
             line: span.start.line() as u32,
-            column: span.start.col() as u32 + 1,
+            column: span.start.col().saturating_sub(own) as u32 + 1,
             start: start as u32,
             len: (end - start) as u32,
         }
@@ -104,11 +161,19 @@ impl<'a> Builder<'a> {
         byte
     }
 
+    /// Whether this is a block of text whose last line ends with the file instead of a line break.
+    fn is_cut_off(&mut self, style: ScalarStyle, span: Mark0) -> bool {
+        matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+            && !self.text.rsplit('\n').next().unwrap_or_default().trim().is_empty()
+            && self.offset(span.end.index()) >= self.text.len()
+    }
+
     /// Takes an event; gives the root when a document is complete.
     fn take(&mut self, event: Event<'_>, span: Mark0) -> Result<Option<Node>, Fault> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let at = self.span(span);
+                let text = if self.is_cut_off(style, span) { without_end(text) } else { text };
                 let node = scalar(text, style, tag.as_deref(), at)?;
                 self.put(node, anchor, 1, matches!(style, ScalarStyle::Plain))
             }
@@ -204,6 +269,14 @@ fn key_of(node: Node, plain: bool) -> Result<(String, Span), Fault> {
     }
 }
 
+/// The text without the line break that the parser adds at its end.
+fn without_end(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text.strip_suffix('\n') {
+        Some(rest) => Cow::Owned(rest.to_owned()),
+        None => text,
+    }
+}
+
 fn size(node: &Node) -> usize {
     match &node.value {
         Value::List(list) => 1 + list.iter().map(size).sum::<usize>(),
@@ -225,6 +298,7 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>, at: Span) -
     let value = match tag {
         None if plain => resolve(&text),
         None => Value::Text(text.into_owned()),
+        Some(tag) if plain && (tag.suffix.is_empty() || tag.suffix == "!") => resolve(&text),
         Some(tag) if tag.is_yaml_core_schema() => core(&text, &tag.suffix, at)?,
         Some(_) => Value::Text(text.into_owned()),
     };
@@ -236,6 +310,7 @@ fn core(text: &str, tag: &str, at: Span) -> Result<Value, Fault> {
     let value = resolve(text);
     let fits = match (tag, &value) {
         ("str", _) => return Ok(Value::Text(text.to_owned())),
+        ("binary", _) => return binary(text, at),
         ("int", Value::Int(_)) | ("bool", Value::Bool(_)) | ("null", Value::Null) => true,
         ("float", Value::Int(int)) => return Ok(Value::Float(*int as f64)),
         ("float", Value::Float(_)) | ("timestamp", Value::Time(_)) => true,
@@ -243,6 +318,35 @@ fn core(text: &str, tag: &str, at: Span) -> Result<Value, Fault> {
         _ => return Ok(Value::Text(text.to_owned())),
     };
     if fits { Ok(value) } else { Err(Fault::at(at, "", format!("`{text}` is not what `!!{tag}` says"))) }
+}
+
+/// A text that is written in base 64.
+fn binary(text: &str, at: Span) -> Result<Value, Fault> {
+    let wrong = || Fault::at(at, "", "this is not what `!!binary` says").help("write it in base 64");
+    let kept: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    if !kept.len().is_multiple_of(4) {
+        return Err(wrong());
+    }
+    let filled = kept.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+    let mut bytes = Vec::with_capacity(kept.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in &kept[..kept.len() - filled] {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return Err(wrong()),
+        };
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    String::from_utf8(bytes).map(Value::Text).map_err(|_| wrong())
 }
 
 /// Takes marked nodes out or notes them, and merges what `<<` names.

@@ -42,7 +42,12 @@ fn number(text: &str) -> Option<Value> {
             return Some(Value::Int(value));
         }
     }
-    if style_of_float(digits) { plain.parse().ok().map(Value::Float) } else { None }
+    // What is too large for a float stays a text.
+    if style_of_float(digits) {
+        plain.parse().ok().filter(|float: &f64| float.is_finite()).map(Value::Float)
+    } else {
+        None
+    }
 }
 
 fn integer(digits: &str) -> Option<i128> {

@@ -82,6 +82,7 @@ pub(crate) fn ours(case: &Case, json: bool) -> Result<String, String> {
             "--profile" => request.profiles.push(value()),
             "--env-file" => request.env_files.push(value()),
             "--project-directory" => request.project_dir = Some(value()),
+            "--no-interpolate" => request.no_interpolate = true,
             service => request.services.push(service.to_owned()),
         }
     }
@@ -107,7 +108,9 @@ pub(crate) fn oracle(program: &str, case: &Case, json: bool) -> Result<String, S
     let mut services = Vec::new();
     let mut args = case.get("args").split_whitespace();
     while let Some(arg) = args.next() {
-        if arg.starts_with('-') {
+        if arg == "--no-interpolate" {
+            services.push(arg);
+        } else if arg.starts_with('-') {
             options.extend([arg, args.next().unwrap()]);
         } else {
             services.push(arg);
