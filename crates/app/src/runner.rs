@@ -14,7 +14,7 @@ use network::{AttachOrder, Networks};
 use runtime::order::{
     self, Capabilities, Limits, LogPolicy, Mount, MountKind, Namespaces, Net, Process, Rootfs, Seccomp, Size,
 };
-use runtime::{Attached, Event, Found, Order, Shim, Shims};
+use runtime::{Attached, Event, Found, Order, Output, Shim, Shims};
 use tokio::runtime::Handle;
 
 /// How often a command is asked whether its build was called off.
@@ -49,13 +49,8 @@ impl BuildRunner {
         Ok(Self { folder, cgroup_root, shims, networks, containers, handle: Handle::current() })
     }
 
-    async fn run_in(
-        &self,
-        id: &ContainerId,
-        folder: &Path,
-        order: &RunOrder<'_>,
-        output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<i32, Report> {
+    /// Makes the container of a step; its program waits.
+    async fn make(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Result<Shim, Report> {
         let gateway = match order.network {
             RunNetwork::None => None,
             RunNetwork::Default => {
@@ -71,23 +66,11 @@ impl BuildRunner {
         let cgroups_stay = self.containers.cgroups_stay().await;
         let created = self.shims.create(folder, &whole).await;
         drop(cgroups_stay);
-        let shim = created.map_err(|problem| Report::of(&problem))?;
-        let outcome = self.carry_out(id, &shim, order, output).await;
-        if outcome.is_err() {
-            // It may have ended already; either way nothing of it must stay.
-            let _ = shim.kill_all(SIGKILL).await;
-        }
-        let _ = shim.wait().await;
-        outcome
+        created.map_err(|problem| Report::of(&problem))
     }
 
-    async fn carry_out(
-        &self,
-        id: &ContainerId,
-        shim: &Shim,
-        order: &RunOrder<'_>,
-        output: &mut dyn FnMut(Stream, &[u8]),
-    ) -> Result<i32, Report> {
+    /// Connects it and lets its program run.
+    async fn start(&self, id: &ContainerId, shim: &Shim, order: &RunOrder<'_>) -> Result<Begun, Report> {
         if order.network == RunNetwork::Default {
             let name = NetworkName::new(network::DEFAULT_NETWORK).map_err(|problem| Report::of(&problem))?;
             let attach = AttachOrder {
@@ -106,30 +89,57 @@ impl BuildRunner {
             self.networks.attach(&name, attach).await.map_err(|problem| Report::of(&problem))?;
         }
         base::crash::point("build: step connected");
-        let Attached { output: mut said, .. } =
-            shim.attach().await.map_err(|problem| Report::of(&problem))?;
+        let Attached { output, .. } = shim.attach().await.map_err(|problem| Report::of(&problem))?;
         match shim.start().await {
-            Ok(()) => {}
+            Ok(()) => Ok(Begun::Runs(output)),
             // A program that is not there is the Dockerfile's fault, and has docker's code.
-            Err(runtime::CallError::Refused(failure)) if failure.code != 125 => {
+            Err(runtime::CallError::Refused(failure)) if failure.code != 125 => Ok(Begun::Refused(failure)),
+            Err(problem) => Err(Report::of(&problem)),
+        }
+    }
+
+    /// Runs it to its end. What it says is handed on outside of the runtime's turns, since whoever takes it may wait for
+    /// a client that reads slowly.
+    fn carry_out(
+        &self,
+        id: &ContainerId,
+        shim: &Shim,
+        order: &RunOrder<'_>,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, Report> {
+        let mut said = match self.handle.block_on(self.start(id, shim, order))? {
+            Begun::Runs(said) => said,
+            Begun::Refused(failure) => {
                 output(Stream::Stderr, format!("{}\n", Report::of(&failure)).as_bytes());
                 return Ok(failure.code);
             }
-            Err(problem) => return Err(Report::of(&problem)),
-        }
+        };
         loop {
-            let event = tokio::select! {
-                event = said.next() => event,
-                () = called_off(&order.cancel) => {
-                    return Err(Report::new(Kind::Unavailable, "the build was called off"));
-                }
-            };
-            match event.map_err(|problem| Report::of(&problem))? {
+            match self.handle.block_on(next(&mut said, &order.cancel))? {
                 Event::Stdout(bytes) => output(Stream::Stdout, &bytes),
                 Event::Stderr(bytes) => output(Stream::Stderr, &bytes),
                 Event::Exited(exit) => return Ok(exit.code),
             }
         }
+    }
+
+    fn run_step(
+        &self,
+        id: &ContainerId,
+        folder: &Path,
+        order: &RunOrder<'_>,
+        output: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, Report> {
+        let shim = self.handle.block_on(self.make(id, folder, order))?;
+        let outcome = self.carry_out(id, &shim, order, output);
+        self.handle.block_on(async {
+            if outcome.is_err() {
+                // It may have ended already; either way nothing of it must stay.
+                let _ = shim.kill_all(SIGKILL).await;
+            }
+            let _ = shim.wait().await;
+        });
+        outcome
     }
 
     fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
@@ -192,16 +202,32 @@ impl Runner for BuildRunner {
             Report::new(Kind::Unavailable, "could not make the folder of a build step").because(error)
         })?;
         base::crash::point("build: folder of a step made");
+        let outcome = self.run_step(&id, &folder, order, output);
         self.handle.block_on(async {
-            let outcome = self.run_in(&id, &folder, order, output).await;
             if let Err(problem) = self.networks.detach_all(&id).await {
                 tracing::warn!("could not release the address of a build step: {problem}");
             }
             clear(&self.shims, &folder).await;
             base::crash::point("build: step gone");
             self.containers.tidy_cgroups();
-            outcome
-        })
+        });
+        outcome
+    }
+}
+
+/// How a step has begun.
+enum Begun {
+    /// It runs, and says this.
+    Runs(Output),
+    /// Its program cannot be run.
+    Refused(runtime::Failure),
+}
+
+/// The next that a step says, unless nobody wants it any more.
+async fn next(said: &mut Output, cancel: &Cancel) -> Result<Event, Report> {
+    tokio::select! {
+        event = said.next() => event.map_err(|problem| Report::of(&problem)),
+        () = called_off(cancel) => Err(Report::new(Kind::Unavailable, "the build was called off")),
     }
 }
 

@@ -84,6 +84,24 @@ fn a_dockerfile_becomes_an_image() -> Result<()> {
 }
 
 #[test]
+fn what_a_build_step_says_is_shown_however_much_it_is() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write("loud/Dockerfile", "FROM busybox:1.36\nRUN echo to out; echo to err >&2; seq 1 100000\n");
+    let done = sea.sea(&["build", "-t", "loud:v1", "loud"]).exits(0);
+    for wanted in ["to out", "to err", "99999"] {
+        ensure!(done.stderr.contains(wanted), "`{wanted}` is not in it: {} bytes", done.stderr.len());
+    }
+    sea.write("bad/Dockerfile", "FROM busybox:1.36\nRUN ls /no/such/place\n");
+    let done = sea.sea(&["build", "-t", "bad:v1", "bad"]).exits(1);
+    ensure!(done.stderr.contains("/no/such/place: No such file"), "{done}");
+    ensure!(
+        done.stderr.contains("Dockerfile:2") || done.stderr.contains("line 2"),
+        "its line is told: {done}"
+    );
+    sea.end()
+}
+
+#[test]
 fn real_images_load_and_their_programs_run() -> Result<()> {
     let sea = Sea::start()?;
     for (name, tag, command, says) in [

@@ -60,7 +60,8 @@ pub(crate) async fn builds(
         limits: RunLimits { memory: None, cpu_shares: Some(BUILD_CPU_SHARES), pids: Some(BUILD_PIDS) },
         cancel,
     };
-    tokio::task::spawn_blocking(move || {
+    let at_end = lines.clone();
+    let building = tokio::task::spawn_blocking(move || {
         let progress = |progress: Progress| tell(&lines, progress);
         let last = match daemon.builder.build(request, &*daemon.runner, &progress) {
             Ok(built) => BuildEvent::Built {
@@ -71,6 +72,13 @@ pub(crate) async fn builds(
             Err(error) => BuildEvent::Failed { report: Report::of(&error) },
         };
         lines.send_blocking(&last);
+    });
+    tokio::spawn(async move {
+        // Nobody must wait for the end of a build that has lost its thread.
+        if let Err(error) = building.await {
+            let report = Report::new(Kind::Internal, "the build broke off").because(error);
+            at_end.send(&BuildEvent::Failed { report }).await;
+        }
     });
     Ok(response)
 }
