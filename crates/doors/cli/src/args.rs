@@ -379,11 +379,10 @@ pub struct ExecArgs {
     /// Which app.
     #[command(flatten)]
     pub app: AppArgs,
-    /// A service of the app, or a container
-    pub name: String,
-    /// The program and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub command: Vec<String>,
+    /// A service of the app or a container, and the program with its arguments
+    // One list: behind the name nothing is a flag of ours, whatever it looks like.
+    #[arg(value_name = "NAME COMMAND", trailing_var_arg = true, allow_hyphen_values = true, num_args = 2.., required = true)]
+    pub words: Vec<String>,
     /// Keep standard input open
     #[arg(short, long)]
     pub interactive: bool,

@@ -1,6 +1,6 @@
 //! Commands about containers: ps, exec, kill, rm, inspect.
 
-use base::{Clock, SystemClock};
+use base::{Clock, Kind, Report, SystemClock};
 use hyper::Method;
 use serde::Serialize;
 use talk::{ContainerView, KillOrder, RemoveOrder};
@@ -34,7 +34,8 @@ impl Session {
 
     /// `sea exec`.
     pub(crate) async fn exec(&self, args: ExecArgs) -> Done {
-        let container = self.container(&args.name, args.index).await?;
+        let (name, command) = named(args.words)?;
+        let container = self.container(&name, args.index).await?;
         // As compose has it: a terminal where there is one, unless it is refused.
         let both = terminal::is_input() && terminal::is_output();
         let tty = args.tty || (both && !args.no_tty && !args.interactive && !args.detach);
@@ -44,7 +45,7 @@ impl Session {
         }
         let env = args.env.iter().filter_map(|text| variable(text));
         let order = talk::ExecOrder {
-            args: args.command,
+            args: command,
             env: env.map(|(name, value)| format!("{name}={value}")).collect(),
             cwd: args.workdir,
             user: args.user,
@@ -105,6 +106,17 @@ impl Session {
         }
         failed.map_or(Ok(0), Err)
     }
+}
+
+/// The first word and the rest. What looks like a flag there is one that we do not have.
+pub(crate) fn named(words: Vec<String>) -> Result<(String, Vec<String>), Report> {
+    let mut words = words.into_iter();
+    let first = words.next().unwrap_or_default();
+    if first.starts_with('-') {
+        return Err(Report::new(Kind::Invalid, format!("there is no flag `{first}`"))
+            .hint("`--help` lists those there are"));
+    }
+    Ok((first, words.collect()))
 }
 
 fn row(view: &ContainerView) -> [String; 7] {

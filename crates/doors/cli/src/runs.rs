@@ -18,6 +18,7 @@ use talk::{Created, RunOrder};
 pub(crate) use words::variable;
 
 use crate::args::RunArgs;
+use crate::containers::named;
 use crate::output::say;
 use crate::table::pairs;
 use crate::{Done, Session, report, stream, terminal};
@@ -28,7 +29,11 @@ impl Session {
         if args.interactive && args.tty && !args.detach && !terminal::is_input() {
             return Err(terminal::no_terminal());
         }
-        let order = match order(&args) {
+        let (image, command) = match named(args.words.clone()) {
+            Ok(named) => named,
+            Err(problem) => return self.not_run(problem),
+        };
+        let order = match order(&args, image, command) {
             Ok(order) => order,
             Err(problem) => return self.not_run(problem),
         };
@@ -79,7 +84,7 @@ fn invalid(message: String) -> Report {
 }
 
 /// The flags as an order.
-fn order(args: &RunArgs) -> Result<RunOrder, Report> {
+fn order(args: &RunArgs, image: String, command: Vec<String>) -> Result<RunOrder, Report> {
     let mut app = App {
         name: AppName::new("run").map_err(report)?,
         services: IndexMap::new(),
@@ -99,7 +104,9 @@ fn order(args: &RunArgs) -> Result<RunOrder, Report> {
         mounts.push(tmpfs(text));
     }
     let (network_mode, networks) = networks(args, &mut app)?;
-    let service = service(args, mounts, network_mode, networks)?;
+    let mut service = service(args, mounts, network_mode, networks)?;
+    service.image = image;
+    service.command = (!command.is_empty()).then_some(command);
     app.services.insert(ServiceName::new("run").map_err(report)?, service);
     Ok(RunOrder {
         name: args.name.clone(),
@@ -119,13 +126,13 @@ fn service(
     let entrypoint =
         args.entrypoint.as_ref().map(|text| if text.is_empty() { Vec::new() } else { vec![text.clone()] });
     Ok(Service {
-        image: args.image.clone(),
+        image: String::new(),
         build: None,
         pull_policy: spec::PullPolicy::Missing,
         entrypoint,
-        command: (!args.command.is_empty()).then(|| args.command.clone()),
+        command: None,
         environment: words::environment(&args.env_file, &args.env)?,
-        labels: pairs(&args.label, "--label")?.into_iter().collect(),
+        labels: args.label.iter().map(|text| words::label(text)).collect(),
         annotations: IndexMap::new(),
         user: args.user.clone(),
         group_add: args.group_add.clone(),
@@ -184,10 +191,11 @@ fn limits(args: &RunArgs) -> Result<Limits, Report> {
         memory: size(args.memory.as_deref())?,
         memory_reservation: size(args.memory_reservation.as_deref())?,
         memory_swap,
-        cpus: args.cpus,
+        // No bound at all is written as docker writes it.
+        cpus: args.cpus.filter(|cpus| *cpus != 0.0),
         cpu_shares: args.cpu_shares,
         cpuset: args.cpuset_cpus.clone(),
-        pids: args.pids_limit,
+        pids: args.pids_limit.filter(|pids| *pids > 0),
         oom_score_adj: args.oom_score_adj,
         ..Limits::default()
     })

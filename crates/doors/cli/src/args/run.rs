@@ -9,11 +9,15 @@ use clap::Args;
 /// `sea run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The image
-    pub image: String,
-    /// The program and its arguments, in place of the image's
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// The image, and the program with its arguments in place of the image's
+    // One list: behind the image nothing is a flag of ours, whatever it looks like.
+    #[arg(
+        value_name = "IMAGE [COMMAND]",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true
+    )]
+    pub words: Vec<String>,
     /// Return once it runs
     #[arg(short, long)]
     pub detach: bool,
@@ -125,7 +129,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub cpus: Option<f64>,
     /// The bound of its processes and threads
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub pids_limit: Option<i64>,
     /// Limits of its processes
     #[arg(help = "Limits of its processes: NAME=SOFT[:HARD]", long, value_name = "LIMIT")]

@@ -24,7 +24,25 @@ fn short_flags_mean_what_docker_means_by_them() {
     let cli = Cli::parse_from(["sea", "run", "-p", "8080:80", "busybox", "httpd", "-f"]);
     let Command::Run(run) = cli.command else { panic!("it is a run") };
     assert_eq!(
-        (run.publish, run.command),
-        (vec!["8080:80".to_owned()], vec!["httpd".to_owned(), "-f".to_owned()])
+        (run.publish, run.words),
+        (vec!["8080:80".to_owned()], vec!["busybox".to_owned(), "httpd".to_owned(), "-f".to_owned()])
     );
+}
+
+#[test]
+fn behind_the_image_nothing_is_a_flag_of_ours() {
+    for words in
+        [&["busybox", "-d", "-p", "8080"][..], &["nginx:1.22", "-t", "-q", "--help"], &["b", "--name", "x"]]
+    {
+        let cli = Cli::parse_from([&["sea", "run", "--rm"], words].concat());
+        let Command::Run(run) = cli.command else { panic!("it is a run") };
+        assert!(run.rm && !run.detach && !run.tty && run.name.is_none() && run.publish.is_empty());
+        assert_eq!(run.words, words);
+        let cli = Cli::parse_from([&["sea", "exec", "-e", "A=1"], words].concat());
+        let Command::Exec(exec) = cli.command else { panic!("it is an exec") };
+        assert_eq!(
+            (exec.words, exec.detach),
+            (words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>(), false)
+        );
+    }
 }
