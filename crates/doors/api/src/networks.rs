@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use base::NetworkName;
+use base::{Kind, NetworkName, Report};
 use network::{IpamOrder, NetworkOrder};
 use talk::{NetworkCreate, NetworkView, Pruned};
 
-use crate::answer::{Answer, ok};
+use crate::answer::{Answer, Refusal, ok};
 use crate::{Daemon, Shared, views};
 
 pub(crate) fn routes() -> Router<Arc<Daemon>> {
@@ -41,6 +41,10 @@ async fn inspect(State(daemon): Shared, Path(name): Path<String>) -> Answer<Netw
 
 /// `POST /v1/networks`.
 async fn create(State(daemon): Shared, Json(order): Json<NetworkCreate>) -> Answer<NetworkView> {
+    if daemon.networks.inspect(&order.name).await.is_ok() {
+        let report = Report::new(Kind::Conflict, format!("there is a network `{}` already", order.name));
+        return Err(Refusal(report.hint("take another name, or remove that one with `sea network rm`")));
+    }
     let ranges = order.subnet.is_some() || order.gateway.is_some();
     let ipam = IpamOrder { subnet: order.subnet, gateway: order.gateway, ..IpamOrder::default() };
     let order = NetworkOrder {

@@ -58,7 +58,8 @@ impl Session {
             return Ok(0);
         }
         let text = match self.global.format {
-            Output::Json => format!("{}\n", project.to_json()),
+            // Without a line's end, as the reference has it.
+            Output::Json => project.to_json(),
             Output::Table | Output::Yaml => project.to_yaml(),
         };
         match &args.output {

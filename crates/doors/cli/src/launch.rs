@@ -46,6 +46,8 @@ impl Session {
         command.arg("daemon").arg("--root").arg(root).arg("--log-file").arg(&log);
         // A group of its own: Ctrl-C here is not meant for it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out).process_group(0).current_dir("/");
+        // What earlier daemons said is not why this one ends.
+        let before = std::fs::metadata(&log).map_or(0, |about| about.len());
         let mut child = command.spawn().map_err(|error| cannot_start(root, &error))?;
         if !self.quiet() {
             note(format!(
@@ -68,7 +70,7 @@ impl Session {
         match answered.await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Report::new(Kind::Unavailable, "the daemon did not start")
-                .because(last_lines(&log))
+                .because(last_lines(&log, before))
                 .hint(format!("see {}, and run `sea doctor`", log.display()))),
         }
     }
@@ -81,8 +83,11 @@ fn cannot_start(root: &Path, error: &std::io::Error) -> Report {
 }
 
 /// The end of the daemon's log, which says why it went.
-fn last_lines(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
+fn last_lines(log: &Path, from: u64) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    // Where the file was begun anew meanwhile, all of it is new.
+    let from = usize::try_from(from).ok().filter(|from| *from <= text.len()).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[from..]);
     let lines: Vec<&str> = text.lines().rev().take(6).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n    ")
 }

@@ -18,6 +18,7 @@ impl Session {
                 self.list_networks(&networks);
             }
             NetworkCommand::Create { name, internal, ipv6, subnet, gateway, label } => {
+                self.ensure_daemon().await?;
                 let labels = pairs(&label, "--label")?.into_iter().collect();
                 let order = NetworkCreate { name, internal, ipv6, subnet, gateway, labels };
                 let network: NetworkView =

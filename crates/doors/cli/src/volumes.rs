@@ -18,6 +18,7 @@ impl Session {
                 self.list_volumes(&volumes);
             }
             VolumeCommand::Create { name, label, opt } => {
+                self.ensure_daemon().await?;
                 let order = VolumeCreate {
                     name,
                     driver: None,

@@ -26,6 +26,12 @@ pub(super) fn environment(files: &[PathBuf], texts: &[String]) -> Result<IndexMa
     Ok(vars)
 }
 
+/// `NAME=VALUE`, or a name alone.
+pub(super) fn label(text: &str) -> (String, String) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (name.to_owned(), value.to_owned())
+}
+
 /// One line of environment; nothing for the name of a variable that we do not have.
 pub(crate) fn variable(text: &str) -> Option<(String, String)> {
     match text.split_once('=') {
