@@ -221,6 +221,7 @@ fn a_program_run_beside_has_its_own_words_over_the_containers() -> Result<()> {
     ensure!(lines == ["A=2", "B=1", "HOME=/root", "HOSTNAME=hull"], "{env}");
     sea.sea(&["exec", "-w", "/no/such/place", "box", "pwd"]).exits(126).complains("/no/such/place");
     sea.sea(&["exec", "box", "test", "-e", "/no"]).exits(1);
+    sea.sea(&["exec", "-u", "nosuch", "box", "true"]).exits(126).complains("nosuch");
     sea.sea_with(&["exec", "-it", "box", "cat"], b"no terminal")?.exits(1).complains("not a terminal");
     sea.sea(&["exec", "-d", "box", "touch", "/made"]).exits(0);
     until_ok("the program in the background has run", 10, || {
@@ -239,7 +240,11 @@ fn what_nobody_can_give_is_refused_before_anything_is_made() -> Result<()> {
     run(&["--stop-signal", "NOSUCH"]).exits(125).complains("NOSUCH");
     run(&["--ip", "10.0.0.9"]).exits(125).complains("network");
     run(&["--mount", "type=bind,source=/no/such/place,target=/x"]).exits(125).complains("/no/such/place");
+    run(&["-v", "/etc:/x", "--tmpfs", "/y/../x"]).exits(125).complains("/x");
     run(&["--network", "none", "-p", "127.0.0.1::80"]).exits(0);
+    sea.sea(&["run", "--rm", BUSYBOX, ""]).exits(127);
+    sea.sea(&["run", "--rm", "--no-such-flag", BUSYBOX]).exits(125).complains("--no-such-flag");
+    sea.sea(&["run", "--rm", "--entrypoint", "echo", BUSYBOX, "-d", "-p", "x"]).exits(0).says("-d -p x");
     let none = sea.json(&["ps", "--all", "--everything"]);
     ensure!(none.as_array().is_some_and(Vec::is_empty), "{none}");
     sea.end()
@@ -260,6 +265,10 @@ fn a_container_is_as_docker_would_have_made_it() -> Result<()> {
         sea.sea(&["run", "--rm", BUSYBOX, "stat", "-c", "%a", "/root"]).text(),
     );
     says(&["--tmpfs", "/new"], "stat -c %a /new", "1777");
+    says(&[], "grep SigIgn /proc/self/status", "SigIgn:\t0000000000000000");
+    says(&["-v", "/etc:/a/../b"], "test -e /b/passwd && echo there", "there");
+    says(&["--read-only"], "echo x >> /etc/hosts 2>/dev/null || echo sealed", "sealed");
+    says(&["--pids-limit", "-1", "--cpus", "0", "--label", "bare"], "echo free", "free");
     says(&["--env-file", "vars", "-e", "BOTH=flag"], "echo $FROM_FILE, $BOTH", "a b, flag");
     says(&["--add-host", "db:10.0.0.7"], "grep -w db /etc/hosts", "10.0.0.7\tdb");
     says(&["--sysctl", "net.ipv4.ip_forward=1"], "cat /proc/sys/net/ipv4/ip_forward", "1");

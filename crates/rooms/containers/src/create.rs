@@ -66,8 +66,9 @@ impl Containers {
         image: &images::Image,
     ) -> Result<ContainerId, ContainerError> {
         let Create { service, app, owner, auto_remove, .. } = create;
-        crate::order::check(&service)?;
         let mut service = service;
+        service.mounts.iter_mut().for_each(|mount| mount.target = cleaned(&mount.target));
+        crate::order::check(&service)?;
         add_image_volumes(&mut service, image.config.config.volumes.keys());
         let mut record = Record {
             version: VERSION,
@@ -162,6 +163,19 @@ impl Containers {
         }
         Ok(())
     }
+}
+
+/// A path without `.`, `..` and doubled slashes, as the words say it and whatever links there are.
+fn cleaned(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// `VOLUME` of the image: places that get a volume of their own unless the service mounts something there.

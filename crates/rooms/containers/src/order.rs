@@ -59,6 +59,12 @@ pub(crate) fn check(service: &Service) -> Result<(), ContainerError> {
             "ports are published by the container whose network it is, not by one that shares it".into(),
         ));
     }
+    let mut targets = std::collections::BTreeSet::new();
+    for mount in &service.mounts {
+        if !targets.insert(mount.target.as_str()) {
+            return Err(ContainerError::Invalid(format!("there are two mounts at `{}`", mount.target)));
+        }
+    }
     let known = |option: &&String| {
         let name = option.split([':', '=']).next().unwrap_or_default();
         // The last two belong to security modules that leave a container alone here; a profile of one's own would not.
@@ -296,7 +302,11 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
         if !mounts.iter().any(|mount| mount.target == target) {
             let folder =
                 around.shared.names.as_deref().filter(|_| name != "hostname").unwrap_or(around.folder);
-            mounts.push(wanted::Mount { target, kind: bind(folder.join(name)), read_only: false });
+            mounts.push(wanted::Mount {
+                target,
+                kind: bind(folder.join(name)),
+                read_only: record.service.read_only,
+            });
         }
     }
     Ok((mounts, copy_up))

@@ -22,7 +22,7 @@ use base::Kind;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::cgroup::Cgroup;
-use crate::failure::{Doing, Failure, NOT_EXECUTABLE};
+use crate::failure::{Doing, Failure, NOT_EXECUTABLE, NOT_MADE};
 use crate::order::{Namespace, Net, Order, Process};
 use crate::sys::{self, CloneOrder, Cloned};
 use talk::{Cue, Word, await_cue, say};
@@ -325,6 +325,8 @@ pub(crate) fn visit(visit: Visit<'_>) -> ! {
             };
             match run() {
                 Ok(never) => match never {},
+                // The container is there; what cannot be had is this process in it.
+                Err(failure) if failure.code == NOT_MADE => Failure { code: NOT_EXECUTABLE, ..failure },
                 Err(failure) => failure,
             }
         }

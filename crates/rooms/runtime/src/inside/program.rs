@@ -20,9 +20,12 @@ pub(super) fn run(args: &[String], env: &[String]) -> Failure {
         };
         texts.iter().map(text).collect()
     };
-    let Some(name) = args.first().filter(|name| !name.is_empty()) else {
+    let Some(name) = args.first() else {
         return Failure::invalid("no command was given, and the image names none");
     };
+    if name.is_empty() {
+        return missing(name, "it has no name".into());
+    }
     let (list, env_list) = match (texts(args), texts(env)) {
         (Ok(args), Ok(env)) => (args, env),
         (Err(failure), _) | (_, Err(failure)) => return failure,

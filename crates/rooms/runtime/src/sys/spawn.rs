@@ -77,10 +77,19 @@ pub(crate) fn close_from_on_exec(first: RawFd) {
 
 /// Every signal back to what it does by default, and none blocked.
 pub(crate) fn default_signals() {
-    // SAFETY: an empty set is a valid set, and default actions call nothing of ours.
+    /// The kernel's own structure: handler, flags, restorer and mask, all at their defaults.
+    const DEFAULT: [u64; 4] = [0; 4];
+    // SAFETY: an empty set is a valid set, and default actions call nothing of ours. By the system call, because the
+    // library refuses the two signals that it has kept for itself, and a container would inherit them ignored.
     unsafe {
         for signal in 1..=libc::SIGRTMAX() {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            );
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
