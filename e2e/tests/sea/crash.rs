@@ -20,7 +20,7 @@ use e2e::crash::{Choice, Point, Role, seed};
 use e2e::{Done, Sea, until_ok};
 
 /// So many points of an operation are tried when nobody says how many.
-const USUAL: usize = 3;
+const USUAL: usize = 2;
 const BUSYBOX: &str = "busybox:1.36";
 
 type Do<'a> = &'a dyn Fn(&Sea) -> Result<()>;

@@ -1,8 +1,11 @@
 //! Crashes while an app is deployed, changed and taken down.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use e2e::crash::Role;
-use e2e::{Done, Sea};
+use e2e::{Done, Sea, process};
+use rustix::process::Signal;
 
 use super::{Operation, soon, survives};
 
@@ -262,7 +265,7 @@ fn an_instance_that_dies_is_replaced() -> Result<()> {
             return Ok(Vec::new());
         }
         let pid = before.json()[0]["pid"].as_i64().unwrap_or(0);
-        e2e::process::signal(i32::try_from(pid)?, rustix::process::Signal::KILL);
+        process::signal(i32::try_from(pid)?, Signal::KILL);
         soon("another runs, or the daemon died", || {
             if sea.crashed() {
                 return Ok(Vec::new());
@@ -277,6 +280,33 @@ fn an_instance_that_dies_is_replaced() -> Result<()> {
     survives(
         Role::Serving,
         &Operation { before: &first, act: &act, again: &nothing, check: &|sea| runs(sea, 1, "v1", 1) },
+    )
+}
+
+#[test]
+fn a_daemon_finds_an_app_again_whose_instances_and_edge_died() -> Result<()> {
+    let before = |sea: &Sea| {
+        first(sea)?;
+        let list = sea.json(&["ps"]);
+        let pids = list.as_array().into_iter().flatten().filter_map(|view| view["pid"].as_i64());
+        let edge = |pid: &i32| process::arguments(*pid).get(1).is_some_and(|word| word == "edge");
+        let mut victims: Vec<i32> = sea.traces().processes().into_iter().filter(edge).collect();
+        victims.extend(pids.filter_map(|pid| i32::try_from(pid).ok()));
+        sea.end_daemon(Signal::KILL)?;
+        for pid in victims {
+            process::signal(pid, Signal::KILL);
+            ensure!(process::ended(pid, Duration::from_secs(10)), "it ends");
+        }
+        Ok(())
+    };
+    survives(
+        Role::Starting,
+        &Operation {
+            before: &before,
+            act: &|_| Ok(Vec::new()),
+            again: &nothing,
+            check: &|sea| runs(sea, 1, "v1", 1),
+        },
     )
 }
 
