@@ -18,7 +18,9 @@ pub(crate) fn run(named: &[String]) -> Result<()> {
     needs::install(needs::BUILD)?;
     needs::install(needs::BENCH)?;
     shell::run(
-        Command::new("cargo").args(["build", "--release", "--package", "sea"]).current_dir(tree::root()),
+        Command::new("cargo")
+            .args(["build", "--release", "--package", "sea", "--package", "proxy"])
+            .current_dir(tree::root()),
     )?;
     harbour::build()?;
     for name in wanted {
