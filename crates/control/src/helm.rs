@@ -235,10 +235,13 @@ impl Helm {
             }
             Step::Stop(who) => {
                 self.memory.stopping.insert(who.id.clone());
-                let drained =
-                    self.memory.quiet.get(&who.id).map_or(Duration::ZERO, |quiet| now.since(*quiet));
-                let open = traffic.and_then(|traffic| traffic.in_flight.get(&who.id)).is_some_and(|n| *n > 0);
-                self.counts.left(&who.id, drained, open);
+                // Who never got requests from the edge has none to wait for.
+                if self.served.contains(&who.id) {
+                    let quiet = self.memory.quiet.get(&who.id);
+                    let drained = quiet.map_or(Duration::ZERO, |quiet| now.since(*quiet));
+                    let in_flight = traffic.and_then(|traffic| traffic.in_flight.get(&who.id));
+                    self.counts.left(&who.id, drained, in_flight.is_some_and(|count| *count > 0));
+                }
             }
             Step::Send(share) => self.memory.sending = Some(share.clone()),
             Step::Prepare { .. }

@@ -98,16 +98,8 @@ async fn tell_until<T>(
     let mut told = Vec::new();
     let mut end = std::pin::pin!(end);
     loop {
-        let traffic = plan::traffic::TrafficSeen::default();
-        if let Some(status) = daemon.status(app, &traffic) {
-            let brief: Vec<_> =
-                status.services.iter().map(|one| (one.state.clone(), one.updated, one.wanted)).collect();
-            if brief != told {
-                told = brief;
-                if !lines.send(&Progress::Services { services: status.services }).await {
-                    return None;
-                }
-            }
+        if !tell(daemon, app, lines, &mut told).await {
+            return None;
         }
         let next = async {
             tokio::time::sleep(TELL_EVERY).await;
@@ -122,11 +114,29 @@ async fn tell_until<T>(
         };
         tokio::select! {
             biased;
-            value = &mut end => return Some(value),
+            value = &mut end => {
+                // How it ended is part of the story.
+                return tell(daemon, app, lines, &mut told).await.then_some(value);
+            }
             () = lines.closed() => return None,
             () = next => {}
         }
     }
+}
+
+/// A service's state, and how many of its instances are as wanted, of how many.
+type Brief = (String, u32, u32);
+
+/// Tells how the services are, unless that is what was told last; false when nobody reads any more.
+async fn tell(daemon: &Daemon, app: &AppName, lines: &Lines, told: &mut Vec<Brief>) -> bool {
+    let Some(status) = daemon.status(app, &plan::traffic::TrafficSeen::default()) else { return true };
+    let brief: Vec<Brief> =
+        status.services.iter().map(|one| (one.state.clone(), one.updated, one.wanted)).collect();
+    if brief == *told {
+        return true;
+    }
+    *told = brief;
+    lines.send(&Progress::Services { services: status.services }).await
 }
 
 fn inconclusive(daemon: &Daemon, app: &AppName) -> Outcome {

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use compose::{MemoryFiles, Request};
+use compose::{LoadError, Loaded, MemoryFiles, Request};
 
 /// A case: named sections in order.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Case {
     sections: Vec<(String, String)>,
 }
@@ -55,11 +55,20 @@ impl Case {
         }
     }
 
+    /// Changes the text of its files.
+    pub(crate) fn edit(&mut self, mut edit: impl FnMut(&str) -> String) {
+        for (name, body) in &mut self.sections {
+            if !is_about(name) {
+                *body = edit(body);
+            }
+        }
+    }
+
     fn files(&self) -> impl Iterator<Item = (&str, &str)> {
         self.sections
             .iter()
             .map(|(name, body)| (name.as_str(), body.as_str()))
-            .filter(|(name, _)| !matches!(*name, "args" | "env" | "expected.yaml" | "expected.json"))
+            .filter(|(name, _)| !is_about(name))
     }
 
     fn env(&self) -> BTreeMap<String, String> {
@@ -68,8 +77,19 @@ impl Case {
     }
 }
 
+/// Whether a section is about the case, and not a file of it.
+fn is_about(name: &str) -> bool {
+    matches!(name, "args" | "env" | "expected.yaml" | "expected.json")
+}
+
 /// What this crate prints.
 pub(crate) fn ours(case: &Case, json: bool) -> Result<String, String> {
+    let loaded = load(case).map_err(|error| error.to_string())?;
+    Ok(if json { loaded.project.to_json() } else { loaded.project.to_yaml() })
+}
+
+/// What this crate makes of a case.
+pub(crate) fn load(case: &Case) -> Result<Loaded, LoadError> {
     let mut request = Request::new("/app");
     request.environment = case.env();
     request.environment.entry("HOME".into()).or_insert("/root".into());
@@ -90,8 +110,7 @@ pub(crate) fn ours(case: &Case, json: bool) -> Result<String, String> {
     for (name, body) in case.files() {
         files = files.with(format!("/app/{name}"), body);
     }
-    let loaded = compose::load(&request, &files).map_err(|error| error.to_string())?;
-    Ok(if json { loaded.project.to_json() } else { loaded.project.to_yaml() })
+    compose::load(&request, &files)
 }
 
 /// What the reference prints, its folder written as `/app`.
