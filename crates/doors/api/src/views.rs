@@ -1,5 +1,7 @@
 //! Domain types as the wire has them.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use base::Bytes;
 use containers::{State, View, Volume};
 use images::Image;
@@ -78,9 +80,10 @@ fn health(view: &View) -> Option<HealthView> {
 }
 
 fn port(port: &spec::Published) -> PortView {
-    let host = port.host_ip.map_or_else(|| "0.0.0.0".into(), |ip| ip.to_string());
+    let ip = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let host = SocketAddr::new(ip, port.host_port).to_string();
     let protocol = if port.protocol == spec::Protocol::Udp { "udp" } else { "tcp" };
-    PortView { host: format!("{host}:{}", port.host_port), port: format!("{}/{protocol}", port.port) }
+    PortView { host, port: format!("{}/{protocol}", port.port) }
 }
 
 /// An image.

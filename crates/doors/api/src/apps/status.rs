@@ -162,13 +162,16 @@ fn addresses(service: &Service, http: Option<&SocketAddr>) -> Vec<String> {
         addresses.push(format!("http://{host}{port}{}", route.path));
     }
     for port in &service.ports {
-        let host = port.host_ip.map_or_else(|| "*".into(), |ip| ip.to_string());
+        let address = match port.host_ip {
+            Some(ip) => SocketAddr::new(ip, port.host_port).to_string(),
+            None => format!("*:{}", port.host_port),
+        };
         let scheme = match port.protocol {
             spec::Protocol::Udp => "udp",
             spec::Protocol::Http => "http",
             spec::Protocol::Auto | spec::Protocol::Tcp => "tcp",
         };
-        addresses.push(format!("{scheme}://{host}:{}", port.host_port));
+        addresses.push(format!("{scheme}://{address}"));
     }
     addresses
 }

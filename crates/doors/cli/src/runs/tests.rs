@@ -32,16 +32,21 @@ fn restart_policies_read_as_docker_reads_them() {
     assert!(restart("on-failure:x").is_err());
 }
 
-#[test]
-fn a_mount_is_a_folder_a_volume_or_a_place() {
-    let mut app = App {
+/// An app of nothing.
+fn empty() -> App {
+    App {
         name: AppName::new("run").expect("a name"),
         services: IndexMap::new(),
         networks: IndexMap::new(),
         volumes: IndexMap::new(),
         secrets: IndexMap::new(),
         configs: IndexMap::new(),
-    };
+    }
+}
+
+#[test]
+fn a_mount_is_a_folder_a_volume_or_a_place() {
+    let mut app = empty();
     let mut read = |text: &str| mount(text, &mut app).map(|mount| (mount.kind, mount.read_only));
     assert!(matches!(read("/etc:/config:ro"), Ok((MountKind::Bind { .. }, true))));
     assert!(matches!(read("data:/data"), Ok((MountKind::Volume { .. }, false))));
@@ -53,14 +58,7 @@ fn a_mount_is_a_folder_a_volume_or_a_place() {
 
 #[test]
 fn a_mount_by_words_is_the_mount_that_it_describes() {
-    let mut app = App {
-        name: AppName::new("run").expect("a name"),
-        services: IndexMap::new(),
-        networks: IndexMap::new(),
-        volumes: IndexMap::new(),
-        secrets: IndexMap::new(),
-        configs: IndexMap::new(),
-    };
+    let mut app = empty();
     let mut read = |text: &str| words::mount(text, &mut app).map(|mount| (mount.kind, mount.read_only));
     assert!(matches!(
         read("type=bind,source=/etc,target=/config,readonly"),
