@@ -241,3 +241,41 @@ fn an_app_that_is_not_here_has_no_log_and_a_bad_file_is_no_change() -> Result<()
     sea.sea(&["plan"]).exits(1).complains("imag");
     sea.end()
 }
+
+#[test]
+fn commands_run_after_the_start_and_before_the_stop() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let file = |after: &str| {
+        format!(
+            r#"
+name: hooks
+services:
+  web:
+    image: busybox:1.36
+    init: true
+    user: "1000"
+    command: [sleep, "300"]
+    volumes: ["./told:/told"]
+    stop_grace_period: 2s
+    post_start:
+      - {{command: [sh, -c, "echo $$WORD $$(id -u) $$(pwd) >> /told/words; {after}"], user: root, working_dir: /tmp, environment: [WORD=after]}}
+    pre_stop:
+      - {{command: [sh, -c, "echo before >> /told/words"], user: root}}
+      - {{command: ["no-such-program"]}}
+"#
+        )
+    };
+    sea.write("told/words", "");
+    sea.write("compose.yaml", &file("true"));
+    sea.sea(&["up", "-d"]).exits(0);
+    let told = || std::fs::read_to_string(sea.home().join("told/words"));
+    ensure!(told()? == "after 0 /tmp\n", "{}", told()?);
+    // One that fails before the stop is told and stops nothing.
+    sea.sea(&["stop"]).exits(0);
+    ensure!(told()? == "after 0 /tmp\nbefore\n", "{}", told()?);
+    // One that fails after the start fails the release.
+    sea.write("compose.yaml", &file("echo no way; exit 4"));
+    let done = sea.sea(&["up", "-d"]);
+    ensure!(done.code == 3 && done.stderr.contains("code 4: no way"), "{done}");
+    sea.end()
+}

@@ -179,6 +179,8 @@ fn service(
         replicas: 1,
         update: UpdatePolicy::default(),
         rollback: UpdatePolicy::default(),
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
     })
 }
 

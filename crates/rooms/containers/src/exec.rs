@@ -1,12 +1,16 @@
 //! Running further programs in a container, and attaching to its own.
 
-use base::{ContainerId, Problem, Report};
+use base::{ContainerId, Kind, Problem, Report};
 use runtime::order::{Process, Size};
 use runtime::{Attached, Event, Shim};
+use spec::Hook;
 
 use crate::problem::ContainerError;
 use crate::record::Record;
 use crate::{Containers, order};
+
+/// The most that is kept of what a command of a service says.
+const HOOK_OUTPUT: usize = 4096;
 
 /// A program to run in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +51,34 @@ impl Containers {
             name: record.name.clone(),
             code: failure.code(),
             source: Report::of(&failure),
+        })
+    }
+
+    /// Runs a command of its service at a moment of its life; one that does not end well is an error.
+    pub(crate) async fn run_hook(
+        &self,
+        shim: &Shim,
+        record: &Record,
+        hook: &Hook,
+    ) -> Result<(), ContainerError> {
+        let order = ExecOrder {
+            args: hook.command.clone(),
+            env: hook.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            cwd: hook.working_dir.clone(),
+            user: hook.user.clone(),
+            privileged: hook.privileged,
+            ..ExecOrder::default()
+        };
+        let attached = self.exec_in(shim, record, order).await?;
+        let (code, said) = collect(attached, HOOK_OUTPUT).await;
+        if code == 0 {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&said);
+        let said = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
+        Err(ContainerError::Failed {
+            doing: format!("run `{}` in `{}`", hook.command.join(" "), record.name),
+            source: Report::new(Kind::Invalid, format!("it ended with code {code}: {said}")),
         })
     }
 

