@@ -33,6 +33,8 @@ pub(crate) struct Live {
     pub shim: Option<Shim>,
     pub health: Health,
     pub addresses: Vec<IpAddr>,
+    /// The commands that follow its start are under way; until then it is not ready.
+    pub preparing: bool,
     /// Somebody is stopping it.
     pub stopping: bool,
     /// Counts its runs, so that the end of one is not taken for the end of the next.
@@ -88,6 +90,7 @@ impl Cell {
             shim: None,
             health: Health::default(),
             addresses: Vec::new(),
+            preparing: false,
             stopping: false,
             run: 0,
             helpers: Vec::new(),

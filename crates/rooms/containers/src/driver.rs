@@ -183,9 +183,9 @@ fn create(order: StartOrder) -> Result<Create, Report> {
 fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
     let record = cell.record();
     let owner = record.owner.as_ref().filter(|owner| owner.app == *app)?;
-    let (health, stopping) = {
+    let (health, stopping, preparing) = {
         let live = cell.live();
-        (live.health.clone(), live.stopping)
+        (live.health.clone(), live.stopping, live.preparing)
     };
     let mut up = Duration::ZERO;
     let mut ready_after = None;
@@ -197,6 +197,7 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
             ready_after = ready.map(|ready| ready.since(*started));
             let state = match (stopping, health.checked, health.well) {
                 (true, ..) => SeenState::Stopping,
+                _ if preparing => SeenState::Starting,
                 (false, false, _) | (false, true, Some(true)) => SeenState::Ready,
                 (false, true, Some(false)) => SeenState::Unhealthy,
                 (false, true, None) => SeenState::Starting,

@@ -124,6 +124,7 @@ impl Containers {
             live.record.state = State::Running { pid: process(&shim), started: now, ready, paused: false };
             live.shim = Some(shim.clone());
             live.stopping = false;
+            live.preparing = !record.service.post_start.is_empty();
             live.run += 1;
             live.run
         })?;
@@ -145,8 +146,12 @@ impl Containers {
             if let Err(error) = self.run_hook(&shim, &record, hook).await {
                 // What was to follow its start has not been done: it must not seem to be ready.
                 self.stop_now(cell, Some(std::time::Duration::ZERO)).await?;
+                self.not_started(cell, 1, &error);
                 return Err(error);
             }
+        }
+        if std::mem::take(&mut cell.live().preparing) {
+            self.announce(cell);
         }
         if let Err(problem) = self.publish(cell).await {
             // A port that is taken: the container must not seem to serve.
