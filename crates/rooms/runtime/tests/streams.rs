@@ -169,7 +169,7 @@ async fn a_process_run_beside_can_have_a_terminal_and_be_signalled() {
     let rig = Rig::new(&["sleep", "1000"]);
     let shim = within(rig.start()).await;
     let mut order =
-        process(&["sh", "-c", "tty; stty size; trap 'echo bye; exit 3' TERM; while :; do sleep 0.01; done"]);
+        process(&["sh", "-c", "trap 'echo bye; exit 3' TERM; tty; stty size; while :; do sleep 0.01; done"]);
     order.tty = true;
     order.size = Size { rows: 10, columns: 20 };
     let mut exec = within(shim.exec(&order)).await.unwrap();
