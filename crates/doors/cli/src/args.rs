@@ -175,13 +175,16 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sea build\n  sea build -t shop/web:v2 ./web")]
     Build(BuildArgs),
     /// Work with images
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  sea image load -i app.tar\n  sea image ls\n  docker save app:v1 | sea image load"
+    )]
     Image(ImageCommand),
     /// Work with volumes
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  sea volume ls\n  sea volume create cache")]
     Volume(VolumeCommand),
     /// Work with networks
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  sea network ls\n  sea network create --internal back")]
     Network(NetworkCommand),
     /// Remove what nobody needs
     #[command(after_help = "Examples:\n  sea prune\n  sea prune -a -y")]
