@@ -10,6 +10,7 @@ use runtime::{Found, Phase, Seen, Shim};
 
 use crate::cell::Cell;
 use crate::record::{Record, Stage, State};
+use crate::stop::KILL_PATIENCE;
 use crate::volumes::Volumes;
 use crate::{ContainerError, Containers, Index, Inner, RecordError, Rooms, events};
 
@@ -148,15 +149,20 @@ impl Containers {
 
     /// Ends what runs in a folder, whatever it is.
     async fn end_unknown(&self, folder: &Path) {
-        let ended = match self.inner.rooms.shims.find(folder).await {
-            Ok(Found::Running(shim)) => shim.kill_all(9).await.map_err(|problem| problem.to_string()),
-            Ok(Found::Exited(_)) => Ok(()),
-            Ok(Found::Lost) => return self.reap(folder).await,
-            Err(problem) => Err(problem.to_string()),
-        };
-        if let Err(problem) = ended {
-            tracing::error!("could not end what runs in `{}`: {problem}", folder.display());
+        match self.inner.rooms.shims.find(folder).await {
+            Ok(Found::Running(shim)) => {
+                let killed = shim.kill_all(9).await;
+                if killed.is_err() || tokio::time::timeout(KILL_PATIENCE, shim.wait()).await.is_err() {
+                    tracing::error!("what runs in `{}` does not end though it was killed", folder.display());
+                }
+            }
+            Ok(Found::Exited(_)) => {}
+            Ok(Found::Lost) => self.reap(folder).await,
+            Err(problem) => {
+                tracing::error!("could not look for what runs in `{}`: {problem}", folder.display());
+            }
         }
+        self.tidy_cgroups();
     }
 
     /// Looks for its shim. True when its process runs and is ours to watch.

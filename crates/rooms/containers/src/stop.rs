@@ -13,7 +13,7 @@ use crate::{Containers, Filter, events};
 /// The signal that nothing survives.
 const SIGKILL: i32 = 9;
 /// How long the kernel may take to end what was killed; longer means a process stuck in the kernel.
-const KILL_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who stops a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
