@@ -237,6 +237,8 @@ fn what_nobody_can_give_is_refused_before_anything_is_made() -> Result<()> {
     let sea = Sea::with_images(&["busybox"])?;
     let run = |arguments: &[&str]| sea.sea(&[&["run", "--rm"], arguments, &[BUSYBOX, "true"]].concat());
     run(&["--security-opt", "foo=bar"]).exits(125).complains("foo=bar");
+    run(&["--security-opt", "apparmor=my-profile"]).exits(125).complains("my-profile");
+    run(&["--security-opt", "apparmor=unconfined", "--security-opt", "label=disable"]).exits(0);
     run(&["--stop-signal", "NOSUCH"]).exits(125).complains("NOSUCH");
     run(&["--ip", "10.0.0.9"]).exits(125).complains("network");
     run(&["--mount", "type=bind,source=/no/such/place,target=/x"]).exits(125).complains("/no/such/place");

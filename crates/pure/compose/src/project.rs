@@ -237,49 +237,41 @@ fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop
     }
     root.set("name", Node::text(name.clone(), crate::tree::Span::default()));
     normalize(&mut root, &name, given);
-    if request.no_interpolate {
+    let (disabled, contents) = if request.no_interpolate {
         // Only with its variables does a file say what is on, what is used and what excludes each other.
-        let contents = BTreeMap::new();
-        let (disabled, sources) = (Map::default(), Vec::new());
-        return Ok(Project {
-            name,
-            folder,
-            files,
-            root,
-            disabled,
-            environment,
-            sources,
-            contents,
-            raw: true,
-        });
-    }
-    let mut disabled = split_by_profile(&mut root, &profiles);
+        (Map::default(), BTreeMap::new())
+    } else {
+        let disabled = settle(&mut root, request, &profiles, &environment, session)?;
+        (disabled, contents(&root, session))
+    };
+    let raw = request.no_interpolate;
+    Ok(Project { name, folder, files, root, disabled, environment, sources: Vec::new(), contents, raw })
+}
+
+/// Keeps what is on and used, and checks that it fits together. Answers with the services that are off.
+fn settle(
+    root: &mut Map,
+    request: &Request,
+    profiles: &[String],
+    environment: &Environment,
+    session: &mut Session<'_>,
+) -> Result<Map, Stop> {
+    let mut disabled = split_by_profile(root, profiles);
     let names: BTreeSet<String> = disabled.0.keys().cloned().collect();
-    let faults = checks::whole(&root, &names);
+    let faults = checks::whole(root, &names);
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    complete(&mut root, &environment, session)?;
+    complete(root, environment, session)?;
     if !request.services.is_empty() {
-        select(&mut root, &mut disabled, &request.services, &environment, session)?;
+        select(root, &mut disabled, &request.services, environment, session)?;
     }
-    let faults = checks::container_names(&root);
+    let faults = checks::container_names(root);
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    drop_unused(&mut root);
-    let contents = contents(&root, session);
-    Ok(Project {
-        name,
-        folder,
-        files,
-        root,
-        disabled,
-        environment,
-        sources: Vec::new(),
-        contents,
-        raw: false,
-    })
+    drop_unused(root);
+    Ok(disabled)
 }
 
 /// Brings in what the enabled services read from files.

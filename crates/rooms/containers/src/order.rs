@@ -65,16 +65,24 @@ pub(crate) fn check(service: &Service) -> Result<(), ContainerError> {
             return Err(ContainerError::Invalid(format!("there are two mounts at `{}`", mount.target)));
         }
     }
-    let known = |option: &&String| {
-        let name = option.split([':', '=']).next().unwrap_or_default();
-        // The last two belong to security modules that leave a container alone here; a profile of one's own would not.
-        ["no-new-privileges", "seccomp", "systempaths", "label", "apparmor"].contains(&name)
-    };
-    match service.security.options.iter().find(|option| !known(option)) {
+    match service.security.options.iter().find(|option| !is_given(option)) {
         None => Ok(()),
         Some(option) => Err(ContainerError::Invalid(format!(
-            "`{option}` is not a security option: there are no-new-privileges, seccomp, systempaths, label and apparmor"
+            "the security option `{option}` is not given here: there are no-new-privileges, seccomp, \
+             systempaths=unconfined, and label=disable and apparmor=unconfined, which are so already"
         ))),
+    }
+}
+
+/// Whether a security option is honoured. Containers bear no labels and profiles of AppArmor: who asks for one of his own
+/// must not believe that he has it.
+fn is_given(option: &str) -> bool {
+    let (name, value) = option.split_once([':', '=']).unwrap_or((option, ""));
+    match name {
+        "no-new-privileges" | "seccomp" => true,
+        "systempaths" | "apparmor" => value == "unconfined",
+        "label" => value == "disable",
+        _ => false,
     }
 }
 

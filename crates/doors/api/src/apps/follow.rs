@@ -15,8 +15,8 @@ use crate::answer::Lines;
 /// States that change faster than people read are told this often at most.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 
-/// Longer than any release goes without an end.
-const PATIENCE: Duration = Duration::from_secs(3600);
+/// How long what was started again may take to be as wanted, where nobody says how long to wait.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Until the release has ended, or the time to wait is over.
 pub(crate) fn release(
@@ -37,11 +37,14 @@ pub(crate) fn release(
                 let outcome = daemon.apps.wait(&app, number).await;
                 // It may have been stopped since, and is started again now.
                 if old {
-                    daemon.apps.wait_at_rest(&app).await;
+                    tokio::time::timeout(PATIENCE, daemon.apps.wait_at_rest(&app)).await.ok()?;
                 }
-                outcome
+                Some(outcome)
             };
-            tokio::time::timeout(wait.unwrap_or(PATIENCE), ended).await.ok()
+            match wait {
+                None => ended.await,
+                Some(time) => tokio::time::timeout(time, ended).await.ok().flatten(),
+            }
         };
         let Some(ended) = tell_until(&daemon, &app, &lines, end).await else { return };
         let releases = daemon.apps.releases(&app).unwrap_or_default();
