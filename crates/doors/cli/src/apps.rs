@@ -1,7 +1,7 @@
 //! Commands about the app as a whole: config, plan, status, releases.
 
 use base::{Kind, Report};
-use compose::Chosen;
+use compose::{Chosen, Skip, Variable};
 use hyper::Method;
 use serde::Serialize;
 use talk::{
@@ -30,7 +30,13 @@ impl Session {
     /// `sea config`.
     pub(crate) fn config(&self, args: &ConfigArgs) -> Done {
         let mut request = self.request(&args.services)?;
-        request.no_interpolate = args.no_interpolate;
+        request.no_interpolate = args.no_interpolate || args.variables;
+        request.skip = Skip {
+            normalize: args.no_normalize || args.variables,
+            paths: args.no_path_resolution || args.variables,
+            consistency: args.no_consistency,
+            env_files: args.no_env_resolution,
+        };
         let loaded = compose::load(&request, &Disk::default()).map_err(report)?;
         if !self.quiet() {
             loaded.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
@@ -42,9 +48,14 @@ impl Session {
             (args.networks, project.networks()),
             (args.list_profiles, project.profiles()),
             (args.images, project.images()),
+            (args.models, project.models()),
         ];
         if let Some((_, lines)) = lists.into_iter().find(|(asked, _)| *asked) {
             lines.iter().for_each(say);
+            return Ok(0);
+        }
+        if args.variables {
+            self.show_variables(&project.variables());
             return Ok(0);
         }
         if args.environment {
@@ -69,6 +80,19 @@ impl Session {
             })?,
         }
         Ok(0)
+    }
+
+    fn show_variables(&self, variables: &[Variable]) {
+        if self.json() {
+            say_json(&variables);
+            return;
+        }
+        let row = |one: &Variable| {
+            let required = if one.required { "yes" } else { "no" };
+            [one.name.clone(), required.into(), one.default_value.clone(), one.presence_value.clone()]
+        };
+        let rows: Vec<_> = variables.iter().map(row).collect();
+        table::print(["NAME", "REQUIRED", "WHEN NOT SET", "WHEN SET"], &rows);
     }
 
     /// `sea plan`.

@@ -327,9 +327,27 @@ pub struct ConfigArgs {
     /// Print digests of services; `*` for all
     #[arg(long, value_name = "SERVICE")]
     pub hash: Option<String>,
+    /// Print the names of the models
+    #[arg(long)]
+    pub models: bool,
+    /// Print every variable that the files name, with its defaults
+    #[arg(long)]
+    pub variables: bool,
     /// Leave variables as they are written
     #[arg(long)]
     pub no_interpolate: bool,
+    /// Leave out what is implied: default networks, names, dependencies
+    #[arg(long)]
+    pub no_normalize: bool,
+    /// Leave paths as they are written
+    #[arg(long)]
+    pub no_path_resolution: bool,
+    /// Leave files of variables unread
+    #[arg(long)]
+    pub no_env_resolution: bool,
+    /// Do not check that the parts fit together; what is printed may be no app that can run
+    #[arg(long)]
+    pub no_consistency: bool,
     /// Write to a file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

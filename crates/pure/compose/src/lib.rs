@@ -39,8 +39,9 @@ mod yaml;
 
 pub use problem::{Finding, LoadError, Place, Warning};
 pub use project::{Chosen, Converted, Loaded, Project};
-pub use request::{Files, MemoryFiles, Request};
+pub use request::{Files, MemoryFiles, Request, Skip};
 pub use start::{FILE_NAMES, Found, OVERRIDE_NAMES, search};
+pub use template::Variable;
 
 /// Reads and resolves the compose files of a request.
 ///

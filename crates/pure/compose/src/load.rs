@@ -36,7 +36,10 @@ pub(crate) fn batch(batch: &Batch<'_>, session: &mut Session<'_>) -> Result<Map,
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    paths::resolve(&mut root, batch.base, session)?;
+    // Other files' paths always become such that count from the files that were named.
+    if !session.skip.paths || !batch.above.is_empty() {
+        paths::resolve(&mut root, batch.base, session)?;
+    }
     normalize::environments(&mut root, batch.environment);
     Ok(root)
 }
@@ -156,9 +159,6 @@ fn wishes(tree: &Map) -> Result<Vec<Include>, Fault> {
     let mut all = Vec::new();
     for node in list {
         let paths = if node.str().is_some() { texts(Some(node)) } else { texts(node.get("path")) };
-        if paths.is_empty() {
-            return Err(Fault::at(node.at, "include", "an include names a file, or has the key `path`"));
-        }
         let project_directory = node.get("project_directory").map(Node::print).unwrap_or_default();
         all.push(Include {
             paths,
@@ -180,6 +180,16 @@ fn include(
     let mut above = batch.above.clone();
     above.push(path.to_owned());
     for wish in wishes(tree)? {
+        if wish.paths.is_empty() {
+            // The reference passes over it, but whoever wrote it meant a file.
+            session.warn(
+                "C0006",
+                Some(wish.node.at),
+                "include",
+                "this includes nothing; name a file, or give `path`",
+            );
+            continue;
+        }
         let imported = included(&wish, &above, batch, session)?;
         import(imported, tree, resets)?;
     }

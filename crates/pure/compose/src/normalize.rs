@@ -192,6 +192,9 @@ pub(crate) fn files(
             }
         }
     }
+    if session.skip.env_files {
+        return Ok(());
+    }
     if let Some(files) = map.remove("env_file") {
         let mut all = own.clone();
         for file in files.list().unwrap_or_default() {
@@ -209,7 +212,7 @@ pub(crate) fn files(
         let mut all: Environment = BTreeMap::new();
         for file in files.list().unwrap_or_default() {
             let before = all.clone();
-            let path = file.print();
+            let path = session.local(&file.print());
             if !session.files.exists(&path) {
                 return Err(Fault::at(
                     file.at,
@@ -233,7 +236,7 @@ fn env_file(
     session: &mut Session<'_>,
 ) -> Result<(), Stop> {
     let key = format!("{key}.env_file");
-    let path = file.get("path").map(Node::print).unwrap_or_default();
+    let path = session.local(&file.get("path").map(Node::print).unwrap_or_default());
     if !session.files.exists(&path) {
         if file.get("required").and_then(Node::truth) == Some(false) {
             return Ok(());

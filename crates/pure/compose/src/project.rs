@@ -1,5 +1,6 @@
 //! The resolved model and what can be asked of it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use spec::App;
@@ -11,7 +12,8 @@ use crate::problem::{Fault, Source};
 use crate::render::{self, Style};
 use crate::session::{Session, Stop};
 use crate::start::{Start, start};
-use crate::tree::{Map, Node, Value};
+use crate::template::{Variable, variables};
+use crate::tree::{Map, Node, Span, Value};
 use crate::yaml::{Out, to_json, to_yaml};
 use crate::{Files, LoadError, Request, Warning, checks, convert};
 
@@ -101,9 +103,61 @@ impl Project {
         to_json(&render::project(&self.root, Style::Json)).replace('$', "$$")
     }
 
-    /// The names of the services that are enabled, sorted (`config --services`).
+    /// The names of the services that are enabled, each after those that it depends on (`config --services`).
     pub fn services(&self) -> Vec<String> {
-        self.keys("services")
+        let mut order = Vec::new();
+        for name in self.keys("services") {
+            self.after_dependencies(name, &mut Vec::new(), &mut order);
+        }
+        order
+    }
+
+    fn after_dependencies(&self, name: String, above: &mut Vec<String>, order: &mut Vec<String>) {
+        let service = self.root.get("services").and_then(|services| services.get(&name));
+        let Some(service) = service.filter(|_| !order.contains(&name) && !above.contains(&name)) else {
+            return;
+        };
+        above.push(name);
+        let depends = service.get("depends_on").and_then(Node::map).into_iter().flat_map(Map::iter);
+        let mut depends: Vec<String> = depends.map(|(name, _)| name.to_owned()).collect();
+        depends.sort();
+        for other in depends {
+            self.after_dependencies(other, above, order);
+        }
+        order.extend(above.pop());
+    }
+
+    /// The names of the models in use, sorted (`config --models`).
+    pub fn models(&self) -> Vec<String> {
+        let named = |(_, node): (&str, &Node)| node.get("model").map(Node::print).unwrap_or_default();
+        let mut models: Vec<String> = self.section("models").map(named).collect();
+        models.sort();
+        models
+    }
+
+    /// Every variable that the files name, sorted; of one that is named more than once, the first with a default
+    /// (`config --variables`). Only a project whose variables were left as they are knows them.
+    pub fn variables(&self) -> Vec<Variable> {
+        let mut all: BTreeMap<String, Variable> = BTreeMap::new();
+        let mut tell = |found: Variable| match all.entry(found.name.clone()) {
+            Entry::Vacant(slot) => {
+                slot.insert(found);
+            }
+            Entry::Occupied(mut slot) => {
+                let known = slot.get_mut();
+                known.required |= found.required;
+                for (own, other) in [
+                    (&mut known.default_value, found.default_value),
+                    (&mut known.presence_value, found.presence_value),
+                ] {
+                    if own.is_empty() {
+                        *own = other;
+                    }
+                }
+            }
+        };
+        self.root.iter().for_each(|(_, node)| texts(node, &mut |text| variables(text, &mut tell)));
+        all.into_values().collect()
     }
 
     /// The keys of the volumes in use, sorted (`config --volumes`).
@@ -172,6 +226,16 @@ impl Project {
     }
 }
 
+/// Every text below a node.
+fn texts(node: &Node, tell: &mut dyn FnMut(&str)) {
+    match &node.value {
+        Value::Text(text) => tell(text),
+        Value::List(list) => list.iter().for_each(|node| texts(node, tell)),
+        Value::Map(map) => map.iter().for_each(|(_, node)| texts(node, tell)),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) => {}
+    }
+}
+
 /// JSON without the spaces between its parts; texts keep theirs.
 fn compact(out: &Out) -> String {
     let mut text = String::new();
@@ -206,7 +270,9 @@ fn key_end(line: &str) -> Option<usize> {
 /// Loads a request; see [`crate::load()`].
 pub(crate) fn load(request: &Request, files: &dyn Files) -> Result<Loaded, LoadError> {
     let home = request.environment.get("HOME").cloned();
-    let mut session = Session { files, sources: Vec::new(), warnings: Vec::new(), home };
+    let working_dir = crate::go::clean(&request.working_dir);
+    let mut session =
+        Session { working_dir, files, sources: Vec::new(), warnings: Vec::new(), home, skip: request.skip };
     match resolve(request, &mut session) {
         Ok(mut project) => {
             project.sources = std::mem::take(&mut session.sources);
@@ -235,8 +301,18 @@ fn resolve(request: &Request, session: &mut Session<'_>) -> Result<Project, Stop
     if root.is_empty() {
         return Err(Fault::nowhere("", "the compose file is empty").help("begin with `services:`").into());
     }
-    root.set("name", Node::text(name.clone(), crate::tree::Span::default()));
-    normalize(&mut root, &name, given);
+    if !request.skip.normalize {
+        root.set("name", Node::text(name.clone(), Span::default()));
+        normalize(&mut root, &name, given);
+    } else if !request.no_interpolate {
+        // A name of the file's own stays as it is written; any other is the project's.
+        let given =
+            request.project_name.is_some() || request.environment.contains_key("COMPOSE_PROJECT_NAME");
+        if given || !root.has("name") {
+            root.set("name", Node::text(name.clone(), Span::default()));
+        }
+        fill_resources(&mut root);
+    }
     let (disabled, contents) = if request.no_interpolate {
         // Only with its variables does a file say what is on, what is used and what excludes each other.
         (Map::default(), BTreeMap::new())
@@ -258,15 +334,15 @@ fn settle(
 ) -> Result<Map, Stop> {
     let mut disabled = split_by_profile(root, profiles);
     let names: BTreeSet<String> = disabled.0.keys().cloned().collect();
-    let faults = checks::whole(root, &names);
+    let faults = if request.skip.consistency { Vec::new() } else { checks::whole(root, &names) };
     if !faults.is_empty() {
         return Err(faults.into());
     }
-    complete(root, environment, session)?;
+    complete(root, request, environment, session)?;
     if !request.services.is_empty() {
         select(root, &mut disabled, &request.services, environment, session)?;
     }
-    let faults = checks::container_names(root);
+    let faults = if request.skip.consistency { Vec::new() } else { checks::container_names(root) };
     if !faults.is_empty() {
         return Err(faults.into());
     }
@@ -275,15 +351,32 @@ fn settle(
 }
 
 /// Brings in what the enabled services read from files.
-fn complete(root: &mut Map, environment: &Environment, session: &mut Session<'_>) -> Result<(), Stop> {
+fn complete(
+    root: &mut Map,
+    request: &Request,
+    environment: &Environment,
+    session: &mut Session<'_>,
+) -> Result<(), Stop> {
     let Some(services) = root.get_mut("services").and_then(Node::map_mut) else { return Ok(()) };
     for (service, node) in services.iter_mut() {
         if let Some(map) = node.map_mut() {
-            scale_rules_replicas(map);
+            if !request.skip.consistency {
+                scale_rules_replicas(map);
+            }
             with_files(service, map, environment, session)?;
         }
     }
     Ok(())
+}
+
+/// Resources of which nothing is said are there all the same.
+fn fill_resources(root: &mut Map) {
+    for section in ["networks", "volumes", "configs", "secrets"] {
+        let Some(map) = root.get_mut(section).and_then(Node::map_mut) else { continue };
+        for (_, node) in map.iter_mut().filter(|(_, node)| node.is_null()) {
+            node.value = Value::Map(Map::default());
+        }
+    }
 }
 
 /// Takes out the services none of whose profiles is enabled.

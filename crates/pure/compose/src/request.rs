@@ -24,6 +24,22 @@ pub struct Request {
     pub services: Vec<String>,
     /// Leave variables as they are written (`config --no-interpolate`).
     pub no_interpolate: bool,
+    /// Stages that are left out.
+    pub skip: Skip,
+}
+
+/// Stages of a load that can be left out, to see what the files say without them. What comes out is to be read, and
+/// may be no project that can run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// What is implied stays unsaid: default networks, names, dependencies (`config --no-normalize`).
+    pub normalize: bool,
+    /// Paths stay as they are written (`config --no-path-resolution`).
+    pub paths: bool,
+    /// Nobody asks whether the parts fit together (`config --no-consistency`).
+    pub consistency: bool,
+    /// Files of variables and labels stay unread (`config --no-env-resolution`).
+    pub env_files: bool,
 }
 
 impl Request {
@@ -39,6 +55,7 @@ impl Request {
             env_files: Vec::new(),
             services: Vec::new(),
             no_interpolate: false,
+            skip: Skip::default(),
         }
     }
 }

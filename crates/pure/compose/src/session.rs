@@ -1,8 +1,9 @@
 //! What one load carries along: how files are read, which were, and what to warn of.
 
-use crate::Files;
+use crate::go::join;
 use crate::problem::{Fault, LoadError, Source, Warning, finding, place};
 use crate::tree::Span;
+use crate::{Files, Skip};
 
 /// One load.
 pub(crate) struct Session<'a> {
@@ -11,6 +12,10 @@ pub(crate) struct Session<'a> {
     pub(crate) warnings: Vec<Warning>,
     /// Where `~` leads.
     pub(crate) home: Option<String>,
+    /// The folder that the command runs in.
+    pub(crate) working_dir: String,
+    /// What this load leaves out.
+    pub(crate) skip: Skip,
 }
 
 /// Why a stage of a load stops.
@@ -34,6 +39,11 @@ impl From<Vec<Fault>> for Stop {
 }
 
 impl Session<'_> {
+    /// A path that may still be relative, as whoever opens files takes it.
+    pub(crate) fn local(&self, path: &str) -> String {
+        if path.is_empty() || path.starts_with('/') { path.to_owned() } else { join(&self.working_dir, path) }
+    }
+
     /// Reads a text and keeps it among the sources, once; gives its number.
     pub(crate) fn read(&mut self, path: &str) -> Result<u32, Stop> {
         if let Some(known) = self.sources.iter().position(|source| source.path == path) {

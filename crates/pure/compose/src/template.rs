@@ -85,19 +85,43 @@ fn plain(name: &str, variables: &mut dyn Variables) -> String {
     })
 }
 
+/// A variable in braces, taken apart.
+struct Braced<'a> {
+    name: &'a str,
+    /// What the word is for, and whether an empty value counts as none.
+    operator: Option<(u8, bool)>,
+    word: &'a str,
+    tail: &'a str,
+}
+
 /// A variable in braces: `text` begins at the opening one; gives its value and what follows.
 fn braced<'a>(
     text: &'a str,
     variables: &mut dyn Variables,
     depth: usize,
 ) -> Result<(String, &'a str), Broken> {
+    let Braced { name, operator, word, tail } = read(text)?;
+    let Some((operator, unless_empty)) = operator else { return Ok((plain(name, variables), tail)) };
+    let value = variables.get(name);
+    let present = value.as_ref().is_some_and(|value| !unless_empty || !value.is_empty());
+    // As in the reference, what is wrong with the word counts even where the word does not.
+    let word = fill(word, variables, depth + 1)?;
+    let value = match (operator, present) {
+        (b'-', true) | (b'?', true) | (b'+', false) => value.unwrap_or_default(),
+        (b'-', false) | (b'+', true) => word,
+        _ => return Err(Broken::Required { name: name.to_owned(), reason: word }),
+    };
+    Ok((value, tail))
+}
+
+fn read(text: &str) -> Result<Braced<'_>, Broken> {
     let name = &text[1..1 + name_len(&text[1..])];
     let after = &text[1 + name.len()..];
     if name.is_empty() {
         return Err(Broken::Form);
     }
     if let Some(tail) = after.strip_prefix('}') {
-        return Ok((plain(name, variables), tail));
+        return Ok(Braced { name, operator: None, word: "", tail });
     }
     let (unless_empty, operator) = match after.as_bytes() {
         [b':', c @ (b'-' | b'+' | b'?'), ..] => (true, *c),
@@ -110,16 +134,51 @@ fn braced<'a>(
     let last = text[start..line_end].rfind('}').map(|at| start + at).ok_or(Broken::Form)?;
     let end = closing(&text[..=last]).unwrap_or(last);
     let word = text.get(start..end).unwrap_or_default();
-    let value = variables.get(name);
-    let present = value.as_ref().is_some_and(|value| !unless_empty || !value.is_empty());
-    // As in the reference, what is wrong with the word counts even where the word does not.
-    let word = fill(word, variables, depth + 1)?;
-    let value = match (operator, present) {
-        (b'-', true) | (b'?', true) | (b'+', false) => value.unwrap_or_default(),
-        (b'-', false) | (b'+', true) => word,
-        _ => return Err(Broken::Required { name: name.to_owned(), reason: word }),
-    };
-    Ok((value, &text[end + 1..]))
+    Ok(Braced { name, operator: Some((operator, unless_empty)), word, tail: &text[end + 1..] })
+}
+
+/// A variable that a text names.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// What stands in its place when it is not set.
+    pub default_value: String,
+    /// What stands in its place when it is set.
+    pub presence_value: String,
+    /// Whether it must be set.
+    pub required: bool,
+}
+
+/// Tells of every variable that a text names, also within defaults of others. Where the text is wrong it ends.
+pub(crate) fn variables(text: &str, tell: &mut dyn FnMut(Variable)) {
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        let after = &rest[dollar + 1..];
+        rest = match after.as_bytes().first() {
+            Some(b'$') => &after[1..],
+            Some(b'{') => {
+                let Ok(Braced { name, operator, word, tail }) = read(after) else { return };
+                let word_of = |kind| match operator {
+                    Some((operator, _)) if operator == kind => word.to_owned(),
+                    _ => String::new(),
+                };
+                let required = matches!(operator, Some((b'?', _)));
+                let (default_value, presence_value) = (word_of(b'-'), word_of(b'+'));
+                tell(Variable { name: name.to_owned(), default_value, presence_value, required });
+                variables(word, tell);
+                tail
+            }
+            Some(c) if starts_name(*c) => {
+                let (name, tail) = after.split_at(name_len(after));
+                let (default_value, presence_value) = (String::new(), String::new());
+                tell(Variable { name: name.to_owned(), default_value, presence_value, required: false });
+                tail
+            }
+            _ => after,
+        };
+    }
 }
 
 /// The brace that closes the first one. As in the reference, the character after an opening brace does not count.

@@ -78,8 +78,13 @@ fn printing_again_what_was_printed_changes_nothing() {
         }
         let mut again = Case::default();
         again.set("compose.yaml", printed);
-        let raw = case.get("args").contains("--no-interpolate");
-        again.set("args", if raw { "--no-interpolate" } else { "--profile *" });
+        let flags = case.get("args").split_whitespace().filter(|arg| arg.starts_with("--no-"));
+        let flags: Vec<&str> = flags.collect();
+        let raw = flags.contains(&"--no-interpolate");
+        again.set(
+            "args",
+            &if raw { flags.join(" ") } else { [&["--profile", "*"], &flags[..]].concat().join(" ") },
+        );
         let twice = ours(&again, false).unwrap_or_else(|error| format!("refused: {error}"));
         assert_eq!(twice, printed, "{}\n{}", path.display(), diff(printed, &twice));
     }

@@ -1,10 +1,25 @@
-//! Lines inside of brackets and quotes may stand further to the left than what they belong to.
+//! What the reference's reader takes and the parser below us refuses, written so that it takes it too.
 //!
-//! YAML 1.2 forbids it, the reference's reader and many files do not care, and the parser below us refuses it. Such
-//! lines get spaces at their beginning, which mean nothing there. It reads no more of YAML than it needs to know where
-//! brackets and quotes are, and is asked only about texts that were refused as they stand.
+//! Lines inside of brackets and quotes may stand further to the left than what they belong to: they get spaces at their
+//! beginning, which mean nothing there. And `[-, a:]` has two words: signs that are letters there get the place of
+//! others that no file may have, until the words are read ([`letters`]). It reads no more of YAML than it needs to know
+//! where brackets and quotes are, and is asked only about texts that were refused as they stand.
 
-/// A text with wider lines.
+use std::borrow::Cow;
+
+/// Stands for a dash and for a colon that are letters. No file may have them, so nothing else is taken for them.
+const DASH: char = '\u{1}';
+const COLON: char = '\u{2}';
+
+/// A word with its own letters again.
+pub(super) fn letters(word: Cow<'_, str>) -> Cow<'_, str> {
+    if word.contains([DASH, COLON]) {
+        return Cow::Owned(word.replace(DASH, "-").replace(COLON, ":"));
+    }
+    word
+}
+
+/// A text that the parser takes.
 pub(super) struct Loosened {
     /// The text.
     pub(super) text: String,
@@ -12,9 +27,13 @@ pub(super) struct Loosened {
     pub(super) spaces: Vec<usize>,
 }
 
-/// Widens a text; none when no line of it needs that.
+/// Loosens a text; none when nothing of it needs that.
 pub(super) fn loosen(text: &str) -> Option<Loosened> {
+    if text.contains([DASH, COLON]) {
+        return None;
+    }
     let mut reader = Reader::default();
+    let mut changed = false;
     let mut out = Loosened { text: String::with_capacity(text.len()), spaces: Vec::new() };
     for line in text.split_inclusive('\n') {
         let width = line.len() - line.trim_start_matches(' ').len();
@@ -24,11 +43,14 @@ pub(super) fn loosen(text: &str) -> Option<Loosened> {
             _ => 0,
         };
         out.text.extend(std::iter::repeat_n(' ', spaces));
-        out.text.push_str(line);
         out.spaces.push(spaces);
-        reader.line(line, width);
+        let swaps = reader.line(line, width);
+        let swapped =
+            |(at, letter)| swaps.iter().find(|(place, _)| *place == at).map_or(letter, |(_, sign)| *sign);
+        out.text.extend(line.chars().enumerate().map(swapped));
+        changed |= spaces > 0 || !swaps.is_empty();
     }
-    out.spaces.iter().any(|spaces| *spaces > 0).then_some(out)
+    changed.then_some(out)
 }
 
 #[derive(Default)]
@@ -43,33 +65,40 @@ struct Reader {
     block: Option<usize>,
     /// Whether a value may begin here: in the middle of a word, brackets and quotes are letters.
     fresh: bool,
+    /// Whether a word without quotes is being read.
+    word: bool,
+    /// Signs of this line that are letters, and what stands for them.
+    swaps: Vec<(usize, char)>,
     /// The column of the last key or dash.
     entry: usize,
 }
 
 impl Reader {
-    fn line(&mut self, line: &str, width: usize) {
+    /// Reads a line; answers with its signs that are letters.
+    fn line(&mut self, line: &str, width: usize) -> Vec<(usize, char)> {
         if let Some(parent) = self.block {
             if line.trim().is_empty() || width > parent {
-                return;
+                return Vec::new();
             }
             self.block = None;
         }
         if self.inside.is_none() {
             self.fresh = true;
+            self.word = false;
         }
         let letters: Vec<char> = line.chars().collect();
         let mut at = 0;
         while at < letters.len() {
             let (before, next) = (at.checked_sub(1).map(|i| letters[i]), letters.get(at + 1).copied());
             if self.quote.is_none() && letters[at] == '#' && before.is_none_or(char::is_whitespace) {
-                return;
+                break;
             }
             at += match self.quote {
                 Some(quote) => self.quoted(quote, letters[at], next),
                 None => self.bare(at, letters[at], next, &letters[at..]),
             };
         }
+        std::mem::take(&mut self.swaps)
     }
 
     /// One letter or two within quotes.
@@ -90,6 +119,22 @@ impl Reader {
         let flow = self.depth > 0;
         match letter {
             ' ' | '\t' | '\r' | '\n' => {}
+            // A sign before a comma or a bracket's end, which the reference takes for a letter.
+            '-' if self.fresh && flow && matches!(next, Some(',' | ']' | '}')) => {
+                self.swaps.push((at, DASH));
+                (self.fresh, self.word) = (false, true);
+            }
+            ':' if self.word && flow && !ends => {
+                if matches!(next, Some(',' | ']' | '}')) {
+                    self.swaps.push((at, COLON));
+                }
+            }
+            // Only at the beginning of a line does it end a document.
+            '-' if self.fresh && at > 0 && rest.starts_with(&['-', '-', '-']) => {
+                self.note(at);
+                self.swaps.push((at, DASH));
+                (self.fresh, self.word) = (false, true);
+            }
             '"' | '\'' if self.fresh => {
                 self.note(at);
                 self.quote = Some(letter);
@@ -102,11 +147,11 @@ impl Reader {
             }
             ']' | '}' if flow => {
                 self.depth -= 1;
-                self.fresh = false;
+                (self.fresh, self.word) = (false, false);
                 self.leave();
             }
-            ',' if flow => self.fresh = true,
-            ':' if ends || flow => self.fresh = true,
+            ',' if flow => (self.fresh, self.word) = (true, false),
+            ':' if ends || flow => (self.fresh, self.word) = (true, false),
             '-' | '?' if self.fresh && ends => self.entry = at,
             '&' | '*' | '!' if self.fresh => {
                 return rest.iter().take_while(|c| !c.is_whitespace() && !"[]{},".contains(**c)).count();
@@ -117,6 +162,7 @@ impl Reader {
             }
             _ => {
                 self.note(at);
+                self.word |= self.fresh;
                 self.fresh = false;
             }
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use indexmap::map::Entry as Slot;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Mark0, Tag};
 
-use super::loosen::loosen;
+use super::loosen::{letters, loosen};
 use super::scalar::resolve;
 use crate::problem::Fault;
 use crate::tree::{Entry, Map, Mark, Node, Span, Value};
@@ -168,12 +168,38 @@ impl<'a> Builder<'a> {
             && self.offset(span.end.index()) >= self.text.len()
     }
 
+    /// A block of text that has no lines but blank ones up to the file's end: only `+` keeps those.
+    fn without_lines<'t>(&mut self, style: ScalarStyle, span: Mark0, text: Cow<'t, str>) -> Cow<'t, str> {
+        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) || text != "\n" {
+            return text;
+        }
+        // Without lines, the parser's mark may be behind the header or on it.
+        let start = self.offset(span.start.index());
+        let from = if self.text[start..].starts_with(['|', '>']) {
+            start
+        } else {
+            self.text[..start].trim_end().len()
+        };
+        let end = self.text[from..].find('\n').map_or(self.text.len(), |at| from + at + 1);
+        let (header, lines) = self.text.split_at(end);
+        let header = header.trim_end().rsplit('\n').next().unwrap_or_default();
+        let indicators = header.rsplit(['|', '>']).next().unwrap_or_default();
+        let indicators = indicators.split('#').next().unwrap_or_default();
+        if !lines.trim().is_empty() {
+            return text;
+        }
+        let kept = if indicators.contains('+') { lines.matches('\n').count() } else { 0 };
+        Cow::Owned("\n".repeat(kept))
+    }
+
     /// Takes an event; gives the root when a document is complete.
     fn take(&mut self, event: Event<'_>, span: Mark0) -> Result<Option<Node>, Fault> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let at = self.span(span);
                 let text = if self.is_cut_off(style, span) { without_end(text) } else { text };
+                let text = self.without_lines(style, span, text);
+                let text = if self.spaces.is_empty() { text } else { letters(text) };
                 let node = scalar(text, style, tag.as_deref(), at)?;
                 self.put(node, anchor, 1, matches!(style, ScalarStyle::Plain))
             }

@@ -103,6 +103,10 @@ pub(crate) fn load(case: &Case) -> Result<Loaded, LoadError> {
             "--env-file" => request.env_files.push(value()),
             "--project-directory" => request.project_dir = Some(value()),
             "--no-interpolate" => request.no_interpolate = true,
+            "--no-normalize" => request.skip.normalize = true,
+            "--no-path-resolution" => request.skip.paths = true,
+            "--no-consistency" => request.skip.consistency = true,
+            "--no-env-resolution" => request.skip.env_files = true,
             service => request.services.push(service.to_owned()),
         }
     }
@@ -127,7 +131,7 @@ pub(crate) fn oracle(program: &str, case: &Case, json: bool) -> Result<String, S
     let mut services = Vec::new();
     let mut args = case.get("args").split_whitespace();
     while let Some(arg) = args.next() {
-        if arg == "--no-interpolate" {
+        if arg.starts_with("--no-") {
             services.push(arg);
         } else if arg.starts_with('-') {
             options.extend([arg, args.next().unwrap()]);
