@@ -28,6 +28,12 @@ pub enum Role {
     OldShim,
     /// The edge.
     Edge,
+    /// The process that answers for names.
+    Names,
+    /// A container's first process, before it becomes its program.
+    Inside,
+    /// A process beside the first one of a container that was there before.
+    Beside,
 }
 
 impl Role {
@@ -37,6 +43,8 @@ impl Role {
             Self::Serving => "serving",
             Self::Shim | Self::OldShim => "shim",
             Self::Edge => "edge",
+            Self::Names => "names",
+            Self::Inside | Self::Beside => "inside",
         }
     }
 }

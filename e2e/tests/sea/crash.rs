@@ -81,7 +81,7 @@ fn learn(sea: &Sea, role: Role, operation: &Operation<'_>) -> Result<Vec<Point>>
     // What follows from it belongs to it; what the check does, does not.
     sea.is_exact()?;
     let mut points = sea.passed(role)?;
-    if role == Role::OldShim {
+    if matches!(role, Role::OldShim | Role::Beside) {
         points.retain(|point| !before.contains(point));
     }
     ensure!(!points.is_empty(), "no point was passed by a process in this role");
@@ -97,7 +97,7 @@ fn learn(sea: &Sea, role: Role, operation: &Operation<'_>) -> Result<Vec<Point>>
 /// Brings the root to the state before the operation, with a daemon that is to see a crash there; false when that daemon
 /// has died at once.
 fn begin(sea: &Sea, role: Role, operation: &Operation<'_>, point: Option<&Point>) -> Result<bool> {
-    if role == Role::OldShim {
+    if matches!(role, Role::OldShim | Role::Beside) {
         sea.end_daemon_if_any()?;
         let answered = sea.start_daemon_to_crash(point)?;
         (operation.before)(sea).context("before")?;
@@ -116,8 +116,8 @@ fn crash(sea: &Sea, role: Role, operation: &Operation<'_>, point: &Point) -> Res
         sea.is_exact_or_crashed()?;
     }
     let died = sea.crashed();
-    // A daemon whose shim or edge died goes on, and must mend that itself.
-    let lives = answered && matches!(role, Role::Shim | Role::OldShim | Role::Edge);
+    // A daemon whose shim, edge or another died goes on, and must mend that itself.
+    let lives = answered && !matches!(role, Role::Starting | Role::Serving);
     if !lives {
         sea.recover().context("another daemon")?;
     }

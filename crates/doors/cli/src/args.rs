@@ -159,6 +159,12 @@ pub enum Command {
     /// Send a signal to containers
     #[command(after_help = "Examples:\n  sea kill --signal HUP cache")]
     Kill(KillArgs),
+    /// Freeze the processes of containers
+    #[command(after_help = "Examples:\n  sea pause cache")]
+    Pause(ContainersArgs),
+    /// Let frozen containers go on
+    #[command(after_help = "Examples:\n  sea unpause cache")]
+    Unpause(ContainersArgs),
     /// Remove containers
     #[command(after_help = "Examples:\n  sea rm -f cache")]
     Rm(RmArgs),
@@ -225,6 +231,8 @@ impl Command {
             | Self::Logs(_)
             | Self::Run(_)
             | Self::Kill(_)
+            | Self::Pause(_)
+            | Self::Unpause(_)
             | Self::Rm(_)
             | Self::Inspect(_)
             | Self::Image(_)
@@ -476,6 +484,14 @@ pub struct KillArgs {
     /// By name or number
     #[arg(short, long, default_value = "KILL")]
     pub signal: String,
+}
+
+/// `sea pause` and `sea unpause`.
+#[derive(Debug, Args)]
+pub struct ContainersArgs {
+    /// Containers
+    #[arg(required = true)]
+    pub names: Vec<String>,
 }
 
 /// `sea rm`.

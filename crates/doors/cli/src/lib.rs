@@ -105,6 +105,8 @@ impl Session {
             Command::Stop(args) => self.stop(args).await,
             Command::Restart(args) => self.restart(args).await,
             Command::Kill(args) => self.kill(args).await,
+            Command::Pause(args) => self.each_container(&args.names, "pause", &()).await,
+            Command::Unpause(args) => self.each_container(&args.names, "unpause", &()).await,
             Command::Rm(args) => self.rm(args).await,
             Command::Inspect(args) => self.inspect(args).await,
             Command::Rollback(args) => self.rollback(args).await,

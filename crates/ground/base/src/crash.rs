@@ -2,8 +2,8 @@
 //!
 //! A program of a debug build whose surroundings say `SEA_CRASH_AT="serving 2 network: bridge made"` kills itself when
 //! it comes for the second time, while serving, to the point of that name. `SEA_CRASH_LOG` names a file to which every
-//! point that is passed is added as a line, `pid role name`; beside it a file ending in `.died` says which process died, so that of
-//! many shims one does. Release builds have nothing of this.
+//! point that is passed is added as a line, `process role name`; beside it a file ending in `.died` says that a process
+//! died, so that of many shims one does. Both are found from within a container too, as long as its folder is. Release builds have nothing of this.
 
 /// The variable that says where to die: the role, how often its point is passed by then, and the point's name.
 pub const AT: &str = "SEA_CRASH_AT";
@@ -46,18 +46,25 @@ pub fn surroundings() -> [(&'static str, std::ffi::OsString); 0] {
 #[cfg(debug_assertions)]
 mod armed {
     use std::collections::BTreeMap;
-    use std::fs::OpenOptions;
+    use std::ffi::OsString;
+    use std::fs::{File, OpenOptions};
     use std::io::Write;
-    use std::path::PathBuf;
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
     use std::sync::{Mutex, PoisonError};
 
+    use rustix::fs::{Mode, OFlags, open, openat};
     use rustix::process::{Signal, getpid, kill_process};
 
     static ARMED: Mutex<Option<Armed>> = Mutex::new(None);
 
     struct Armed {
         role: &'static str,
-        log: PathBuf,
+        /// Tells this process from others: inside of containers, all have the number 1.
+        process: String,
+        log: File,
+        /// The folder of the log, and the name in it that says that a process died.
+        died: (OwnedFd, OsString),
         at: Option<At>,
         passed: BTreeMap<String, u32>,
     }
@@ -80,8 +87,20 @@ mod armed {
     pub(super) fn arm(role: &'static str) {
         let Some(log) = std::env::var_os(super::LOG) else { return };
         let at = std::env::var(super::AT).ok().and_then(|text| At::parse(&text));
-        let armed = Armed { role, log: log.into(), at, passed: BTreeMap::new() };
+        // A log that cannot be written is missed by the test that wants it.
+        let Some((log, died)) = files(Path::new(&log)) else { return };
+        let process = crate::kernel_bytes::<4>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let armed = Armed { role, process, log, died, at, passed: BTreeMap::new() };
         *ARMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(armed);
+    }
+
+    /// The log, and the place of its sign of death. Both stay reachable when the root becomes another.
+    fn files(path: &Path) -> Option<(File, (OwnedFd, OsString))> {
+        let log = OpenOptions::new().create(true).append(true).open(path).ok()?;
+        let folder = open(path.parent()?, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut died = path.file_name()?.to_owned();
+        died.push(".died");
+        Some((log, (folder, died)))
     }
 
     pub(super) fn point(name: &str) {
@@ -91,15 +110,14 @@ mod armed {
         *times += 1;
         let at = At { role: armed.role.into(), times: *times, name: name.into() };
         let dies = armed.at.as_ref() == Some(&at);
-        // A log that cannot be written is missed by the test that wants it.
-        let line = format!("{} {} {name}\n", getpid(), armed.role);
-        let file = OpenOptions::new().create(true).append(true).open(&armed.log);
-        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
-        let mut died = armed.log.clone().into_os_string();
-        died.push(".died");
-        if dies && OpenOptions::new().write(true).create_new(true).open(died).is_ok() {
+        let _ = armed.log.write_all(format!("{} {} {name}\n", armed.process, armed.role).as_bytes());
+        let (folder, died) = &armed.died;
+        let only = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        if dies && openat(folder, died, only, Mode::from_raw_mode(0o600)).is_ok() {
             // Nothing is tidied up, and nobody else of this process goes on.
             let _ = kill_process(getpid(), Signal::KILL);
+            // The first process of a container hears no signal of its own making.
+            std::process::abort();
         }
     }
 

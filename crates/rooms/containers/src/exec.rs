@@ -37,7 +37,9 @@ impl Containers {
         let cell = self.cell(id)?;
         let record = cell.record();
         let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(record.name.clone()))?;
-        self.exec_in(&shim, &record, exec).await
+        let attached = self.exec_in(&shim, &record, exec).await?;
+        base::crash::point("container: one runs beside");
+        Ok(attached)
     }
 
     pub(crate) async fn exec_in(
@@ -47,6 +49,7 @@ impl Containers {
         exec: ExecOrder,
     ) -> Result<Attached, ContainerError> {
         let process = self.process(record, exec)?;
+        base::crash::point("container: about to run one beside");
         shim.exec(&process).await.map_err(|failure| ContainerError::NotExecuted {
             name: record.name.clone(),
             code: failure.code(),

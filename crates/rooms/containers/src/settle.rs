@@ -267,8 +267,19 @@ impl Containers {
     async fn is_let_go(&self, cell: &Cell, shim: &Shim) -> bool {
         match shim.state().await {
             Ok(Seen { phase: Phase::Created, .. }) => {}
+            Ok(Seen { paused: frozen, .. }) => {
+                // The daemon may have died before it wrote down what it had done.
+                if matches!(cell.record().state, State::Running { paused, .. } if paused != frozen) {
+                    cell.note(|live| {
+                        if let State::Running { paused, .. } = &mut live.record.state {
+                            *paused = frozen;
+                        }
+                    });
+                }
+                return true;
+            }
             // Whoever watches it hears of its end.
-            Ok(_) | Err(_) => return true,
+            Err(_) => return true,
         }
         let Err(failure) = shim.start().await else { return true };
         let name = cell.record().name;

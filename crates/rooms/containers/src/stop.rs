@@ -146,8 +146,10 @@ impl Containers {
         let _turn = cell.turn.lock().await;
         let name = cell.record().name;
         let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(name.clone()))?;
+        base::crash::point("container: about to be frozen or thawed");
         let done = if freeze { shim.pause().await } else { shim.resume().await };
         done.map_err(|problem| ContainerError::failed(format!("freeze or thaw `{name}`"), &problem))?;
+        base::crash::point("container: frozen or thawed");
         cell.update(|live| {
             if let crate::State::Running { paused, .. } = &mut live.record.state {
                 *paused = freeze;

@@ -60,6 +60,7 @@ pub(crate) fn clone_flags(order: &Order) -> u64 {
 
 /// Becomes the container's process 1; never comes back.
 pub(crate) fn born(birth: Birth<'_>) -> ! {
+    base::crash::arm("inside");
     let socket = birth.socket;
     let keep = Given { order: birth.order, dir: birth.dir, cgroup: birth.cgroup };
     let failure = match live(&keep, &socket, birth.stdio) {
@@ -81,6 +82,7 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     let mut notes = Vec::new();
     sys::default_signals();
     rustix::process::umask(rustix::fs::Mode::empty());
+    base::crash::point("inside: begun");
     join_namespaces(order)?;
     if let Some(adjust) = order.process.oom_score_adj {
         rights::oom_score(adjust, &mut notes);
@@ -88,23 +90,31 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     let sources = mounts::Sources::open(order)?;
     mounts::detach()?;
     let root = rootfs::mount(&order.rootfs, &given.dir.join("rootfs"))?;
+    base::crash::point("inside: root mounted");
     volumes::copy_up(root.as_fd(), &order.copy_up)?;
+    base::crash::point("inside: volumes filled");
     mounts::usual(root.as_fd(), order)?;
     devices::fill(root.as_fd(), order)?;
+    base::crash::point("inside: devices made");
     given.cgroup.enter_first()?;
+    base::crash::point("inside: cgroup entered");
     if order.namespaces.cgroup == Namespace::Private {
         sys::new_cgroup_namespace().doing(|| "make a cgroup namespace")?;
     }
     mounts::cgroups(root.as_fd(), order, given.cgroup)?;
     mounts::ordered(root.as_fd(), order, sources)?;
+    base::crash::point("inside: mounts made");
     rootfs::enter(root.as_fd())?;
+    base::crash::point("inside: root entered");
     drop(root);
     name_it(order)?;
+    base::crash::point("inside: names set");
     let terminal = stdio::take(stdio, &order.process, socket.as_fd())?;
     if terminal {
         stdio::console()?;
     }
     protect(order)?;
+    base::crash::point("inside: protected");
     finish(&order.process, &Plan::of(order), notes, Part::Main { with_init: order.init }, socket)
 }
 
@@ -221,6 +231,16 @@ enum Part {
     Beside,
 }
 
+impl Part {
+    /// A crash point, by its name for the main process and for others.
+    fn passes(self, [main, beside]: [&str; 2]) {
+        match self {
+            Self::Main { .. } => base::crash::point(main),
+            Self::Beside => base::crash::point(beside),
+        }
+    }
+}
+
 /// The last steps, the same for the main process and those run beside it.
 fn finish(
     process: &Process,
@@ -248,12 +268,14 @@ fn finish(
         }
         Part::Main { .. } | Part::Beside => {}
     }
+    part.passes(["inside: about to be ready", "beside: about to be ready"]);
     let early = rustix::process::chdir(cwd);
     let program = filter.compile(capabilities)?;
     say(socket.as_fd(), &Word::Ready { notes }, None);
     if !await_cue(socket, Cue::Start) {
         sys::leave(1);
     }
+    part.passes(["inside: let go", "beside: let go"]);
     sys::new_keyring();
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).doing(|| "forbid new privileges")?;
@@ -280,6 +302,7 @@ fn finish(
         sys::install_filter(program).doing(|| "filter the system calls")?;
     }
     sys::close_from_on_exec(3);
+    part.passes(["inside: about to be the program", "beside: about to be the program"]);
     Err(program::run(&process.args, &env))
 }
 
@@ -299,6 +322,8 @@ pub(crate) struct Visit<'a> {
 /// Two steps, since a process cannot change its own process namespace: this one enters, and makes a sibling that
 /// is the shim's child and lives inside.
 pub(crate) fn visit(visit: Visit<'_>) -> ! {
+    base::crash::arm("inside");
+    base::crash::point("beside: begun");
     let socket = visit.socket;
     let enter = || -> Result<Cloned, Failure> {
         sys::default_signals();
@@ -310,6 +335,7 @@ pub(crate) fn visit(visit: Visit<'_>) -> ! {
             | ThreadNameSpaceType::NETWORK
             | ThreadNameSpaceType::PROCESS_ID;
         move_into_thread_name_spaces(visit.init, flags).doing(|| "enter the container")?;
+        base::crash::point("beside: container entered");
         let order = CloneOrder { flags: libc::CLONE_PARENT as u64, cgroup: None };
         sys::clone_process(&order).doing(|| "make a process in the container")
     };

@@ -95,6 +95,11 @@ fn serves(sea: &Sea, version: &str, webs: u64) -> Result<()> {
     let web = sea.json(&["ps", "web"])[0]["name"].as_str().unwrap_or_default().to_owned();
     sea.sea(&["exec", "-T", &web, "cat", "/run/secrets/word"]).exits(0).says("swordfish");
     sea.sea(&["exec", "-T", &web, "touch", "/scratch/x"]).exits(0);
+    soon("the names are answered", || {
+        let done = sea.sea(&["exec", "-T", &web, "nslookup", "db"]);
+        ensure!(done.code == 0, "{done}");
+        Ok(())
+    })?;
     Ok(())
 }
 
@@ -148,6 +153,17 @@ fn an_app_comes_up_though_a_shim_dies() -> Result<()> {
 #[test]
 fn an_app_comes_up_though_the_edge_dies() -> Result<()> {
     survives(Role::Edge, &UP)
+}
+
+#[test]
+fn an_app_comes_up_though_the_names_die() -> Result<()> {
+    survives(Role::Names, &UP)
+}
+
+#[test]
+fn an_app_comes_up_though_a_first_process_dies() -> Result<()> {
+    let again = |sea: &Sea| insist(sea, "v1");
+    survives(Role::Inside, &Operation { again: &again, check: &|sea| serves(sea, "v1", 1), ..UP })
 }
 
 const CHANGE: Operation<'static> = Operation {

@@ -91,6 +91,84 @@ fn a_container_is_run_again_when_its_shim_dies() -> Result<()> {
     survives(Role::Shim, &Operation { again: &run_though_its_shim_dies, ..RUN })
 }
 
+#[test]
+fn a_container_is_run_again_when_its_first_process_dies() -> Result<()> {
+    survives(Role::Inside, &Operation { again: &run_though_its_shim_dies, ..RUN })
+}
+
+#[test]
+fn a_container_is_run_though_the_names_die() -> Result<()> {
+    survives(Role::Names, &Operation { again: &run_though_its_shim_dies, ..RUN })
+}
+
+fn exec(sea: &Sea) -> Done {
+    sea.sea(&["exec", "-T", "box", "sh", "-c", "echo beside >> /own/text; echo told"])
+}
+
+/// A command of which nobody knows how far it came is given once more; its container goes on, or is started.
+const EXEC: Operation<'static> = Operation {
+    before: &before,
+    act: &|sea| Ok(vec![exec(sea)]),
+    again: &|sea| {
+        soon("the command is run", || {
+            have_it_run(sea)?;
+            let done = exec(sea);
+            ensure!(done.code == 0 && done.text() == "told", "{done}");
+            Ok(())
+        })
+    },
+    check: &|sea| {
+        serves(sea)?;
+        let said = sea.sea(&["exec", "-T", "box", "cat", "/own/text"]).exits(0);
+        ensure!(said.stdout.lines().all(|line| line == "beside"), "{said}");
+        Ok(())
+    },
+};
+
+#[test]
+fn a_command_is_run_beside() -> Result<()> {
+    survives(Role::Serving, &EXEC)
+}
+
+#[test]
+fn a_command_is_run_beside_though_it_dies_on_its_way_in() -> Result<()> {
+    survives(Role::Beside, &EXEC)
+}
+
+#[test]
+fn a_command_is_run_beside_though_the_shim_dies() -> Result<()> {
+    survives(Role::OldShim, &EXEC)
+}
+
+fn freeze(sea: &Sea) -> Result<Vec<Done>> {
+    Ok(vec![sea.sea(&["pause", "box"]), sea.sea(&["unpause", "box"])])
+}
+
+/// After a crash it is frozen or not, and the record says which; then it can be let go on, stopped and started.
+fn goes_on(sea: &Sea) -> Result<()> {
+    match view(sea).context("there is no container")?["state"].as_str() {
+        Some("paused") => {
+            sea.sea(&["unpause", "box"]).exits(0);
+        }
+        Some("running") => {}
+        _ => have_it_run(sea)?,
+    }
+    Ok(())
+}
+
+const FREEZE: Operation<'static> =
+    Operation { before: &before, act: &freeze, again: &goes_on, check: &serves };
+
+#[test]
+fn a_container_is_frozen_and_thawed() -> Result<()> {
+    survives(Role::Serving, &FREEZE)
+}
+
+#[test]
+fn a_container_is_frozen_and_thawed_though_its_shim_dies() -> Result<()> {
+    survives(Role::OldShim, &FREEZE)
+}
+
 fn run_to_its_end(sea: &Sea) -> Done {
     let flags = ["run", "--rm", "-v", "/anonymous"];
     sea.sea(&[&flags[..], &[BUSYBOX, "echo", "here"]].concat())

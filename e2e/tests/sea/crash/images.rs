@@ -74,6 +74,63 @@ fn an_image_is_built_though_the_shim_of_a_step_dies() -> Result<()> {
     )
 }
 
+/// The names of all images.
+fn names(sea: &Sea) -> Vec<String> {
+    let images = sea.json(&["image", "ls"]);
+    let names = images.as_array().into_iter().flatten().flat_map(|image| image["names"].as_array());
+    names.flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+}
+
+fn has_name(sea: &Sea, name: &str) -> bool {
+    names(sea).iter().any(|one| one.ends_with(name))
+}
+
+#[test]
+fn an_image_gets_one_more_name() -> Result<()> {
+    let before = |sea: &Sea| {
+        if has_name(sea, "other:v1") {
+            sea.sea(&["image", "rm", "other:v1"]).exits(0);
+        }
+        Ok(())
+    };
+    let tag = |sea: &Sea| sea.sea(&["image", "tag", BUSYBOX, "other:v1"]);
+    let again = |sea: &Sea| {
+        tag(sea).exits(0);
+        Ok(())
+    };
+    let check = |sea: &Sea| {
+        sea.sea(&["run", "--rm", "other:v1", "echo", "named"]).exits(0).says("named");
+        is_whole(sea)
+    };
+    survives(
+        Role::Serving,
+        &Operation { before: &before, act: &|sea| Ok(vec![tag(sea)]), again: &again, check: &check },
+    )
+}
+
+#[test]
+fn one_image_is_removed() -> Result<()> {
+    let before = |sea: &Sea| {
+        build(sea).exits(0);
+        Ok(())
+    };
+    let remove = |sea: &Sea| sea.sea(&["image", "rm", "made:v1"]);
+    let again = |sea: &Sea| {
+        if has_name(sea, "made:v1") {
+            remove(sea).exits(0);
+        }
+        Ok(())
+    };
+    let check = |sea: &Sea| {
+        ensure!(!has_name(sea, "made:v1"), "{:?}", names(sea));
+        is_whole(sea)
+    };
+    survives(
+        Role::Serving,
+        &Operation { before: &before, act: &|sea| Ok(vec![remove(sea)]), again: &again, check: &check },
+    )
+}
+
 fn prune(sea: &Sea) -> Done {
     sea.sea(&["prune", "--all", "--volumes", "--yes"])
 }

@@ -60,6 +60,7 @@ pub(crate) fn socket_path(dir: &Path) -> PathBuf {
 ///
 /// Only one can be there for a folder: a second one ends at once.
 pub fn names_main(dir: &Path) -> ExitCode {
+    base::crash::arm("names");
     // A session of its own, so that what ends the daemon's terminal does not end the names.
     let _ = rustix::process::setsid();
     let outcome = tokio::runtime::Builder::new_current_thread()
@@ -80,12 +81,14 @@ pub(crate) async fn run(dir: &Path, serving: Serving) -> io::Result<()> {
     let lock = File::create(dir.join("names.lock"))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
     let path = socket_path(dir);
+    base::crash::point("names: locked");
     // The lock is ours, so nobody listens there.
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(&path)?;
+    base::crash::point("names: socket bound");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let inode = std::fs::metadata(&path)?.ino();
     let (tables, seen) = watch::channel(Arc::default());
@@ -95,6 +98,7 @@ pub(crate) async fn run(dir: &Path, serving: Serving) -> io::Result<()> {
         () = listen(&listener, &tables, &confirmed) => {}
         () = vanished(&path, inode) => {}
     }
+    base::crash::point("names: about to end");
     drop(lock);
     if std::fs::metadata(&path).is_ok_and(|file| file.ino() == inode) {
         std::fs::remove_file(&path)?;
@@ -145,12 +149,14 @@ async fn converse(
             confirmed.changed().await.map_err(io::Error::other)?;
             let confirmation = confirmed.borrow_and_update().clone();
             write_frame(&mut output, &confirmation).await?;
+            base::crash::point("names: table confirmed");
         }
     };
     let take = async {
         loop {
             match read_frame::<Order>(&mut input).await? {
                 Order::Serve(table) => {
+                    base::crash::point("names: table heard");
                     tables.send_replace(Arc::new(table));
                 }
                 Order::Stop => return Ok(true),

@@ -74,6 +74,7 @@ pub async fn serve(
     loop {
         let table = tables.borrow_and_update().clone();
         let unbound = apply(&table, &mut posts, &forwarder);
+        base::crash::point("names: gateways bound");
         let retry = !unbound.is_empty();
         confirmations.send_replace(Confirmation {
             epoch: table.epoch,

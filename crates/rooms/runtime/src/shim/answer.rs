@@ -133,6 +133,7 @@ impl Watch {
         self.cgroup
             .freeze(paused)
             .doing(|| if paused { "pause the container" } else { "let the container go on" })?;
+        base::crash::point("shim: frozen or thawed");
         self.paused = paused;
         Ok(())
     }
@@ -163,16 +164,21 @@ impl Watch {
         let second = self.cgroup.open_second()?;
         let order = CloneOrder { flags: 0, cgroup: second.as_ref().map(|fd| fd.as_fd()) };
         let child = match sys::clone_process(&order).doing(|| "make a process")? {
-            Cloned::Child => inside::visit(inside::Visit {
-                process,
-                filter,
-                init: self.main().pidfd.as_fd(),
-                cgroup: &self.cgroup,
-                socket: theirs,
-                stdio,
-            }),
+            Cloned::Child => {
+                // With our own copy of the shim's end we would not hear that the shim is gone.
+                drop((ours, ends));
+                inside::visit(inside::Visit {
+                    process,
+                    filter,
+                    init: self.main().pidfd.as_fd(),
+                    cgroup: &self.cgroup,
+                    socket: theirs,
+                    stdio,
+                })
+            }
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
+        base::crash::point("shim: process beside made");
         let id = self.next_session;
         self.next_session += 1;
         self.sessions.insert(id, Session::new(id, child, ours, process.tty, ends));
