@@ -1,0 +1,228 @@
+//! Answers in docker's form: documents, streams of JSON, and problems as `{"message": …}` with docker's status.
+
+use std::io;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use base::{Kind, Problem, Report};
+use bytes::Bytes;
+use containers::{ContainerError, VolumeError};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+/// So many pieces of a stream wait for a slow reader; then whoever makes them waits too.
+const WAITING: usize = 64;
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+}
+
+/// What a handler answers.
+pub(crate) type Answer<T> = Result<Json<T>, Refusal>;
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// The request makes no sense.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// What it names is not there.
+    pub(crate) fn missing(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// What is there is in the way.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// It failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
+    /// We do not have that.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
+    /// A problem of a room, in one line.
+    pub(crate) fn of(problem: &dyn Problem) -> Self {
+        let report = Report::of(problem);
+        Self { status: status(report.kind), message: line(&report) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "message": self.message }))).into_response()
+    }
+}
+
+/// Docker's statuses for the kinds of problems that have none of their own.
+fn status(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Denied => StatusCode::FORBIDDEN,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        Kind::Exhausted | Kind::TimedOut | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A report as docker's one line of text.
+pub(crate) fn line(report: &Report) -> String {
+    let mut text = report.message.clone();
+    for cause in &report.because {
+        text.push_str(": ");
+        text.push_str(cause);
+    }
+    if let Some(hint) = &report.hint {
+        text.push_str(" (");
+        text.push_str(hint);
+        text.push(')');
+    }
+    text
+}
+
+impl From<ContainerError> for Refusal {
+    fn from(error: ContainerError) -> Self {
+        match &error {
+            ContainerError::Missing(name) => Self::missing(format!("No such container: {name}")),
+            ContainerError::Ambiguous(name) => {
+                Self::invalid(format!("Multiple IDs found with provided prefix: {name}"))
+            }
+            ContainerError::NameTaken { name, by } => Self::conflict(format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{by}\". You have to remove (or rename) that container to be able to reuse that name."
+            )),
+            ContainerError::NotRunning(name) => Self::conflict(format!("container {name} is not running")),
+            // The program is missing or cannot be run: the client's fault, not ours.
+            ContainerError::NotStarted { code: 126 | 127, .. }
+            | ContainerError::NotExecuted { code: 126 | 127, .. } => {
+                Self { status: StatusCode::BAD_REQUEST, ..Self::of(&error) }
+            }
+            ContainerError::Running(_)
+            | ContainerError::Invalid(_)
+            | ContainerError::NotStarted { .. }
+            | ContainerError::NotExecuted { .. }
+            | ContainerError::Volume(_)
+            | ContainerError::Record(_)
+            | ContainerError::Failed { .. } => Self::of(&error),
+        }
+    }
+}
+
+impl From<VolumeError> for Refusal {
+    fn from(error: VolumeError) -> Self {
+        match &error {
+            VolumeError::Missing(name) => Self::missing(format!("get {name}: no such volume")),
+            _ => Self::of(&error),
+        }
+    }
+}
+
+/// Nothing is served under this target.
+pub(crate) async fn unknown(uri: Uri) -> Refusal {
+    Refusal::missing(format!("page not found: {}", uri.path()))
+}
+
+/// Work that panicked or was cut off.
+pub(crate) fn broken(error: &tokio::task::JoinError) -> Refusal {
+    Refusal::failed(format!("the work on this request broke off: {error}"))
+}
+
+/// Waits for work that blocks.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| broken(&error))
+}
+
+/// The sending end of a body that is made while it is read.
+#[derive(Clone)]
+pub(crate) struct Pieces {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+}
+
+impl Pieces {
+    /// A stream of this content type, and the response that carries it.
+    pub(crate) fn begin(content_type: &'static str) -> (Self, Response) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
+            let piece = receiver.recv().await?;
+            Some((piece, receiver))
+        });
+        let content = (header::CONTENT_TYPE, content_type);
+        (Self { sender }, (StatusCode::OK, [content], Body::from_stream(stream)).into_response())
+    }
+
+    /// The same for a stream of JSON documents.
+    pub(crate) fn json() -> (Self, Response) {
+        Self::begin("application/json")
+    }
+
+    /// Sends bytes; false when nobody reads any more.
+    pub(crate) async fn bytes(&self, bytes: impl Into<Bytes>) -> bool {
+        self.sender.send(Ok(bytes.into())).await.is_ok()
+    }
+
+    /// Sends a document and the line break behind it, as docker does.
+    pub(crate) async fn send(&self, document: &impl Serialize) -> bool {
+        self.sender.send(Ok(text(document))).await.is_ok()
+    }
+
+    /// The same from a thread that may wait.
+    pub(crate) fn send_blocking(&self, document: &impl Serialize) -> bool {
+        self.sender.blocking_send(Ok(text(document))).is_ok()
+    }
+
+    /// Sends bytes from a thread that may wait.
+    pub(crate) fn bytes_blocking(&self, bytes: impl Into<Bytes>) -> bool {
+        self.sender.blocking_send(Ok(bytes.into())).is_ok()
+    }
+
+    /// Breaks the body off, so that the client knows that it is not whole.
+    pub(crate) fn break_off(&self, why: String) {
+        // A client that went away needs no word.
+        let _ = self.sender.try_send(Err(io::Error::other(why)));
+    }
+
+    /// Waits until nobody reads any more.
+    pub(crate) async fn closed(&self) {
+        self.sender.closed().await;
+    }
+}
+
+impl io::Write for Pieces {
+    /// From a thread that may wait.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes_blocking(Bytes::copy_from_slice(bytes)) {
+            Ok(bytes.len())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn text(document: &impl Serialize) -> Bytes {
+    let mut text =
+        serde_json::to_vec(document).expect("our documents have text keys only, so JSON can hold them");
+    text.extend_from_slice(b"\r\n");
+    text.into()
+}

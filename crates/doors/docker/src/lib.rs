@@ -1,0 +1,75 @@
+//! The Docker Engine API, for the `docker` command, compose, Testcontainers, SDKs and whatever else speaks it.
+//!
+//! Served on `docker.sock` under the root. Handlers translate: a request into the words of the rooms, one call, the
+//! outcome into docker's words. Each field of a request is honoured, or refused with docker's status and message.
+//! What a client asked of a container is kept beside its record (`Record::asked`), so that `inspect` gives it back as it
+//! was said; containers that were made otherwise are described from what they are.
+//!
+//! | file | endpoints |
+//! | --- | --- |
+//! | `version` | the prefix `/v1.…`, negotiated |
+//! | `params`, `answer` | queries and bodies as docker reads them, errors as it writes them |
+//! | `system` | `/_ping`, `/version`, `/info`, `/auth`, `/system/df` |
+//! | `events` | `/events`: the journal in docker's words |
+//! | `containers` | `/containers/…`, `/exec/…`, `/commit` |
+//! | `images` | `/images/…`, `/build/prune`, `/distribution/…` |
+//! | `networks`, `volumes` | `/networks…`, `/volumes…` |
+//! | `swarm` | what docker refuses where there is no swarm |
+
+mod answer;
+mod params;
+mod swarm;
+mod system;
+mod version;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use base::{Clock, Tasks, Timestamp};
+
+/// The most bytes of a document that is sent to us; archives and contexts are streamed and have their own bounds.
+const DOCUMENT_BYTES: usize = 16 << 20;
+
+/// What the API serves.
+pub struct Docker {
+    /// Containers and volumes.
+    pub containers: ::containers::Containers,
+    /// Images.
+    pub images: ::images::Images,
+    /// Networks.
+    pub networks: network::Networks,
+    /// Apps and releases, whose images and networks must not go.
+    pub apps: control::Apps,
+    /// The journal.
+    pub store: store::Store,
+    /// Builds of images.
+    pub builder: build::Builder,
+    /// How a build runs commands.
+    pub runner: Arc<dyn build::Runner + Send + Sync>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Work that outlives a request.
+    pub tasks: Tasks,
+    /// The daemon's version.
+    pub version: &'static str,
+    /// Its root folder.
+    pub root: PathBuf,
+    /// When it was started.
+    pub started: Timestamp,
+}
+
+pub(crate) type Shared = State<Arc<Docker>>;
+
+/// All routes.
+pub fn router(docker: Arc<Docker>) -> Router {
+    let routes = Router::new()
+        .merge(system::routes())
+        .merge(swarm::routes())
+        .fallback(answer::unknown)
+        .method_not_allowed_fallback(answer::unknown)
+        .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))
+        .with_state(docker);
+    version::negotiated(routes)
+}

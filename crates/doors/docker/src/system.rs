@@ -1,0 +1,72 @@
+//! `/_ping`, `/version`, `/info`, `/auth`: who answers here.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderName, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::version::{NEWEST, OLDEST};
+use crate::{Docker, Shared};
+
+pub(crate) fn routes() -> Router<Arc<Docker>> {
+    Router::new().route("/_ping", get(ping)).route("/version", get(version))
+}
+
+/// `GET /_ping` and `HEAD /_ping`.
+async fn ping() -> impl IntoResponse {
+    let headers = [
+        (HeaderName::from_static("builder-version"), "1"),
+        (HeaderName::from_static("swarm"), "inactive"),
+        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+        (header::PRAGMA, "no-cache"),
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+    ];
+    (headers, "OK")
+}
+
+/// `GET /version`.
+async fn version(State(docker): Shared) -> Json<Value> {
+    let uname = rustix::system::uname();
+    let kernel = uname.release().to_string_lossy();
+    let arch = architecture(&uname.machine().to_string_lossy()).to_owned();
+    Json(json!({
+        "Platform": { "Name": "Seaworthy" },
+        "Components": [{
+            "Name": "Engine",
+            "Version": docker.version,
+            "Details": {
+                "ApiVersion": NEWEST.to_string(),
+                "Arch": arch,
+                "BuildTime": "",
+                "Experimental": "false",
+                "GitCommit": "",
+                "GoVersion": "",
+                "KernelVersion": kernel,
+                "MinAPIVersion": OLDEST.to_string(),
+                "Os": "linux",
+            },
+        }],
+        "Version": docker.version,
+        "ApiVersion": NEWEST.to_string(),
+        "MinAPIVersion": OLDEST.to_string(),
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": arch,
+        "KernelVersion": kernel,
+        "BuildTime": "",
+    }))
+}
+
+/// The machine's architecture in Go's words.
+pub(crate) fn architecture(machine: &str) -> &str {
+    match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
