@@ -171,11 +171,11 @@ fn what_ended_before_a_release_was_asked_for_is_no_failure_of_it() {
     let ledger = ledger([web("a", 1), web("a", 1)]);
     let mut instances = seen(&ledger, "web-1 r2 exited:137");
     let mut restarts = |age: u64| {
-        // The release was asked for at 100 s, and it is now 105 s.
         instances[0].age = Duration::from_secs(age);
         let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
-        let sight = Sight { wall: base::Timestamp::from_secs(105), ..sight(&instances, &memory) };
-        let plan = plan(&ledger.wanted().expect("a release"), &sight);
+        let wanted = ledger.wanted().expect("a release");
+        let five_later = base::Timestamp::from_secs(wanted.since.secs() + 5);
+        let plan = plan(&wanted, &Sight { wall: five_later, ..sight(&instances, &memory) });
         plan.steps.iter().find_map(|step| match step {
             Step::Restart { restarts, .. } => Some(*restarts),
             _ => None,
