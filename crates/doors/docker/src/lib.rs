@@ -17,10 +17,12 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod containers;
 mod params;
 mod swarm;
 mod system;
 mod version;
+mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +69,7 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(containers::routes())
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))

@@ -8,12 +8,14 @@
 //! Invariant: a folder under `containers/` has a record before anything else of its container exists, and is removed after
 //! everything else is gone; so a crash at any moment leaves something that [`Containers::open`] finds and settles.
 
+mod attach;
 mod cell;
 mod cgroup_root;
 mod create;
 mod driver;
 mod events;
 mod exec;
+mod execs;
 mod files;
 mod health;
 mod listing;
@@ -40,9 +42,11 @@ use runtime::Shims;
 use store::Store;
 use tokio::sync::Notify;
 
+pub use attach::{Ahead, Until};
 pub use cell::{Health, HealthLog};
 pub use create::Create;
 pub use exec::ExecOrder;
+pub use execs::{ExecState, ExecView, Started};
 pub use health::image_check;
 pub use listing::{Filter, View};
 pub use problem::{ContainerError, RecordError, VolumeError};
@@ -78,6 +82,10 @@ pub struct Containers {
 }
 
 pub(crate) struct Inner {
+    /// Lines of the journal on their way.
+    journal: tokio::sync::mpsc::Sender<store::Entry>,
+    /// Programs that were ordered to run beside, by id.
+    execs: Mutex<execs::Execs>,
     rooms: Rooms,
     /// Holds a folder for each container.
     folder: PathBuf,
