@@ -36,7 +36,15 @@ impl Containers {
             live.record.stopped_by_hand = false;
             live.record.restarts = 0;
         })?;
-        self.start_in_turn(&cell).await
+        let started = self.start_in_turn(&cell).await;
+        if started.is_err() && cell.record().auto_remove && cell.record().owner.is_none() {
+            // One that goes when it ends has ended.
+            let (containers, cell) = (self.clone(), cell.clone());
+            self.inner
+                .tasks
+                .spawn("remove what did not start", async move { containers.remove_ended(&cell).await });
+        }
+        started
     }
 
     /// Starts its process with its input and output attached from the first byte on.
