@@ -112,7 +112,8 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
     base::crash::point("daemon: store opened");
-    let images = Images::open(root.join("images")).map_err(of)?;
+    let kept = images::Options { journal: Some(store.clone()), ..images::Options::default() };
+    let images = Images::open_with(root.join("images"), kept).map_err(of)?;
     base::crash::point("daemon: images opened");
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
@@ -124,6 +125,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     };
     let networks =
         Networks::open(tag, &network_folder, Settings { names, ..Settings::default() }).await.map_err(of)?;
+    let networks = networks.with_journal(store.clone());
     base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
     base::crash::point("daemon: edge found");

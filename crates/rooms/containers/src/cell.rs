@@ -37,6 +37,8 @@ pub(crate) struct Live {
     pub preparing: bool,
     /// Somebody is stopping it.
     pub stopping: bool,
+    /// Its volumes are in use, as the journal has it.
+    pub mounted: bool,
     /// Counts its runs, so that the end of one is not taken for the end of the next.
     pub run: u64,
     /// The tasks of this run, beside the one that waits for its end.
@@ -92,6 +94,7 @@ impl Cell {
             addresses: Vec::new(),
             preparing: false,
             stopping: false,
+            mounted: false,
             run: 0,
             helpers: Vec::new(),
         };

@@ -10,6 +10,7 @@
 
 mod cell;
 mod cgroup_root;
+mod connect;
 mod create;
 mod driver;
 mod events;
@@ -25,6 +26,7 @@ mod remove;
 mod settle;
 mod start;
 mod stop;
+mod volume_events;
 mod volumes;
 mod watch;
 
@@ -41,6 +43,7 @@ use store::Store;
 use tokio::sync::Notify;
 
 pub use cell::{Health, HealthLog};
+pub use connect::ConnectError;
 pub use create::Create;
 pub use exec::ExecOrder;
 pub use health::image_check;
@@ -50,7 +53,8 @@ pub use record::{FileRecord, Owner, Record, Stage, State};
 pub use remove::Removal;
 pub use settle::OpenError;
 pub use stop::By;
-pub use volumes::{Volume, VolumeOrder, Volumes};
+pub use volume_events::VolumeUse;
+pub use volumes::{Said, Volume, VolumeOrder, Volumes};
 
 use cell::Cell;
 

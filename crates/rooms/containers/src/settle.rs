@@ -44,7 +44,8 @@ impl Containers {
         fs::create_dir_all(&folder).map_err(|source| OpenError::Folder { path: folder.clone(), source })?;
         let home = root.join("volumes");
         let volumes = Volumes::open(home.clone(), rooms.clock.clone())
-            .map_err(|source| OpenError::Folder { path: home, source })?;
+            .map_err(|source| OpenError::Folder { path: home, source })?
+            .with_journal(rooms.store.clone());
         let inner = Inner {
             rooms,
             folder,
@@ -179,6 +180,7 @@ impl Containers {
             (Found::Running(shim), State::Running { .. }) => {
                 let mut live = cell.live();
                 live.shim = Some(shim);
+                live.mounted = true;
                 live.run += 1;
                 true
             }

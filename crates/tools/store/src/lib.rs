@@ -93,6 +93,12 @@ impl Store {
         self.inner.writer.submit(Outlives::Daemon, move |tx| tx.journal(&entry)).await
     }
 
+    /// The same for whoever cannot wait at all, also where nothing may be awaited. Lines come in the order in which
+    /// they are told, unless so many changes wait that the line has to.
+    pub fn tell(&self, entry: Entry) {
+        self.inner.writer.tell(entry);
+    }
+
     /// Runs `look` on the state of the last commit. Meant for a few rows: it holds the one reader while it runs.
     pub fn read<R>(&self, look: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
         let reader = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);
