@@ -17,10 +17,13 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod networks;
 mod params;
+mod patterns;
 mod swarm;
 mod system;
 mod version;
+mod volumes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +70,8 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(networks::routes())
+        .merge(volumes::routes())
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))
