@@ -28,6 +28,7 @@ use crate::kept_address;
 use crate::log_file::LogFile;
 use crate::root;
 use crate::runner::BuildRunner;
+use crate::usual_place::UsualPlace;
 
 /// Where the edge answers unless it is told otherwise: the second where the first may not be had.
 const HTTP: [&str; 2] = ["0.0.0.0:80", "0.0.0.0:8080"];
@@ -58,6 +59,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     // First of all, so that a second daemon and a broken folder are found before anything is changed.
     let server = Server::bind(&root.join("sea.sock")).map_err(|problem| Report::of(&problem))?;
+    let docker_server = Server::bind(&root.join("docker.sock")).map_err(|problem| Report::of(&problem))?;
     base::crash::point("daemon: socket bound");
     let daemon = open(root, args).await?;
     base::crash::arm("serving");
@@ -66,17 +68,21 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         http = %daemon.http.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         "sea {} serves `{}`", daemon.version, root.display()
     );
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = api::router(daemon.clone());
-    let serving = tokio::spawn(server.run(router, async {
-        // A sender that is gone means the same.
-        let _ = stopped.await;
-    }));
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let until = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
+        // A sender that is gone is the sign.
+        while stopped.changed().await.is_ok() {}
+    };
+    let ours = server.run(api::router(daemon.clone()), until(stopped.clone()));
+    let dockers = docker_server.run(docker::router(for_docker(&daemon)), until(stopped));
+    let usual = UsualPlace::take(&root.join("docker.sock"));
+    let serving = tokio::spawn(async { tokio::join!(ours, dockers) });
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     base::crash::point("daemon: told to stop");
+    drop(usual);
     tracing::info!("stopping; apps run on");
     drop(stop);
     // Streams that follow something never end by themselves.
@@ -87,6 +93,24 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
     base::crash::point("daemon: tasks ended");
     leave_nothing(&daemon).await;
     Ok(())
+}
+
+/// What the Docker API serves: the same rooms.
+fn for_docker(daemon: &api::Daemon) -> Arc<docker::Docker> {
+    Arc::new(docker::Docker {
+        containers: daemon.containers.clone(),
+        images: daemon.images.clone(),
+        networks: daemon.networks.clone(),
+        apps: daemon.apps.clone(),
+        store: daemon.store.clone(),
+        builder: daemon.builder.clone(),
+        runner: daemon.runner.clone(),
+        clock: daemon.clock.clone(),
+        tasks: daemon.tasks.clone(),
+        version: daemon.version,
+        root: daemon.root.clone(),
+        started: daemon.started,
+    })
 }
 
 /// Where nothing is to go on without us, the edge, the names and the default network go too.

@@ -10,6 +10,7 @@ mod kept_address;
 mod log_file;
 mod root;
 mod runner;
+mod usual_place;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -190,6 +190,7 @@ fn exec_order(order: talk::ExecOrder) -> containers::ExecOrder {
         tty: order.tty,
         stdin: order.stdin,
         privileged: order.privileged,
+        ..containers::ExecOrder::default()
     }
 }
 
@@ -208,6 +209,7 @@ fn create(order: RunOrder) -> Result<Create, Refusal> {
         image: None,
         owner: None,
         auto_remove: order.remove,
+        asked: serde_json::Value::Null,
     })
 }
 

@@ -101,6 +101,7 @@ impl From<ContainerError> for Refusal {
     fn from(error: ContainerError) -> Self {
         match &error {
             ContainerError::Missing(name) => Self::missing(format!("No such container: {name}")),
+            ContainerError::NoExec(id) => Self::missing(format!("No such exec instance: {id}")),
             ContainerError::Ambiguous(name) => {
                 Self::invalid(format!("Multiple IDs found with provided prefix: {name}"))
             }

@@ -17,6 +17,7 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod containers;
 mod networks;
 mod params;
 mod patterns;
@@ -24,6 +25,7 @@ mod swarm;
 mod system;
 mod version;
 mod volumes;
+mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,6 +74,7 @@ pub fn router(docker: Arc<Docker>) -> Router {
         .merge(swarm::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
+        .merge(containers::routes())
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))

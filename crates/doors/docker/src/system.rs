@@ -9,6 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use crate::answer::Refusal;
 use crate::version::{NEWEST, OLDEST};
 use crate::{Docker, Shared};
 
@@ -69,4 +70,20 @@ pub(crate) fn architecture(machine: &str) -> &str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+/// Refuses a platform that this machine is not.
+pub(crate) fn is_ours(platform: &str) -> Result<(), Refusal> {
+    let uname = rustix::system::uname();
+    let machine = uname.machine().to_string_lossy();
+    let mut words = platform.split('/');
+    let (os, arch) = (words.next().unwrap_or_default(), words.next());
+    let known = os == "linux" && arch.is_none_or(|arch| arch == architecture(&machine) || arch == machine);
+    if known {
+        return Ok(());
+    }
+    Err(Refusal::missing(format!(
+        "the platform {platform} is not this machine's, linux/{}, and nothing here runs programs of another",
+        architecture(&machine)
+    )))
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base::{ContainerId, Timestamp};
-use runtime::Shim;
+use runtime::{Attached, Shim};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::problem::RecordError;
@@ -39,6 +39,12 @@ pub(crate) struct Live {
     pub stopping: bool,
     /// Its volumes are in use, as the journal has it.
     pub mounted: bool,
+    /// How often it ended, or could not be started.
+    pub ends: u64,
+    /// It is gone.
+    pub gone: bool,
+    /// Who wants its next run's input and output from the first byte on.
+    pub ahead: Vec<oneshot::Sender<Attached>>,
     /// Counts its runs, so that the end of one is not taken for the end of the next.
     pub run: u64,
     /// The tasks of this run, beside the one that waits for its end.
@@ -95,6 +101,9 @@ impl Cell {
             preparing: false,
             stopping: false,
             mounted: false,
+            ends: 0,
+            gone: false,
+            ahead: Vec::new(),
             run: 0,
             helpers: Vec::new(),
         };

@@ -29,6 +29,8 @@ pub struct Create {
     pub owner: Option<Owner>,
     /// It is removed when it ends.
     pub auto_remove: bool,
+    /// What the door was asked for, in its words; null when it has none to keep.
+    pub asked: serde_json::Value,
 }
 
 impl Containers {
@@ -65,7 +67,7 @@ impl Containers {
         name: ContainerName,
         image: &images::Image,
     ) -> Result<ContainerId, ContainerError> {
-        let Create { service, app, owner, auto_remove, .. } = create;
+        let Create { service, app, owner, auto_remove, asked, .. } = create;
         let mut service = service;
         service.mounts.iter_mut().for_each(|mount| mount.target = cleaned(&mount.target));
         crate::order::check(&service)?;
@@ -88,6 +90,7 @@ impl Containers {
             state: State::Created,
             restarts: 0,
             stopped_by_hand: false,
+            asked,
         };
         let folder = self.inner.folder.join(id.as_str());
         let name = record.name.clone();

@@ -179,6 +179,7 @@ fn create(order: StartOrder) -> Result<Create, Report> {
         app: order.app,
         service,
         auto_remove: false,
+        asked: serde_json::Value::Null,
     })
 }
 

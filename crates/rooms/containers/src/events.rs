@@ -3,7 +3,9 @@
 use base::ContainerId;
 use runtime::Exit;
 use serde_json::{Value, json};
-use store::Entry;
+use store::{Entry, Store};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, info, warn};
 
 use crate::record::{Record, State};
@@ -81,12 +83,50 @@ pub(crate) fn lost(containers: &Containers, record: &Record) {
     );
 }
 
-/// Writes a line of the journal in the background: what was observed need not be waited for.
+/// A signal was sent to it.
+pub(crate) fn killed(containers: &Containers, record: &Record, signal: i32) {
+    let message = format!("sent the signal {signal} to `{}`", record.name);
+    note(containers, record, "ContainerKilled", message, json!({ "signal": signal }));
+}
+
+/// Somebody had it stopped.
+pub(crate) fn stopped(containers: &Containers, record: &Record) {
+    note(containers, record, "ContainerStopped", format!("stopped `{}`", record.name), Value::Null);
+}
+
+/// Somebody had it stopped and started.
+pub(crate) fn restarted(containers: &Containers, record: &Record) {
+    note(containers, record, "ContainerRestarted", format!("restarted `{}`", record.name), Value::Null);
+}
+
+/// Somebody reads what it says.
+pub(crate) fn attached(containers: &Containers, record: &Record) {
+    note(containers, record, "ContainerAttached", format!("attached to `{}`", record.name), Value::Null);
+}
+
+/// Its terminal has another size.
+pub(crate) fn resized(containers: &Containers, record: &Record, rows: u16, columns: u16) {
+    let message = format!("resized the terminal of `{}`", record.name);
+    note(containers, record, "ContainerResized", message, json!({ "rows": rows, "columns": columns }));
+}
+
+/// Something happened to a program beside its own.
+pub(crate) fn exec(containers: &Containers, record: &Record, event: &'static str, detail: Value) {
+    let what = match event {
+        "ExecCreated" => "is to be run",
+        "ExecStarted" => "runs",
+        _ => "ended",
+    };
+    note(containers, record, event, format!("a program {what} in `{}`", record.name), detail);
+}
+
+/// Writes a line of the journal in the background: what was observed need not be waited for. Lines keep their order.
 fn note(containers: &Containers, record: &Record, event: &'static str, message: String, detail: Value) {
     let mut fields = json!({
         "id": record.id, "name": record.name, "image": record.image,
         "service": record.owner.as_ref().map(|owner| &owner.service),
         "release": record.owner.as_ref().map(|owner| owner.release),
+        "labels": record.service.labels,
     });
     if let (Value::Object(fields), Value::Object(more)) = (&mut fields, detail) {
         fields.extend(more);
@@ -98,10 +138,26 @@ fn note(containers: &Containers, record: &Record, event: &'static str, message: 
         message,
         detail: fields,
     };
-    let store = containers.inner.rooms.store.clone();
-    containers.inner.tasks.spawn("journal", async move {
-        if let Err(problem) = store.note(entry).await {
-            warn!("could not write a line of the journal: {problem}");
+    if let Err(TrySendError::Full(entry)) = containers.inner.journal.try_send(entry) {
+        // Rather late than never.
+        let journal = containers.inner.journal.clone();
+        containers.inner.tasks.spawn("journal", async move {
+            let _ = journal.send(entry).await;
+        });
+    }
+}
+
+/// So many lines may wait to be written.
+pub(crate) const WAITING: usize = 4096;
+/// So many are written at once.
+const TOGETHER: usize = 64;
+
+/// Writes lines in the order in which they come.
+pub(crate) async fn write(mut lines: mpsc::Receiver<Entry>, store: Store) {
+    let mut next = Vec::with_capacity(TOGETHER);
+    while lines.recv_many(&mut next, TOGETHER).await > 0 {
+        if let Err(problem) = store.note_all(std::mem::take(&mut next)).await {
+            warn!("could not write lines of the journal: {problem}");
         }
-    });
+    }
 }

@@ -7,7 +7,7 @@ use spec::Hook;
 
 use crate::problem::ContainerError;
 use crate::record::Record;
-use crate::{Containers, order};
+use crate::{Containers, events, order};
 
 /// The most that is kept of what a command of a service says.
 const HOOK_OUTPUT: usize = 4096;
@@ -29,6 +29,10 @@ pub struct ExecOrder {
     pub stdin: bool,
     /// With every capability that we have.
     pub privileged: bool,
+    /// Whether its output and its error output are for whoever starts it; kept for that one.
+    pub attach: (bool, bool),
+    /// The keys by which that one leaves it; likewise.
+    pub detach_keys: Option<String>,
 }
 
 impl Containers {
@@ -98,9 +102,11 @@ impl Containers {
         let cell = self.cell(id)?;
         let name = cell.record().name;
         let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(name.clone()))?;
-        shim.resize(Size { rows, columns })
-            .await
-            .map_err(|problem| ContainerError::failed(format!("resize the terminal of `{name}`"), &problem))
+        shim.resize(Size { rows, columns }).await.map_err(|problem| {
+            ContainerError::failed(format!("resize the terminal of `{name}`"), &problem)
+        })?;
+        events::resized(self, &cell.record(), rows, columns);
+        Ok(())
     }
 
     /// The process beside the main one: the same but for what the order says.

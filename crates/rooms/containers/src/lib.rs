@@ -8,6 +8,7 @@
 //! Invariant: a folder under `containers/` has a record before anything else of its container exists, and is removed after
 //! everything else is gone; so a crash at any moment leaves something that [`Containers::open`] finds and settles.
 
+mod attach;
 mod cell;
 mod cgroup_root;
 mod connect;
@@ -15,6 +16,7 @@ mod create;
 mod driver;
 mod events;
 mod exec;
+mod execs;
 mod files;
 mod health;
 mod listing;
@@ -42,10 +44,12 @@ use runtime::Shims;
 use store::Store;
 use tokio::sync::Notify;
 
+pub use attach::{Ahead, Until};
 pub use cell::{Health, HealthLog};
 pub use connect::ConnectError;
 pub use create::Create;
 pub use exec::ExecOrder;
+pub use execs::{ExecState, ExecView, Started};
 pub use health::image_check;
 pub use listing::{Filter, View};
 pub use problem::{ContainerError, RecordError, VolumeError};
@@ -82,6 +86,10 @@ pub struct Containers {
 }
 
 pub(crate) struct Inner {
+    /// Lines of the journal on their way.
+    journal: tokio::sync::mpsc::Sender<store::Entry>,
+    /// Programs that were ordered to run beside, by id.
+    execs: Mutex<execs::Execs>,
     rooms: Rooms,
     /// Holds a folder for each container.
     folder: PathBuf,

@@ -96,7 +96,7 @@ impl Containers {
     }
 }
 
-fn view(cell: &crate::cell::Cell) -> View {
+pub(crate) fn view(cell: &crate::cell::Cell) -> View {
     let live = cell.live();
     View {
         record: live.record.clone(),

@@ -65,6 +65,9 @@ pub enum ContainerError {
     /// It does not run, and must for this.
     #[error("container `{0}` does not run")]
     NotRunning(ContainerName),
+    /// No program was ordered under this id.
+    #[error("no program `{0}` was ordered")]
+    NoExec(String),
     /// What was asked for makes no sense or cannot be had here.
     #[error("{0}")]
     Invalid(String),
@@ -124,7 +127,7 @@ impl ContainerError {
 impl Problem for ContainerError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Missing(_) => Kind::NotFound,
+            Self::Missing(_) | Self::NoExec(_) => Kind::NotFound,
             Self::Ambiguous(_) | Self::Invalid(_) => Kind::Invalid,
             Self::NameTaken { .. } | Self::Running(_) | Self::NotRunning(_) => Kind::Conflict,
             Self::NotStarted { source, .. }
@@ -137,6 +140,7 @@ impl Problem for ContainerError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoExec(_) => Some("order it once more: such orders live as long as the daemon".into()),
             Self::Missing(_) => Some("`sea ps --all` lists those there are".into()),
             Self::Ambiguous(_) => Some("write more of the id".into()),
             Self::NameTaken { name, .. } => {

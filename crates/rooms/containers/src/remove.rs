@@ -90,6 +90,12 @@ impl Containers {
         }
         self.tidy_cgroups();
         base::crash::point("container: forgotten");
+        {
+            let mut live = cell.live();
+            live.gone = true;
+            live.ahead.clear();
+        }
+        self.forget_execs(&record.id);
         events::removed(self, &record);
         self.announce(cell);
         Ok(())

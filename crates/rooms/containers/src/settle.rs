@@ -46,7 +46,11 @@ impl Containers {
         let volumes = Volumes::open(home.clone(), rooms.clock.clone())
             .map_err(|source| OpenError::Folder { path: home, source })?
             .with_journal(rooms.store.clone());
+        let (journal, lines) = tokio::sync::mpsc::channel(events::WAITING);
+        tasks.spawn("journal", events::write(lines, rooms.store.clone()));
         let inner = Inner {
+            journal,
+            execs: Mutex::default(),
             rooms,
             folder,
             cgroup_root,

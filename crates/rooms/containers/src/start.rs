@@ -74,6 +74,7 @@ impl Containers {
             return Ok(());
         }
         let shim = self.lay_out(cell).await?;
+        self.attach_those_ahead(cell, &shim).await;
         self.launch(cell, shim).await
     }
 
@@ -250,6 +251,9 @@ impl Containers {
         let text = Report::of(error).to_string();
         cell.note(|live| {
             live.shim = None;
+            live.ends += 1;
+            // Whoever waited for this run need not wait any more.
+            live.ahead.clear();
             live.record.state = State::Exited {
                 code,
                 oom: false,

@@ -32,12 +32,29 @@ impl Containers {
         grace: Option<Duration>,
         by: By,
     ) -> Result<(), ContainerError> {
+        self.stop_with(id, grace, by, None).await
+    }
+
+    /// The same by another signal than its own.
+    pub async fn stop_with(
+        &self,
+        id: &ContainerId,
+        grace: Option<Duration>,
+        by: By,
+        signal: Option<&str>,
+    ) -> Result<(), ContainerError> {
+        let signal = signal.map(signal_number).transpose()?;
         let cell = self.cell(id)?;
         if by == By::Hand {
             cell.note(|live| live.record.stopped_by_hand = true);
         }
         let _turn = cell.turn.lock().await;
-        self.stop_now(&cell, grace).await
+        let ran = cell.live().record.state.runs();
+        self.stop_by(&cell, grace, signal).await?;
+        if ran {
+            events::stopped(self, &cell.record());
+        }
+        Ok(())
     }
 
     /// Stops it for whoever holds its turn.
@@ -45,6 +62,15 @@ impl Containers {
         &self,
         cell: &Arc<Cell>,
         grace: Option<Duration>,
+    ) -> Result<(), ContainerError> {
+        self.stop_by(cell, grace, None).await
+    }
+
+    async fn stop_by(
+        &self,
+        cell: &Arc<Cell>,
+        grace: Option<Duration>,
+        signal: Option<i32>,
     ) -> Result<(), ContainerError> {
         let Some(shim) = cell.shim() else { return Ok(()) };
         let record = cell.record();
@@ -57,9 +83,10 @@ impl Containers {
             self.leave_names(cell, &record).await;
             base::crash::point("container: out of shared names");
             self.run_before_stop(cell, &shim, &record, grace).await;
-            let signal = self.stop_signal(&record)?;
+            let signal = signal.map_or_else(|| self.stop_signal(&record), Ok)?;
             // Gone already is what we want.
             let _ = shim.kill(signal).await;
+            events::killed(self, &record, signal);
             base::crash::point("container: told to stop");
             if let crate::State::Running { paused: true, .. } = record.state {
                 let _ = shim.resume().await;
@@ -69,6 +96,7 @@ impl Containers {
             }
         }
         let _ = shim.kill_all(SIGKILL).await;
+        events::killed(self, &record, SIGKILL);
         base::crash::point("container: killed");
         tokio::time::timeout(KILL_PATIENCE, cell.until_ended()).await.map_err(|_| {
             ContainerError::Invalid(format!(
@@ -128,16 +156,32 @@ impl Containers {
         }
         shim.kill(number).await.map_err(|problem| {
             ContainerError::failed(format!("send {signal} to `{}`", cell.record().name), &problem)
-        })
+        })?;
+        events::killed(self, &cell.record(), number);
+        Ok(())
     }
 
     /// Stops and starts it.
     pub async fn restart(&self, id: &ContainerId, grace: Option<Duration>) -> Result<(), ContainerError> {
+        self.restart_with(id, grace, None).await
+    }
+
+    /// The same by another signal than its own.
+    pub async fn restart_with(
+        &self,
+        id: &ContainerId,
+        grace: Option<Duration>,
+        signal: Option<&str>,
+    ) -> Result<(), ContainerError> {
+        let signal = signal.map(signal_number).transpose()?;
         let cell = self.cell(id)?;
         let _turn = cell.turn.lock().await;
-        self.stop_now(&cell, grace).await?;
+        self.stop_by(&cell, grace, signal).await?;
+        events::stopped(self, &cell.record());
         cell.update(|live| live.record.stopped_by_hand = false)?;
-        self.start_in_turn(&cell).await
+        self.start_in_turn(&cell).await?;
+        events::restarted(self, &cell.record());
+        Ok(())
     }
 
     /// Freezes it, or lets it go on.

@@ -51,6 +51,7 @@ impl Containers {
             let sick = live.stopping && live.health.well == Some(false);
             live.end_helpers();
             live.shim = None;
+            live.ends += 1;
             let State::Running { started, ready, .. } = live.record.state else { return };
             live.record.state = State::Exited {
                 code: exit.code,

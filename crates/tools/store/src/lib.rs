@@ -99,6 +99,12 @@ impl Store {
         self.inner.writer.tell(entry);
     }
 
+    /// The same for several lines, in their order.
+    pub async fn note_all(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        let all = move |tx: &Tx<'_>| entries.iter().try_for_each(|entry| tx.journal(entry).map(drop));
+        self.inner.writer.submit(Outlives::Daemon, all).await
+    }
+
     /// Runs `look` on the state of the last commit. Meant for a few rows: it holds the one reader while it runs.
     pub fn read<R>(&self, look: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
         let reader = self.inner.reader.lock().unwrap_or_else(PoisonError::into_inner);

@@ -222,6 +222,8 @@ impl<'a> Moves<'a> {
             let restarts = match one.exit() {
                 // A stop by a person is no failure; one for bad health is.
                 Some((_, true)) if seen.restarts == 0 && !seen.sick => 0,
+                // What ended before this release was asked for is no failure of it.
+                _ if seen.age >= crew.taking_over => 0,
                 _ => restarts_after(seen.restarts, seen.up),
             };
             self.steps.extend(who(one).map(|who| Step::Restart { who, restarts }));

@@ -167,6 +167,24 @@ fn a_stop_for_bad_health_counts_as_a_failure_and_one_by_a_person_does_not() {
 }
 
 #[test]
+fn what_ended_before_a_release_was_asked_for_is_no_failure_of_it() {
+    let ledger = ledger([web("a", 1), web("a", 1)]);
+    let mut instances = seen(&ledger, "web-1 r2 exited:137");
+    let mut restarts = |age: u64| {
+        instances[0].age = Duration::from_secs(age);
+        let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+        let wanted = ledger.wanted().expect("a release");
+        let five_later = base::Timestamp::from_secs(wanted.since.secs() + 5);
+        let plan = plan(&wanted, &Sight { wall: five_later, ..sight(&instances, &memory) });
+        plan.steps.iter().find_map(|step| match step {
+            Step::Restart { restarts, .. } => Some(*restarts),
+            _ => None,
+        })
+    };
+    assert_eq!((restarts(3), restarts(6)), (Some(1), Some(0)));
+}
+
+#[test]
 fn a_release_that_comes_back_does_not_wait_for_the_ways_of_the_one_that_failed() {
     let mut more = web("b", 1);
     let way = serde_json::json!({"host": "more.example", "path": "/", "port": 80, "strip_prefix": false});

@@ -1,0 +1,141 @@
+//! `POST /containers/{id}/attach`, and the stream that a connection becomes.
+
+mod hijack;
+mod keys;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use containers::Ahead;
+use runtime::logs::{Query, Stream};
+use runtime::{Attached, Event};
+
+pub(super) use hijack::{Framing, Hijack, Lane, detached, feed};
+pub(super) use keys::Keys;
+
+use super::life;
+use crate::Shared;
+use crate::answer::Refusal;
+use crate::params::Params;
+use crate::version::ApiVersion;
+
+/// Which of a program's streams a client wants.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    logs: bool,
+    stream: bool,
+}
+
+/// `POST /containers/{id}/attach`.
+pub(super) async fn attach(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    version: ApiVersion,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let id = docker.containers.find(&id)?;
+    let record = docker.containers.inspect(&id)?.record;
+    let truth = |name: &str| params.truth(name);
+    let wants = Wants {
+        stdin: truth("stdin") && record.service.stdin_open,
+        stdout: truth("stdout"),
+        stderr: truth("stderr"),
+        logs: truth("logs"),
+        stream: truth("stream"),
+    };
+    let keys = Keys::parse(params.text("detachKeys"))?;
+    if let containers::State::Running { paused: true, .. } = record.state {
+        return Err(Refusal::conflict(format!(
+            "container {id} is paused, unpause the container before attach"
+        )));
+    }
+    let framing = Framing::of(record.service.tty, version);
+    let asked = &record.asked["Config"];
+    // Who leaves ends the input only where that was wanted, as with `docker run -i`.
+    let ends_input = asked.is_null() || asked["StdinOnce"] == true;
+    let ahead = if wants.stream { Some(docker.containers.attach_ahead(&id).await?) } else { None };
+    let folder = docker.containers.log_folder(&id)?;
+    let (hijack, response) = Hijack::take(request, framing);
+    tokio::spawn(async move {
+        let Some((reader, mut writer)) = hijack.open().await else { return };
+        if wants.logs {
+            let lines = tokio::task::spawn_blocking(move || {
+                let mut lines = Vec::new();
+                let read = runtime::logs::read(&folder, &Query::default(), |line| {
+                    lines.push(line);
+                    true
+                });
+                read.map(|()| lines)
+            });
+            for line in lines.await.ok().and_then(Result::ok).unwrap_or_default() {
+                let (lane, wanted) = match line.stream {
+                    Stream::Stdout => (Lane::Stdout, wants.stdout),
+                    Stream::Stderr => (Lane::Stderr, wants.stderr),
+                };
+                if wanted && !writer.send(lane, &line.written()).await {
+                    return;
+                }
+            }
+        }
+        let attached = match ahead {
+            Some(Ahead::Now(attached)) => *attached,
+            Some(Ahead::Then(coming)) => {
+                tokio::select! {
+                    attached = coming => match attached {
+                        Ok(attached) => attached,
+                        Err(_) => return writer.end().await,
+                    },
+                    () = writer.closed() => return,
+                }
+            }
+            None => return writer.end().await,
+        };
+        let Attached { mut output, input, .. } = attached;
+        let input = std::sync::Arc::new(tokio::sync::Mutex::new(input));
+        let keys = if record.service.tty { keys } else { None };
+        let feeding = wants.stdin.then(|| tokio::spawn(feed(reader, input, ends_input, keys)));
+        let mut fed = feeding;
+        loop {
+            let event = tokio::select! {
+                event = output.next() => event,
+                detached = detached(&mut fed) => {
+                    if detached {
+                        return writer.end().await;
+                    }
+                    fed = None;
+                    continue;
+                }
+            };
+            let sent = match event {
+                Ok(Event::Stdout(bytes)) if wants.stdout => writer.send(Lane::Stdout, &bytes).await,
+                Ok(Event::Stderr(bytes)) if wants.stderr => writer.send(Lane::Stderr, &bytes).await,
+                Ok(Event::Stdout(_) | Event::Stderr(_)) => true,
+                Ok(Event::Exited(_)) | Err(_) => break,
+            };
+            if !sent {
+                break;
+            }
+        }
+        if let Some(fed) = fed {
+            fed.abort();
+        }
+        writer.end().await;
+    });
+    Ok(response)
+}
+
+/// `POST /containers/{id}/resize`.
+pub(super) async fn resize(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    let id = docker.containers.find(&id)?;
+    let size = life::size(&params)?;
+    docker.containers.resize(&id, size.rows, size.columns).await?;
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,222 @@
+//! `POST /containers/{id}/exec` and `/exec/…`: programs beside a container's own.
+
+use axum::Json;
+use axum::extract::{FromRequest as _, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base::{Problem, Report};
+use containers::{ContainerError, ExecOrder, ExecState, Started};
+use runtime::Event;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::attach::{Framing, Hijack, Lane};
+use super::{attach, life};
+use crate::Shared;
+use crate::answer::{Answer, Refusal, line};
+use crate::params::{Document, MaybeDocument, Params};
+use crate::version::ApiVersion;
+use crate::wire;
+
+/// A program as a client orders it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ExecConfig {
+    attach_stdin: bool,
+    attach_stdout: bool,
+    attach_stderr: bool,
+    console_size: Option<(u16, u16)>,
+    detach_keys: String,
+    tty: bool,
+    env: Vec<String>,
+    cmd: Vec<String>,
+    privileged: bool,
+    user: String,
+    working_dir: String,
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Refusal> {
+    wire::read(body).map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))
+}
+
+/// `POST /containers/{id}/exec`.
+pub(super) async fn create(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    Document(body): Document<Value>,
+) -> Result<Response, Refusal> {
+    let config: ExecConfig = read(body)?;
+    if config.cmd.is_empty() {
+        return Err(Refusal::invalid("No exec command specified"));
+    }
+    let id = docker.containers.find(&id)?;
+    if let containers::State::Running { paused: true, .. } = docker.containers.inspect(&id)?.record.state {
+        return Err(Refusal::conflict(format!(
+            "Container {id} is paused, unpause the container before exec"
+        )));
+    }
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let keys = some(config.detach_keys);
+    attach::Keys::parse(keys.as_deref())?;
+    let order = ExecOrder {
+        args: config.cmd,
+        env: config.env,
+        cwd: some(config.working_dir),
+        user: some(config.user),
+        tty: config.tty.then(|| config.console_size.unwrap_or((24, 80))),
+        stdin: config.attach_stdin,
+        privileged: config.privileged,
+        attach: (config.attach_stdout, config.attach_stderr),
+        detach_keys: keys,
+    };
+    let exec = match docker.containers.exec_create(&id, order) {
+        Err(ContainerError::NotRunning(_)) => {
+            return Err(Refusal::conflict(format!("container {id} is not running")));
+        }
+        exec => exec?,
+    };
+    Ok((StatusCode::CREATED, Json(json!({ "Id": exec }))).into_response())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct StartConfig {
+    detach: bool,
+    tty: bool,
+    console_size: Option<(u16, u16)>,
+}
+
+/// `POST /exec/{id}/start`.
+pub(super) async fn start(
+    State(docker): Shared,
+    Path(exec): Path<String>,
+    version: ApiVersion,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (config, request) = start_config(request).await?;
+    let order = docker.containers.exec_inspect(&exec).map_err(no_exec)?.order;
+    if config.console_size.is_some() && !config.tty {
+        return Err(Refusal::invalid("console size is only supported when TTY is enabled"));
+    }
+    let size = config.console_size.filter(|_| version >= ApiVersion(1, 42));
+    let started = match docker.containers.exec_start(&exec, size).await {
+        Ok(started) => started,
+        Err(error @ ContainerError::NotExecuted { .. }) if !config.detach => {
+            // The client is told on the stream that it expects, as docker does.
+            let (hijack, response) = Hijack::take(request, Framing::of(order.tty.is_some(), version));
+            let text = format!("OCI runtime exec failed: {}\r\n", line(&Report::of(&error)));
+            tokio::spawn(async move {
+                if let Some((_, mut writer)) = hijack.open().await {
+                    writer.send(Lane::Stdout, text.as_bytes()).await;
+                    writer.end().await;
+                }
+            });
+            return Ok(response);
+        }
+        Err(error @ ContainerError::Failed { .. }) if error.kind() == base::Kind::Conflict => {
+            return Err(Refusal::conflict(format!("Error: Exec command {exec} is already running")));
+        }
+        Err(error) => return Err(no_exec(error)),
+    };
+    if config.detach {
+        // It runs on without anybody who listens.
+        return Ok(StatusCode::OK.into_response());
+    }
+    let (hijack, response) = Hijack::take(request, Framing::of(order.tty.is_some(), version));
+    tokio::spawn(carry(hijack, started, order));
+    Ok(response)
+}
+
+async fn carry(hijack: Hijack, started: Started, order: ExecOrder) {
+    let Started { mut output, input } = started;
+    let Some((reader, mut writer)) = hijack.open().await else { return };
+    let keys =
+        attach::Keys::parse(order.detach_keys.as_deref()).ok().flatten().filter(|_| order.tty.is_some());
+    let mut feeding = order.stdin.then(|| tokio::spawn(attach::feed(reader, input, true, keys)));
+    loop {
+        let event = tokio::select! {
+            event = output.recv() => event,
+            left = attach::detached(&mut feeding) => {
+                if left {
+                    break;
+                }
+                feeding = None;
+                continue;
+            }
+        };
+        let sent = match event {
+            Some(Event::Stdout(bytes)) if order.attach.0 => writer.send(Lane::Stdout, &bytes).await,
+            Some(Event::Stderr(bytes)) if order.attach.1 => writer.send(Lane::Stderr, &bytes).await,
+            Some(Event::Stdout(_) | Event::Stderr(_)) => true,
+            Some(Event::Exited(_)) | None => break,
+        };
+        if !sent {
+            break;
+        }
+    }
+    if let Some(feeding) = feeding {
+        feeding.abort();
+    }
+    writer.end().await;
+}
+
+/// The document of a start. Where the client upgrades, its body ends; elsewhere what follows it is input.
+async fn start_config(request: Request) -> Result<(StartConfig, Request), Refusal> {
+    let (parts, body) = request.into_parts();
+    let mut copy = Request::new(body);
+    *copy.headers_mut() = parts.headers.clone();
+    let MaybeDocument(document) = MaybeDocument::from_request(copy, &()).await?;
+    let config = document.map(read).transpose()?.unwrap_or_default();
+    Ok((config, Request::from_parts(parts, axum::body::Body::empty())))
+}
+
+fn no_exec(error: ContainerError) -> Refusal {
+    match error {
+        ContainerError::NoExec(id) => Refusal::missing(format!("No such exec instance: {id}")),
+        other => other.into(),
+    }
+}
+
+/// `POST /exec/{id}/resize`.
+pub(super) async fn resize(
+    State(docker): Shared,
+    Path(exec): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    let size = life::size(&params)?;
+    docker.containers.exec_resize(&exec, size.rows, size.columns).await.map_err(no_exec)?;
+    Ok(StatusCode::OK)
+}
+
+/// `GET /exec/{id}/json`.
+pub(super) async fn inspect(State(docker): Shared, Path(exec): Path<String>) -> Answer<Value> {
+    let view = docker.containers.exec_inspect(&exec).map_err(no_exec)?;
+    let order = view.order;
+    let (running, code, pid) = match view.state {
+        ExecState::Created | ExecState::Starting => (false, None, 0),
+        ExecState::Running { pid } => (true, None, pid),
+        ExecState::Ended { code, pid } => (false, Some(code), pid),
+    };
+    let mut process = json!({
+        "tty": order.tty.is_some(),
+        "entrypoint": order.args.first(),
+        "arguments": order.args.iter().skip(1).collect::<Vec<_>>(),
+        "privileged": order.privileged,
+    });
+    if let Some(user) = &order.user {
+        process["user"] = json!(user);
+    }
+    Ok(Json(json!({
+        "ID": view.id,
+        "Running": running,
+        "ExitCode": code,
+        "ProcessConfig": process,
+        "OpenStdin": order.stdin,
+        "OpenStderr": order.attach.1,
+        "OpenStdout": order.attach.0,
+        "CanRemove": false,
+        "ContainerID": view.container,
+        "DetachKeys": order.detach_keys.unwrap_or_default(),
+        "Pid": pid,
+    })))
+}

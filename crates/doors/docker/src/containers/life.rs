@@ -1,0 +1,108 @@
+//! Start, stop, restart, kill, remove.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use base::{ContainerId, ContainerName};
+use containers::{By, ContainerError, Removal};
+use runtime::order::Size;
+
+use crate::answer::Refusal;
+use crate::params::Params;
+use crate::{Docker, Shared};
+
+/// A container, and the name that messages give it.
+fn named(docker: &Docker, id: &str) -> Result<(ContainerId, ContainerName), Refusal> {
+    let id = docker.containers.find(id)?;
+    let name = docker.containers.inspect(&id)?.record.name;
+    Ok((id, name))
+}
+
+/// `POST /containers/{id}/start`.
+pub(super) async fn start(State(docker): Shared, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+    let id = docker.containers.find(&id)?;
+    if docker.containers.inspect(&id)?.record.state.runs() {
+        return Ok(StatusCode::NOT_MODIFIED);
+    }
+    docker.containers.start(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Seconds from the signal to the kill; a negative number means for ever.
+fn grace(params: &Params) -> Result<Option<Duration>, Refusal> {
+    const EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+    Ok(params.number("t")?.map(|seconds| u64::try_from(seconds).map_or(EVER, Duration::from_secs)))
+}
+
+/// `POST /containers/{id}/stop`: answers when it has ended.
+pub(super) async fn stop(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    let id = docker.containers.find(&id)?;
+    if !docker.containers.inspect(&id)?.record.state.runs() {
+        return Ok(StatusCode::NOT_MODIFIED);
+    }
+    docker.containers.stop_with(&id, grace(&params)?, By::Hand, params.text("signal")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /containers/{id}/restart`.
+pub(super) async fn restart(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    let id = docker.containers.find(&id)?;
+    docker.containers.restart_with(&id, grace(&params)?, params.text("signal")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /containers/{id}/kill`.
+pub(super) async fn kill(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    let (id, name) = named(&docker, &id)?;
+    let signal = params.text("signal").unwrap_or("KILL");
+    match docker.containers.kill(&id, signal).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(ContainerError::NotRunning(_)) => {
+            Err(Refusal::conflict(format!("cannot kill container: {name}: container {id} is not running")))
+        }
+        Err(ContainerError::Invalid(_)) => Err(Refusal::invalid(format!("invalid signal: {signal}"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `DELETE /containers/{id}`.
+pub(super) async fn remove(
+    State(docker): Shared,
+    Path(id): Path<String>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    if params.truth("link") {
+        return Err(Refusal::invalid("there are no links here, so there is none to remove"));
+    }
+    let (id, name) = named(&docker, &id)?;
+    let removal = Removal { force: params.truth("force"), volumes: params.truth("v") };
+    match docker.containers.remove(&id, removal).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(ContainerError::Running(_)) => Err(Refusal::conflict(format!(
+            "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The size of a terminal's window.
+pub(super) fn size(params: &Params) -> Result<Size, Refusal> {
+    let of = |name: &str| -> Result<u16, Refusal> {
+        let number = params.number(name)?.unwrap_or_default();
+        u16::try_from(number).map_err(|_| Refusal::invalid(format!("invalid resize {name}: {number}")))
+    };
+    Ok(Size { rows: of("h")?, columns: of("w")? })
+}
