@@ -20,6 +20,7 @@
 mod archive;
 mod board;
 mod build;
+mod chmod;
 pub mod context;
 pub mod dockerfile;
 mod error;
