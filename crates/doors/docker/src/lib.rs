@@ -18,6 +18,8 @@
 
 mod answer;
 mod containers;
+mod events;
+mod images;
 mod networks;
 mod params;
 mod patterns;
@@ -72,6 +74,8 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(events::routes())
+        .merge(images::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(containers::routes())

@@ -25,8 +25,7 @@ use crate::params::{Filters, Params};
 use crate::version::ApiVersion;
 use crate::{Docker, Shared};
 use select::Selection;
-pub(crate) use views::endpoint_id;
-use views::{Detail, Known};
+use views::{Detail, Known, endpoint_id};
 
 pub(crate) fn routes() -> Router<Arc<Docker>> {
     Router::new()
@@ -119,7 +118,7 @@ async fn remove(State(docker): Shared, Path(text): Path<String>) -> Result<Statu
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(RemoveError::InUse { network, containers }) => {
             let endpoint = |id: &base::ContainerId| {
-                let end = endpoint_id(&view.id, id);
+                let end = endpoint_id(view.name.as_str(), id);
                 format!("name:\"{}\" id:\"{}\"", docker.name_of(id), &end[..12])
             };
             let active: Vec<String> = containers.iter().map(endpoint).collect();

@@ -10,11 +10,6 @@ pub(crate) fn fits(filters: &Filters, name: &str, text: &str) -> bool {
     filters.any(name, |value| value == text || Regex::new(value).is_ok_and(|regex| regex.is_match(text)))
 }
 
-/// Whether a value of this filter is the text or a part of its beginning; also when nobody asks.
-pub(crate) fn begins(filters: &Filters, name: &str, text: &str) -> bool {
-    filters.any(name, |value| text.starts_with(value))
-}
-
 /// A glob as Go's `path.Match` reads it: `*` and `?` stop at `/`, `[a-z]` and `[^a]` are classes, `\` takes the next
 /// character as it is. None when the pattern is malformed.
 pub(crate) fn glob(pattern: &str, text: &str) -> Option<bool> {

@@ -20,6 +20,7 @@
 mod archive;
 mod board;
 mod build;
+mod changes;
 mod chmod;
 pub mod context;
 pub mod dockerfile;
@@ -50,6 +51,7 @@ mod upper;
 mod users;
 
 pub use build::Builder;
+pub use changes::{ChangeError, changed};
 pub use error::{BuildError, StepError, StepFault, Tail};
 pub use export::{ExportError, export_files};
 pub use order::{BuildRequest, Built, Cancel, Context, DockerfileSource, NamedContext, NoCache, RunSettings};

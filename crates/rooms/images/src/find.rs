@@ -211,6 +211,19 @@ impl Images {
         Ok(())
     }
 
+    /// Takes a name away and leaves the image, even without any; false when nothing bears that name.
+    pub fn untag(&self, name: &Reference) -> Result<bool, DiskError> {
+        let mut state = self.0.state();
+        let Some(id) = state.record.names.get(name).cloned() else { return Ok(false) };
+        self.0.change::<_, DiskError>(&mut state, |record| {
+            record.names.remove(name);
+            Ok(())
+        })?;
+        drop(state);
+        self.tell(&id, Happening::Untagged { name: name.familiar() });
+        Ok(true)
+    }
+
     /// Takes a name away, and the image with its last name; by id, the image with its only name.
     ///
     /// An image that a container or a build needs is never deleted; with `force` it loses its names, and goes when

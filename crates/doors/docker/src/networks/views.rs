@@ -122,9 +122,9 @@ impl Members {
     }
 }
 
-/// The id of a container's end of a network. Nothing but the two decides it, so that it needs no record.
-pub(crate) fn endpoint_id(network: &str, container: &ContainerId) -> String {
-    Digest::sha256(format!("{network}\n{container}").as_bytes()).hex().to_owned()
+/// The id of a container's end of a network: the same that the container itself is described with.
+pub(super) fn endpoint_id(network: &str, container: &ContainerId) -> String {
+    Digest::sha256(format!("{container} {network}").as_bytes()).hex().to_owned()
 }
 
 /// A network as docker describes it.
@@ -185,8 +185,7 @@ fn finish(
         let on = if whole { members.on(known) } else { Vec::new() };
         let ends = on.into_iter().map(|(container, attachment)| {
             let name = members.names.get(container).map_or_else(|| container.short(), String::as_str);
-            let network = fields["Id"].as_str().unwrap_or_default();
-            (container.to_string(), end(network, container, name, attachment))
+            (container.to_string(), end(known.name(), container, name, attachment))
         });
         let ends: Map<String, Value> = ends.collect();
         fields.insert("Containers".into(), Value::Object(ends));
