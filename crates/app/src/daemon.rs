@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
 use crate::log_file::LogFile;
@@ -136,7 +137,8 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
     base::crash::point("daemon: store opened");
-    let images = Images::open(root.join("images")).map_err(of)?;
+    let kept = images::Options { journal: Some(store.clone()), ..images::Options::default() };
+    let images = Images::open_with(root.join("images"), kept).map_err(of)?;
     base::crash::point("daemon: images opened");
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
@@ -148,6 +150,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     };
     let networks =
         Networks::open(tag, &network_folder, Settings { names, ..Settings::default() }).await.map_err(of)?;
+    let networks = networks.with_journal(store.clone());
     base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
     base::crash::point("daemon: edge found");
@@ -169,6 +172,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
         )?;
     base::crash::point("daemon: build steps ended");
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
+    let builder = builder.with_fetcher(Arc::new(HttpFetcher::new()));
     base::crash::point("daemon: builder opened");
     let apps = control::Apps::open(
         store.clone(),

@@ -18,10 +18,15 @@
 
 mod answer;
 mod containers;
+mod events;
+mod images;
+mod networks;
 mod params;
+mod patterns;
 mod swarm;
 mod system;
 mod version;
+mod volumes;
 mod wire;
 
 use std::path::PathBuf;
@@ -69,6 +74,10 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(events::routes())
+        .merge(images::routes())
+        .merge(networks::routes())
+        .merge(volumes::routes())
         .merge(containers::routes())
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)

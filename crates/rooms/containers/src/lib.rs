@@ -11,6 +11,7 @@
 mod attach;
 mod cell;
 mod cgroup_root;
+mod connect;
 mod create;
 mod driver;
 mod events;
@@ -27,6 +28,7 @@ mod remove;
 mod settle;
 mod start;
 mod stop;
+mod volume_events;
 mod volumes;
 mod watch;
 
@@ -44,6 +46,7 @@ use tokio::sync::Notify;
 
 pub use attach::{Ahead, Until};
 pub use cell::{Health, HealthLog};
+pub use connect::ConnectError;
 pub use create::Create;
 pub use exec::ExecOrder;
 pub use execs::{ExecState, ExecView, Started};
@@ -54,7 +57,8 @@ pub use record::{FileRecord, Owner, Record, Stage, State};
 pub use remove::Removal;
 pub use settle::OpenError;
 pub use stop::By;
-pub use volumes::{Volume, VolumeOrder, Volumes};
+pub use volume_events::VolumeUse;
+pub use volumes::{Said, Volume, VolumeOrder, Volumes};
 
 use cell::Cell;
 

@@ -44,7 +44,8 @@ impl Containers {
         fs::create_dir_all(&folder).map_err(|source| OpenError::Folder { path: folder.clone(), source })?;
         let home = root.join("volumes");
         let volumes = Volumes::open(home.clone(), rooms.clock.clone())
-            .map_err(|source| OpenError::Folder { path: home, source })?;
+            .map_err(|source| OpenError::Folder { path: home, source })?
+            .with_journal(rooms.store.clone());
         let (journal, lines) = tokio::sync::mpsc::channel(events::WAITING);
         tasks.spawn("journal", events::write(lines, rooms.store.clone()));
         let inner = Inner {
@@ -183,6 +184,7 @@ impl Containers {
             (Found::Running(shim), State::Running { .. }) => {
                 let mut live = cell.live();
                 live.shim = Some(shim);
+                live.mounted = true;
                 live.run += 1;
                 true
             }

@@ -119,6 +119,8 @@ impl Containers {
             return Err(error);
         }
         base::crash::point("container: connected");
+        self.inner.volumes.journal().mounted(&record);
+        cell.live().mounted = true;
         Ok(shim)
     }
 
@@ -224,6 +226,9 @@ impl Containers {
     /// Releases its addresses and ports.
     pub(crate) async fn disconnect(&self, cell: &Cell) {
         self.unpublish(cell).await;
+        if std::mem::take(&mut cell.live().mounted) {
+            self.inner.volumes.journal().unmounted(&cell.record());
+        }
         if cell.live().record.networks.is_empty() {
             return;
         }
@@ -469,7 +474,7 @@ fn process(shim: &Shim) -> u32 {
 }
 
 /// Names that mean this container alone.
-fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
+pub(crate) fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
     let mut names = vec![record.name.to_string(), record.short_id().to_owned()];
     if let Some(hostname) = hostname
         && record.owner.is_none()
@@ -481,7 +486,7 @@ fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
 }
 
 /// Names that it shares with its siblings.
-fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
+pub(crate) fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
     let service = record.owner.as_ref().filter(|owner| !owner.job).map(|owner| owner.service.to_string());
     service.into_iter().chain(attachment.aliases.iter().cloned()).collect()
 }

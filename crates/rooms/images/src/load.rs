@@ -23,6 +23,7 @@ use crate::compression;
 use crate::disk::OnPath as _;
 use crate::events;
 use crate::image::ImageId;
+use crate::journal::Happening;
 use crate::state::{LayerRecord, Packing};
 use crate::store::{Hold, Images, Inner, Place};
 use documents::Found;
@@ -85,12 +86,19 @@ impl Images {
         for image in found {
             let layers = intake.layers(&image)?;
             let id = ImageId(Digest::sha256(&image.config_bytes));
-            images.push(NewImage { id, config: image.config_bytes, layers, names: image.names });
+            images.push(NewImage {
+                id,
+                config: image.config_bytes,
+                layers,
+                names: image.names,
+                parent: None,
+            });
         }
         let loaded = inner.publish(&work.path, &mut hold, images)?;
         for image in &loaded {
             let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
             events::loaded(&image.id, &names.join(", "));
+            self.tell(&image.id, Happening::Loaded);
         }
         Ok(loaded)
     }

@@ -31,6 +31,12 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ImageRecord {
     pub(crate) added: Timestamp,
+    /// When it got a name here last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tagged: Option<Timestamp>,
+    /// The image that it was made from here; it may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<ImageId>,
     /// The lowest first.
     pub(crate) layers: Vec<LayerRecord>,
 }

@@ -29,11 +29,13 @@ pub struct Options {
     pub limits: Limits,
     /// Tells when an image came.
     pub clock: Arc<dyn Clock>,
+    /// Where it is written what happens to images; nowhere when none.
+    pub journal: Option<store::Store>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), clock: SystemClock::shared() }
+        Self { limits: Limits::default(), clock: SystemClock::shared(), journal: None }
     }
 }
 
@@ -94,6 +96,7 @@ pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Option<store::Store>,
     pub(crate) faults: Faults,
     state: Mutex<State>,
     /// Counts names under `incoming/`.
@@ -181,6 +184,7 @@ impl Images {
             dir,
             limits: options.limits,
             clock: options.clock,
+            journal: options.journal,
             faults: Faults::default(),
             state: Mutex::new(state),
             next: AtomicU64::new(0),

@@ -16,6 +16,8 @@ pub(crate) struct NewImage {
     pub(crate) config: Vec<u8>,
     pub(crate) layers: Vec<NewLayer>,
     pub(crate) names: Vec<Reference>,
+    /// The image that it was made from, if it was made here.
+    pub(crate) parent: Option<ImageId>,
 }
 
 /// A layer of it, with its files if the store does not have them.
@@ -109,11 +111,8 @@ impl Inner {
             for image in images {
                 let known = record.images.contains_key(&image.id);
                 let layers = image.layers.into_iter().map(|layer| layer.record).collect();
-                record
-                    .images
-                    .entry(image.id.clone())
-                    .or_insert(ImageRecord { added, layers: Vec::new() })
-                    .layers = layers;
+                let fresh = ImageRecord { added, tagged: None, parent: image.parent, layers: Vec::new() };
+                record.images.entry(image.id.clone()).or_insert(fresh).layers = layers;
                 for name in &image.names {
                     record.names.insert(name.clone(), image.id.clone());
                 }

@@ -25,7 +25,7 @@ fn sample() -> Record {
         version: VERSION,
         images: BTreeMap::from([(
             id.clone(),
-            ImageRecord { added: Timestamp(1_700_000_000), layers: vec![layer] },
+            ImageRecord { added: Timestamp(1_700_000_000), tagged: None, parent: None, layers: vec![layer] },
         )]),
         names: BTreeMap::from([("web:1".parse().unwrap(), id)]),
     }
