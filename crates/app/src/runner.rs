@@ -146,7 +146,12 @@ impl BuildRunner {
             match self.handle.block_on(next(&mut said, &order.cancel))? {
                 Event::Stdout(bytes) => output(Stream::Stdout, &bytes),
                 Event::Stderr(bytes) => output(Stream::Stderr, &bytes),
-                Event::Exited(exit) => return Ok(exit.code),
+                Event::Exited(exit) => {
+                    if exit.oom {
+                        output(Stream::Stderr, short_of_memory(order.limits.memory).as_bytes());
+                    }
+                    return Ok(exit.code);
+                }
             }
         }
     }
@@ -207,11 +212,6 @@ impl BuildRunner {
         {
             tracing::warn!("could not remove the cgroup of a build: {error}");
         }
-    }
-
-    /// Whether a command of the build was ended for want of memory.
-    fn was_short_of_memory(&self, build: &str) -> bool {
-        self.groups().get(build).is_some_and(|group| group.cgroup.oom_killed())
     }
 
     fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
@@ -283,13 +283,6 @@ impl Runner for BuildRunner {
             Ok(()) => self.run_step(&id, &folder, order, output),
             Err(report) => Err(report.clone()),
         };
-        if matches!(outcome, Ok(code) if code != 0) && self.was_short_of_memory(order.build) {
-            let bound = order.limits.memory.map_or_else(String::new, |bound| format!(" of {bound}"));
-            let text = format!(
-                "sea: a command of this build was ended because it needed more than the build's memory{bound}; allow more with `--memory`\n"
-            );
-            output(Stream::Stderr, text.as_bytes());
-        }
         self.handle.block_on(async {
             if let Err(problem) = self.networks.detach_all(&id).await {
                 tracing::warn!("could not release the address of a build step: {problem}");
@@ -303,6 +296,14 @@ impl Runner for BuildRunner {
         });
         outcome
     }
+}
+
+/// What is said of a command that the kernel has ended for want of memory.
+fn short_of_memory(bound: Option<Bytes>) -> String {
+    let bound = bound.map_or_else(String::new, |bound| format!(" of {bound}"));
+    format!(
+        "sea: the kernel ended this command, because the build needed more than its memory{bound}; allow more with `--memory`\n"
+    )
 }
 
 /// How a step has begun.
