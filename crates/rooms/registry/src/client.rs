@@ -60,7 +60,8 @@ impl Client {
         let settings = self.settings();
         let mut endpoints = Vec::new();
         if reference.domain() == "docker.io" {
-            endpoints.extend(settings.mirrors.iter().map(|mirror| Endpoint::named(mirror, &settings.insecure)));
+            endpoints
+                .extend(settings.mirrors.iter().map(|mirror| Endpoint::named(mirror, &settings.insecure)));
         }
         endpoints.push(Endpoint::of(reference, &settings.insecure));
         Repository::new(self.clone(), endpoints, reference.path().to_owned(), keys)
@@ -83,3 +84,6 @@ impl Client {
         self.0.ask(&endpoint, &keys, &[], call).await?.done().await
     }
 }
+
+#[cfg(test)]
+mod tests;

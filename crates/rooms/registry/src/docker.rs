@@ -213,7 +213,8 @@ impl DockerConfig {
         std::fs::create_dir_all(folder).map_err(failed)?;
         let text = serde_json::to_string_pretty(&self.document).map_err(io::Error::other).map_err(failed)?;
         let beside = folder.join(format!(".config.json.{}", std::process::id()));
-        let options = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside);
+        let options =
+            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside);
         let written = options.and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.write_all(b"\n")?;

@@ -108,7 +108,9 @@ fn split(authority: &str) -> (String, Option<u16>) {
 /// Whether this is always this machine. Names are not looked up: whoever answers for them could change their mind.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.');
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

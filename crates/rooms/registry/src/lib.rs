@@ -43,8 +43,8 @@ mod testing;
 mod words;
 
 pub use client::{
-    BlobError, CallError, Client, Fetched, Image, ImageError, Listing, ManifestError, PushError, Raw, Repository,
-    SettingsError, Settings, Source, Timeouts, Uploaded,
+    BlobError, CallError, Client, Fetched, Image, ImageError, Listing, ManifestError, PushError, Raw,
+    Repository, Settings, SettingsError, Source, Timeouts, Uploaded,
 };
 pub use endpoint::Endpoint;
 pub use growing::{Follower, Growing};

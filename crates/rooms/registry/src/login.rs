@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn a_login_is_found_by_every_name_of_its_registry_and_by_no_other() {
-        let keys = Keyring::anonymous().with("https://index.docker.io/v1/", login("a")).with("r.example:5000", login("b"));
+        let keys = Keyring::anonymous()
+            .with("https://index.docker.io/v1/", login("a"))
+            .with("r.example:5000", login("b"));
         for name in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
             assert_eq!(keys.get(name), Some(&login("a")), "{name}");
         }

@@ -163,9 +163,9 @@ impl Problem for RegistryError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Disk { .. } if self.kind() == Kind::Exhausted => {
-                Some("the disk is full: remove tags that nobody needs, then collect with `sea registry gc`".into())
-            }
+            Self::Disk { .. } if self.kind() == Kind::Exhausted => Some(
+                "the disk is full: remove tags that nobody needs, then collect with `sea registry gc`".into(),
+            ),
             Self::Disk { .. } => None,
             Self::Database(database) => database.hint(),
             Self::Missing(_) => Some("`sea registry tags` lists what it has".into()),

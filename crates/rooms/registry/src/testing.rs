@@ -83,7 +83,13 @@ impl Served {
         Self::start_in(folder, options).await
     }
 
-    pub(crate) async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Came {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Came {
         send(self.address, method, target, headers, body).await
     }
 
@@ -113,7 +119,8 @@ impl Served {
 /// Uploads a configuration and a layer, and gives the manifest of both.
 pub(crate) async fn manifest(served: &Served, name: &str, layer: &[u8]) -> Vec<u8> {
     let config = format!("{{\"of\":\"{}\"}}", Digest::sha256(layer)).into_bytes();
-    let described = |kind: MediaType, bytes: &[u8]| Descriptor::new(kind, Digest::sha256(bytes), bytes.len() as u64);
+    let described =
+        |kind: MediaType, bytes: &[u8]| Descriptor::new(kind, Digest::sha256(bytes), bytes.len() as u64);
     served.blob(name, &config).await;
     served.blob(name, layer).await;
     let layers = vec![described(MediaType::OciLayer(oci::Compression::None), layer)];

@@ -28,6 +28,8 @@ pub(super) struct Answer {
     pub(super) registry: String,
     body: Incoming,
     stall: Duration,
+    /// What was read too far.
+    back: Option<Bytes>,
     /// The connection, which goes back where it came from once the body is read.
     keep: Option<Keep>,
 }
@@ -40,7 +42,7 @@ impl Answer {
         keep: Option<Keep>,
     ) -> Self {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, headers: parts.headers, registry, body, stall, keep }
+        Self { status: parts.status, headers: parts.headers, registry, body, stall, back: None, keep }
     }
 
     /// A header, if it is text.
@@ -64,6 +66,9 @@ impl Answer {
 
     /// The next bytes of the body; none at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, CallError> {
+        if let Some(back) = self.back.take() {
+            return Ok(Some(back));
+        }
         loop {
             let frame = tokio::time::timeout(self.stall, self.body.frame()).await;
             let frame = frame.map_err(|_| CallError::TimedOut {
@@ -78,7 +83,9 @@ impl Answer {
                     }
                     return Ok(None);
                 }
-                Some(Err(source)) => return Err(CallError::Broken { registry: self.registry.clone(), source }),
+                Some(Err(source)) => {
+                    return Err(CallError::Broken { registry: self.registry.clone(), source });
+                }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data()
                         && !data.is_empty()
@@ -90,9 +97,23 @@ impl Answer {
         }
     }
 
+    /// Passes over so many bytes; false if there are not so many.
+    pub(super) async fn skip(&mut self, bytes: u64) -> Result<bool, CallError> {
+        let mut left = bytes;
+        while left > 0 {
+            let Some(mut chunk) = self.chunk().await? else { return Ok(false) };
+            let passed = usize::try_from(left).unwrap_or(chunk.len()).min(chunk.len());
+            left -= passed as u64;
+            let rest = chunk.split_off(passed);
+            self.back = Some(rest).filter(|rest| !rest.is_empty());
+        }
+        Ok(true)
+    }
+
     /// The whole body, which may be so long.
     pub(super) async fn collect(&mut self, most: usize, what: &'static str) -> Result<Bytes, CallError> {
-        let too_long = |registry: &str| CallError::TooLong { registry: registry.into(), what, most: most as u64 };
+        let too_long =
+            |registry: &str| CallError::TooLong { registry: registry.into(), what, most: most as u64 };
         if self.length().is_some_and(|length| length > most as u64) {
             return Err(too_long(&self.registry));
         }
@@ -107,17 +128,32 @@ impl Answer {
     }
 
     /// A document of JSON.
-    pub(super) async fn json<T: DeserializeOwned>(mut self, most: usize, what: &'static str) -> Result<T, CallError> {
+    pub(super) async fn json<T: DeserializeOwned>(
+        mut self,
+        most: usize,
+        what: &'static str,
+    ) -> Result<T, CallError> {
         let bytes = self.collect(most, what).await?;
         serde_json::from_slice(&bytes).map_err(|error| match looks_like_html(&bytes) {
             true => self.not_a_registry(&bytes),
-            false => CallError::Nonsense { registry: self.registry.clone(), why: format!("{what} is not JSON: {error}") },
+            false => CallError::Nonsense {
+                registry: self.registry.clone(),
+                why: format!("{what} is not JSON: {error}"),
+            },
         })
     }
 
     /// Reads what is left, so that the connection can be used again.
     pub(super) async fn done(mut self) -> Result<(), CallError> {
-        self.collect(ERROR_BYTES, "an answer").await.map(drop)
+        let mut left = ERROR_BYTES;
+        while let Some(chunk) = self.chunk().await? {
+            match left.checked_sub(chunk.len()) {
+                Some(less) => left = less,
+                // Another connection is cheaper.
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// This answer as the failure that it is.

@@ -80,7 +80,10 @@ impl Inner {
         let origin = self.origin_of(endpoint).await?;
         let answer = self.convince(endpoint, &origin, keys, scopes, &call).await;
         let answer = answer.inspect_err(|error| {
-            if matches!(error, CallError::Unreachable { .. } | CallError::Untrusted { .. } | CallError::Broken { .. }) {
+            if matches!(
+                error,
+                CallError::Unreachable { .. } | CallError::Untrusted { .. } | CallError::Broken { .. }
+            ) {
                 self.transport.forget(endpoint);
             }
         })?;
@@ -161,7 +164,8 @@ impl Inner {
         login: Option<&Login>,
     ) -> Result<HeaderValue, CallError> {
         let nonsense = |why: String| CallError::Nonsense { registry: endpoint.to_string(), why };
-        let uri: Uri = key.realm.parse().map_err(|_| nonsense(format!("its realm `{}` is no address", key.realm)))?;
+        let uri: Uri =
+            key.realm.parse().map_err(|_| nonsense(format!("its realm `{}` is no address", key.realm)))?;
         let origin = Origin::of_uri(&uri, &self.transport.settings.insecure)
             .ok_or_else(|| nonsense(format!("its realm `{}` is no address", key.realm)))?;
         // A registry with TLS must not make us give its secrets away without.
@@ -320,6 +324,18 @@ fn digest(login: &Login) -> Digest {
     Digest::sha256(text.as_bytes())
 }
 
+/// What an endpoint that names this realm would be convinced with.
+#[cfg(test)]
+pub(super) async fn wish_of(
+    client: &super::Client,
+    endpoint: &Endpoint,
+    realm: &str,
+    login: Option<&Login>,
+) -> Result<Option<HeaderValue>, CallError> {
+    let wish = Wish::Bearer { realm: realm.into(), service: None };
+    client.0.authorization(endpoint, &wish, login, &[], true).await
+}
+
 #[cfg(test)]
 mod tests {
     //! Tests of scopes and forms.
@@ -328,7 +344,8 @@ mod tests {
 
     #[test]
     fn scopes_of_one_thing_are_joined_in_order() {
-        let scopes = ["repository:b:pull", "repository:a:push,pull", "repository:b:push", "registry:catalog:*"];
+        let scopes =
+            ["repository:b:pull", "repository:a:push,pull", "repository:b:push", "registry:catalog:*"];
         assert_eq!(
             merged(scopes.into_iter()),
             ["registry:catalog:*", "repository:a:pull,push", "repository:b:pull,push"]
@@ -337,12 +354,16 @@ mod tests {
 
     #[test]
     fn a_form_is_escaped() {
-        assert_eq!(form(&[("a b", "c&d=é"), ("scope", "repository:x/y:pull,push")]), "a%20b=c%26d%3D%C3%A9&scope=repository:x/y:pull,push");
+        assert_eq!(
+            form(&[("a b", "c&d=é"), ("scope", "repository:x/y:pull,push")]),
+            "a%20b=c%26d%3D%C3%A9&scope=repository:x/y:pull,push"
+        );
     }
 
     #[test]
     fn a_token_is_preferred_to_a_password() {
-        let both = challenge::parse(r#"Basic realm="r", Bearer realm="https://t/",service="s",scope="a:b:c""#);
+        let both =
+            challenge::parse(r#"Basic realm="r", Bearer realm="https://t/",service="s",scope="a:b:c""#);
         let bearer = Wish::Bearer { realm: "https://t/".into(), service: Some("s".into()) };
         assert_eq!(chosen(&both), Some((bearer, "a:b:c".into())));
         assert_eq!(chosen(&challenge::parse("Basic")), Some((Wish::Basic, String::new())));

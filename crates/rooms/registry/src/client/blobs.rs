@@ -57,7 +57,8 @@ impl Repository {
             return Err(CallError::TooLong { registry, what: "a configuration", most }.into());
         }
         let target = self.blob_target(digest);
-        let mut answer = self.read(|| Call::new(Method::GET, &target)).await.map_err(|e| self.no_blob(digest, e))?;
+        let mut answer =
+            self.read(|| Call::new(Method::GET, &target)).await.map_err(|e| self.no_blob(digest, e))?;
         let bytes = answer.collect(usize::try_from(most).unwrap_or(usize::MAX), "a configuration").await?;
         if bytes.len() as u64 != size {
             return Err(BlobError::Length { digest: digest.clone(), want: size, got: bytes.len() as u64 });
@@ -132,8 +133,8 @@ impl Repository {
             }
         }
         if let Some(answer) = source {
-            // The connection can be used again only when its answer was read; more than it announced is not read.
-            answer.done().await.or_else(|error| if passes_call(&error) { Ok(()) } else { Err(error) })?;
+            // Only so that the connection can be used again: all that was wanted is here.
+            drop(answer.done().await);
         }
         sink.end().await?.map_err(|mismatch| {
             remove(path);
@@ -177,8 +178,9 @@ impl Repository {
             }
             _ => {
                 let length = answer.length();
-                if length.is_none_or(|length| length == size) {
-                    skip(&mut answer, at).await?;
+                // A registry that knows no ranges sends what we have once more.
+                if length.is_none_or(|length| length == size) && !answer.skip(at).await? {
+                    return Err(BlobError::Length { digest: digest.clone(), want: size, got: 0 });
                 }
                 length
             }
@@ -214,21 +216,6 @@ impl Repository {
     }
 }
 
-/// A registry that knows no ranges sends what we have once more.
-async fn skip(answer: &mut Answer, bytes: u64) -> Result<(), BlobError> {
-    let mut left = bytes;
-    while left > 0 {
-        let chunk = answer.chunk().await?;
-        let length = chunk.map_or(0, |chunk| chunk.len() as u64);
-        if length == 0 || length > left {
-            let why = "it does not go on with a blob where it was left".into();
-            return Err(CallError::Nonsense { registry: answer.registry.clone(), why }.into());
-        }
-        left -= length;
-    }
-    Ok(())
-}
-
 /// Whether going on may help: the connection broke, or was closed too early.
 fn passes(error: &BlobError) -> bool {
     match error {
@@ -236,10 +223,6 @@ fn passes(error: &BlobError) -> bool {
         BlobError::Length { want, got, .. } => got < want,
         BlobError::Missing { .. } | BlobError::Damaged { .. } | BlobError::Disk { .. } => false,
     }
-}
-
-fn passes_call(error: &CallError) -> bool {
-    error.may_pass() || matches!(error, CallError::TooLong { .. })
 }
 
 /// What is no part of the blob must not be gone on with.
@@ -305,7 +288,9 @@ impl Sink {
         let path = self.path.clone();
         match self.end().await {
             Err(error) => error,
-            Ok(_) => BlobError::Disk { doing: "write", path, source: io::Error::other("the writer ended early") },
+            Ok(_) => {
+                BlobError::Disk { doing: "write", path, source: io::Error::other("the writer ended early") }
+            }
         }
     }
 }

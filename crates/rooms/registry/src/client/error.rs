@@ -127,7 +127,9 @@ impl CallError {
     /// Whether the same call may go well a moment later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } | Self::TooMany { .. } => true,
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } | Self::TooMany { .. } => {
+                true
+            }
             Self::Answered { status, .. } | Self::NotARegistry { status, .. } => {
                 matches!(status, 408 | 500 | 502 | 503 | 504)
             }
@@ -269,7 +271,9 @@ impl Problem for ImageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Manifest(manifest) => manifest.hint(),
-            Self::OtherMachine { .. } => Some("build the image for this machine, or choose another tag".into()),
+            Self::OtherMachine { .. } => {
+                Some("build the image for this machine, or choose another tag".into())
+            }
             Self::NoImage { .. } | Self::NotADocument { .. } => None,
         }
     }
@@ -386,7 +390,9 @@ impl Problem for PushError {
         match self {
             Self::Call(call) => call.hint(),
             Self::Source { .. } => Some("see whether the image is whole with `sea image fsck`".into()),
-            Self::Changed { .. } => Some("something between here and the registry changes what we send".into()),
+            Self::Changed { .. } => {
+                Some("something between here and the registry changes what we send".into())
+            }
         }
     }
 }

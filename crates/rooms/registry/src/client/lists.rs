@@ -72,7 +72,11 @@ impl Repository {
     }
 
     /// What refers to a manifest: signatures, lists of contents, and the like.
-    pub async fn referrers(&self, digest: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>, CallError> {
+    pub async fn referrers(
+        &self,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, CallError> {
         let query = artifact_type.map(|kind| format!("?artifactType={}", escaped(kind))).unwrap_or_default();
         let target = format!("/v2/{}/referrers/{digest}{query}", self.path);
         let answer = match self.read(|| Call::new(Method::GET, &target)).await {

@@ -47,7 +47,10 @@ impl Repository {
     /// The manifest or index of a tag or digest.
     pub async fn manifest(&self, which: &str) -> Result<Raw, ManifestError> {
         let target = format!("/v2/{}/manifests/{which}", self.path);
-        let mut answer = self.read(|| accepting(Call::new(Method::GET, &target))).await.map_err(|e| self.missing(which, e))?;
+        let mut answer = self
+            .read(|| accepting(Call::new(Method::GET, &target)))
+            .await
+            .map_err(|e| self.missing(which, e))?;
         let announced = answer.named(CONTENT_DIGEST).and_then(|text| text.parse::<Digest>().ok());
         let kind = answer.content_type().map(str::to_owned);
         let bytes = answer.collect(MANIFEST_BYTES, "a manifest").await?;
@@ -90,7 +93,8 @@ impl Repository {
                     return Ok(Image { digest, raw, manifest: *manifest });
                 }
                 Document::Index(index) => {
-                    let chosen = index.choose(platform).ok_or_else(|| self.other_machine(which, platform, &index))?;
+                    let chosen =
+                        index.choose(platform).ok_or_else(|| self.other_machine(which, platform, &index))?;
                     raw = self.manifest(&chosen.digest.to_string()).await?;
                 }
             }
@@ -100,7 +104,10 @@ impl Repository {
 
     fn document(&self, which: &str, raw: &Raw) -> Result<Document, ImageError> {
         if !raw.media_type.is_index() && !raw.media_type.is_manifest() {
-            return Err(ImageError::NoImage { image: self.called(which), media_type: raw.media_type.clone() });
+            return Err(ImageError::NoImage {
+                image: self.called(which),
+                media_type: raw.media_type.clone(),
+            });
         }
         let broken = |source| ImageError::NotADocument { image: self.called(which), source };
         if raw.media_type.is_index() {
@@ -118,7 +125,12 @@ impl Repository {
     }
 
     /// Puts a manifest or index under a tag, or under its digest.
-    pub async fn put_manifest(&self, which: &str, media_type: &MediaType, bytes: Bytes) -> Result<Digest, PushError> {
+    pub async fn put_manifest(
+        &self,
+        which: &str,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<Digest, PushError> {
         let target = format!("/v2/{}/manifests/{which}", self.path);
         let (want, patience) = (Digest::sha256(&bytes), self.client.settings().timeouts.commit);
         let call = || {
@@ -149,7 +161,10 @@ impl Repository {
 
     fn missing(&self, which: &str, error: CallError) -> ManifestError {
         if error.is_missing() {
-            return ManifestError::Missing { image: self.called(which), registry: self.registry().to_owned() };
+            return ManifestError::Missing {
+                image: self.called(which),
+                registry: self.registry().to_owned(),
+            };
         }
         ManifestError::Call(error)
     }

@@ -79,7 +79,9 @@ impl Problem for SettingsError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Mirror(_) => Some("write it as in `https://mirror.example` or `http://127.0.0.1:5000`".into()),
+            Self::Mirror(_) => {
+                Some("write it as in `https://mirror.example` or `http://127.0.0.1:5000`".into())
+            }
         }
     }
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -27,7 +29,12 @@ pub(super) struct Configurations {
 impl Configurations {
     /// The configuration towards a registry, whose folder of certificates is looked into once. With `anyone` its own
     /// certificate is not looked at, unless that folder says whom to trust.
-    pub(super) fn of(&self, authority: &str, folder: &Path, anyone: bool) -> Result<Arc<ClientConfig>, CallError> {
+    pub(super) fn of(
+        &self,
+        authority: &str,
+        folder: &Path,
+        anyone: bool,
+    ) -> Result<Arc<ClientConfig>, CallError> {
         let key = (authority.to_owned(), anyone);
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
@@ -64,7 +71,9 @@ impl Configurations {
         };
         match own.ours {
             None => Ok(builder.with_no_client_auth()),
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|error| wrong(folder, &error)),
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(chain, key).map_err(|error| wrong(folder, &error))
+            }
         }
     }
 }

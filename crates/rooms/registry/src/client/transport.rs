@@ -46,6 +46,12 @@ impl Origin {
         if self.port == usual { host } else { format!("{host}:{}", self.port) }
     }
 
+    /// A stranger, who must show who it is.
+    #[cfg(test)]
+    pub(super) fn verified(host: &str, port: u16) -> Self {
+        Self { tls: true, host: host.into(), port, anyone: false }
+    }
+
     /// Where an address leads, and what is asked for there.
     pub(super) fn of_uri(uri: &Uri, insecure: &[String]) -> Option<Self> {
         let tls = match uri.scheme_str()? {
@@ -81,7 +87,13 @@ pub(super) enum Content {
 
 impl Call {
     pub(super) fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), headers: HeaderMap::new(), body: Content::Nothing, patience: None }
+        Self {
+            method,
+            target: target.into(),
+            headers: HeaderMap::new(),
+            body: Content::Nothing,
+            patience: None,
+        }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
@@ -235,7 +247,11 @@ impl Transport {
         };
         let response = tokio::time::timeout(patience, sent)
             .await
-            .map_err(|_| CallError::TimedOut { registry: registry.clone(), doing: "answer", after: patience })?
+            .map_err(|_| CallError::TimedOut {
+                registry: registry.clone(),
+                doing: "answer",
+                after: patience,
+            })?
             .map_err(broken)?;
         let keep = Some((self.pool.clone(), origin.clone(), sender));
         Ok(Answer::new(response, registry, self.settings.timeouts.stall, keep))
@@ -261,7 +277,8 @@ impl Transport {
         }
         let config = self.tls.of(&registry, &self.settings.certificates, origin.anyone)?;
         let untrusted = |source| CallError::Untrusted { registry: registry.clone(), source };
-        let name = ServerName::try_from(origin.host.clone()).map_err(|error| untrusted(io::Error::other(error)))?;
+        let name =
+            ServerName::try_from(origin.host.clone()).map_err(|error| untrusted(io::Error::other(error)))?;
         let stream = TlsConnector::from(config).connect(name, stream).await.map_err(untrusted)?;
         handshake(registry, stream).await
     }

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
@@ -89,7 +89,9 @@ impl Repository {
             let sent = self.send_rest(digest, size, path, &mut place, &mut at, told).await;
             let error = match sent {
                 Ok(()) => return Ok(()),
-                Err(PushError::Call(error)) if passes(&error) && tries < self.client.settings().retries => error,
+                Err(PushError::Call(error)) if passes(&error) && tries < self.client.settings().retries => {
+                    error
+                }
                 Err(error) => return Err(error),
             };
             tracing::debug!(registry = %self.registry(), %digest, at, "going on with the upload: {error}");
@@ -283,12 +285,15 @@ fn stream(make: Source) -> (Content, Sent, Failed) {
             let _ = sender.blocking_send(Err(io::ErrorKind::Interrupted.into()));
         }
     });
-    let body = futures_util::stream::unfold((receiver, progress, thread_progress), |(mut receiver, progress, sum)| async {
-        let piece = receiver.recv().await?;
-        let length = piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        progress.send_replace(sum.fetch_add(length, Ordering::Relaxed) + length);
-        Some((piece.map(Frame::data), (receiver, progress, sum)))
-    });
+    let body = futures_util::stream::unfold(
+        (receiver, progress, thread_progress),
+        |(mut receiver, progress, sum)| async {
+            let piece = receiver.recv().await?;
+            let length = piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            progress.send_replace(sum.fetch_add(length, Ordering::Relaxed) + length);
+            Some((piece.map(Frame::data), (receiver, progress, sum)))
+        },
+    );
     let body = StreamBody::new(body).boxed_unsync();
     (Content::Stream(Mutex::new(Some(body))), Sent { watched, ended: false }, failed)
 }

@@ -38,7 +38,8 @@ pub(super) async fn get(suffix: &str, key: &str) -> Result<Option<Login>, Docker
         Err(why) if why.contains(NOT_FOUND) => return Ok(None),
         answer => answer.map_err(failed)?,
     };
-    let secret: Secret = serde_json::from_str(&answer).map_err(|error| failed(format!("its answer is {error}")))?;
+    let secret: Secret =
+        serde_json::from_str(&answer).map_err(|error| failed(format!("its answer is {error}")))?;
     Ok(match (secret.username, secret.secret) {
         (user, token) if user == TOKEN_USER => Some(Login::Identity { user: String::new(), token }),
         (user, password) if user.is_empty() && password.is_empty() => None,

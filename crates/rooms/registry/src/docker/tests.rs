@@ -43,7 +43,8 @@ async fn what_docker_writes_is_read() {
 
 #[tokio::test]
 async fn a_login_is_kept_and_forgotten_and_the_rest_of_the_file_stays() {
-    let (_dir, mut config) = config(r#"{"HttpHeaders": {"X": "1"}, "auths": {"other.example": {"auth": "YTpi", "email": "e"}}}"#);
+    let (_dir, mut config) =
+        config(r#"{"HttpHeaders": {"X": "1"}, "auths": {"other.example": {"auth": "YTpi", "email": "e"}}}"#);
     config.store("docker.io", &password("ann", "pw")).await.unwrap();
     let path = config.path().to_owned();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

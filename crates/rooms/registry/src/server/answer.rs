@@ -46,7 +46,11 @@ impl Refusal {
     }
 
     pub(super) fn no_blob(digest: &oci::Digest) -> Self {
-        Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, format!("there is no blob {digest} in this repository"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Code::BlobUnknown,
+            format!("there is no blob {digest} in this repository"),
+        )
     }
 
     pub(super) fn no_upload() -> Self {
@@ -73,7 +77,11 @@ impl Refusal {
             base::Kind::Exhausted => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unknown, "the registry's disk is full")
             }
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "the registry failed; its log says why"),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Code::Unknown,
+                "the registry failed; its log says why",
+            ),
         }
     }
 }

@@ -27,7 +27,9 @@ impl Registry {
         let here = self.0.index.blob(name, digest).filter(|size| self.0.files.length(digest) == Some(*size));
         let size = match here {
             Some(size) => size,
-            None if self.0.options.mirror.is_some() => return self.mirrored_blob(name, digest, head, range).await,
+            None if self.0.options.mirror.is_some() => {
+                return self.mirrored_blob(name, digest, head, range).await;
+            }
             None => return Err(Refusal::no_blob(digest)),
         };
         self.serve_blob(digest, size, head, range)

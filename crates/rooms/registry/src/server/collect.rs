@@ -90,7 +90,10 @@ impl Registry {
         let mut given_up = 0;
         for path in entries(&self.0.files.uploads())? {
             let id = path.file_name().and_then(|id| id.to_str()).unwrap_or_default();
-            if self.is_idle(&path.join("data")) && !self.0.uploads.is_busy(id) {
+            // One that just begins has no bytes yet.
+            let data = path.join("data");
+            let idle = self.is_idle(if data.exists() { &data } else { &path });
+            if idle && !self.0.uploads.is_busy(id) {
                 self.0.uploads.forget(id);
                 remove(&path)?;
                 given_up += 1;
@@ -110,6 +113,6 @@ impl Registry {
         let changed = fs::metadata(path).and_then(|about| about.modified());
         let since = changed.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
         let now = Duration::from_nanos(u64::try_from(self.now().0).unwrap_or(0));
-        since.is_none_or(|since| now.saturating_sub(since) > self.0.options.upload_idle)
+        since.is_some_and(|since| now.saturating_sub(since) > self.0.options.upload_idle)
     }
 }

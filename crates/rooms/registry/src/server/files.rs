@@ -40,7 +40,8 @@ impl Files {
         // It holds what not everybody may read, and the key of its tokens.
         fs::set_permissions(root, fs::Permissions::from_mode(0o700)).on("change the mode of", root)?;
         let path = root.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).on("create", &path)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(&path).on("create", &path)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::InUse(root.display().to_string())),
             locked => locked.on("lock", &path)?,
@@ -144,7 +145,10 @@ impl Files {
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, RegistryError> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => entries.on("read", folder)?.map(|entry| entry.map(|entry| entry.path()).on("read", folder)).collect(),
+        entries => entries
+            .on("read", folder)?
+            .map(|entry| entry.map(|entry| entry.path()).on("read", folder))
+            .collect(),
     }
 }
 

@@ -89,7 +89,9 @@ impl Problem for GuardError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Disk { .. } => None,
-            Self::Line { path, .. } => Some(format!("make entries with `htpasswd -B {} NAME`", path.display())),
+            Self::Line { path, .. } => {
+                Some(format!("make entries with `htpasswd -B {} NAME`", path.display()))
+            }
         }
     }
 }
@@ -192,7 +194,15 @@ enum Asker {
 impl Guard {
     pub(super) fn open(access: &Access, root: &Path, clock: Arc<dyn Clock>) -> Result<Self, GuardError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key(&root.join("token.key"))?);
-        let open = Self { users: None, anonymous_pull: false, tokens: false, address: None, key, clock, turns: Semaphore::new(TRIES) };
+        let open = Self {
+            users: None,
+            anonymous_pull: false,
+            tokens: false,
+            address: None,
+            key,
+            clock,
+            turns: Semaphore::new(TRIES),
+        };
         match access {
             Access::Open => Ok(open),
             Access::Users { htpasswd, anonymous_pull, tokens, address } => Ok(Self {
@@ -210,7 +220,9 @@ impl Guard {
         if self.users.is_none() {
             return Ok(());
         }
-        let asker = self.asker(headers).map_err(|()| self.unauthorized(headers, want, "the credentials are wrong"))?;
+        let asker = self
+            .asker(headers)
+            .map_err(|()| self.unauthorized(headers, want, "the credentials are wrong"))?;
         match asker {
             Asker::User(_) => Ok(()),
             Asker::Token(scopes) => match want.scope() {
@@ -225,7 +237,9 @@ impl Guard {
 
     /// Whether a check may have to try a password, which takes long.
     fn tries(&self, headers: &HeaderMap) -> bool {
-        let basic = |value: &HeaderValue| value.as_bytes().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"));
+        let basic = |value: &HeaderValue| {
+            value.as_bytes().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"))
+        };
         self.users.is_some() && headers.get(AUTHORIZATION).is_some_and(basic)
     }
 
@@ -248,9 +262,9 @@ impl Guard {
         let challenge = if self.tokens {
             let address = self.address.clone().unwrap_or_else(|| format!("http://{host}"));
             let address = address.trim_end_matches('/');
-            let scope = want.scope().map(|scope| {
-                format!(",scope=\"{}:{}:{}\"", scope.kind, scope.name, scope.actions.join(","))
-            });
+            let scope = want
+                .scope()
+                .map(|scope| format!(",scope=\"{}:{}:{}\"", scope.kind, scope.name, scope.actions.join(",")));
             format!("Bearer realm=\"{address}/token\",service=\"{host}\"{}", scope.unwrap_or_default())
         } else {
             "Basic realm=\"sea registry\"".to_owned()
@@ -318,15 +332,17 @@ fn busy() -> Refusal {
 }
 
 /// `GET /token`: a token for a name and a password, or for nobody.
-pub(super) async fn token(State(registry): State<Registry>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+pub(super) async fn token(
+    State(registry): State<Registry>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let scopes = parameters(query.as_deref()).into_iter().filter(|(name, _)| name == "scope");
     let scopes = scopes.flat_map(|(_, value)| scopes_of(&value)).collect();
-    let worked = registry.think(move |guard| {
-        match guard.asker(&headers) {
-            Ok(Asker::User(user)) => guard.issue(Some(&user), scopes),
-            Ok(Asker::Nobody) if guard.anonymous_pull || guard.users.is_none() => guard.issue(None, scopes),
-            Ok(Asker::Nobody | Asker::Token(_)) | Err(()) => wrong(),
-        }
+    let worked = registry.think(move |guard| match guard.asker(&headers) {
+        Ok(Asker::User(user)) => guard.issue(Some(&user), scopes),
+        Ok(Asker::Nobody) if guard.anonymous_pull || guard.users.is_none() => guard.issue(None, scopes),
+        Ok(Asker::Nobody | Asker::Token(_)) | Err(()) => wrong(),
     });
     worked.await.unwrap_or_else(|| busy().into_response())
 }

@@ -180,7 +180,11 @@ impl Index {
     }
 
     /// Takes tags away; false if there was none of them.
-    pub(super) async fn remove_tags(&self, repository: &str, tags: Vec<String>) -> Result<bool, RegistryError> {
+    pub(super) async fn remove_tags(
+        &self,
+        repository: &str,
+        tags: Vec<String>,
+    ) -> Result<bool, RegistryError> {
         self.changing().await.remove_tags(repository, tags).await
     }
 
@@ -200,7 +204,12 @@ impl Changing<'_> {
     }
 
     /// A repository has this blob from now on.
-    pub(super) async fn link(&self, repository: &str, digest: &Digest, size: u64) -> Result<(), RegistryError> {
+    pub(super) async fn link(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), RegistryError> {
         if self.index.blob(repository, digest).is_some() {
             return Ok(());
         }
@@ -240,14 +249,21 @@ impl Changing<'_> {
         Ok(())
     }
 
-    pub(super) async fn remove_tags(&self, repository: &str, tags: Vec<String>) -> Result<bool, RegistryError> {
+    pub(super) async fn remove_tags(
+        &self,
+        repository: &str,
+        tags: Vec<String>,
+    ) -> Result<bool, RegistryError> {
         let known = |tag: &String| self.read().get(repository).is_some_and(|one| one.tags.contains_key(tag));
         let tags: Vec<String> = tags.into_iter().filter(known).collect();
         if tags.is_empty() {
             return Ok(false);
         }
         let keys: Vec<String> = tags.iter().map(|tag| key(repository, tag)).collect();
-        self.index.store.write(move |tx| keys.iter().try_for_each(|key| TAGS.remove(tx, key).map(drop))).await?;
+        self.index
+            .store
+            .write(move |tx| keys.iter().try_for_each(|key| TAGS.remove(tx, key).map(drop)))
+            .await?;
         if let Some(repository) = self.index.state().get_mut(repository) {
             tags.iter().for_each(|tag| drop(repository.tags.remove(tag)));
         }
@@ -271,7 +287,8 @@ impl Changing<'_> {
         if digests.is_empty() {
             return Ok(false);
         }
-        let manifest_keys: Vec<String> = digests.iter().map(|digest| key(repository, &digest.to_string())).collect();
+        let manifest_keys: Vec<String> =
+            digests.iter().map(|digest| key(repository, &digest.to_string())).collect();
         let tag_keys: Vec<String> = tags.iter().map(|tag| key(repository, tag)).collect();
         self.index
             .store
@@ -294,7 +311,10 @@ impl Changing<'_> {
             digests.iter().for_each(|digest| drop(repository.blobs.remove(digest)));
         }
         let keys: Vec<String> = digests.iter().map(|digest| key(repository, &digest.to_string())).collect();
-        self.index.store.write(move |tx| keys.iter().try_for_each(|key| BLOBS.remove(tx, key).map(drop))).await?;
+        self.index
+            .store
+            .write(move |tx| keys.iter().try_for_each(|key| BLOBS.remove(tx, key).map(drop)))
+            .await?;
         Ok(())
     }
 
@@ -319,16 +339,19 @@ impl Changing<'_> {
         };
         let keys: Vec<String> = going.iter().map(|digest| key(repository, &digest.to_string())).collect();
         if !keys.is_empty() {
-            self.index.store.write(move |tx| keys.iter().try_for_each(|key| BLOBS.remove(tx, key).map(drop))).await?;
+            self.index
+                .store
+                .write(move |tx| keys.iter().try_for_each(|key| BLOBS.remove(tx, key).map(drop)))
+                .await?;
         }
         Ok(going.len())
     }
 
     /// Lets repositories go that have nothing.
     pub(super) fn forget_empty(&self) {
-        self.index.state().retain(|_, one| {
-            !(one.manifests.is_empty() && one.tags.is_empty() && one.blobs.is_empty())
-        });
+        self.index
+            .state()
+            .retain(|_, one| !(one.manifests.is_empty() && one.tags.is_empty() && one.blobs.is_empty()));
     }
 }
 

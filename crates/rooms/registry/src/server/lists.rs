@@ -51,13 +51,17 @@ pub(super) fn referrers(registry: &Registry, name: &str, digest: &Digest, query:
     {
         let state = registry.0.index.read();
         let manifests = state.get(name).map(|one| &one.manifests);
-        for (own, row) in manifests.into_iter().flatten().filter(|(_, row)| row.subject.as_ref() == Some(digest)) {
+        for (own, row) in
+            manifests.into_iter().flatten().filter(|(_, row)| row.subject.as_ref() == Some(digest))
+        {
             if wanted.is_some() && row.artifact_type != wanted {
                 continue;
             }
             let mut entry = Descriptor::new(row.media_type.clone(), own.clone(), row.size);
             entry.annotations = row.annotations.clone();
-            entry.extra.extend(row.artifact_type.clone().map(|kind| ("artifactType".to_owned(), kind.into())));
+            entry
+                .extra
+                .extend(row.artifact_type.clone().map(|kind| ("artifactType".to_owned(), kind.into())));
             entries.push(entry);
         }
     }
@@ -94,9 +98,10 @@ impl Page {
             names.into_iter().filter(|name| last.as_ref().is_none_or(|last| name > last)).collect();
         let more = names.len() > most;
         names.truncate(most);
-        let link = names.last().filter(|_| more).map(|last| {
-            link::to_next(&format!("{target}?n={most}&last={}", escaped(last)))
-        });
+        let link = names
+            .last()
+            .filter(|_| more)
+            .map(|last| link::to_next(&format!("{target}?n={most}&last={}", escaped(last))));
         Self { names, link }
     }
 

@@ -72,8 +72,11 @@ impl Registry {
         super::files::remove(&fresh)?;
         put?;
         let (location, digest) = (format!("/v2/{name}/manifests/{digest}"), digest.to_string());
-        let mut headers =
-            vec![("location", location.as_str()), ("docker-content-digest", &digest), ("content-length", "0")];
+        let mut headers = vec![
+            ("location", location.as_str()),
+            ("docker-content-digest", &digest),
+            ("content-length", "0"),
+        ];
         let subject = subject.map(|subject| subject.to_string());
         headers.extend(subject.as_ref().map(|subject| ("oci-subject", subject.as_str())));
         Ok(empty(StatusCode::CREATED, &headers))
@@ -127,7 +130,11 @@ fn check_which(which: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let shown: String = which.chars().take(140).collect();
-    Err(Refusal::new(StatusCode::BAD_REQUEST, Code::ManifestInvalid, format!("`{shown}` is neither tag nor digest")))
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        Code::ManifestInvalid,
+        format!("`{shown}` is neither tag nor digest"),
+    ))
 }
 
 /// The digest, if the bytes are what it says.
@@ -137,7 +144,9 @@ fn held_to(bytes: &[u8], digest: Digest) -> Result<Digest, Refusal> {
     debug_assert!(hashed.is_ok(), "a sink takes everything");
     match verifier.finish() {
         Ok(_) => Ok(digest),
-        Err(mismatch) => Err(Refusal::new(StatusCode::BAD_REQUEST, Code::DigestInvalid, mismatch.to_string())),
+        Err(mismatch) => {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, Code::DigestInvalid, mismatch.to_string()))
+        }
     }
 }
 
@@ -230,4 +239,3 @@ fn present(changing: &Changing<'_>, files: &Files, name: &str, row: &ManifestRow
 fn blob_of(state: &Repositories, name: &str, digest: &Digest) -> Option<u64> {
     state.get(name)?.blobs.get(digest).map(|blob| blob.size)
 }
-

@@ -66,9 +66,11 @@ impl Mirror {
                 let text = format!("`{}` does not let this mirror have `{name}`", self.of);
                 Refusal::new(StatusCode::NOT_FOUND, Code::NameUnknown, text)
             }
-            error if error.is_missing() => {
-                Refusal::new(StatusCode::NOT_FOUND, Code::NameUnknown, format!("`{}` has no `{name}`", self.of))
-            }
+            error if error.is_missing() => Refusal::new(
+                StatusCode::NOT_FOUND,
+                Code::NameUnknown,
+                format!("`{}` has no `{name}`", self.of),
+            ),
             error => {
                 tracing::warn!("the mirrored registry gave no answer: {error}");
                 let text = format!("the mirrored registry `{}` gave no answer", self.of);
@@ -115,7 +117,9 @@ impl Flights {
 
 impl Registry {
     fn mirror(&self) -> Result<&Mirror, Refusal> {
-        let none = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "this registry mirrors nothing");
+        let none = || {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "this registry mirrors nothing")
+        };
         self.0.options.mirror.as_ref().ok_or_else(none)
     }
 
@@ -126,7 +130,8 @@ impl Registry {
         which: &str,
     ) -> Result<(Digest, ManifestRow), Refusal> {
         let mirror = self.mirror()?;
-        let here = self.0.index.manifest(name, which).filter(|(digest, _)| self.0.files.length(digest).is_some());
+        let here =
+            self.0.index.manifest(name, which).filter(|(digest, _)| self.0.files.length(digest).is_some());
         let (key, now) = (format!("{name}:{which}"), self.0.options.clock.now());
         let is_digest = which.parse::<Digest>().is_ok();
         if let Some(here) = &here
@@ -170,11 +175,19 @@ impl Registry {
     }
 
     /// A blob that this repository does not have yet.
-    pub(super) async fn mirrored_blob(&self, name: &str, digest: &Digest, head: bool, range: Option<&str>) -> Answer {
+    pub(super) async fn mirrored_blob(
+        &self,
+        name: &str,
+        digest: &Digest,
+        head: bool,
+        range: Option<&str>,
+    ) -> Answer {
         let mirror = self.mirror()?;
         let listed = {
             let state = self.0.index.read();
-            state.get(name).and_then(|one| one.manifests.values().find_map(|row| row.blobs.get(digest).copied()))
+            state
+                .get(name)
+                .and_then(|one| one.manifests.values().find_map(|row| row.blobs.get(digest).copied()))
         };
         let size = match listed {
             Some(size) => size,

@@ -62,7 +62,12 @@ impl Registry {
 }
 
 /// Tags that are not kept.
-fn surplus(one: &Repository, keep: Retention, protected: &Protected, now: base::Timestamp) -> BTreeSet<String> {
+fn surplus(
+    one: &Repository,
+    keep: Retention,
+    protected: &Protected,
+    now: base::Timestamp,
+) -> BTreeSet<String> {
     let mut by_age: Vec<_> = one.tags.iter().collect();
     by_age.sort_by(|(a_tag, a), (b_tag, b)| b.pushed.cmp(&a.pushed).then_with(|| b_tag.cmp(a_tag)));
     let goes = |(place, (tag, row)): (usize, (&String, &super::index::TagRow))| {
@@ -93,10 +98,14 @@ fn orphans(one: &Repository, going: &BTreeSet<String>, protected: &Protected) ->
         let guarded = one.manifests.keys().filter(|digest| stays && is_protected(one, digest, protected));
         reached.extend(guarded.cloned());
         loop {
-            let inner = reached.iter().filter_map(|digest| one.manifests.get(digest)).flat_map(|row| row.manifests.iter());
-            let speakers = one.manifests.iter().filter(|(_, row)| {
-                row.subject.as_ref().is_some_and(|subject| reached.contains(subject))
-            });
+            let inner = reached
+                .iter()
+                .filter_map(|digest| one.manifests.get(digest))
+                .flat_map(|row| row.manifests.iter());
+            let speakers = one
+                .manifests
+                .iter()
+                .filter(|(_, row)| row.subject.as_ref().is_some_and(|subject| reached.contains(subject)));
             let more: Vec<Digest> = inner
                 .chain(speakers.map(|(digest, _)| digest))
                 .filter(|digest| !reached.contains(*digest))

@@ -64,8 +64,12 @@ async fn dispatch(registry: Registry, request: Request) -> Answer {
         (Target::Manifest { name, which }, Method::GET | Method::HEAD) => {
             registry.get_manifest(&named(name)?, &which, request).await
         }
-        (Target::Manifest { name, which }, Method::PUT) => registry.put_manifest(&named(name)?, &which, request).await,
-        (Target::Manifest { name, which }, Method::DELETE) => registry.delete_manifest(&named(name)?, &which).await,
+        (Target::Manifest { name, which }, Method::PUT) => {
+            registry.put_manifest(&named(name)?, &which, request).await
+        }
+        (Target::Manifest { name, which }, Method::DELETE) => {
+            registry.delete_manifest(&named(name)?, &which).await
+        }
         (Target::Blob { name, digest }, Method::GET | Method::HEAD) => {
             registry.get_blob(&named(name)?, &digested(&digest)?, request).await
         }
@@ -73,8 +77,12 @@ async fn dispatch(registry: Registry, request: Request) -> Answer {
             registry.delete_blob(&named(name)?, &digested(&digest)?).await
         }
         (Target::Uploads { name }, Method::POST) => registry.begin_upload(&named(name)?, request).await,
-        (Target::Upload { name, id }, Method::GET | Method::HEAD) => registry.upload_status(&named(name)?, &id).await,
-        (Target::Upload { name, id }, Method::PATCH) => registry.upload_chunk(&named(name)?, &id, request).await,
+        (Target::Upload { name, id }, Method::GET | Method::HEAD) => {
+            registry.upload_status(&named(name)?, &id).await
+        }
+        (Target::Upload { name, id }, Method::PATCH) => {
+            registry.upload_chunk(&named(name)?, &id, request).await
+        }
         (Target::Upload { name, id }, Method::PUT) => registry.upload_end(&named(name)?, &id, request).await,
         (Target::Upload { name, id }, Method::DELETE) => registry.upload_cancel(&named(name)?, &id).await,
         (Target::Unknown, _) => {
@@ -145,7 +153,8 @@ fn parse(path: &str) -> Target {
 fn named(name: String) -> Result<String, Refusal> {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let part = |part: &str| {
-        let ends = part.bytes().next().is_some_and(alphanumeric) && part.bytes().last().is_some_and(alphanumeric);
+        let ends =
+            part.bytes().next().is_some_and(alphanumeric) && part.bytes().last().is_some_and(alphanumeric);
         ends && part
             .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             .all(|joint| matches!(joint, "" | "." | "_" | "__") || joint.bytes().all(|byte| byte == b'-'))
@@ -154,7 +163,11 @@ fn named(name: String) -> Result<String, Refusal> {
         return Ok(name);
     }
     let shown: String = name.chars().take(100).collect();
-    Err(Refusal::new(StatusCode::BAD_REQUEST, Code::NameInvalid, format!("`{shown}` is no name of a repository")))
+    Err(Refusal::new(
+        StatusCode::BAD_REQUEST,
+        Code::NameInvalid,
+        format!("`{shown}` is no name of a repository"),
+    ))
 }
 
 fn digested(text: &str) -> Result<Digest, Refusal> {

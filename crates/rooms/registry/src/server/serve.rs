@@ -123,7 +123,8 @@ fn acceptor(tls: &Tls) -> Result<TlsAcceptor, ServeError> {
         why: why.to_string(),
     };
     let path = &tls.certificate;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| wrong(path, &e))?.collect();
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(|e| wrong(path, &e))?.collect();
     let chain = chain.map_err(|error| wrong(path, &error))?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| wrong(&tls.key, &error))?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -62,7 +62,9 @@ impl Registry {
         self.may_push()?;
         let query = request.uri().query().map(str::to_owned);
         if let Some(wanted) = parameter(query.as_deref(), "mount")
-            && let Some(done) = self.mount(name, &wanted, parameter(query.as_deref(), "from"), request.headers().clone()).await?
+            && let Some(done) = self
+                .mount(name, &wanted, parameter(query.as_deref(), "from"), request.headers().clone())
+                .await?
         {
             return Ok(done);
         }
@@ -189,7 +191,8 @@ impl Registry {
         if let Some(range) = parts.headers.get(CONTENT_RANGE) {
             let range = range.to_str().ok().and_then(ranges::chunk);
             let invalid = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, Code::BlobUploadInvalid, text);
-            let range = range.ok_or_else(|| invalid("the `Content-Range` is not of the form `first-last`"))?;
+            let range =
+                range.ok_or_else(|| invalid("the `Content-Range` is not of the form `first-last`"))?;
             if *range.start() != session.length() {
                 return Err(out_of_order(name, session));
             }
@@ -270,7 +273,8 @@ fn where_it_is(name: &str, session: &Session, status: StatusCode) -> Response {
 
 fn created(name: &str, digest: &Digest) -> Response {
     let (location, digest) = (format!("/v2/{name}/blobs/{digest}"), digest.to_string());
-    let headers = [("location", location.as_str()), ("docker-content-digest", &digest), ("content-length", "0")];
+    let headers =
+        [("location", location.as_str()), ("docker-content-digest", &digest), ("content-length", "0")];
     empty(StatusCode::CREATED, &headers)
 }
 

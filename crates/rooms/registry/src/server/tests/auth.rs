@@ -18,7 +18,10 @@ fn htpasswd(folder: &tempfile::TempDir, lines: &[(&str, &str)]) -> PathBuf {
 }
 
 fn users(htpasswd: PathBuf, anonymous_pull: bool, tokens: bool) -> Options {
-    Options { access: Access::Users { htpasswd, anonymous_pull, tokens, address: None }, ..Options::default() }
+    Options {
+        access: Access::Users { htpasswd, anonymous_pull, tokens, address: None },
+        ..Options::default()
+    }
 }
 
 fn basic(user: &str, password: &str) -> String {
@@ -104,7 +107,10 @@ async fn a_token_allows_what_it_was_asked_for() {
     let form = b"grant_type=password&username=ann&password=right&scope=repository:a:pull,push";
     let came = send(served.address, "POST", "/token", &[], form).await;
     let bearer = format!("Bearer {}", came.json()["access_token"].as_str().unwrap());
-    assert_eq!(served.send("POST", "/v2/a/blobs/uploads/", &[("authorization", &bearer)], b"").await.status, 202);
+    assert_eq!(
+        served.send("POST", "/v2/a/blobs/uploads/", &[("authorization", &bearer)], b"").await.status,
+        202
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +158,10 @@ async fn nobody_may_pull_where_everybody_may_and_mount_only_what_may_be_read() {
     let token = served.get("/token?scope=repository:a:pull,push").await.json();
     let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
     assert_eq!(served.send("GET", "/v2/a/manifests/x", &[("authorization", &bearer)], b"").await.status, 200);
-    assert_eq!(served.send("DELETE", "/v2/a/manifests/x", &[("authorization", &bearer)], b"").await.status, 401);
+    assert_eq!(
+        served.send("DELETE", "/v2/a/manifests/x", &[("authorization", &bearer)], b"").await.status,
+        401
+    );
 }
 
 #[test]

@@ -101,7 +101,8 @@ fn walk(folder: &std::path::Path) -> Vec<String> {
 /// order alone for a push that holds on to what it was told, which a grace of a second stands for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pushes_succeed_while_collections_go_on() {
-    let served = Arc::new(Served::start(Options { grace: Duration::from_secs(5), ..Options::default() }).await);
+    let served =
+        Arc::new(Served::start(Options { grace: Duration::from_secs(5), ..Options::default() }).await);
     let over = Arc::new(AtomicBool::new(false));
     let collecting = {
         let (served, over) = (served.clone(), over.clone());
@@ -189,7 +190,8 @@ async fn retention_keeps_the_newest_the_young_and_what_is_protected() {
     let protected = Protected { digests: BTreeSet::from([config, digests[2].clone()]) };
     let keep = Retention { newest: Some(2), within: None };
     let tags = |served: &Served| {
-        let mut tags: Vec<String> = served.registry.tags("a").unwrap().into_iter().map(|view| view.tag).collect();
+        let mut tags: Vec<String> =
+            served.registry.tags("a").unwrap().into_iter().map(|view| view.tag).collect();
         tags.sort();
         tags
     };
@@ -197,7 +199,11 @@ async fn retention_keeps_the_newest_the_young_and_what_is_protected() {
     assert_eq!(retained.tags, Vec::<String>::new());
     let both = Retention { newest: Some(2), within: Some(3 * HOUR + HOUR / 2) };
     let retained = served.registry.retain(both, &protected).await.unwrap();
-    assert_eq!((retained.tags, retained.manifests), (vec!["a:v0".to_owned()], 0), "another tag means the same");
+    assert_eq!(
+        (retained.tags, retained.manifests),
+        (vec!["a:v0".to_owned()], 0),
+        "another tag means the same"
+    );
     let mut gone = served.registry.retain(keep, &protected).await.unwrap();
     gone.tags.sort();
     assert_eq!((gone.tags, gone.manifests), (vec!["a:v3".to_owned(), "a:v4".to_owned()], 2));

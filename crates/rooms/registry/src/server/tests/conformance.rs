@@ -18,7 +18,10 @@ async fn the_base_says_what_it_is() {
     let served = Served::start(Options::default()).await;
     for target in ["/v2/", "/v2"] {
         let came = served.get(target).await;
-        assert_eq!((came.status.as_u16(), came.header("docker-distribution-api-version")), (200, "registry/2.0"));
+        assert_eq!(
+            (came.status.as_u16(), came.header("docker-distribution-api-version")),
+            (200, "registry/2.0")
+        );
     }
     assert_eq!(served.get("/").await.status, 404);
     assert_eq!(served.send("POST", "/v2/", &[], b"").await.status, 405);
@@ -198,7 +201,10 @@ async fn what_refers_to_a_manifest_is_listed_even_before_that_comes() {
         let bytes = serde_json::to_vec(&document).unwrap();
         let which = Digest::sha256(&bytes);
         let came = served.send("PUT", &format!("/v2/a/manifests/{which}"), &[MANIFEST], &bytes).await;
-        assert_eq!((came.status.as_u16(), came.header("oci-subject")), (201, subject_digest.to_string().as_str()));
+        assert_eq!(
+            (came.status.as_u16(), came.header("oci-subject")),
+            (201, subject_digest.to_string().as_str())
+        );
     }
     let all = served.get(&target).await.json();
     let mut kinds: Vec<&str> =

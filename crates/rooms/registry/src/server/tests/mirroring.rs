@@ -38,7 +38,8 @@ async fn images_are_handed_on_kept_and_served_when_the_other_one_is_away() {
     assert_eq!(&mirror.get(&second_blob).await.body[..], b"layer two");
     // From now on another server answers there with failures, which is as good as away.
     drop(other);
-    let failing = scripted(|_, mut stream| async move { say(&mut stream, "503 Busy", "", b"").await }).await.0;
+    let failing =
+        scripted(|_, mut stream| async move { say(&mut stream, "503 Busy", "", b"").await }).await.0;
     let _ = address;
     let mirror = mirror.restart(mirror_of(failing, Duration::ZERO)).await;
     assert_eq!(digest_of(&mirror).await, second.to_string());
@@ -75,7 +76,7 @@ async fn a_blob_is_fetched_once_however_many_ask() {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let (mirror, target) = (mirror.clone(), target.clone());
-        asking.spawn(async move { mirror.get(&target).await.body });
+        asking.spawn(async move { mirror.get(&target).await });
     }
     let begun = || heard.lock().unwrap().iter().filter(|head| head.starts_with("HEAD")).count();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -84,8 +85,16 @@ async fn a_blob_is_fetched_once_however_many_ask() {
         tokio::task::yield_now().await;
     }
     gate.add_permits(1);
-    while let Some(body) = asking.join_next().await {
-        assert!(body.unwrap() == layer[..]);
+    while let Some(came) = asking.join_next().await {
+        let came = came.unwrap();
+        assert!(
+            came.body == layer[..],
+            "{} {:?}: {} bytes {:?}",
+            came.status,
+            came.headers,
+            came.body.len(),
+            came.body
+        );
     }
     let gets = heard.lock().unwrap().iter().filter(|head| head.starts_with("GET /v2/a/blobs")).count();
     assert_eq!(gets, 1);
@@ -97,7 +106,8 @@ async fn a_blob_that_turns_out_damaged_never_looks_whole() {
     use http_body_util::BodyExt as _;
     let digest = Digest::sha256(b"what it should be");
     let (address, _) =
-        scripted(|_, mut stream| async move { say(&mut stream, "200 OK", "", b"what it truly is!").await }).await;
+        scripted(|_, mut stream| async move { say(&mut stream, "200 OK", "", b"what it truly is!").await })
+            .await;
     let mirror = Served::start(mirror_of(address, Duration::ZERO)).await;
     let stream = tokio::net::TcpStream::connect(mirror.address).await.unwrap();
     let io = hyper_util::rt::TokioIo::new(stream);
