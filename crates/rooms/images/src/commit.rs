@@ -110,7 +110,7 @@ impl Images {
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.record.diff_id.clone()).collect();
         let bytes = serde_json::to_vec(&config).map_err(io::Error::other).on("write", &work.path)?;
         let id = ImageId(Digest::sha256(&bytes));
-        let image = NewImage { id: id.clone(), config: bytes, layers, names: Vec::new() };
+        let image = NewImage { id: id.clone(), config: bytes, layers, names: Vec::new(), origin: None };
         inner.publish(&work.path, hold, vec![image])?;
         if let Some(key) = taken {
             // Its upper folder is the layer now; what remains is empty.

@@ -53,6 +53,10 @@ pub struct Image {
     pub size: u64,
     /// When it was made, if it says so.
     pub created: Option<Timestamp>,
+    /// What it is called at registries, as in `docker.io/library/web@sha256:…`.
+    pub digests: Vec<Reference>,
+    /// When a registry last said that this is what a name means.
+    pub pulled: Option<Timestamp>,
 }
 
 impl Image {

@@ -61,12 +61,13 @@ impl Growing {
 
     /// A reader from the beginning.
     pub fn follow(&self, path: &Path) -> io::Result<Follower> {
-        Ok(Follower { file: File::open(path)?, at: 0, state: self.state.subscribe(), held_back: 0 })
+        Ok(Follower { held_back: 0, ..self.follow_file(File::open(path)?) })
     }
 
     /// A reader of a file that is open already.
     pub(crate) fn follow_file(&self, file: File) -> Follower {
-        Follower { file, at: 0, state: self.state.subscribe(), held_back: 1 }
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        Follower { file, at: 0, state: self.state.subscribe(), held_back: 1, runtime }
     }
 
     /// A reader that is given the last byte only once the file is whole: what turns out damaged must not look whole.
@@ -82,6 +83,8 @@ pub struct Follower {
     at: u64,
     state: watch::Receiver<State>,
     held_back: u64,
+    /// Whom a thread waits with: the one that made this, wherever it is read.
+    runtime: Option<tokio::runtime::Handle>,
 }
 
 /// What a follower can do now.
@@ -136,9 +139,12 @@ impl Read for Follower {
                 Next::End => return Ok(0),
                 Next::Wait => {
                     let changed = futures_util::FutureExt::now_or_never(self.state.changed());
-                    if changed.is_none() {
-                        let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
-                        runtime.block_on(self.state.changed()).map_err(|_| abandoned())?;
+                    match (changed, &self.runtime) {
+                        (Some(changed), _) => changed.map_err(|_| abandoned())?,
+                        (None, Some(runtime)) => {
+                            runtime.block_on(self.state.changed()).map_err(|_| abandoned())?
+                        }
+                        (None, None) => return Err(abandoned()),
                     }
                 }
                 Next::Read(ready) => {

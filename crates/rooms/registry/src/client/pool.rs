@@ -15,10 +15,13 @@ const IDLE: usize = 8;
 /// So long one waits: servers close theirs after about a minute.
 const WAITS: Duration = Duration::from_secs(30);
 
+/// A connection, and since when it waits.
+type Idle = (SendRequest<Payload>, Instant);
+
 /// Connections without a call under way, by where they lead.
 #[derive(Default)]
 pub(super) struct Pool {
-    idle: Mutex<HashMap<Origin, Vec<(SendRequest<Payload>, Instant)>>>,
+    idle: Mutex<HashMap<Origin, Vec<Idle>>>,
 }
 
 impl Pool {

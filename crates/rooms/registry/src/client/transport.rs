@@ -206,10 +206,10 @@ impl Transport {
         call: &Call,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, CallError> {
-        if let Some(sender) = self.pool.take(origin) {
+        // One that waited may have been closed by now; what can be sent only once does not go into it.
+        if let Some(sender) = self.pool.take(origin).filter(|_| call.repeats()) {
             match self.exchange(origin, sender, call, authorization).await {
-                // It was closed while it waited, which is nobody's fault.
-                Err(CallError::Broken { .. }) if call.repeats() => {}
+                Err(CallError::Broken { .. }) => {}
                 answer => return answer,
             }
         }

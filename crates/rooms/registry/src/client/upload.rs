@@ -45,6 +45,13 @@ pub struct Uploaded {
 /// Where an upload goes on.
 type Place = (Origin, String);
 
+/// A blob in a file.
+struct Stored<'a> {
+    digest: &'a Digest,
+    size: u64,
+    path: &'a Path,
+}
+
 impl Repository {
     /// Asks the registry to take a blob over from another of its repositories; false if it would rather have it sent.
     pub async fn mount(&self, digest: &Digest, from: &str) -> Result<bool, CallError> {
@@ -83,10 +90,12 @@ impl Repository {
         path: &Path,
         told: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), PushError> {
+        let blob = Stored { digest, size, path };
         let mut place: Option<Place> = None;
         let (mut at, mut tries) = (0, 0);
         loop {
-            let sent = self.send_rest(digest, size, path, &mut place, &mut at, told).await;
+            let before = at;
+            let sent = self.send_rest(&blob, &mut place, &mut at, told).await;
             let error = match sent {
                 Ok(()) => return Ok(()),
                 Err(PushError::Call(error)) if passes(&error) && tries < self.client.settings().retries => {
@@ -99,7 +108,11 @@ impl Repository {
             tries += 1;
             // How far it came only the registry knows; one that does not say has it sent anew.
             match self.received(place.as_ref()).await {
-                Some((next, received)) if received <= size => (place, at) = (Some(next), received),
+                Some((next, received)) if received <= size => {
+                    (place, at) = (Some(next), received);
+                    // As long as it comes further it may be tried as often as at first.
+                    tries = if received > before { 0 } else { tries };
+                }
                 Some(_) | None => (place, at) = (None, 0),
             }
         }
@@ -107,20 +120,19 @@ impl Repository {
 
     async fn send_rest(
         &self,
-        digest: &Digest,
-        size: u64,
-        path: &Path,
+        blob: &Stored<'_>,
         place: &mut Option<Place>,
         at: &mut u64,
         told: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), PushError> {
+        let size = blob.size;
         let begun = match place.take() {
             Some(place) => place,
             None => self.begin_upload().await?,
         };
         *place = Some(begun.clone());
         let next = if *at < size {
-            let source = read_from(path.to_owned(), *at, size);
+            let source = read_from(blob.path.to_owned(), *at, size);
             let mut headers = vec![(CONTENT_LENGTH, (size - *at).to_string())];
             if *at > 0 {
                 headers.push((CONTENT_RANGE, format!("{at}-{}", size - 1)));
@@ -131,7 +143,7 @@ impl Repository {
         };
         *place = Some(next.clone());
         *at = size;
-        self.commit(&next, digest).await
+        self.commit(&next, blob.digest).await
     }
 
     /// Sends what `make` writes as a blob, without keeping it anywhere.

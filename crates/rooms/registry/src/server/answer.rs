@@ -14,7 +14,7 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     code: Code,
     message: String,
-    headers: HeaderMap,
+    headers: Box<HeaderMap>,
     is_final: bool,
 }
 
@@ -23,7 +23,7 @@ pub(super) type Answer = Result<Response, Refusal>;
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), headers: HeaderMap::new(), is_final: false }
+        Self { status, code, message: message.into(), headers: Box::default(), is_final: false }
     }
 
     /// The same with one more header.
@@ -99,7 +99,7 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, Body::from(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.extend(self.headers);
+        headers.extend(*self.headers);
         response
     }
 }

@@ -308,7 +308,7 @@ impl Changing<'_> {
     /// is about to go.
     pub(super) async fn unlink(&self, repository: &str, digests: Vec<Digest>) -> Result<(), RegistryError> {
         if let Some(repository) = self.index.state().get_mut(repository) {
-            digests.iter().for_each(|digest| drop(repository.blobs.remove(digest)));
+            repository.blobs.retain(|digest, _| !digests.contains(digest));
         }
         let keys: Vec<String> = digests.iter().map(|digest| key(repository, &digest.to_string())).collect();
         self.index
@@ -324,7 +324,7 @@ impl Changing<'_> {
         repository: &str,
         touched_before: Timestamp,
     ) -> Result<usize, RegistryError> {
-        let going: Vec<Digest> = {
+        let going: BTreeSet<Digest> = {
             // While this is held nobody is told that a blob is here; after it, what goes is not.
             let mut state = self.index.state();
             let Some(one) = state.get_mut(repository) else { return Ok(0) };
@@ -333,8 +333,8 @@ impl Changing<'_> {
                 let old = blob.touched.load(Ordering::Relaxed) < touched_before.0;
                 (old && !listed.contains(digest)).then(|| digest.clone())
             };
-            let going: Vec<Digest> = one.blobs.iter().filter_map(unused).collect();
-            going.iter().for_each(|digest| drop(one.blobs.remove(digest)));
+            let going: BTreeSet<Digest> = one.blobs.iter().filter_map(unused).collect();
+            one.blobs.retain(|digest, _| !going.contains(digest));
             going
         };
         let keys: Vec<String> = going.iter().map(|digest| key(repository, &digest.to_string())).collect();

@@ -97,7 +97,7 @@ async fn a_manifest_is_taken_only_when_it_and_all_that_it_names_are_right() {
         document.to_string().into_bytes()
     };
     let missing = Digest::sha256(b"missing").to_string();
-    let table: [(&str, (&str, &str), Vec<u8>, u16, &str); 8] = [
+    let table = [
         ("x", ("content-type", MediaType::DockerManifest.as_str()), good.clone(), 400, "MANIFEST_INVALID"),
         ("x", MANIFEST, b"{".to_vec(), 400, "MANIFEST_INVALID"),
         ("x", MANIFEST, with(&|it| it["schemaVersion"] = json!(1)), 400, "MANIFEST_INVALID"),
@@ -105,7 +105,7 @@ async fn a_manifest_is_taken_only_when_it_and_all_that_it_names_are_right() {
         ("x", MANIFEST, with(&|it| it["config"]["digest"] = json!(missing)), 404, "MANIFEST_BLOB_UNKNOWN"),
         ("x", MANIFEST, with(&|it| it["layers"][0]["size"] = json!(9)), 400, "MANIFEST_INVALID"),
         ("x", MANIFEST, with(&|it| it["mediaType"] = json!("text/plain")), 400, "MANIFEST_INVALID"),
-        (&missing, MANIFEST, good.clone(), 400, "DIGEST_INVALID"),
+        (missing.as_str(), MANIFEST, good.clone(), 400, "DIGEST_INVALID"),
     ];
     for (which, kind, body, status, code) in table {
         let came = served.send("PUT", &format!("/v2/a/manifests/{which}"), &[kind], &body).await;
