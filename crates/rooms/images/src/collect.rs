@@ -223,6 +223,7 @@ impl Inner {
         let mut needed: HashSet<&Digest> = HashSet::new();
         for (id, image) in state.record.images.iter().filter(|(id, _)| !gone.contains(*id)) {
             needed.insert(&id.0);
+            needed.extend(image.manifest.as_ref());
             for layer in &image.layers {
                 needed.insert(&layer.chain_id);
                 needed.insert(&layer.blob);
@@ -243,6 +244,7 @@ impl Inner {
                 }
             }
         }
+        garbage.other.extend(self.stale_downloads()?);
         garbage.layers.sort();
         garbage.blobs.sort();
         Ok(garbage)

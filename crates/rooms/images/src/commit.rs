@@ -112,7 +112,8 @@ impl Images {
         let id = ImageId(Digest::sha256(&bytes));
         // An image that says the same as its parent is its parent.
         let parent = parent.filter(|parent| **parent != id).cloned();
-        let image = NewImage { id: id.clone(), config: bytes, layers, names: Vec::new(), parent };
+        let image =
+            NewImage { id: id.clone(), config: bytes, layers, names: Vec::new(), parent, origin: None };
         inner.publish(&work.path, hold, vec![image])?;
         if let Some(key) = taken {
             // Its upper folder is the layer now; what remains is empty.

@@ -287,6 +287,9 @@ pub(crate) fn resolve(state: &State, text: &str) -> Result<(ImageId, Option<Refe
         {
             return Ok((id, None));
         }
+        if let Some(id) = by_digest(state, reference) {
+            return Ok((id, None));
+        }
     }
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
@@ -300,6 +303,13 @@ pub(crate) fn resolve(state: &State, text: &str) -> Result<(ImageId, Option<Refe
         Err(fitting) if fitting.is_empty() => Err(none()),
         Err(fitting) => Err(FindError::Ambiguous { name: text.to_owned(), fitting }),
     }
+}
+
+/// The image that a registry calls so; a tag beside the digest does not matter.
+fn by_digest(state: &State, reference: &Reference) -> Option<ImageId> {
+    let digest = reference.digest()?;
+    let called = |own: &Reference| own.digest() == Some(digest) && own.repository() == reference.repository();
+    state.record.images.iter().find(|(_, image)| image.digests.iter().any(called)).map(|(id, _)| id.clone())
 }
 
 impl Inner {
@@ -323,6 +333,8 @@ impl Inner {
             layer_sizes: record.layers.iter().map(|layer| layer.size).collect(),
             tagged: record.tagged,
             parent: record.parent.clone(),
+            digests: record.digests.iter().cloned().collect(),
+            pulled: record.pulled,
         })
     }
 

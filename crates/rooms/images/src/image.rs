@@ -59,6 +59,10 @@ pub struct Image {
     pub tagged: Option<Timestamp>,
     /// The image that it was made from here; it may be gone.
     pub parent: Option<ImageId>,
+    /// What it is called at registries, as in `docker.io/library/web@sha256:…`.
+    pub digests: Vec<Reference>,
+    /// When a registry last said that this is what a name means.
+    pub pulled: Option<Timestamp>,
 }
 
 impl Image {

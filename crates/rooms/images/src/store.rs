@@ -16,6 +16,7 @@ use crate::events;
 use crate::fault::Faults;
 use crate::image::ImageId;
 use crate::limits::Limits;
+use crate::pull::Fetching;
 use crate::state::{LayerRecord, Record, Unreadable};
 
 /// The image store: a handle to the open folder, cheap to clone.
@@ -101,6 +102,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// Counts names under `incoming/`.
     next: AtomicU64,
+    /// Blobs that somebody fetches.
+    pub(crate) fetching: Fetching,
     /// Held while the folder is open.
     _lock: File,
 }
@@ -152,7 +155,7 @@ impl Images {
     /// The same with other bounds or another clock.
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let dir = dir.as_ref().to_owned();
-        for name in ["blobs/sha256", "layers", "snapshots", "incoming", "empty"] {
+        for name in ["blobs/sha256", "layers", "snapshots", "incoming", "downloads", "empty"] {
             disk::make_dir(&dir.join(name))?;
         }
         // Layers hold programs that run as somebody else: nobody on the host may reach them.
@@ -188,6 +191,7 @@ impl Images {
             faults: Faults::default(),
             state: Mutex::new(state),
             next: AtomicU64::new(0),
+            fetching: Fetching::default(),
             _lock: lock.into(),
         };
         inner.clear_incoming()?;
