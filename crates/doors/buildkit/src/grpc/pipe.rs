@@ -1,0 +1,56 @@
+//! A connection inside a call: bytes in messages, both ways.
+//!
+//! A client may run its session inside `Control.Session`: what it sends as messages is an HTTP/2 connection on which it
+//! is the server.
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::messages::Messages;
+use super::server::Outgoing;
+use super::status::Status;
+use crate::proto::Chunk;
+
+/// So many bytes lie between the two ends, each way.
+const BUFFER: usize = 256 << 10;
+/// The most bytes of one message: what the other end reads at once.
+const PIECE: usize = 32 << 10;
+
+/// The near end of the connection.
+pub(crate) type Pipe = DuplexStream;
+
+/// The connection inside the call, and the work that carries it; the work ends when either end is closed.
+pub(crate) fn pipe(incoming: Messages, outgoing: Outgoing) -> (Pipe, impl Future<Output = ()> + Send) {
+    let (near, far) = tokio::io::duplex(BUFFER);
+    (near, carry(incoming, outgoing, far))
+}
+
+async fn carry(mut incoming: Messages, outgoing: Outgoing, far: DuplexStream) {
+    let (mut reader, mut writer) = tokio::io::split(far);
+    let inward = async {
+        while let Some(Chunk { data }) = incoming.next::<Chunk>().await? {
+            if writer.write_all(&data).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, Status>(())
+    };
+    let outward = async {
+        let mut buffer = BytesMut::with_capacity(PIECE);
+        loop {
+            buffer.reserve(PIECE);
+            match reader.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if !outgoing.send(&Chunk { data: buffer.split().freeze() }).await {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        _ = inward => {}
+        () = outward => {}
+    }
+    outgoing.end(Ok(())).await;
+}

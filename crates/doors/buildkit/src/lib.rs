@@ -1,0 +1,11 @@
+//! x
+mod grpc;
+mod proto;
+mod receive;
+mod session;
+mod contexts;
+mod failure;
+mod hub;
+mod layout;
+mod options;
+mod progress;

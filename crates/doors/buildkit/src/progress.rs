@@ -1,0 +1,215 @@
+//! What a build tells, in the words of BuildKit's clients: vertices, their parts, their output.
+//!
+//! Pure: it is told the time. Steps that make no files are not shown, as BuildKit does not show them. Output of a step is
+//! bounded: what is beyond the bound is left out, with a line that says so.
+
+use std::collections::BTreeMap;
+
+use base::Timestamp;
+use build::Progress;
+use oci::Digest;
+
+use crate::layout::Layout;
+use crate::proto::Moment;
+use crate::proto::control::{StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning};
+use crate::proto::ops::{Range, SourceInfo};
+
+/// The most output of one step, as BuildKit has it.
+const LOG_BYTES: usize = 2 << 20;
+
+/// Tells of one build.
+#[derive(Debug)]
+pub(crate) struct Narrator {
+    reference: String,
+    layout: Layout,
+    source: SourceInfo,
+    /// What the warnings of the Dockerfile are said with.
+    definition: String,
+    /// By the build's own number.
+    steps: BTreeMap<usize, Step>,
+    /// The last step of every stage.
+    last: BTreeMap<usize, String>,
+}
+
+#[derive(Debug, Clone)]
+struct Step {
+    vertex: Vertex,
+    line: u32,
+    logged: usize,
+}
+
+/// Something beside the steps of the Dockerfile, such as a transfer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Chore {
+    vertex: Vertex,
+    began: Timestamp,
+}
+
+/// The digest of a vertex: the same build says the same name for the same thing.
+fn digest(reference: &str, name: &str) -> String {
+    Digest::sha256(format!("{reference}\0{name}").as_bytes()).to_string()
+}
+
+impl Chore {
+    /// Begins it.
+    pub(crate) fn begin(reference: &str, name: impl Into<String>, now: Timestamp) -> Self {
+        let name = name.into();
+        let vertex = Vertex {
+            digest: digest(reference, &name),
+            name,
+            started: Some(now.into()),
+            ..Vertex::default()
+        };
+        Self { vertex, began: now }
+    }
+
+    /// Its digest.
+    pub(crate) fn digest(&self) -> &str {
+        &self.vertex.digest
+    }
+
+    /// It is under way.
+    pub(crate) fn started(&self) -> StatusResponse {
+        StatusResponse { vertexes: vec![self.vertex.clone()], ..StatusResponse::default() }
+    }
+
+    /// It is over.
+    pub(crate) fn ended(&self, error: Option<&str>, now: Timestamp) -> StatusResponse {
+        let vertex = Vertex {
+            completed: Some(now.into()),
+            error: error.unwrap_or_default().to_owned(),
+            ..self.vertex.clone()
+        };
+        StatusResponse { vertexes: vec![vertex], ..StatusResponse::default() }
+    }
+
+    /// A part of it is so far; `total` is 0 where nobody knows.
+    pub(crate) fn part(&self, id: &str, current: u64, total: u64, done: bool, now: Timestamp) -> StatusResponse {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let status = VertexStatus {
+            id: id.to_owned(),
+            vertex: self.vertex.digest.clone(),
+            current: number(current),
+            total: number(total),
+            timestamp: Some(now.into()),
+            started: Some(self.began.into()),
+            completed: done.then(|| now.into()),
+        };
+        StatusResponse { statuses: vec![status], ..StatusResponse::default() }
+    }
+
+    /// A line about it.
+    pub(crate) fn line(&self, text: &str, now: Timestamp) -> StatusResponse {
+        StatusResponse { logs: vec![log(&self.vertex.digest, 1, format!("{text}\n").into_bytes(), now)], ..StatusResponse::default() }
+    }
+}
+
+fn log(vertex: &str, stream: i64, msg: Vec<u8>, now: Timestamp) -> VertexLog {
+    VertexLog { vertex: vertex.to_owned(), timestamp: Some(now.into()), stream, msg }
+}
+
+impl Narrator {
+    /// Tells of the build of this name and file. `definition` is the vertex with which the file was loaded.
+    pub(crate) fn new(reference: &str, layout: Layout, source: SourceInfo, definition: &str) -> Self {
+        Self {
+            reference: reference.to_owned(),
+            layout,
+            source,
+            definition: definition.to_owned(),
+            steps: BTreeMap::new(),
+            last: BTreeMap::new(),
+        }
+    }
+
+    /// The build told this.
+    pub(crate) fn tell(&mut self, progress: Progress, now: Timestamp) -> StatusResponse {
+        let mut status = StatusResponse::default();
+        match progress {
+            Progress::Started { step, text, line, .. } => {
+                status.vertexes.extend(self.started(step, &text, line, now));
+            }
+            Progress::Cached { step } => {
+                status.vertexes.extend(self.change(step, |vertex| vertex.cached = true));
+            }
+            Progress::Finished { step, .. } => {
+                status.vertexes.extend(self.change(step, |vertex| vertex.completed = Some(now.into())));
+            }
+            Progress::Output { step, stream, bytes } => {
+                let stream = match stream {
+                    build::Stream::Stdout => 1,
+                    build::Stream::Stderr => 2,
+                };
+                status.logs.extend(self.output(step, stream, bytes, now));
+            }
+            Progress::Warning { line, message } => status.warnings.push(self.warning(line, &message)),
+        }
+        status
+    }
+
+    fn started(&mut self, number: usize, text: &str, line: u32, now: Timestamp) -> Option<Vertex> {
+        let named = self.layout.step(line, text)?;
+        let digest = digest(&self.reference, &format!("{line}\0{}", named.name));
+        let vertex = Vertex {
+            inputs: self.last.get(&named.stage).cloned().into_iter().collect(),
+            digest: digest.clone(),
+            name: named.name,
+            started: Some(now.into()),
+            ..Vertex::default()
+        };
+        self.last.insert(named.stage, digest);
+        self.steps.insert(number, Step { vertex: vertex.clone(), line, logged: 0 });
+        Some(vertex)
+    }
+
+    fn change(&mut self, number: usize, change: impl FnOnce(&mut Vertex)) -> Option<Vertex> {
+        let step = self.steps.get_mut(&number)?;
+        change(&mut step.vertex);
+        Some(step.vertex.clone())
+    }
+
+    fn output(&mut self, number: usize, stream: i64, mut bytes: Vec<u8>, now: Timestamp) -> Option<VertexLog> {
+        let step = self.steps.get_mut(&number)?;
+        if step.logged >= LOG_BYTES {
+            return None;
+        }
+        let room = LOG_BYTES - step.logged;
+        step.logged += bytes.len().min(room);
+        if bytes.len() >= room {
+            bytes.truncate(room);
+            step.logged = LOG_BYTES;
+            bytes.extend_from_slice(b"\n[output clipped, log limit 2MiB reached]\n");
+        }
+        Some(log(&step.vertex.digest, stream, bytes, now))
+    }
+
+    fn warning(&self, line: u32, message: &str) -> VertexWarning {
+        VertexWarning {
+            vertex: self.definition.clone(),
+            level: 1,
+            short: message.as_bytes().to_vec(),
+            info: Some(self.source.clone()),
+            ranges: if line == 0 { Vec::new() } else { vec![Range::lines(line, line)] },
+            ..VertexWarning::default()
+        }
+    }
+
+    /// The build failed: at this line, if at one. Gives the step's digest too.
+    pub(crate) fn failed(&self, line: Option<u32>, error: &str, now: Timestamp) -> (StatusResponse, Option<String>) {
+        let open = self.steps.values().filter(|step| step.vertex.completed.is_none());
+        let mut failed = None;
+        let vertexes = open
+            .map(|step| {
+                let this = Some(step.line) == line;
+                if this {
+                    failed = Some(step.vertex.digest.clone());
+                }
+                let error = if this { error } else { "context canceled" };
+                Vertex { completed: Some(Moment::from(now)), error: error.to_owned(), ..step.vertex.clone() }
+            })
+            .collect();
+        (StatusResponse { vertexes, ..StatusResponse::default() }, failed)
+    }
+}
+
+#[cfg(test)]
+mod tests;
