@@ -92,6 +92,11 @@ impl Contexts {
         Ok(contexts)
     }
 
+    /// The most bytes that are kept.
+    pub(crate) fn bound(&self) -> u64 {
+        self.bound
+    }
+
     /// Begins a tree with this key.
     pub(crate) fn begin(&self, key: &str) -> io::Result<Incoming> {
         let key = Digest::sha256(key.as_bytes()).hex()[..32].to_owned();
@@ -114,6 +119,15 @@ impl Contexts {
         let replaced = self.lock().insert(key, tree.clone());
         forget(replaced);
         self.shrink(self.bound);
+        Ok(tree)
+    }
+
+    /// The tree is whole, and no later build will ask for the same: it goes with its last reader.
+    pub(crate) fn keep_once(&self, incoming: Incoming, bytes: u64) -> io::Result<Arc<Tree>> {
+        let key = incoming.key.clone();
+        let tree = self.keep(incoming, bytes)?;
+        let kept = self.lock().remove(&key);
+        forget(kept);
         Ok(tree)
     }
 

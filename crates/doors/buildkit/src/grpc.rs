@@ -10,12 +10,11 @@ mod pipe;
 mod server;
 mod status;
 
-pub use server::{Answer, Call, Outgoing, serve};
-pub use status::{Code, Status};
+pub(crate) use server::{Answer, Call, Outgoing, serve};
+pub(crate) use status::{Code, Status};
 
-pub(crate) use client::{Channel, ClientStream};
-pub(crate) use messages::Messages;
-pub(crate) use pipe::{Pipe, pipe};
+pub(crate) use client::{Channel, ClientStream, Sender};
+pub(crate) use pipe::pipe;
 
 /// The most bytes of one message: what BuildKit's own ends allow.
 pub(crate) const MESSAGE_BYTES: usize = 16 << 20;

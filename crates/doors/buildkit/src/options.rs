@@ -13,7 +13,8 @@ use oci::Platform;
 use crate::grpc::{Code, Status};
 use crate::proto::ops::{Definition, Op};
 
-pub(crate) use lists::{Ulimit, hosts, ulimits};
+pub use lists::Ulimit;
+pub(crate) use lists::{hosts, ulimits};
 
 /// What to build, as far as the options say it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,8 +68,10 @@ pub(crate) struct Options {
 pub(crate) enum ContextSource {
     /// A folder that the client offers under this name.
     Local(String),
-    /// An archive, or a Dockerfile, that the client uploads through its session.
+    /// An archive that the client uploads through its session.
     Upload(String),
+    /// An archive that comes with a request.
+    Request(String),
 }
 
 impl Default for ContextSource {
@@ -84,11 +87,13 @@ pub(crate) enum NamedContext {
     Local(String),
     /// An image by name or by digest.
     Image(String),
+    /// The result of another build that is under way, by its id.
+    Result(String),
 }
 
 /// What is done anew.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum NoCache {
+pub enum NoCache {
     /// Nothing.
     #[default]
     Never,
@@ -100,7 +105,7 @@ pub(crate) enum NoCache {
 
 /// The network of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Network {
+pub enum Network {
     /// One that leads outward.
     #[default]
     Default,
@@ -110,8 +115,12 @@ pub(crate) enum Network {
     Host,
 }
 
-/// The source of the results that this builder hands to later builds, see [`NamedContext`].
-const OURS: &str = "docker-image://";
+/// In front of the id of a result in the graph that stands for it: a client hands the graph to another build as a named
+/// context. No image has such a name, as the last part of a host is no word of the names of hosts.
+pub(crate) const RESULT: &str = "docker-image://result.invalid/";
+
+/// In front of the name of a context that comes with a request; only this program says it.
+pub(crate) const REQUEST: &str = "request:";
 
 impl Options {
     /// Reads options. `inputs` are the graphs that named contexts may point at.
@@ -323,6 +332,9 @@ fn context(value: &str) -> Result<ContextSource, Status> {
     if let Some(path) = value.strip_prefix(upload) {
         return Ok(ContextSource::Upload(format!("/{path}")));
     }
+    if let Some(name) = value.strip_prefix(REQUEST) {
+        return Ok(ContextSource::Request(name.to_owned()));
+    }
     match value.strip_prefix("local:") {
         Some(name) => Ok(ContextSource::Local(name.to_owned())),
         None if value.is_empty() => Ok(ContextSource::default()),
@@ -348,20 +360,24 @@ fn named_context(name: &str, value: &str, inputs: &HashMap<String, Definition>) 
         let definition = inputs.get(input).ok_or_else(|| {
             Status::failed(format!("the context `{name}` is the input `{input}`, which did not come along"))
         })?;
-        return built_image(definition)
-            .map(NamedContext::Image)
-            .ok_or_else(|| unsupported(&format!("the graph behind the context `{name}`")));
+        return behind(definition).ok_or_else(|| unsupported(&format!("the graph behind the context `{name}`")));
     }
     let what = value.split(':').next().unwrap_or(value);
     Err(unsupported(&format!("the context `{name}` of the kind `{what}`")))
 }
 
-/// The image behind a graph that this builder gave for an earlier result.
-fn built_image(definition: &Definition) -> Option<String> {
-    definition.def.iter().find_map(|bytes| {
+/// What a graph stands for: a result that this builder gave, or an image.
+fn behind(definition: &Definition) -> Option<NamedContext> {
+    let sources = definition.def.iter().filter_map(|bytes| {
         let op: Op = prost::Message::decode(bytes.clone()).ok()?;
-        op.source?.identifier.strip_prefix(OURS).map(str::to_owned)
-    })
+        Some(op.source?.identifier)
+    });
+    let [source] = sources.collect::<Vec<_>>().try_into().ok()?;
+    let source: String = source;
+    match source.strip_prefix(RESULT) {
+        Some(id) => Some(NamedContext::Result(id.to_owned())),
+        None => source.strip_prefix("docker-image://").map(|image| NamedContext::Image(image.to_owned())),
+    }
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Status> {

@@ -2,16 +2,16 @@
 //!
 //! Fields that nobody here reads or writes are left out: protobuf passes over them.
 
-pub mod control;
-pub mod errors;
-pub mod files;
-pub mod gateway;
-pub mod ops;
-pub mod sessions;
+pub(crate) mod control;
+pub(crate) mod errors;
+pub(crate) mod files;
+pub(crate) mod gateway;
+pub(crate) mod ops;
+pub(crate) mod sessions;
 
 /// A moment: `google.protobuf.Timestamp`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Seconds since 1970.
     #[prost(int64, tag = "1")]
     pub seconds: i64,
@@ -29,7 +29,7 @@ impl From<base::Timestamp> for Moment {
 
 /// Bytes of a stream; `BytesMessage` of several packages.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub data: bytes::Bytes,
@@ -37,7 +37,7 @@ pub struct Chunk {
 
 /// A message without a field, or one of which nothing is read.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Empty {}
+pub(crate) struct Empty {}
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! answer for its health any more.
 
 mod files;
+mod keeper;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};

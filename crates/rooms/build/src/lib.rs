@@ -33,7 +33,7 @@ mod source;
 mod stage;
 mod tape;
 mod transfer;
-mod tree;
+pub mod tree;
 mod upper;
 mod users;
 

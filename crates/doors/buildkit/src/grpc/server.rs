@@ -30,7 +30,7 @@ const WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// A call that came in.
-pub struct Call {
+pub(crate) struct Call {
     /// `/package.Service/Method`.
     pub path: String,
     /// What came with it.
@@ -39,7 +39,7 @@ pub struct Call {
 }
 
 /// What a call is answered with.
-pub struct Answer(Content);
+pub(crate) struct Answer(Content);
 
 enum Content {
     One(Bytes),
@@ -54,7 +54,7 @@ enum Item {
 
 /// The sending end of an answer that is a stream.
 #[derive(Clone)]
-pub struct Outgoing(mpsc::Sender<Item>);
+pub(crate) struct Outgoing(mpsc::Sender<Item>);
 
 impl Call {
     pub(crate) fn new(request: Request<Incoming>) -> Self {
@@ -128,11 +128,6 @@ impl Outgoing {
         let status = end.err().unwrap_or_else(Status::ok);
         let _ = self.0.send(Item::End(status)).await;
     }
-
-    /// Done when the other end is gone.
-    pub(crate) async fn gone(&self) {
-        self.0.closed().await;
-    }
 }
 
 /// The body of an answer that is a stream.
@@ -164,7 +159,7 @@ impl Body for Streamed {
 }
 
 /// Serves one connection until the other end closes it. A call whose other end goes away is dropped.
-pub async fn serve<H, F>(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, handle: H) -> Result<(), hyper::Error>
+pub(crate) async fn serve<H, F>(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, handle: H) -> Result<(), hyper::Error>
 where
     H: Fn(Call) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,

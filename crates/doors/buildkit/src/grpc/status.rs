@@ -17,7 +17,7 @@ const MESSAGE_BYTES: usize = 64 << 10;
 /// gRPC's codes, as far as they are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
-pub enum Code {
+pub(crate) enum Code {
     /// It went well.
     Ok = 0,
     /// Somebody ended it.
@@ -45,7 +45,7 @@ pub enum Code {
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub struct Status {
+pub(crate) struct Status {
     /// The code; numbers that have no name here are `Unknown`.
     pub code: Code,
     /// What failed.
@@ -56,17 +56,17 @@ pub struct Status {
 
 impl Status {
     /// Without details.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Vec::new() }
     }
 
     /// A failure whose message is shown as it is.
-    pub fn failed(message: impl Into<String>) -> Self {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::new(Code::Unknown, message)
     }
 
     /// Nobody does that here.
-    pub fn unimplemented(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn unimplemented(what: impl std::fmt::Display) -> Self {
         Self::new(Code::Unimplemented, format!("{what} is not supported"))
     }
 

@@ -9,7 +9,7 @@ use crate::grpc::Status;
 
 /// A bound of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ulimit {
+pub struct Ulimit {
     /// Such as `nofile`.
     pub name: String,
     /// What programs have at first; none is no bound.

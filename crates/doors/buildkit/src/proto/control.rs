@@ -7,7 +7,7 @@ use super::ops::{Definition, Platform, Range, SourceInfo};
 
 /// Asks for a build, or opens one that a gateway client conducts.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SolveRequest {
+pub(crate) struct SolveRequest {
     /// The build's name, given by the client.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -45,7 +45,7 @@ pub struct SolveRequest {
 
 /// Where the result goes.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Exporter {
+pub(crate) struct Exporter {
     /// `moby`, `image`, `local`, `tar` …
     #[prost(string, tag = "1")]
     pub kind: String,
@@ -56,7 +56,7 @@ pub struct Exporter {
 
 /// Where cached results come from and go to.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct CacheOptions {
+pub(crate) struct CacheOptions {
     /// To.
     #[prost(message, repeated, tag = "4")]
     pub exports: Vec<CacheEntry>,
@@ -67,7 +67,7 @@ pub struct CacheOptions {
 
 /// One place of cached results.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct CacheEntry {
+pub(crate) struct CacheEntry {
     /// `inline`, `registry`, `local` …
     #[prost(string, tag = "1")]
     pub kind: String,
@@ -78,7 +78,7 @@ pub struct CacheEntry {
 
 /// What the exporters say.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct SolveResponse {
+pub(crate) struct SolveResponse {
     /// By well-known names, such as `containerimage.digest`.
     #[prost(map = "string, string", tag = "1")]
     pub exporter_response: HashMap<String, String>,
@@ -86,7 +86,7 @@ pub struct SolveResponse {
 
 /// Asks for the progress of a build.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct StatusRequest {
+pub(crate) struct StatusRequest {
     /// Its name.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -94,7 +94,7 @@ pub struct StatusRequest {
 
 /// Progress.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct StatusResponse {
+pub(crate) struct StatusResponse {
     /// Steps.
     #[prost(message, repeated, tag = "1")]
     pub vertexes: Vec<Vertex>,
@@ -111,7 +111,7 @@ pub struct StatusResponse {
 
 /// A step.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Vertex {
+pub(crate) struct Vertex {
     /// Its name for programs.
     #[prost(string, tag = "1")]
     pub digest: String,
@@ -137,7 +137,7 @@ pub struct Vertex {
 
 /// A part of a step, such as a transfer.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct VertexStatus {
+pub(crate) struct VertexStatus {
     /// Its name.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -163,7 +163,7 @@ pub struct VertexStatus {
 
 /// Output of a step.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct VertexLog {
+pub(crate) struct VertexLog {
     /// The step.
     #[prost(string, tag = "1")]
     pub vertex: String,
@@ -180,7 +180,7 @@ pub struct VertexLog {
 
 /// Something that is probably not meant.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct VertexWarning {
+pub(crate) struct VertexWarning {
     /// The step it is said with.
     #[prost(string, tag = "1")]
     pub vertex: String,
@@ -206,7 +206,7 @@ pub struct VertexWarning {
 
 /// Who builds here.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ListWorkersResponse {
+pub(crate) struct ListWorkersResponse {
     /// One.
     #[prost(message, repeated, tag = "1")]
     pub record: Vec<WorkerRecord>,
@@ -214,7 +214,7 @@ pub struct ListWorkersResponse {
 
 /// A worker.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct WorkerRecord {
+pub(crate) struct WorkerRecord {
     /// Its id.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -234,7 +234,7 @@ pub struct WorkerRecord {
 
 /// What is forgotten, and when.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct GcPolicy {
+pub(crate) struct GcPolicy {
     /// Everything.
     #[prost(bool, tag = "1")]
     pub all: bool,
@@ -251,7 +251,7 @@ pub struct GcPolicy {
 
 /// A version.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct BuildkitVersion {
+pub(crate) struct BuildkitVersion {
     /// Whose.
     #[prost(string, tag = "1")]
     pub package: String,
@@ -265,23 +265,15 @@ pub struct BuildkitVersion {
 
 /// What answers here.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct InfoResponse {
+pub(crate) struct InfoResponse {
     /// Its version.
     #[prost(message, optional, tag = "1")]
     pub version: Option<BuildkitVersion>,
 }
 
-/// Asks what the cache holds.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct DiskUsageRequest {
-    /// Only this.
-    #[prost(string, repeated, tag = "1")]
-    pub filter: Vec<String>,
-}
-
 /// What the cache holds.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct DiskUsageResponse {
+pub(crate) struct DiskUsageResponse {
     /// Records.
     #[prost(message, repeated, tag = "1")]
     pub record: Vec<UsageRecord>,
@@ -289,7 +281,7 @@ pub struct DiskUsageResponse {
 
 /// Asks to empty the cache.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct PruneRequest {
+pub(crate) struct PruneRequest {
     /// Only this.
     #[prost(string, repeated, tag = "1")]
     pub filter: Vec<String>,
@@ -303,7 +295,7 @@ pub struct PruneRequest {
 
 /// Something in the cache.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct UsageRecord {
+pub(crate) struct UsageRecord {
     /// Its id.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -338,7 +330,7 @@ pub struct UsageRecord {
 
 /// Asks for builds of the past and of now.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct BuildHistoryRequest {
+pub(crate) struct BuildHistoryRequest {
     /// Only of now.
     #[prost(bool, tag = "1")]
     pub active_only: bool,

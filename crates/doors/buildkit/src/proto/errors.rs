@@ -1,10 +1,10 @@
 //! `google.rpc` and `errdefs`: why a call failed, with what the command shows of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A failed call: `google.rpc.Status`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct RpcStatus {
+pub(crate) struct RpcStatus {
     /// One of gRPC's codes.
     #[prost(int32, tag = "1")]
     pub code: i32,
@@ -18,7 +18,7 @@ pub struct RpcStatus {
 
 /// A message of any type: `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Any {
+pub(crate) struct Any {
     /// Its type.
     #[prost(string, tag = "1")]
     pub type_url: String,
@@ -28,8 +28,8 @@ pub struct Any {
 }
 
 /// The lines of the Dockerfile that failed. It travels as JSON in an [`Any`], as all details of BuildKit do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Source {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
     /// The text.
     pub info: SourceText,
     /// The lines.
@@ -37,8 +37,8 @@ pub struct Source {
 }
 
 /// A text with its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SourceText {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceText {
     /// The file's name.
     pub filename: String,
     /// The whole text, in base64.
@@ -48,8 +48,8 @@ pub struct SourceText {
 }
 
 /// Lines of a text, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Lines {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lines {
     /// The first.
     pub start: Line,
     /// The last.
@@ -57,16 +57,16 @@ pub struct Lines {
 }
 
 /// A line, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Line {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
     /// Its number.
     pub line: u32,
 }
 
 /// The step that failed, or the request that nobody answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Named {
+pub(crate) enum Named {
     /// `errdefs.Vertex`.
     Digest(String),
     /// `errdefs.Subrequest`.
@@ -75,7 +75,7 @@ pub enum Named {
 
 impl Any {
     /// A detail of this type of BuildKit's, such as `errdefs.Source`.
-    pub fn json(kind: &str, value: &impl Serialize) -> Self {
+    pub(crate) fn json(kind: &str, value: &impl Serialize) -> Self {
         let value = serde_json::to_vec(value).unwrap_or_default();
         Self { type_url: format!("github.com/moby/buildkit/{kind}+json"), value }
     }

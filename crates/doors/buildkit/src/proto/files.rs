@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// One packet.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Packet {
+pub(crate) struct Packet {
     /// One of [`PacketKind`].
     #[prost(enumeration = "PacketKind", tag = "1")]
     pub kind: i32,
@@ -22,7 +22,7 @@ pub struct Packet {
 /// What a packet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
-pub enum PacketKind {
+pub(crate) enum PacketKind {
     /// From the sender: there is this.
     Stat = 0,
     /// From the receiver: send that file's content.
@@ -37,7 +37,7 @@ pub enum PacketKind {
 
 /// A file, folder or link.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// Its path, without a slash in front.
     #[prost(string, tag = "1")]
     pub path: String,
@@ -71,38 +71,38 @@ pub struct Stat {
 }
 
 /// The bits of a mode on this wire, which are those of Go's `fs.FileMode` and not the kernel's.
-pub mod mode {
+pub(crate) mod mode {
     /// A folder.
-    pub const FOLDER: u32 = 1 << 31;
+    pub(crate) const FOLDER: u32 = 1 << 31;
     /// A symbolic link.
-    pub const LINK: u32 = 1 << 27;
+    pub(crate) const LINK: u32 = 1 << 27;
     /// A device.
-    pub const DEVICE: u32 = 1 << 26;
+    pub(crate) const DEVICE: u32 = 1 << 26;
     /// A pipe with a name.
-    pub const PIPE: u32 = 1 << 25;
+    pub(crate) const PIPE: u32 = 1 << 25;
     /// A socket.
-    pub const SOCKET: u32 = 1 << 24;
+    pub(crate) const SOCKET: u32 = 1 << 24;
     /// The user is set.
-    pub const SETUID: u32 = 1 << 23;
+    pub(crate) const SETUID: u32 = 1 << 23;
     /// The group is set.
-    pub const SETGID: u32 = 1 << 22;
+    pub(crate) const SETGID: u32 = 1 << 22;
     /// A device of characters.
-    pub const CHARACTERS: u32 = 1 << 21;
+    pub(crate) const CHARACTERS: u32 = 1 << 21;
     /// Only owners remove.
-    pub const STICKY: u32 = 1 << 20;
+    pub(crate) const STICKY: u32 = 1 << 20;
     /// Something else.
-    pub const IRREGULAR: u32 = 1 << 19;
+    pub(crate) const IRREGULAR: u32 = 1 << 19;
     /// All the kinds; none of them is a file.
-    pub const KINDS: u32 = FOLDER | LINK | DEVICE | PIPE | SOCKET | CHARACTERS | IRREGULAR;
+    pub(crate) const KINDS: u32 = FOLDER | LINK | DEVICE | PIPE | SOCKET | CHARACTERS | IRREGULAR;
 
     /// The kernel's permission bits.
-    pub fn permissions(mode: u32) -> u32 {
+    pub(crate) fn permissions(mode: u32) -> u32 {
         let special = [(SETUID, 0o4000), (SETGID, 0o2000), (STICKY, 0o1000)];
         special.iter().filter(|(bit, _)| mode & bit != 0).fold(mode & 0o777, |sum, (_, bit)| sum | bit)
     }
 
     /// The wire's bits of the kernel's permission bits.
-    pub fn from_permissions(bits: u32) -> u32 {
+    pub(crate) fn from_permissions(bits: u32) -> u32 {
         let special = [(SETUID, 0o4000), (SETGID, 0o2000), (STICKY, 0o1000)];
         special.iter().filter(|(_, bit)| bits & bit != 0).fold(bits & 0o777, |sum, (bit, _)| sum | bit)
     }

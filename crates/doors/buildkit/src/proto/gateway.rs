@@ -9,7 +9,7 @@ use super::ops::{Definition, Platform, Range, SourceInfo, SourceOp};
 
 /// Asks for a result.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SolveRequest {
+pub(crate) struct SolveRequest {
     /// A graph to solve, where no frontend is named.
     #[prost(message, optional, tag = "1")]
     pub definition: Option<Definition>,
@@ -38,7 +38,7 @@ pub struct SolveRequest {
 
 /// Names a result.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SolveResponse {
+pub(crate) struct SolveResponse {
     /// As very old clients take it.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -49,7 +49,7 @@ pub struct SolveResponse {
 
 /// A result.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Result {
+pub(crate) struct Result {
     /// Where it is.
     #[prost(oneof = "Place", tags = "1, 2, 3, 4")]
     pub place: Option<Place>,
@@ -60,7 +60,7 @@ pub struct Result {
 
 /// Where a result is.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Place {
+pub(crate) enum Place {
     /// One, by id, as old clients say it.
     #[prost(string, tag = "1")]
     OldRef(String),
@@ -77,7 +77,7 @@ pub enum Place {
 
 /// Results by platform, as old clients say it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct OldRefMap {
+pub(crate) struct OldRefMap {
     /// Ids.
     #[prost(map = "string, string", tag = "1")]
     pub refs: HashMap<String, String>,
@@ -85,7 +85,7 @@ pub struct OldRefMap {
 
 /// A result's name.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Ref {
+pub(crate) struct Ref {
     /// Its id; empty for an empty root.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -96,7 +96,7 @@ pub struct Ref {
 
 /// Results by platform.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct RefMap {
+pub(crate) struct RefMap {
     /// Names.
     #[prost(map = "string, message", tag = "1")]
     pub refs: HashMap<String, Ref>,
@@ -104,7 +104,7 @@ pub struct RefMap {
 
 /// The client is done.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReturnRequest {
+pub(crate) struct ReturnRequest {
     /// This is the build's result.
     #[prost(message, optional, tag = "1")]
     pub result: Option<Result>,
@@ -115,7 +115,7 @@ pub struct ReturnRequest {
 
 /// The named contexts of a build.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct InputsResponse {
+pub(crate) struct InputsResponse {
     /// By name.
     #[prost(map = "string, message", tag = "1")]
     pub definitions: HashMap<String, Definition>,
@@ -123,7 +123,7 @@ pub struct InputsResponse {
 
 /// Asks for an image's configuration.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ResolveImageConfigRequest {
+pub(crate) struct ResolveImageConfigRequest {
     /// The image.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -137,7 +137,7 @@ pub struct ResolveImageConfigRequest {
 
 /// An image's configuration.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ResolveImageConfigResponse {
+pub(crate) struct ResolveImageConfigResponse {
     /// The image's digest.
     #[prost(string, tag = "1")]
     pub digest: String,
@@ -151,7 +151,7 @@ pub struct ResolveImageConfigResponse {
 
 /// Asks what a source is now.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ResolveSourceMetaRequest {
+pub(crate) struct ResolveSourceMetaRequest {
     /// The source.
     #[prost(message, optional, tag = "1")]
     pub source: Option<SourceOp>,
@@ -165,7 +165,7 @@ pub struct ResolveSourceMetaRequest {
 
 /// What a source is now.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ResolveSourceMetaResponse {
+pub(crate) struct ResolveSourceMetaResponse {
     /// The source, pinned.
     #[prost(message, optional, tag = "1")]
     pub source: Option<SourceOp>,
@@ -176,7 +176,7 @@ pub struct ResolveSourceMetaResponse {
 
 /// An image as a source.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ResolveSourceImageResponse {
+pub(crate) struct ResolveSourceImageResponse {
     /// Its digest.
     #[prost(string, tag = "1")]
     pub digest: String,
@@ -187,7 +187,7 @@ pub struct ResolveSourceImageResponse {
 
 /// Asks for a file of a result.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ReadFileRequest {
+pub(crate) struct ReadFileRequest {
     /// The result.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -201,7 +201,7 @@ pub struct ReadFileRequest {
 
 /// A part of a file.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct FileRange {
+pub(crate) struct FileRange {
     /// From here.
     #[prost(int64, tag = "1")]
     pub offset: i64,
@@ -212,7 +212,7 @@ pub struct FileRange {
 
 /// A file of a result.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ReadFileResponse {
+pub(crate) struct ReadFileResponse {
     /// Its bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub data: Vec<u8>,
@@ -220,7 +220,7 @@ pub struct ReadFileResponse {
 
 /// Asks for a folder of a result.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct ReadDirRequest {
+pub(crate) struct ReadDirRequest {
     /// The result.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -234,7 +234,7 @@ pub struct ReadDirRequest {
 
 /// A folder of a result.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReadDirResponse {
+pub(crate) struct ReadDirResponse {
     /// What it holds.
     #[prost(message, repeated, tag = "1")]
     pub entries: Vec<Stat>,
@@ -242,7 +242,7 @@ pub struct ReadDirResponse {
 
 /// Asks what is at a path of a result.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct StatFileRequest {
+pub(crate) struct StatFileRequest {
     /// The result.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -253,7 +253,7 @@ pub struct StatFileRequest {
 
 /// What is at a path of a result.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct StatFileResponse {
+pub(crate) struct StatFileResponse {
     /// It.
     #[prost(message, optional, tag = "1")]
     pub stat: Option<Stat>,
@@ -261,7 +261,7 @@ pub struct StatFileResponse {
 
 /// Asks to do a result now.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct EvaluateRequest {
+pub(crate) struct EvaluateRequest {
     /// The result.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -269,7 +269,7 @@ pub struct EvaluateRequest {
 
 /// What can be asked here.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct PongResponse {
+pub(crate) struct PongResponse {
     /// Of the gateway.
     #[prost(message, repeated, tag = "1")]
     pub frontend_caps: Vec<Cap>,
@@ -283,7 +283,7 @@ pub struct PongResponse {
 
 /// Something that can be asked here.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Cap {
+pub(crate) struct Cap {
     /// Its name.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -294,7 +294,7 @@ pub struct Cap {
 
 /// A warning of the client's own.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct WarnRequest {
+pub(crate) struct WarnRequest {
     /// The step it is said with.
     #[prost(string, tag = "1")]
     pub digest: String,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// A graph: operations of which the last is its end.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Definition {
+pub(crate) struct Definition {
     /// Each one an [`Op`].
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub def: Vec<bytes::Bytes>,
@@ -12,7 +12,7 @@ pub struct Definition {
 
 /// An operation.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Op {
+pub(crate) struct Op {
     /// What it works on.
     #[prost(message, repeated, tag = "1")]
     pub inputs: Vec<Input>,
@@ -23,7 +23,7 @@ pub struct Op {
 
 /// A result that an operation works on.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Input {
+pub(crate) struct Input {
     /// The digest of the operation that makes it.
     #[prost(string, tag = "1")]
     pub digest: String,
@@ -34,7 +34,7 @@ pub struct Input {
 
 /// Where files come from.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct SourceOp {
+pub(crate) struct SourceOp {
     /// `local://context`, `docker-image://…`, `git://…`, `https://…`
     #[prost(string, tag = "1")]
     pub identifier: String,
@@ -45,7 +45,7 @@ pub struct SourceOp {
 
 /// A platform.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Platform {
+pub(crate) struct Platform {
     /// `amd64` …
     #[prost(string, tag = "1")]
     pub architecture: String,
@@ -59,7 +59,7 @@ pub struct Platform {
 
 /// A text with its name.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SourceInfo {
+pub(crate) struct SourceInfo {
     /// The file's name.
     #[prost(string, tag = "1")]
     pub filename: String,
@@ -73,7 +73,7 @@ pub struct SourceInfo {
 
 /// Lines of a text.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Range {
+pub(crate) struct Range {
     /// The first.
     #[prost(message, optional, tag = "1")]
     pub start: Option<Position>,
@@ -84,7 +84,7 @@ pub struct Range {
 
 /// A place in a text.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Position {
+pub(crate) struct Position {
     /// From 1.
     #[prost(int32, tag = "1")]
     pub line: i32,
@@ -95,7 +95,7 @@ pub struct Position {
 
 impl Range {
     /// These lines, both included.
-    pub fn lines(first: u32, last: u32) -> Self {
+    pub(crate) fn lines(first: u32, last: u32) -> Self {
         let at = |line| Some(Position { line: i32::try_from(line).unwrap_or(i32::MAX), character: 0 });
         Self { start: at(first), end: at(last) }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// Asks for credentials.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct CredentialsRequest {
+pub(crate) struct CredentialsRequest {
     /// The registry.
     #[prost(string, tag = "1")]
     pub host: String,
@@ -12,7 +12,7 @@ pub struct CredentialsRequest {
 
 /// Credentials; both are empty when there are none.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct CredentialsResponse {
+pub(crate) struct CredentialsResponse {
     /// The user; empty when the secret is a token to get others by.
     #[prost(string, tag = "1")]
     pub username: String,
@@ -23,7 +23,7 @@ pub struct CredentialsResponse {
 
 /// Asks for a secret.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct GetSecretRequest {
+pub(crate) struct GetSecretRequest {
     /// Its name.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -34,7 +34,7 @@ pub struct GetSecretRequest {
 
 /// A secret.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct GetSecretResponse {
+pub(crate) struct GetSecretResponse {
     /// Its bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub data: Vec<u8>,
@@ -42,7 +42,7 @@ pub struct GetSecretResponse {
 
 /// Asks whether there is an agent.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct CheckAgentRequest {
+pub(crate) struct CheckAgentRequest {
     /// Its name.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -50,7 +50,7 @@ pub struct CheckAgentRequest {
 
 /// How a server is: `grpc.health.v1.HealthCheckResponse`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct HealthResponse {
+pub(crate) struct HealthResponse {
     /// 1 is well.
     #[prost(int32, tag = "1")]
     pub status: i32,

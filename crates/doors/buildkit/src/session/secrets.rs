@@ -26,32 +26,38 @@ const PIECE: usize = 32 << 10;
 /// The secrets, agents and credentials of one session, for code that may wait.
 #[derive(Clone)]
 pub(crate) struct SessionSecrets {
-    session: Session,
+    session: Option<Session>,
     runtime: tokio::runtime::Handle,
 }
 
 impl SessionSecrets {
-    /// Those of this session. Must be called in the runtime that serves the session.
-    pub(crate) fn new(session: Session) -> Self {
+    /// Those of this session; none without one. Must be called in the runtime that serves the session.
+    pub(crate) fn new(session: Option<Session>) -> Self {
         Self { session, runtime: tokio::runtime::Handle::current() }
     }
 
     /// The secret of this name; none when the client has none. Blocks.
-    pub(crate) fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, Status> {
-        self.runtime.block_on(self.session.secret(id))
+    pub(super) fn ask_secret(&self, id: &str) -> Result<Option<Vec<u8>>, Status> {
+        self.session.as_ref().map_or(Ok(None), |session| self.runtime.block_on(session.secret(id)))
     }
 
     /// Whether there is an agent of this name. Blocks.
-    pub(crate) fn has_agent(&self, id: &str) -> Result<bool, Status> {
-        self.runtime.block_on(self.session.has_agent(id))
+    pub(super) fn ask_agent(&self, id: &str) -> Result<bool, Status> {
+        self.session.as_ref().map_or(Ok(false), |session| self.runtime.block_on(session.has_agent(id)))
+    }
+
+    /// The credentials for a registry; none when the client has none. Blocks.
+    pub(super) fn ask_credentials(&self, host: &str) -> Result<Option<(String, String)>, Status> {
+        self.session.as_ref().map_or(Ok(None), |session| self.runtime.block_on(session.credentials(host)))
     }
 
     /// Carries a connection to the agent of this name, in the background.
-    pub(crate) fn agent(&self, id: &str, connection: std::os::unix::net::UnixStream) -> io::Result<()> {
+    pub(super) fn forward(&self, id: &str, connection: std::os::unix::net::UnixStream) -> io::Result<()> {
         connection.set_nonblocking(true)?;
         let _inside = self.runtime.enter();
         let connection = UnixStream::from_std(connection)?;
-        let (session, id) = (self.session.clone(), id.to_owned());
+        let none = || io::Error::new(io::ErrorKind::NotFound, "the build has no session");
+        let (session, id) = (self.session.clone().ok_or_else(none)?, id.to_owned());
         self.runtime.spawn(async move {
             if let Err(error) = session.forward(&id, connection).await {
                 tracing::debug!(agent = %id, %error, "the agent `{id}` ended a connection");
@@ -91,7 +97,7 @@ impl Session {
     }
 
     /// The credentials for a registry; none when the client has none.
-    pub(crate) async fn credentials(&self, host: &str) -> Result<Option<(String, String)>, Status> {
+    async fn credentials(&self, host: &str) -> Result<Option<(String, String)>, Status> {
         if !self.offers(CREDENTIALS) {
             return Ok(None);
         }
