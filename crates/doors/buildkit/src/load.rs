@@ -147,12 +147,12 @@ impl Loader<'_> {
             key => key,
         };
         let incoming = self.engine.contexts.begin(&format!("{owner}\0{hint}")).map_err(|error| disk(&error))?;
-        let (hub, clock, chore, shown) =
+        let (hub, clock, telling, name) =
             (self.job.hub.clone(), self.engine.clock.clone(), chore.clone(), shown.to_owned());
         let mut next = 0;
         let mut told = move |bytes: u64| {
             if bytes >= next {
-                hub.tell(chore.part(&shown, bytes, 0, false, clock.wall()));
+                hub.tell(telling.part(&name, bytes, 0, false, clock.wall()));
                 next = bytes + TELL_EVERY;
             }
         };
@@ -171,6 +171,7 @@ impl Loader<'_> {
         if received.skipped > 0 {
             tracing::debug!(skipped = received.skipped, "sockets, pipes and devices of a context were left out");
         }
+        self.job.hub.tell(chore.part(shown, received.transferred, 0, true, self.now()));
         self.tell_end(wanted, received.transferred, received.shared, received.sent);
         let tree = self.engine.contexts.keep(incoming, received.bytes).map_err(|error| disk(&error))?;
         Ok(tree)

@@ -129,7 +129,10 @@ impl Narrator {
                 status.vertexes.extend(self.started(step, &text, line, now));
             }
             Progress::Cached { step } => {
-                status.vertexes.extend(self.change(step, |vertex| vertex.cached = true));
+                status.vertexes.extend(self.change(step, |vertex| {
+                    vertex.cached = true;
+                    vertex.completed = Some(now.into());
+                }));
             }
             Progress::Finished { step, .. } => {
                 status.vertexes.extend(self.change(step, |vertex| vertex.completed = Some(now.into())));
