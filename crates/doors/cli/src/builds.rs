@@ -1,6 +1,6 @@
 //! `sea build`, and the building of what `sea up` needs.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use base::{Kind, Report};
@@ -9,7 +9,7 @@ use build::ignore::Ignore;
 use bytes::Bytes;
 use hyper::Method;
 use spec::{App, Build, PullPolicy};
-use talk::{BuildEvent, BuildOrder, ImageView};
+use talk::{BuildContext, BuildEvent, BuildOrder, ImageView};
 use tokio::sync::mpsc;
 
 use crate::args::BuildArgs;
@@ -81,40 +81,47 @@ impl Session {
         // The text goes along, so that it may lie outside the context or be ignored in it.
         sent.dockerfile_inline = Some(dockerfile);
         sent.context = String::new();
-        let order = serde_json::to_string(&BuildOrder { build: sent, names }).map_err(|error| {
+        let order =
+            BuildOrder { build: sent, names, context: BuildContext::Archive, ..BuildOrder::default() };
+        self.send_build(&order, vec![Packed { dir: context, ignore }]).await
+    }
+
+    /// Sends an order with its archives, and follows the build to its end.
+    async fn send_build(&self, order: &BuildOrder, archives: Vec<Packed>) -> Result<String, Report> {
+        let order = serde_json::to_vec(order).map_err(|error| {
             Report::new(Kind::Internal, "the order to build cannot be written down").because(error)
         })?;
-        let target = format!("/v1/build?order={}", escape(&order));
         let (pipe, pieces) = mpsc::channel(WAITING);
-        let packing = tokio::task::spawn_blocking(move || pack(&context, &ignore, pipe));
+        let packing = tokio::task::spawn_blocking(move || send(&order, &archives, pipe));
         let body = futures_util::stream::unfold(pieces, |mut pieces| async move {
             let piece: std::io::Result<Bytes> = pieces.recv().await?;
             Some((piece, pieces))
         });
-        let lines = self.client.upload(Method::POST, &target, body).await;
+        let lines = self.client.upload(Method::POST, "/v1/build", body).await;
+        let built = match lines {
+            Ok(lines) => self.follow_build(lines).await,
+            Err(error) => Err(report(error)),
+        };
         // A context that cannot be packed is the better reason.
-        if let Ok(Err(problem)) = packing.await {
-            return Err(problem);
+        match (built, packing.await) {
+            (Err(_), Ok(Err(Unsent::Ours(problem)))) => Err(problem),
+            (built, _) => built,
         }
-        self.follow_build(lines.map_err(report)?).await
     }
 
     async fn follow_build(&self, mut lines: wire::Lines) -> Result<String, Report> {
         let quiet = self.quiet() || self.json();
-        let bold = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         while let Some(line) = lines.next::<BuildEvent>().await.map_err(report)? {
             match line {
-                BuildEvent::Step { number, of, text, cached } if !quiet => {
-                    let mark = if cached { " (cached)" } else { "" };
-                    let text = format!("[{number}/{of}] {text}{mark}");
-                    note(if bold { format!("\x1b[1m{text}\x1b[0m") } else { text });
+                BuildEvent::Step { step, title, files, .. } if !quiet && files => {
+                    note(format!("#{step} {title}"))
                 }
-                BuildEvent::Output { text } if !quiet => {
+                BuildEvent::Cached { step } if !quiet => note(format!("#{step} CACHED")),
+                BuildEvent::Output { text, .. } if !quiet => {
                     // As it came, with its own ends of lines.
                     let _ = std::io::stderr().write_all(text.as_bytes());
                 }
-                BuildEvent::Step { .. } | BuildEvent::Output { .. } => {}
-                BuildEvent::Warning { text } => note(format!("warning: {text}")),
+                BuildEvent::Warning { text, .. } => note(format!("warning: {text}")),
                 BuildEvent::Built { id, cached, steps } => {
                     if !quiet {
                         note(format!("built {}, {cached} of {steps} steps from the cache", short(&id)));
@@ -122,10 +129,25 @@ impl Session {
                     return Ok(id);
                 }
                 BuildEvent::Failed { report } => return Err(report.from_afar()),
+                _ => {}
             }
         }
         Err(Report::new(Kind::Unavailable, "the daemon went away before the image was built"))
     }
+}
+
+/// A folder on its way to the daemon.
+struct Packed {
+    dir: PathBuf,
+    ignore: Ignore,
+}
+
+/// Why not all was sent.
+enum Unsent {
+    /// What was to be sent cannot be read.
+    Ours(Report),
+    /// The daemon takes no more: it says why itself.
+    Theirs,
 }
 
 fn dockerfile(context: &Path, build: &Build) -> Result<String, Report> {
@@ -155,29 +177,49 @@ fn ignore(context: &Path, dockerfile: Option<&str>) -> Result<Ignore, Report> {
     Ok(Ignore::none())
 }
 
-fn pack(context: &Path, ignore: &Ignore, pipe: mpsc::Sender<std::io::Result<Bytes>>) -> Result<(), Report> {
+/// Writes the order, then each archive in pieces.
+fn send(order: &[u8], archives: &[Packed], pipe: mpsc::Sender<std::io::Result<Bytes>>) -> Result<(), Unsent> {
     let failed = pipe.clone();
-    let mut out = std::io::BufWriter::with_capacity(PIECE, Pipe(pipe));
-    let packed = context::pack(context, ignore, &mut out, Limits::default()).map_err(report);
-    let packed = packed.and_then(|_| {
-        out.flush().map_err(|error| {
-            Report::new(Kind::Unavailable, "the daemon takes no more of the context").because(error)
-        })
-    });
-    if packed.is_err() {
+    let mut pipe = Pipe(pipe);
+    let sent = pipe.piece(order).map_err(|_| Unsent::Theirs);
+    let sent = sent.and_then(|()| archives.iter().try_for_each(|one| pipe.archive(one)));
+    if sent.is_err() {
         // Tells the daemon that the archive is not whole; it may have gone already.
         let _ = failed.blocking_send(Err(std::io::ErrorKind::BrokenPipe.into()));
     }
-    packed
+    sent
 }
 
-/// Hands what is written to a request's body.
+/// Hands what is written to a request's body, with its length in front.
 struct Pipe(mpsc::Sender<std::io::Result<Bytes>>);
+
+impl Pipe {
+    fn piece(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
+        let piece = [&length.to_be_bytes()[..], bytes].concat();
+        self.0.blocking_send(Ok(piece.into())).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn archive(&mut self, one: &Packed) -> Result<(), Unsent> {
+        let mut out = std::io::BufWriter::with_capacity(PIECE, &mut *self);
+        let packed = context::pack(&one.dir, &one.ignore, &mut out, Limits::default());
+        match packed {
+            Ok(_) => {}
+            Err(context::ContextError::Write { .. }) => return Err(Unsent::Theirs),
+            Err(error) => return Err(Unsent::Ours(report(error))),
+        }
+        out.flush().map_err(|_| Unsent::Theirs)?;
+        drop(out);
+        self.piece(&[]).map_err(|_| Unsent::Theirs)
+    }
+}
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let piece = Bytes::copy_from_slice(bytes);
-        self.0.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        // An empty piece would end the archive.
+        if !bytes.is_empty() {
+            self.piece(bytes)?;
+        }
         Ok(bytes.len())
     }
 

@@ -10,27 +10,38 @@
 //! | `tree`, `upper` | layers read in place, and written, without a mount | |
 //! | `transfer`, `source`, `archive` | COPY and ADD | |
 //! | `run`, `mounts`, `execute` | RUN, through the port [`Runner`] | |
-//! | `stage`, `build` | the steps in order, the layer cache, the image | |
+//! | `steps`, `progress` | the steps as they are numbered and told | yes |
+//! | `intake`, `remote` | contexts and the Dockerfile's text, from wherever they come | |
+//! | `stage`, `board`, `build` | stages side by side, the layer cache, the image | |
 //!
 //! Synchronous: callers in async code use `spawn_blocking`. Knows images, but no container: whoever calls
 //! [`Builder::build`] hands in how commands are run.
 
 mod archive;
+mod board;
 mod build;
 pub mod context;
 pub mod dockerfile;
 mod error;
 mod execute;
+mod export;
 mod glob;
 pub mod graph;
 pub mod ignore;
+mod intake;
 mod mounts;
 mod order;
+mod ports;
+mod private;
+mod progress;
+mod remote;
 mod run;
+mod runner;
 mod scope;
 mod settings;
 mod source;
 mod stage;
+mod steps;
 mod tape;
 mod transfer;
 pub mod tree;
@@ -39,10 +50,11 @@ mod users;
 
 pub use build::Builder;
 pub use error::{BuildError, StepError, StepFault, Tail};
-pub use order::{
-    BuildRequest, Built, Cancel, Context, Progress, RunLimits, RunMount, RunMountKind, RunNetwork, RunOrder,
-    Runner, Stream,
-};
+pub use export::{ExportError, export_files};
+pub use order::{BuildRequest, Built, Cancel, Context, DockerfileSource, NamedContext, NoCache, RunSettings};
+pub use ports::{Agents, Fetched, Fetcher, Moved, Puller, Secret, Secrets};
+pub use progress::{Progress, Step, StepKind};
+pub use runner::{RunLimits, RunMount, RunMountKind, RunNetwork, RunOrder, Runner, Stream, Ulimit};
 
 #[cfg(test)]
 mod tests;

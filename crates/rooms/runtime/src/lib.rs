@@ -20,7 +20,7 @@ mod shim;
 mod shims;
 mod sys;
 
-pub use cgroup::Stats;
+pub use cgroup::{CgroupGroup, Stats};
 pub use exit::Exit;
 pub use failure::Failure;
 pub use order::Order;

@@ -570,17 +570,11 @@ fn an_archive_as_the_context_gives_the_same_image_as_the_folder() {
         crate::context::Limits::default(),
     )
     .expect("the context is sound");
+    let archive = crate::Context::Archive(Box::new(std::io::Cursor::new(tar)));
     let request = crate::BuildRequest {
-        context: crate::Context::Archive(Box::new(std::io::Cursor::new(tar))),
-        dockerfile: dockerfile.to_owned(),
-        args: Default::default(),
-        target: None,
-        tags: Vec::new(),
-        labels: Default::default(),
-        no_cache: true,
+        no_cache: crate::NoCache::Always,
         epoch: Some(1_000_000_000),
-        limits: Default::default(),
-        cancel: Default::default(),
+        ..crate::BuildRequest::new(archive, crate::DockerfileSource::Text(dockerfile.to_owned()))
     };
     let second = world.builder.build(request, &super::world::Chroot, &|_| ());
     let second = second.unwrap_or_else(|error| panic!("{}", describe(&error)));
