@@ -3,7 +3,6 @@
 mod tree;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use images::Image;
@@ -125,7 +124,7 @@ async fn folder(
     chore: &Chore,
 ) -> Result<(), Status> {
     let stream = engine.sessions.get(&job.session).await?.send_back(number)?;
-    let layers = layers(engine, outcome)?;
+    let layers = image(engine, outcome)?.lower;
     let (hub, clock, chore) = (job.hub.clone(), engine.clock.clone(), chore.clone());
     let told = move |bytes: u64, done: bool| hub.tell(chore.part("copying files", bytes, 0, done, clock.wall()));
     let handle = tokio::runtime::Handle::current();
@@ -144,12 +143,12 @@ async fn archive(
     chore: &Chore,
 ) -> Result<(), Status> {
     let stream = engine.sessions.get(&job.session).await?.send_back(number)?;
-    let layers = layers(engine, outcome)?;
+    let image = image(engine, outcome)?;
     job.hub.tell(chore.part("sending tarball", 0, 0, false, engine.clock.wall()));
     let mut sending = Sending::new(stream);
     let sent = tokio::task::spawn_blocking(move || {
-        let tree = tree::open(&layers)?;
-        tree::archive(&tree, &mut sending)?;
+        build::export_files(&image, &mut sending)
+            .map_err(|error| Status::failed(format!("the archive cannot be sent: {error}")))?;
         sending.finish()
     });
     sent.await.map_err(|error| Status::new(Code::Internal, error.to_string())).flatten()?;
@@ -159,15 +158,14 @@ async fn archive(
 
 /// The files of an image that was built.
 pub(crate) fn open(engine: &Engine, outcome: &Outcome) -> Result<build::tree::Tree, Status> {
-    tree::open(&layers(engine, outcome)?)
+    tree::open(&image(engine, outcome)?.lower)
 }
 
-fn layers(engine: &Engine, outcome: &Outcome) -> Result<Vec<PathBuf>, Status> {
-    let image: Image = engine
+fn image(engine: &Engine, outcome: &Outcome) -> Result<Image, Status> {
+    engine
         .images
         .find(&outcome.built.image.to_string())
-        .map_err(|error| Status::failed(format!("the image that was built is gone: {error}")))?;
-    Ok(image.lower)
+        .map_err(|error| Status::failed(format!("the image that was built is gone: {error}")))
 }
 
 fn begin(engine: &Engine, job: &Job, name: &str) -> Chore {

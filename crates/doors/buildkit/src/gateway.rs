@@ -158,8 +158,8 @@ fn graph(id: &str) -> Definition {
     let source = SourceOp { identifier: format!("{}{id}", options::RESULT), attrs: HashMap::new() };
     let source = Op { inputs: Vec::new(), source: Some(source) }.encode_to_vec();
     let digest = Digest::sha256(&source).to_string();
-    let end = Op { inputs: vec![Input { digest, index: 0 }], source: None }.encode_to_vec();
-    Definition { def: vec![Bytes::from(source), Bytes::from(end)] }
+    let end = Op { inputs: vec![Input { digest: digest.clone(), index: 0 }], source: None }.encode_to_vec();
+    Definition { def: vec![Bytes::from(source), Bytes::from(end)], metadata: HashMap::from([(digest, Empty {})]) }
 }
 
 fn warn(job: &Job, request: WarnRequest) {

@@ -23,7 +23,6 @@ pub(crate) struct Layout {
 /// A step that people see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
-    stage: usize,
     /// In front of the instruction, as in `[build 2/5] `.
     label: String,
     /// A FROM: what it shows instead of its text.
@@ -42,13 +41,6 @@ pub(crate) enum Needed {
     All,
 }
 
-/// A step's name for people, and the stage that it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
-    pub name: String,
-    pub stage: usize,
-}
-
 impl Layout {
     /// The layout of a file, for a target and arguments. `contexts` are the names that stand for other places.
     pub(crate) fn new(
@@ -58,7 +50,7 @@ impl Layout {
         contexts: &BTreeSet<String>,
     ) -> Self {
         let variables = Globals::new(file, args);
-        let Ok(graph) = Graph::new(file, &variables, target) else {
+        let Ok(graph) = Graph::new(file, &variables, target, contexts) else {
             return Self { context: Needed::All, ..Self::default() };
         };
         let mut layout = Self::default();
@@ -72,7 +64,7 @@ impl Layout {
             };
             let image = match &stage.base {
                 Base::Image(image) => Some(whole(image)),
-                Base::Scratch | Base::Stage(_) => None,
+                Base::Scratch | Base::Stage(_) | Base::Context(_) => None,
             };
             let makes: Vec<&Instruction> =
                 stage.instructions.iter().filter(|one| makes_files(&one.command)).collect();
@@ -83,38 +75,43 @@ impl Layout {
             if let Some(image) = image {
                 index += 1;
                 let shown = Some(format!("FROM {image}"));
-                layout.steps.insert(stage.span.start, Step { stage: number, label: label(index), image: shown });
+                layout.steps.insert(stage.span.start, Step { label: label(index), image: shown });
                 layout.images.insert(image);
             }
             for one in makes {
                 index += 1;
-                layout.steps.insert(one.span.start, Step { stage: number, label: label(index), image: None });
+                layout.steps.insert(one.span.start, Step { label: label(index), image: None });
             }
             for one in &stage.instructions {
-                layout.needs(&graph, number, one, contexts);
+                layout.needs(&graph, number, one);
             }
         }
         layout
     }
 
-    /// The step that begins at this line, if people see it.
-    pub(crate) fn step(&self, line: u32, text: &str) -> Option<Named> {
+    /// The name of the step that begins at this line, if it has one here.
+    pub(crate) fn step(&self, line: u32, text: &str) -> Option<String> {
         let step = self.steps.get(&line)?;
         let text = step.image.as_deref().unwrap_or(text);
-        Some(Named { name: format!("{}{text}", step.label), stage: step.stage })
+        Some(format!("{}{text}", step.label))
     }
 
-    fn needs(&mut self, graph: &Graph, stage: usize, one: &Instruction, contexts: &BTreeSet<String>) {
+    /// A FROM at this line begins with an image; of other kinds people see nothing. Of a file without a layout nobody
+    /// knows.
+    pub(crate) fn is_image(&self, line: u32) -> bool {
+        self.steps.is_empty() || self.steps.contains_key(&line)
+    }
+
+    fn needs(&mut self, graph: &Graph, stage: usize, one: &Instruction) {
         let from = |from: Option<&str>| match from {
             None => Some(None),
-            Some(from) if contexts.contains(&from.to_lowercase()) => None,
             Some(from) => Some(Some(graph.source(stage, from))),
         };
         match &one.command {
             Command::Copy(copy) | Command::Add(copy) => match from(copy.flags.from.as_deref()) {
                 Some(None) => self.transfer(copy),
                 Some(Some(Base::Image(image))) => drop(self.images.insert(whole(&image))),
-                Some(Some(Base::Stage(_) | Base::Scratch)) | None => {}
+                Some(Some(Base::Stage(_) | Base::Scratch | Base::Context(_))) | None => {}
             },
             Command::Run(run) => self.mounts(run, &from),
             _ => {}

@@ -1,7 +1,7 @@
 //! BuildKit's control and session protocol, as docker's builders use it: `docker build`, buildx, compose.
 //!
 //! A client opens a session, over which it is called, and asks for a build over a second connection; or an old one asks
-//! for it by `POST /build` and names its session. What they all ask for becomes an [`Order`] at the port [`Builds`].
+//! for it by `POST /build` and names its session. What they all ask for becomes a [`build::BuildRequest`] at the port [`Builds`].
 //!
 //! | part | does | pure |
 //! | --- | --- | --- |
@@ -59,7 +59,7 @@ use job::Jobs;
 use proto::sessions::HealthResponse;
 use session::Sessions;
 
-pub use order::{Builds, Keeper, Network, NoCache, Order, Place, Ulimit};
+pub use order::{Builds, Credentials, Pullers};
 pub use legacy::Lines;
 pub use rooms::RoomBuilds;
 pub use session::SessionError;

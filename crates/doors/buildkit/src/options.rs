@@ -6,15 +6,14 @@
 mod lists;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 
+use build::{NoCache, RunNetwork, Ulimit};
 use oci::Platform;
 
 use crate::grpc::{Code, Status};
 use crate::proto::ops::{Definition, Op};
 
-pub use lists::Ulimit;
-pub(crate) use lists::{hosts, ulimits};
+use lists::{hosts, ulimits};
 
 /// What to build, as far as the options say it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,17 +39,13 @@ pub(crate) struct Options {
     /// `--pull`.
     pub pull: bool,
     /// `--network`.
-    pub network: Network,
+    pub network: RunNetwork,
     /// `--add-host`.
-    pub hosts: Vec<(String, IpAddr)>,
+    pub hosts: Vec<(String, String)>,
     /// `--shm-size`, in bytes.
     pub shm_size: Option<u64>,
     /// `--ulimit`.
-    pub ulimits: Vec<Ulimit>,
-    /// The name of the machine that commands see.
-    pub hostname: Option<String>,
-    /// `--cgroup-parent`.
-    pub cgroup_parent: Option<String>,
+    pub ulimits: BTreeMap<String, Ulimit>,
     /// `--build-context`.
     pub contexts: BTreeMap<String, NamedContext>,
     /// What is asked instead of a build: `outline`, `targets`, `lint` …
@@ -89,30 +84,6 @@ pub(crate) enum NamedContext {
     Image(String),
     /// The result of another build that is under way, by its id.
     Result(String),
-}
-
-/// What is done anew.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum NoCache {
-    /// Nothing.
-    #[default]
-    Never,
-    /// Everything.
-    All,
-    /// These stages.
-    Stages(Vec<String>),
-}
-
-/// The network of commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Network {
-    /// One that leads outward.
-    #[default]
-    Default,
-    /// Loopback alone.
-    None,
-    /// The machine's own.
-    Host,
 }
 
 /// In front of the id of a result in the graph that stands for it: a client hands the graph to another build as a named
@@ -163,8 +134,6 @@ impl Options {
             "add-hosts" => self.hosts = hosts(value)?,
             "shm-size" => self.shm_size = text().map(|text| number(name, &text)).transpose()?,
             "ulimit" => self.ulimits = ulimits(value)?,
-            "hostname" => self.hostname = text(),
-            "cgroup-parent" => self.cgroup_parent = text(),
             "image-resolve-mode" => self.pull = resolve_mode(value)?,
             "multi-platform" => multi_platform(value)?,
             "requestid" => self.request = text(),
@@ -183,8 +152,9 @@ impl Options {
             // Whoever conducts the build said these for itself.
             "context" | "frontend" => {}
             _ if options.get("contextkey").is_some_and(|key| key == name) => {}
-            // Bounds of single steps; what a build may use is bounded as a whole here.
-            "memory" | "memswap" | "cpushares" | "cpuperiod" | "cpuquota" | "cpusetcpus" | "cpusetmems" => {
+            "hostname" | "cgroup-parent" if value.is_empty() => {}
+            // Bounds of single steps, and places for them: a build is bounded as a whole here.
+            "hostname" | "cgroup-parent" | "memory" | "memswap" | "cpushares" | "cpuperiod" | "cpuquota" | "cpusetcpus" | "cpusetmems" => {
                 return Err(unsupported(&format!("the option `{name}`")));
             }
             _ => return Err(unsupported(&format!("the option `{name}` of the frontend"))),
@@ -203,7 +173,7 @@ impl Options {
         match kind {
             "build-arg" => {
                 if name == "BUILDKIT_SANDBOX_HOSTNAME" && !value.is_empty() {
-                    self.hostname = Some(value.to_owned());
+                    return Err(unsupported("a name of one's own for the machine that commands see"));
                 }
                 if name == "BUILDKIT_MULTI_PLATFORM" {
                     multi_platform(value)?;
@@ -267,16 +237,16 @@ fn platform(text: &str) -> Option<Platform> {
 
 fn no_cache(value: &str) -> NoCache {
     match lists::comma(value) {
-        stages if stages.is_empty() => NoCache::All,
+        stages if stages.is_empty() => NoCache::Always,
         stages => NoCache::Stages(stages),
     }
 }
 
-fn network(value: &str) -> Result<Network, Status> {
+fn network(value: &str) -> Result<RunNetwork, Status> {
     match value {
-        "" | "default" | "sandbox" => Ok(Network::Default),
-        "none" => Ok(Network::None),
-        "host" => Ok(Network::Host),
+        "" | "default" | "sandbox" => Ok(RunNetwork::Default),
+        "none" => Ok(RunNetwork::None),
+        "host" => Ok(RunNetwork::Host),
         other => Err(Status::failed(format!("invalid netmode {other}"))),
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use base::Timestamp;
-use build::Progress;
+use build::{Progress, StepKind};
 use oci::Digest;
 
 use crate::layout::Layout;
@@ -27,8 +27,8 @@ pub(crate) struct Narrator {
     definition: String,
     /// By the build's own number.
     steps: BTreeMap<usize, Step>,
-    /// The last step of every stage.
-    last: BTreeMap<usize, String>,
+    /// Steps that are not shown, with the digests of those behind them that are.
+    hidden: BTreeMap<usize, Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ struct Step {
     vertex: Vertex,
     line: u32,
     logged: usize,
+    /// What it moves, and since when.
+    moved: BTreeMap<String, Timestamp>,
 }
 
 /// Something beside the steps of the Dockerfile, such as a transfer.
@@ -85,22 +87,33 @@ impl Chore {
 
     /// A part of it is so far; `total` is 0 where nobody knows.
     pub(crate) fn part(&self, id: &str, current: u64, total: u64, done: bool, now: Timestamp) -> StatusResponse {
-        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let status = VertexStatus {
-            id: id.to_owned(),
-            vertex: self.vertex.digest.clone(),
-            current: number(current),
-            total: number(total),
-            timestamp: Some(now.into()),
-            started: Some(self.began.into()),
-            completed: done.then(|| now.into()),
-        };
+        let times = (self.began, now);
+        let status = part(&self.vertex.digest, id.to_owned(), (current, total), done.then_some(now), times);
         StatusResponse { statuses: vec![status], ..StatusResponse::default() }
     }
 
     /// A line about it.
     pub(crate) fn line(&self, text: &str, now: Timestamp) -> StatusResponse {
         StatusResponse { logs: vec![log(&self.vertex.digest, 1, format!("{text}\n").into_bytes(), now)], ..StatusResponse::default() }
+    }
+}
+
+fn part(
+    vertex: &str,
+    id: String,
+    (current, total): (u64, u64),
+    completed: Option<Timestamp>,
+    (began, now): (Timestamp, Timestamp),
+) -> VertexStatus {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    VertexStatus {
+        id,
+        vertex: vertex.to_owned(),
+        current: number(current),
+        total: number(total),
+        timestamp: Some(now.into()),
+        started: Some(began.into()),
+        completed: completed.map(Into::into),
     }
 }
 
@@ -117,7 +130,7 @@ impl Narrator {
             source,
             definition: definition.to_owned(),
             steps: BTreeMap::new(),
-            last: BTreeMap::new(),
+            hidden: BTreeMap::new(),
         }
     }
 
@@ -125,10 +138,10 @@ impl Narrator {
     pub(crate) fn tell(&mut self, progress: Progress, now: Timestamp) -> StatusResponse {
         let mut status = StatusResponse::default();
         match progress {
-            Progress::Started { step, text, line, .. } => {
-                status.vertexes.extend(self.started(step, &text, line, now));
-            }
-            Progress::Cached { step } => {
+            // Steps that never begin are not shown; why one failed is said at the end, with its lines.
+            Progress::Planned(_) | Progress::Failed { .. } => {}
+            Progress::Started(step) => status.vertexes.extend(self.started(&step, now)),
+            Progress::Cached { step, .. } => {
                 status.vertexes.extend(self.change(step, |vertex| {
                     vertex.cached = true;
                     vertex.completed = Some(now.into());
@@ -144,24 +157,72 @@ impl Narrator {
                 };
                 status.logs.extend(self.output(step, stream, bytes, now));
             }
+            Progress::Moved { step, what, bytes, of, done } => {
+                status.statuses.extend(self.moved(step, what, (bytes, of), done, now));
+            }
             Progress::Warning { line, message } => status.warnings.push(self.warning(line, &message)),
         }
         status
     }
 
-    fn started(&mut self, number: usize, text: &str, line: u32, now: Timestamp) -> Option<Vertex> {
-        let named = self.layout.step(line, text)?;
-        let digest = digest(&self.reference, &format!("{line}\0{}", named.name));
+    fn started(&mut self, step: &build::Step, now: Timestamp) -> Option<Vertex> {
+        let name = match step.kind {
+            StepKind::From | StepKind::Files => {
+                self.layout.step(step.line, &step.text).unwrap_or_else(|| step.title())
+            }
+            // Transfers and exports are told of by whoever does them; settings make no files.
+            StepKind::Settings | StepKind::Context | StepKind::Export => {
+                self.stand_in(step);
+                return None;
+            }
+        };
+        if step.kind == StepKind::From && !self.layout.is_image(step.line) {
+            self.stand_in(step);
+            return None;
+        }
+        let digest = digest(&self.reference, &format!("{}\0{name}", step.number));
         let vertex = Vertex {
-            inputs: self.last.get(&named.stage).cloned().into_iter().collect(),
-            digest: digest.clone(),
-            name: named.name,
+            inputs: self.inputs(step),
+            digest,
+            name,
             started: Some(now.into()),
             ..Vertex::default()
         };
-        self.last.insert(named.stage, digest);
-        self.steps.insert(number, Step { vertex: vertex.clone(), line, logged: 0 });
+        self.steps.insert(step.number, Step { vertex: vertex.clone(), line: step.line, logged: 0, moved: BTreeMap::new() });
         Some(vertex)
+    }
+
+    /// A step that is not shown: who uses it uses what it uses.
+    fn stand_in(&mut self, step: &build::Step) {
+        let inputs = self.inputs(step);
+        self.hidden.insert(step.number, inputs);
+    }
+
+    fn inputs(&self, step: &build::Step) -> Vec<String> {
+        let mut all = Vec::new();
+        for input in &step.inputs {
+            match (self.steps.get(input), self.hidden.get(input)) {
+                (Some(shown), _) => all.push(shown.vertex.digest.clone()),
+                (None, Some(behind)) => all.extend(behind.iter().cloned()),
+                (None, None) => {}
+            }
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn moved(
+        &mut self,
+        number: usize,
+        what: String,
+        (bytes, of): (u64, Option<u64>),
+        done: bool,
+        now: Timestamp,
+    ) -> Option<VertexStatus> {
+        let step = self.steps.get_mut(&number)?;
+        let began = *step.moved.entry(what.clone()).or_insert(now);
+        Some(part(&step.vertex.digest, what, (bytes, of.unwrap_or(0)), done.then_some(now), (began, now)))
     }
 
     fn change(&mut self, number: usize, change: impl FnOnce(&mut Vertex)) -> Option<Vertex> {

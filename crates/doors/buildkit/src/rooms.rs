@@ -2,41 +2,42 @@
 
 use std::sync::Arc;
 
-use build::{BuildError, BuildRequest, Builder, Built, Context, Progress, RunLimits, Runner};
+use build::{BuildError, BuildRequest, Builder, Built, Progress, RunLimits, Runner};
 
-use crate::order::{Builds, NoCache, Order};
-
-/// A build must not starve what serves: a quarter of the usual weight, and a bound on its processes.
-const CPU_SHARES: u64 = 256;
-const PIDS: i64 = 4096;
+use crate::order::{Builds, Credentials, Pullers};
 
 /// Builds with the build room.
 pub struct RoomBuilds {
     builder: Builder,
     runner: Arc<dyn Runner + Send + Sync>,
+    pullers: Option<Arc<dyn Pullers>>,
 }
 
 impl RoomBuilds {
     /// With this builder, whose commands run so.
     pub fn new(builder: Builder, runner: Arc<dyn Runner + Send + Sync>) -> Self {
-        Self { builder, runner }
+        Self { builder, runner, pullers: None }
+    }
+
+    /// The same with a way to images by the client's credentials; else the builder's own is taken, if it has one.
+    #[must_use]
+    pub fn with_pullers(self, pullers: Arc<dyn Pullers>) -> Self {
+        Self { pullers: Some(pullers), ..self }
     }
 }
 
 impl Builds for RoomBuilds {
-    fn build(&self, order: Order, tell: &dyn Fn(Progress)) -> Result<Built, BuildError> {
-        let request = BuildRequest {
-            context: order.context.map_or(Context::Empty, Context::Folder),
-            dockerfile: order.dockerfile,
-            args: order.args,
-            target: order.target,
-            tags: Vec::new(),
-            labels: order.labels,
-            no_cache: order.no_cache != NoCache::Never,
-            epoch: None,
-            limits: RunLimits { memory: None, cpu_shares: Some(CPU_SHARES), pids: Some(PIDS) },
-            cancel: order.cancel,
+    fn build(
+        &self,
+        mut request: BuildRequest,
+        credentials: Arc<dyn Credentials>,
+        tell: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Built, BuildError> {
+        request.run.limits = RunLimits::usual();
+        let builder = match &self.pullers {
+            Some(pullers) => self.builder.clone().with_puller(pullers.puller(credentials)),
+            None => self.builder.clone(),
         };
-        self.builder.build(request, &*self.runner, tell)
+        builder.build(request, &*self.runner, tell)
     }
 }

@@ -4,9 +4,10 @@
 //! no sense fails before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use build::Built;
+use build::{BuildRequest, Built, Context, DockerfileSource, RunNetwork, RunSettings};
 use build::dockerfile::{self, Dockerfile};
 use tokio::sync::OnceCell;
 
@@ -17,8 +18,7 @@ use crate::grpc::{Code, Status};
 use crate::job::Job;
 use crate::layout::{Layout, Needed};
 use crate::load::{Loaded, Loader, Where};
-use crate::options::{self, ContextSource, NamedContext, Network, Options};
-use crate::order::{Order, Place};
+use crate::options::{self, ContextSource, NamedContext, Options};
 use crate::progress::Narrator;
 use crate::proto::ops::SourceInfo;
 use crate::session::{Session, SessionSecrets};
@@ -59,6 +59,12 @@ pub(crate) struct Outcome {
     _hold: Mutex<images::Hold>,
 }
 
+/// Where a named context is.
+enum Place {
+    Folder(PathBuf),
+    Image(String),
+}
+
 /// The files of a build; they stay as long as this does.
 struct Files {
     context: Option<Arc<Tree>>,
@@ -71,7 +77,7 @@ impl Work {
     /// Loads the Dockerfile and sees whether it makes sense.
     pub(crate) async fn plan(engine: &Arc<Engine>, job: &Job, options: Options) -> Result<Self, Status> {
         options.check_platforms(&oci::Platform::ours())?;
-        if options.network == Network::Host && !job.host_network {
+        if options.network == RunNetwork::Host && !job.host_network {
             return Err(Status::failed("network.host is not allowed"));
         }
         let loader = Loader { engine, job, session: session(engine, job).await? };
@@ -119,7 +125,8 @@ impl Work {
         }
         let source = self.source();
         let narrator = Narrator::new(&job.reference, self.layout.clone(), source, &self.loaded.definition);
-        let order = self.order(&files, job, SessionSecrets::new(session));
+        let keeper = Arc::new(SessionSecrets::new(session));
+        let request = self.request(&files, job, &keeper);
         let (hub, clock, builds) = (job.hub.clone(), engine.clock.clone(), engine.builds.clone());
         let hold = engine.images.hold();
         let building = tokio::task::spawn_blocking(move || {
@@ -128,7 +135,7 @@ impl Work {
                 let mut narrator = narrator.lock().unwrap_or_else(PoisonError::into_inner);
                 hub.tell(narrator.tell(progress, clock.wall()));
             };
-            let built = builds.build(order, &tell);
+            let built = builds.build(request, keeper, &tell);
             drop(files);
             (built, narrator.into_inner().unwrap_or_else(PoisonError::into_inner))
         });
@@ -184,30 +191,40 @@ impl Work {
         Ok(Files { context, contexts, _others: others, _linked: linked })
     }
 
-    fn order(&self, files: &Files, job: &Job, keeper: SessionSecrets) -> Order {
+    fn request(&self, files: &Files, job: &Job, keeper: &Arc<SessionSecrets>) -> BuildRequest {
         let options = &self.options;
         let context = files.context.as_ref().map(|tree| match &options.subfolder {
             Some(sub) if !matches!(options.context, ContextSource::Local(_)) => tree.path().join(sub),
             _ => tree.path().to_owned(),
         });
-        Order {
-            context,
-            contexts: files.contexts.clone(),
-            dockerfile: self.loaded.text.clone(),
+        let context = context.map_or(Context::Empty, Context::Folder);
+        let contexts = files.contexts.iter().map(|(name, place)| {
+            let place = match place {
+                Place::Folder(path) => build::NamedContext::Files(Context::Folder(path.clone())),
+                Place::Image(image) => build::NamedContext::Image(image.clone()),
+            };
+            (name.clone(), place)
+        });
+        let run = RunSettings {
+            network: options.network,
+            shm_size: options.shm_size.map(base::Bytes),
+            ulimits: options.ulimits.clone(),
+            hosts: options.hosts.clone(),
+            ..RunSettings::default()
+        };
+        BuildRequest {
+            contexts: contexts.collect(),
             args: options.args.clone(),
             target: options.target.clone(),
             labels: options.labels.clone(),
             no_cache: options.no_cache.clone(),
             pull: options.pull,
-            network: options.network,
-            hosts: options.hosts.clone(),
-            shm_size: options.shm_size,
-            ulimits: options.ulimits.clone(),
-            hostname: options.hostname.clone(),
-            cgroup_parent: options.cgroup_parent.clone(),
             cache_from: options.cache_imports.clone(),
-            keeper: Arc::new(keeper),
+            secrets: keeper.clone(),
+            agents: keeper.clone(),
+            run,
             cancel: job.cancel.clone(),
+            ..BuildRequest::new(context, DockerfileSource::Text(self.loaded.text.clone()))
         }
     }
 

@@ -1,12 +1,11 @@
 //! The files of an image, layer upon layer, in the order in which they travel.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use build::tree::{Folder, Node, Tree, kind};
-use rustix::fs::{FileType, Stat};
-use tar::{EntryType, Header};
+use build::tree::{Folder, Node, Tree};
+use rustix::fs::Stat;
 
 use crate::grpc::Status;
 
@@ -54,56 +53,6 @@ impl Walk {
         }
         Ok(None)
     }
-}
-
-/// Writes the tree as a tar archive.
-pub(crate) fn archive(tree: &Tree, writer: &mut impl Write) -> Result<(), Status> {
-    let fail = |error: io::Error| Status::failed(format!("the archive cannot be sent: {error}"));
-    let mut tar = tar::Builder::new(writer);
-    let mut walk = Walk::new(tree).map_err(fail)?;
-    let mut seen = Links::default();
-    while let Some((path, node)) = walk.next().map_err(fail)? {
-        entry(&mut tar, &mut seen, &path, &node).map_err(fail)?;
-    }
-    tar.finish().map_err(fail)
-}
-
-fn entry(tar: &mut tar::Builder<impl Write>, seen: &mut Links, path: &Path, node: &Node) -> io::Result<()> {
-    let stat = node.stat();
-    let mut header = Header::new_gnu();
-    header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(stat.st_uid.into());
-    header.set_gid(stat.st_gid.into());
-    header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
-    header.set_size(0);
-    let special = match kind(stat) {
-        FileType::Directory => EntryType::Directory,
-        FileType::CharacterDevice => EntryType::Char,
-        FileType::BlockDevice => EntryType::Block,
-        FileType::Fifo => EntryType::Fifo,
-        FileType::Symlink => {
-            header.set_entry_type(EntryType::Symlink);
-            let Node::Link(target, _) = node else { return Ok(()) };
-            return tar.append_link(&mut header, path, target);
-        }
-        FileType::RegularFile => {
-            if let Some(first) = seen.earlier(stat, path) {
-                header.set_entry_type(EntryType::Link);
-                return tar.append_link(&mut header, path, first);
-            }
-            header.set_entry_type(EntryType::Regular);
-            header.set_size(u64::try_from(stat.st_size).unwrap_or(0));
-            return tar.append_data(&mut header, path, node.open()?);
-        }
-        // Sockets mean nothing elsewhere.
-        FileType::Socket | FileType::Unknown => return Ok(()),
-    };
-    header.set_entry_type(special);
-    if matches!(special, EntryType::Char | EntryType::Block) {
-        header.set_device_major(rustix::fs::major(stat.st_rdev))?;
-        header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
-    }
-    tar.append_data(&mut header, path, io::empty())
 }
 
 /// Files with several names.

@@ -1,22 +1,12 @@
 //! Lists in options: fields between commas, quoted where they hold one; hosts, bounds of resources, places of caches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use build::Ulimit;
 use serde::Deserialize;
 
 use crate::grpc::Status;
-
-/// A bound of a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ulimit {
-    /// Such as `nofile`.
-    pub name: String,
-    /// What programs have at first; none is no bound.
-    pub soft: Option<u64>,
-    /// How far they may raise it.
-    pub hard: Option<u64>,
-}
 
 /// The resources that have bounds.
 const RESOURCES: &[&str] = &[
@@ -67,7 +57,7 @@ pub(crate) fn fields(text: &str) -> Result<Vec<String>, Status> {
 }
 
 /// `name=address,…`
-pub(crate) fn hosts(text: &str) -> Result<Vec<(String, IpAddr)>, Status> {
+pub(crate) fn hosts(text: &str) -> Result<Vec<(String, String)>, Status> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
@@ -76,38 +66,38 @@ pub(crate) fn hosts(text: &str) -> Result<Vec<(String, IpAddr)>, Status> {
             .split_once('=')
             .ok_or_else(|| Status::failed(format!("invalid key-value pair {field}")))?;
         let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-        let ip = bare.parse().map_err(|_| Status::failed(format!("failed to parse IP {address}")))?;
-        Ok((name.to_lowercase(), ip))
+        let ip: IpAddr = bare.parse().map_err(|_| Status::failed(format!("failed to parse IP {address}")))?;
+        Ok((name.to_lowercase(), ip.to_string()))
     };
     fields(text)?.into_iter().map(host).collect()
 }
 
 /// `name=soft:hard,…`; -1 is no bound.
-pub(crate) fn ulimits(text: &str) -> Result<Vec<Ulimit>, Status> {
+pub(crate) fn ulimits(text: &str) -> Result<BTreeMap<String, Ulimit>, Status> {
     if text.is_empty() {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     }
     fields(text)?.iter().map(|field| ulimit(field)).collect()
 }
 
-fn ulimit(field: &str) -> Result<Ulimit, Status> {
+fn ulimit(field: &str) -> Result<(String, Ulimit), Status> {
     let wrong = |why: &str| Status::failed(format!("invalid ulimit argument {field}: {why}"));
     let (name, bounds) = field.split_once('=').ok_or_else(|| wrong("it has no `=`"))?;
     if !RESOURCES.contains(&name) {
         return Err(wrong("there is no such resource"));
     }
-    let bound = |text: &str| match text.trim() {
-        "-1" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| wrong("a bound is a number or -1")),
+    let bound = |text: &str| match text.trim().parse::<i64>() {
+        Ok(number) if number >= -1 => Ok(number),
+        Ok(_) | Err(_) => Err(wrong("a bound is a number or -1")),
     };
     let (soft, hard) = match bounds.split_once(':') {
         Some((soft, hard)) => (bound(soft)?, bound(hard)?),
         None => (bound(bounds)?, bound(bounds)?),
     };
-    if hard.is_some_and(|hard| soft.is_none_or(|soft| soft > hard)) {
+    if hard != -1 && (soft == -1 || soft > hard) {
         return Err(wrong("the soft bound is above the hard one"));
     }
-    Ok(Ulimit { name: name.to_owned(), soft, hard })
+    Ok((name.to_owned(), Ulimit { soft, hard }))
 }
 
 /// Where cached results could come from, as JSON, for people.

@@ -8,6 +8,9 @@ pub(crate) struct Definition {
     /// Each one an [`Op`].
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub def: Vec<bytes::Bytes>,
+    /// By the digest of an operation; clients take a graph without any for none.
+    #[prost(map = "string, message", tag = "2")]
+    pub metadata: HashMap<String, super::Empty>,
 }
 
 /// An operation.

@@ -1,27 +1,35 @@
-//! The session of a build as what its client keeps.
+//! The session of a build as what its client keeps: secrets, agents, credentials.
 
 use std::os::unix::net::UnixStream;
 
 use base::{Kind, Report};
+use build::{Agents, Secret, Secrets};
 
 use super::SessionSecrets;
 use crate::grpc::Status;
-use crate::order::Keeper;
+use crate::order::Credentials;
 
-impl Keeper for SessionSecrets {
-    fn secret(&self, id: &str) -> Result<Option<Vec<u8>>, Report> {
-        self.ask_secret(id).map_err(|status| report(&format!("the secret `{id}`"), &status))
+impl Secrets for SessionSecrets {
+    fn secret(&self, id: &str) -> Result<Option<Secret>, Report> {
+        let secret = self.ask_secret(id).map_err(|status| report(&format!("the secret `{id}`"), &status))?;
+        Ok(secret.map(Secret))
+    }
+}
+
+impl Agents for SessionSecrets {
+    fn has(&self, id: &str) -> bool {
+        self.ask_agent(id).unwrap_or(false)
     }
 
-    fn has_agent(&self, id: &str) -> Result<bool, Report> {
-        self.ask_agent(id).map_err(|status| report(&format!("the agent `{id}`"), &status))
+    fn connect(&self, id: &str) -> Result<UnixStream, Report> {
+        let lost = |error| Report::new(Kind::Internal, format!("could not reach the agent `{id}`")).because(error);
+        let (near, far) = UnixStream::pair().map_err(lost)?;
+        self.forward(id, far).map_err(lost)?;
+        Ok(near)
     }
+}
 
-    fn agent(&self, id: &str, connection: UnixStream) -> Result<(), Report> {
-        self.forward(id, connection)
-            .map_err(|error| Report::new(Kind::Internal, format!("could not reach the agent `{id}`")).because(error))
-    }
-
+impl Credentials for SessionSecrets {
     fn credentials(&self, host: &str) -> Result<Option<(String, String)>, Report> {
         self.ask_credentials(host).map_err(|status| report(&format!("credentials for `{host}`"), &status))
     }
