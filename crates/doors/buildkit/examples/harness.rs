@@ -77,6 +77,11 @@ async fn answer(State(door): State<BuildKit>, request: Request) -> Response {
         "/grpc" => upgrade(request, move |io, _| async move {
             let _ = door.grpc(io).await;
         }),
+        "/build/cancel" => {
+            let query = request.uri().query().unwrap_or_default();
+            door.cancel(query.strip_prefix("id=").unwrap_or_default());
+            StatusCode::OK.into_response()
+        }
         "/build" => match door.build(request).await {
             Ok(response) => response.map(axum::body::Body::new),
             Err(report) => refuse(StatusCode::BAD_REQUEST, &report.to_string()),
@@ -142,7 +147,7 @@ impl Runner for Chroot {
             words.join(" ")
         ));
         let mut child = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "/bin/sh", "-c", &script])
+            .args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "/bin/sh", "-c", &script])
             .env_clear()
             .envs(order.env.iter().filter_map(|pair| pair.split_once('=')))
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

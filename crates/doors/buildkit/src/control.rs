@@ -69,14 +69,20 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
     let host = request.entitlements.iter().any(|one| one == HOST_NETWORK);
     let (job, returned) = engine.jobs.open(&request.reference, &request.session, host)?;
     tracing::info!(build = %job.reference, "build `{}` begins", job.reference);
-    let solved = if request.frontend.is_empty() {
-        // Whoever conducts it may go away without a word: then this call is dropped.
-        let returned = returned.await.map_err(|_| Status::new(Code::Cancelled, "the build was given up"))?;
-        conducted(engine, &job, returned, &outputs).await
-    } else {
-        gateway::check_frontend(&request.frontend, &request.frontend_attrs)?;
-        let options = Options::read(&request.frontend_attrs, &request.frontend_inputs)?;
-        direct(engine, &job, options, &outputs).await
+    let solving = async {
+        if request.frontend.is_empty() {
+            let returned = returned.await.map_err(|_| Status::new(Code::Cancelled, "the build was given up"))?;
+            conducted(engine, &job, returned, &outputs).await
+        } else {
+            gateway::check_frontend(&request.frontend, &request.frontend_attrs)?;
+            let options = Options::read(&request.frontend_attrs, &request.frontend_inputs)?;
+            direct(engine, &job, options, &outputs).await
+        }
+    };
+    // A client that is gone without a word takes its session along; this call may not hear of it otherwise.
+    let solved = tokio::select! {
+        solved = solving => solved,
+        () = deserted(engine, &request.session) => Err(Status::new(Code::Cancelled, "context canceled")),
     };
     match &solved {
         Ok(_) => tracing::info!(build = %job.reference, "build `{}` is done", job.reference),
@@ -85,6 +91,14 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
         }
     }
     solved
+}
+
+/// Done when the client's session ended; never for a build without one.
+async fn deserted(engine: &Arc<Engine>, session: &str) {
+    if session.is_empty() || engine.sessions.get(session).await.is_err() {
+        return std::future::pending().await;
+    }
+    engine.sessions.ended(session).await;
 }
 
 fn exporters(request: &SolveRequest) -> Vec<crate::proto::control::Exporter> {

@@ -140,6 +140,16 @@ impl Sessions {
         tokio::time::timeout(PATIENCE, wait).await.ok().flatten().ok_or_else(none)
     }
 
+    /// Done when the session, which is open now, is not any more.
+    pub(crate) async fn ended(&self, id: &str) {
+        let mut changed = self.changed.subscribe();
+        while self.lock().contains_key(id) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn seat(&self, session: Session) -> Result<Seat<'_>, SessionError> {
         let id = session.id.clone();
         let mut open = self.lock();
