@@ -147,7 +147,17 @@ impl Runner for Chroot {
             words.join(" ")
         ));
         let mut child = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "/bin/sh", "-c", &script])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--propagation",
+                "private",
+                "/bin/sh",
+                "-c",
+                &script,
+            ])
             .env_clear()
             .envs(order.env.iter().filter_map(|pair| pair.split_once('=')))
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -178,7 +188,9 @@ fn mounts(order: &RunOrder<'_>, root: &Path) -> String {
     for mount in &order.mounts {
         let target = format!("{root}{}", mount.target);
         match &mount.kind {
-            RunMountKind::Tmpfs(_) => script.push_str(&format!("mkdir -p {target}\nmount -t tmpfs tmpfs {target}\n")),
+            RunMountKind::Tmpfs(_) => {
+                script.push_str(&format!("mkdir -p {target}\nmount -t tmpfs tmpfs {target}\n"))
+            }
             RunMountKind::Bind(path) if path.is_dir() => {
                 script.push_str(&format!("mkdir -p {target}\nmount --bind {} {target}\n", path.display()));
             }

@@ -71,7 +71,8 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
     tracing::info!(build = %job.reference, "build `{}` begins", job.reference);
     let solving = async {
         if request.frontend.is_empty() {
-            let returned = returned.await.map_err(|_| Status::new(Code::Cancelled, "the build was given up"))?;
+            let returned =
+                returned.await.map_err(|_| Status::new(Code::Cancelled, "the build was given up"))?;
             conducted(engine, &job, returned, &outputs).await
         } else {
             gateway::check_frontend(&request.frontend, &request.frontend_attrs)?;
@@ -165,7 +166,12 @@ fn only(mut ids: impl Iterator<Item = String>) -> Result<String, Status> {
     }
 }
 
-async fn finish(engine: &Arc<Engine>, job: &Arc<Job>, work: &Work, outputs: &[Output]) -> Result<SolveResponse, Status> {
+async fn finish(
+    engine: &Arc<Engine>,
+    job: &Arc<Job>,
+    work: &Work,
+    outputs: &[Output],
+) -> Result<SolveResponse, Status> {
     let outcome = work.image(engine, job).await?;
     let exporter_response = export::export(engine, job, &outcome, outputs).await?;
     Ok(SolveResponse { exporter_response })

@@ -32,7 +32,8 @@ pub(crate) enum Output {
 impl Output {
     /// All places that a client asked for.
     pub(crate) fn read(exporters: &[Exporter]) -> Result<Vec<Self>, Status> {
-        let asked = exporters.iter().enumerate().filter(|(_, one)| !one.kind.is_empty() && one.kind != "cacheonly");
+        let asked =
+            exporters.iter().enumerate().filter(|(_, one)| !one.kind.is_empty() && one.kind != "cacheonly");
         asked.map(|(number, one)| Self::one(number, one)).collect()
     }
 
@@ -41,7 +42,9 @@ impl Output {
             "moby" | "image" => names(exporter).map(Self::Store),
             "local" => match exporter.attrs.get("mode").map(String::as_str) {
                 None | Some("" | "copy") => Ok(Self::Folder(number)),
-                Some(mode) => Err(Status::failed(format!("the mode {mode:?} of the local exporter is not supported here"))),
+                Some(mode) => Err(Status::failed(format!(
+                    "the mode {mode:?} of the local exporter is not supported here"
+                ))),
             },
             "tar" => Ok(Self::Archive(number)),
             other => Err(Status::failed(format!("exporter {other:?} could not be found"))),
@@ -52,7 +55,11 @@ impl Output {
 fn names(exporter: &Exporter) -> Result<Vec<Reference>, Status> {
     let names = exporter.attrs.get("name").map(String::as_str).unwrap_or_default();
     let names = names.split(',').filter(|name| !name.is_empty());
-    names.map(|name| name.parse().map_err(|error| Status::failed(format!("invalid reference format: {error}")))).collect()
+    names
+        .map(|name| {
+            name.parse().map_err(|error| Status::failed(format!("invalid reference format: {error}")))
+        })
+        .collect()
 }
 
 /// Sends a result to all its places, and says what clients want to know of it.
@@ -99,7 +106,9 @@ async fn store(
     let (images, image, list) = (engine.images.clone(), id.clone(), names.to_vec());
     let tagging = tokio::task::spawn_blocking(move || {
         list.iter().try_for_each(|name| {
-            images.tag(&image, name).map_err(|error| Status::failed(format!("could not name the image `{name}`: {error}")))
+            images
+                .tag(&image, name)
+                .map_err(|error| Status::failed(format!("could not name the image `{name}`: {error}")))
         })
     });
     let tagged = tagging.await.map_err(|error| Status::new(Code::Internal, error.to_string())).flatten();
@@ -126,7 +135,8 @@ async fn folder(
     let stream = engine.sessions.get(&job.session).await?.send_back(number)?;
     let layers = image(engine, outcome)?.lower;
     let (hub, clock, chore) = (job.hub.clone(), engine.clock.clone(), chore.clone());
-    let told = move |bytes: u64, done: bool| hub.tell(chore.part("copying files", bytes, 0, done, clock.wall()));
+    let told =
+        move |bytes: u64, done: bool| hub.tell(chore.part("copying files", bytes, 0, done, clock.wall()));
     let handle = tokio::runtime::Handle::current();
     let sending = tokio::task::spawn_blocking(move || {
         let tree = tree::open(&layers)?;

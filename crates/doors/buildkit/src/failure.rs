@@ -55,7 +55,8 @@ impl Failure {
                         with_hint(message, error.hint())
                     }
                     StepFault::NoImage(image) => {
-                        let message = format!("failed to resolve source metadata for {image}: {image}: not found");
+                        let message =
+                            format!("failed to resolve source metadata for {image}: {image}: not found");
                         with_hint(message, error.hint())
                     }
                     fault => with_hint(chain(&fault.to_string(), fault), error.hint()),
@@ -66,15 +67,18 @@ impl Failure {
                 let message = format!("target stage {target:?} could not be found");
                 Self { message: with_hint(message, error.hint()), span: None, cancelled: false }
             }
-            BuildError::Stages { fault, span, .. } => {
-                Self { message: with_hint(chain(&fault.to_string(), fault), error.hint()), span: *span, cancelled: false }
-            }
+            BuildError::Stages { fault, span, .. } => Self {
+                message: with_hint(chain(&fault.to_string(), fault), error.hint()),
+                span: *span,
+                cancelled: false,
+            },
             BuildError::Cancelled => {
                 Self { message: "context canceled".to_owned(), span: None, cancelled: true }
             }
             other => {
                 let report = Report::of(other);
-                let message = report.because.iter().fold(report.message, |sum, next| format!("{sum}: {next}"));
+                let message =
+                    report.because.iter().fold(report.message, |sum, next| format!("{sum}: {next}"));
                 Self { message: with_hint(message, report.hint), span: None, cancelled: false }
             }
         }

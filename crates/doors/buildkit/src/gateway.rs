@@ -16,8 +16,8 @@ use crate::proto::control::VertexWarning;
 use crate::proto::errors::{Any, Named};
 use crate::proto::gateway::{
     Cap, EvaluateRequest, InputsResponse, Place, PongResponse, Ref, ResolveImageConfigRequest,
-    ResolveImageConfigResponse, ResolveSourceImageResponse, ResolveSourceMetaRequest, ResolveSourceMetaResponse, Result as Found,
-    ReturnRequest, SolveRequest, SolveResponse, WarnRequest,
+    ResolveImageConfigResponse, ResolveSourceImageResponse, ResolveSourceMetaRequest,
+    ResolveSourceMetaResponse, Result as Found, ReturnRequest, SolveRequest, SolveResponse, WarnRequest,
 };
 use crate::proto::ops::{Definition, Input, Op, SourceOp};
 use crate::requests;
@@ -44,7 +44,15 @@ const CAPS: &[&str] = &[
     "source.metaresolver",
 ];
 /// What graphs may hold, of which clients ask: none is solved here, but sources stand in named contexts.
-const LLB_CAPS: &[&str] = &["source.image", "source.local", "file.base", "constraints", "platform", "meta.description", "exporter.multiple"];
+const LLB_CAPS: &[&str] = &[
+    "source.image",
+    "source.local",
+    "file.base",
+    "constraints",
+    "platform",
+    "meta.description",
+    "exporter.multiple",
+];
 const IMAGE: &str = "docker-image://";
 
 /// Answers a call of this service; `method` is what follows its name.
@@ -103,7 +111,9 @@ fn pong(engine: &Engine) -> PongResponse {
 pub(crate) fn check_frontend(frontend: &str, options: &HashMap<String, String>) -> Result<(), Status> {
     match frontend {
         "dockerfile.v0" => Ok(()),
-        "gateway.v0" => options::frontend_image(options.get("source").map(String::as_str).unwrap_or_default()),
+        "gateway.v0" => {
+            options::frontend_image(options.get("source").map(String::as_str).unwrap_or_default())
+        }
         other => Err(Status::failed(format!("invalid frontend: {other}"))),
     }
 }
@@ -145,7 +155,10 @@ async fn solve(engine: &Arc<Engine>, job: &Arc<Job>, request: SolveRequest) -> R
     } else {
         Place::OldRef(id)
     };
-    Ok(SolveResponse { reference: String::new(), result: Some(Found { place: Some(place), metadata: HashMap::new() }) })
+    Ok(SolveResponse {
+        reference: String::new(),
+        result: Some(Found { place: Some(place), metadata: HashMap::new() }),
+    })
 }
 
 fn without_files(metadata: HashMap<String, Vec<u8>>) -> SolveResponse {
@@ -159,7 +172,10 @@ fn graph(id: &str) -> Definition {
     let source = Op { inputs: Vec::new(), source: Some(source) }.encode_to_vec();
     let digest = Digest::sha256(&source).to_string();
     let end = Op { inputs: vec![Input { digest: digest.clone(), index: 0 }], source: None }.encode_to_vec();
-    Definition { def: vec![Bytes::from(source), Bytes::from(end)], metadata: HashMap::from([(digest, Empty {})]) }
+    Definition {
+        def: vec![Bytes::from(source), Bytes::from(end)],
+        metadata: HashMap::from([(digest, Empty {})]),
+    }
 }
 
 fn warn(job: &Job, request: WarnRequest) {
@@ -180,7 +196,8 @@ fn image(engine: &Engine, reference: &str) -> Result<(String, Vec<u8>), Status> 
         .images
         .find(reference)
         .map_err(|_| Status::new(Code::NotFound, format!("{reference}: not found")))?;
-    let config = serde_json::to_vec(&*image.config).map_err(|error| Status::new(Code::Internal, error.to_string()))?;
+    let config =
+        serde_json::to_vec(&*image.config).map_err(|error| Status::new(Code::Internal, error.to_string()))?;
     Ok((image.id.to_string(), config))
 }
 
@@ -190,5 +207,8 @@ fn source(engine: &Engine, request: ResolveSourceMetaRequest) -> Result<ResolveS
         return Err(Status::failed(format!("the source `{}` is not supported here", source.identifier)));
     };
     let (digest, config) = image(engine, reference)?;
-    Ok(ResolveSourceMetaResponse { source: Some(source), image: Some(ResolveSourceImageResponse { digest, config }) })
+    Ok(ResolveSourceMetaResponse {
+        source: Some(source),
+        image: Some(ResolveSourceImageResponse { digest, config }),
+    })
 }

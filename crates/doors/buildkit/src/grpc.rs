@@ -14,6 +14,8 @@ pub(crate) use server::{Answer, Call, Outgoing, serve};
 pub(crate) use status::{Code, Status};
 
 pub(crate) use client::{Channel, ClientStream, Sender};
+#[cfg(test)]
+pub(crate) use pipe::carry_client;
 pub(crate) use pipe::pipe;
 
 /// The most bytes of one message: what BuildKit's own ends allow.

@@ -151,7 +151,8 @@ impl Job {
     /// The result of this id.
     pub(crate) fn result(&self, id: &str) -> Result<Arc<Work>, Status> {
         let number = id.strip_prefix(&self.reference).and_then(|rest| rest.strip_prefix('-'));
-        let index = number.and_then(|number| number.parse::<usize>().ok()).and_then(|number| number.checked_sub(1));
+        let index =
+            number.and_then(|number| number.parse::<usize>().ok()).and_then(|number| number.checked_sub(1));
         let none = || Status::new(Code::NotFound, format!("no such ref: {id}"));
         index.and_then(|index| self.lock_results().get(index).cloned()).ok_or_else(none)
     }

@@ -120,7 +120,8 @@ impl Layout {
 
     fn transfer(&mut self, transfer: &Transfer) {
         for source in &transfer.sources {
-            let remote = ["http://", "https://", "git@", "git://", "ssh://"].iter().any(|it| source.starts_with(it));
+            let remote =
+                ["http://", "https://", "git@", "git://", "ssh://"].iter().any(|it| source.starts_with(it));
             if !remote {
                 self.context.add(source);
             }
@@ -211,9 +212,10 @@ impl Globals {
             let Command::Arg(items) = &one.command else { break };
             for item in items {
                 let default = item.default.as_ref();
-                let value = given.get(&item.name).cloned().or_else(|| {
-                    expand::word(default?, file.directives.escape, &all).ok()
-                });
+                let value = given
+                    .get(&item.name)
+                    .cloned()
+                    .or_else(|| expand::word(default?, file.directives.escape, &all).ok());
                 if let Some(value) = value {
                     all.0.insert(item.name.clone(), value);
                 }

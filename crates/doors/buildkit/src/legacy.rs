@@ -56,7 +56,8 @@ impl Bodies {
         let wait = async {
             loop {
                 changed.mark_unchanged();
-                if let Some(pieces) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(name) {
+                if let Some(pieces) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+                {
                     return Some(pieces);
                 }
                 changed.changed().await.ok()?;
@@ -108,7 +109,9 @@ impl BuildKit {
             "" => Some(reference.clone()),
             remote => {
                 let message = format!("the remote context `{remote}` is not supported here");
-                return Err(Report::new(Kind::Unsupported, message).hint("clone or unpack it, and build its folder"));
+                return Err(
+                    Report::new(Kind::Unsupported, message).hint("clone or unpack it, and build its folder")
+                );
             }
         };
         let own_body = context.as_ref().is_some_and(|name| *name == reference);
@@ -177,7 +180,8 @@ impl BuildKit {
                 .insert(build.to_owned(), job.cancel.clone());
             let mut reader = job.hub.reader();
             while let Some(status) = reader.next().await {
-                let trace = json!({"id": "moby.buildkit.trace", "aux": BASE64.encode(&status.encode_to_vec())});
+                let trace =
+                    json!({"id": "moby.buildkit.trace", "aux": BASE64.encode(&status.encode_to_vec())});
                 if !quiet {
                     send(lines, &trace).await;
                 }

@@ -40,6 +40,10 @@ mod requests;
 mod rooms;
 mod send;
 mod session;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::io;
@@ -59,8 +63,8 @@ use job::Jobs;
 use proto::sessions::HealthResponse;
 use session::Sessions;
 
-pub use order::{Builds, Credentials, Pullers};
 pub use legacy::Lines;
+pub use order::{Builds, Credentials, Pullers};
 pub use rooms::RoomBuilds;
 pub use session::SessionError;
 
@@ -121,7 +125,10 @@ impl BuildKit {
     }
 
     /// Serves the connection behind the upgrade of a `POST /grpc` until the client closes it.
-    pub async fn grpc(&self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), hyper::Error> {
+    pub async fn grpc(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<(), hyper::Error> {
         let engine = self.engine.clone();
         let handle = move |call: Call| {
             let engine = engine.clone();

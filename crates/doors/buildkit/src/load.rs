@@ -69,7 +69,9 @@ impl Loader<'_> {
         let name = base_name(&options.filename);
         let chore = self.begin(format!("[internal] load build definition from {name}"));
         let found = match &uploaded {
-            Some(tree) if !options.dockerfile_apart => self.definition_in(tree.path().to_owned(), &options.filename),
+            Some(tree) if !options.dockerfile_apart => {
+                self.definition_in(tree.path().to_owned(), &options.filename)
+            }
             _ => self.definition_of_client(options, &chore).await,
         };
         let found = self.end(&chore, found)?;
@@ -91,8 +93,17 @@ impl Loader<'_> {
     }
 
     /// Takes the context in: these paths of it, all when none.
-    pub(crate) async fn context(&self, dir: &str, exclude: &[String], follow: Vec<String>) -> Result<Arc<Tree>, Status> {
-        let shown = if dir == "context" { "load build context".to_owned() } else { format!("load from context {dir}") };
+    pub(crate) async fn context(
+        &self,
+        dir: &str,
+        exclude: &[String],
+        follow: Vec<String>,
+    ) -> Result<Arc<Tree>, Status> {
+        let shown = if dir == "context" {
+            "load build context".to_owned()
+        } else {
+            format!("load from context {dir}")
+        };
         let chore = self.begin(format!("[internal] {shown}"));
         let wanted = Wanted { dir: dir.to_owned(), follow, exclude: exclude.to_vec() };
         let tree = self.transfer(&wanted, dir, "transferring context:", &chore).await;
@@ -101,7 +112,8 @@ impl Loader<'_> {
 
     async fn ignore_file(&self, dir: &str) -> Result<String, Status> {
         let chore = self.begin("[internal] load .dockerignore".to_owned());
-        let wanted = Wanted { dir: dir.to_owned(), follow: vec![".dockerignore".into()], exclude: Vec::new() };
+        let wanted =
+            Wanted { dir: dir.to_owned(), follow: vec![".dockerignore".into()], exclude: Vec::new() };
         let hint = format!("{dir}-.dockerignore");
         let loaded = async {
             let tree = self.transfer(&wanted, &hint, "transferring context:", &chore).await?;
@@ -139,14 +151,21 @@ impl Loader<'_> {
     }
 
     /// Takes files in, and keeps them for the next build that asks for the same.
-    async fn transfer(&self, wanted: &Wanted, hint: &str, shown: &str, chore: &Chore) -> Result<Arc<Tree>, Status> {
+    async fn transfer(
+        &self,
+        wanted: &Wanted,
+        hint: &str,
+        shown: &str,
+        chore: &Chore,
+    ) -> Result<Arc<Tree>, Status> {
         let session = self.session()?;
         let stream = session.files(wanted)?;
         let owner = match session.shared_key() {
             "" => &self.job.session,
             key => key,
         };
-        let incoming = self.engine.contexts.begin(&format!("{owner}\0{hint}")).map_err(|error| disk(&error))?;
+        let incoming =
+            self.engine.contexts.begin(&format!("{owner}\0{hint}")).map_err(|error| disk(&error))?;
         let (hub, clock, telling, name) =
             (self.job.hub.clone(), self.engine.clock.clone(), chore.clone(), shown.to_owned());
         let mut next = 0;
@@ -167,9 +186,13 @@ impl Loader<'_> {
             ));
             taken.map(|received| (incoming, received))
         });
-        let (incoming, received) = taking.await.map_err(|error| Status::new(Code::Internal, error.to_string()))??;
+        let (incoming, received) =
+            taking.await.map_err(|error| Status::new(Code::Internal, error.to_string()))??;
         if received.skipped > 0 {
-            tracing::debug!(skipped = received.skipped, "sockets, pipes and devices of a context were left out");
+            tracing::debug!(
+                skipped = received.skipped,
+                "sockets, pipes and devices of a context were left out"
+            );
         }
         self.job.hub.tell(chore.part(shown, received.transferred, 0, true, self.now()));
         self.tell_end(wanted, received.transferred, received.shared, received.sent);
@@ -191,7 +214,9 @@ impl Loader<'_> {
     }
 
     fn session(&self) -> Result<&Session, Status> {
-        self.session.as_ref().ok_or_else(|| Status::failed("the build has no session to ask its client for files"))
+        self.session
+            .as_ref()
+            .ok_or_else(|| Status::failed("the build has no session to ask its client for files"))
     }
 
     fn begin(&self, name: String) -> Chore {
@@ -257,7 +282,8 @@ fn read(folder: &Path, name: &str, most: u64) -> Result<Option<String>, Status> 
     if bytes.len() as u64 > most {
         return Err(Status::failed(format!("`{name}` has more than {most} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| Status::failed(format!("`{name}` is not text in UTF-8")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Status::failed(format!("`{name}` is not text in UTF-8")))?;
     Ok(Some(text))
 }
 

@@ -99,11 +99,8 @@ impl Options {
         options: &HashMap<String, String>,
         inputs: &HashMap<String, Definition>,
     ) -> Result<Self, Status> {
-        let mut read = Self {
-            filename: "Dockerfile".into(),
-            dockerfile_dir: "dockerfile".into(),
-            ..Self::default()
-        };
+        let mut read =
+            Self { filename: "Dockerfile".into(), dockerfile_dir: "dockerfile".into(), ..Self::default() };
         let sorted: BTreeMap<&String, &String> = options.iter().collect();
         for (name, value) in sorted {
             read.one(name, value, options, inputs)?;
@@ -154,7 +151,8 @@ impl Options {
             _ if options.get("contextkey").is_some_and(|key| key == name) => {}
             "hostname" | "cgroup-parent" if value.is_empty() => {}
             // Bounds of single steps, and places for them: a build is bounded as a whole here.
-            "hostname" | "cgroup-parent" | "memory" | "memswap" | "cpushares" | "cpuperiod" | "cpuquota" | "cpusetcpus" | "cpusetmems" => {
+            "hostname" | "cgroup-parent" | "memory" | "memswap" | "cpushares" | "cpuperiod" | "cpuquota"
+            | "cpusetcpus" | "cpusetmems" => {
                 return Err(unsupported(&format!("the option `{name}`")));
             }
             _ => return Err(unsupported(&format!("the option `{name}` of the frontend"))),
@@ -194,7 +192,8 @@ impl Options {
     /// The platforms must be the one that is built for.
     pub(crate) fn check_platforms(&self, ours: &Platform) -> Result<(), Status> {
         for text in &self.platforms {
-            let wrong = |error: String| Status::failed(format!("failed to parse target platform {text}: {error}"));
+            let wrong =
+                |error: String| Status::failed(format!("failed to parse target platform {text}: {error}"));
             let wanted: Platform = platform(text).ok_or_else(|| wrong("it is not os/architecture".into()))?;
             if ours.fit(&wanted).is_none() {
                 return Err(Status::failed(format!(
@@ -275,9 +274,9 @@ fn caps(value: &str) -> Result<(), Status> {
         "moby.buildkit.frontend.subrequests",
         "moby.buildkit.frontend.contexts",
     ];
-    let unknown = lists::comma(value).into_iter().find(|cap| {
-        !KNOWN.contains(&cap.strip_suffix("+forward").unwrap_or(cap))
-    });
+    let unknown = lists::comma(value)
+        .into_iter()
+        .find(|cap| !KNOWN.contains(&cap.strip_suffix("+forward").unwrap_or(cap)));
     match unknown {
         Some(cap) => Err(Status::new(Code::Unimplemented, format!("unsupported frontend capability {cap}"))),
         None => Ok(()),
@@ -290,10 +289,14 @@ pub(crate) fn frontend_image(value: &str) -> Result<(), Status> {
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     let name = image.split(['@', ':']).next().unwrap_or_default();
     match name {
-        "" | "docker/dockerfile" | "docker/dockerfile-upstream" | "dockerfile.v0" | "docker/dockerfile-experimental" => {
-            Ok(())
-        }
-        _ => Err(unsupported(&format!("the frontend `{image}`: Dockerfiles are read here, frontends are not run;"))),
+        ""
+        | "docker/dockerfile"
+        | "docker/dockerfile-upstream"
+        | "dockerfile.v0"
+        | "docker/dockerfile-experimental" => Ok(()),
+        _ => Err(unsupported(&format!(
+            "the frontend `{image}`: Dockerfiles are read here, frontends are not run;"
+        ))),
     }
 }
 
@@ -308,7 +311,9 @@ fn context(value: &str) -> Result<ContextSource, Status> {
     match value.strip_prefix("local:") {
         Some(name) => Ok(ContextSource::Local(name.to_owned())),
         None if value.is_empty() => Ok(ContextSource::default()),
-        None => Err(unsupported(&format!("the remote context `{value}`: clone or unpack it, and name its folder;"))),
+        None => Err(unsupported(&format!(
+            "the remote context `{value}`: clone or unpack it, and name its folder;"
+        ))),
     }
 }
 
@@ -319,7 +324,11 @@ fn context_name(name: &str) -> String {
     name.strip_suffix(":latest").unwrap_or(name).to_owned()
 }
 
-fn named_context(name: &str, value: &str, inputs: &HashMap<String, Definition>) -> Result<NamedContext, Status> {
+fn named_context(
+    name: &str,
+    value: &str,
+    inputs: &HashMap<String, Definition>,
+) -> Result<NamedContext, Status> {
     if let Some(image) = value.strip_prefix("docker-image://") {
         return Ok(NamedContext::Image(image.to_owned()));
     }
@@ -330,7 +339,8 @@ fn named_context(name: &str, value: &str, inputs: &HashMap<String, Definition>) 
         let definition = inputs.get(input).ok_or_else(|| {
             Status::failed(format!("the context `{name}` is the input `{input}`, which did not come along"))
         })?;
-        return behind(definition).ok_or_else(|| unsupported(&format!("the graph behind the context `{name}`")));
+        return behind(definition)
+            .ok_or_else(|| unsupported(&format!("the graph behind the context `{name}`")));
     }
     let what = value.split(':').next().unwrap_or(value);
     Err(unsupported(&format!("the context `{name}` of the kind `{what}`")))

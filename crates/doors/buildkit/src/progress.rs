@@ -56,12 +56,8 @@ impl Chore {
     /// Begins it.
     pub(crate) fn begin(reference: &str, name: impl Into<String>, now: Timestamp) -> Self {
         let name = name.into();
-        let vertex = Vertex {
-            digest: digest(reference, &name),
-            name,
-            started: Some(now.into()),
-            ..Vertex::default()
-        };
+        let vertex =
+            Vertex { digest: digest(reference, &name), name, started: Some(now.into()), ..Vertex::default() };
         Self { vertex, began: now }
     }
 
@@ -86,7 +82,14 @@ impl Chore {
     }
 
     /// A part of it is so far; `total` is 0 where nobody knows.
-    pub(crate) fn part(&self, id: &str, current: u64, total: u64, done: bool, now: Timestamp) -> StatusResponse {
+    pub(crate) fn part(
+        &self,
+        id: &str,
+        current: u64,
+        total: u64,
+        done: bool,
+        now: Timestamp,
+    ) -> StatusResponse {
         let times = (self.began, now);
         let status = part(&self.vertex.digest, id.to_owned(), (current, total), done.then_some(now), times);
         StatusResponse { statuses: vec![status], ..StatusResponse::default() }
@@ -94,7 +97,10 @@ impl Chore {
 
     /// A line about it.
     pub(crate) fn line(&self, text: &str, now: Timestamp) -> StatusResponse {
-        StatusResponse { logs: vec![log(&self.vertex.digest, 1, format!("{text}\n").into_bytes(), now)], ..StatusResponse::default() }
+        StatusResponse {
+            logs: vec![log(&self.vertex.digest, 1, format!("{text}\n").into_bytes(), now)],
+            ..StatusResponse::default()
+        }
     }
 }
 
@@ -188,7 +194,10 @@ impl Narrator {
             started: Some(now.into()),
             ..Vertex::default()
         };
-        self.steps.insert(step.number, Step { vertex: vertex.clone(), line: step.line, logged: 0, moved: BTreeMap::new() });
+        self.steps.insert(
+            step.number,
+            Step { vertex: vertex.clone(), line: step.line, logged: 0, moved: BTreeMap::new() },
+        );
         Some(vertex)
     }
 
@@ -231,7 +240,13 @@ impl Narrator {
         Some(step.vertex.clone())
     }
 
-    fn output(&mut self, number: usize, stream: i64, mut bytes: Vec<u8>, now: Timestamp) -> Option<VertexLog> {
+    fn output(
+        &mut self,
+        number: usize,
+        stream: i64,
+        mut bytes: Vec<u8>,
+        now: Timestamp,
+    ) -> Option<VertexLog> {
         let step = self.steps.get_mut(&number)?;
         if step.logged >= LOG_BYTES {
             return None;
@@ -258,7 +273,12 @@ impl Narrator {
     }
 
     /// The build failed: at this line, if at one. Gives the step's digest too.
-    pub(crate) fn failed(&self, line: Option<u32>, error: &str, now: Timestamp) -> (StatusResponse, Option<String>) {
+    pub(crate) fn failed(
+        &self,
+        line: Option<u32>,
+        error: &str,
+        now: Timestamp,
+    ) -> (StatusResponse, Option<String>) {
         let open = self.steps.values().filter(|step| step.vertex.completed.is_none());
         let mut failed = None;
         let vertexes = open

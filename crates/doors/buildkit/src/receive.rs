@@ -102,7 +102,8 @@ impl Problem for ReceiveError {
     }
 
     fn hint(&self) -> Option<String> {
-        matches!(self, Self::TooLarge(_)).then(|| "list what the build does not need in `.dockerignore`".into())
+        matches!(self, Self::TooLarge(_))
+            .then(|| "list what the build does not need in `.dockerignore`".into())
     }
 }
 
@@ -223,7 +224,9 @@ impl Taking {
     fn packet(&mut self, packet: Packet) -> Result<(), ReceiveError> {
         match PacketKind::try_from(packet.kind) {
             Ok(PacketKind::Stat) => match packet.stat {
-                Some(_) if self.listed => Err(ReceiveError::Protocol("it lists more after the end of its list")),
+                Some(_) if self.listed => {
+                    Err(ReceiveError::Protocol("it lists more after the end of its list"))
+                }
                 Some(stat) => self.entry(stat),
                 None => {
                     self.listed = true;

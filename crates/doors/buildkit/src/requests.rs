@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use build::dockerfile::{Command, Dockerfile, Span};
+use build::dockerfile::{ArgItem, Command, Dockerfile, MountFlag, Span};
 use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -74,7 +74,8 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let width = |column: usize| all.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("{}\n", cells.join("   ").trim_end())
     };
     all.iter().map(line).collect()
@@ -97,7 +98,8 @@ fn comment(text: &str, line: u32, name: &str) -> String {
 fn targets(work: &Work) -> Result<Answer, Status> {
     let source = work.source();
     let text = String::from_utf8_lossy(&source.data).into_owned();
-    let stages: Vec<_> = work.file().instructions.iter().filter(|one| matches!(one.command, Command::From { .. })).collect();
+    let stages: Vec<_> =
+        work.file().instructions.iter().filter(|one| matches!(one.command, Command::From { .. })).collect();
     let mut list = Vec::new();
     let mut rows = Vec::new();
     for (number, one) in stages.iter().enumerate() {
@@ -124,52 +126,67 @@ fn outline(work: &Work) -> Result<Answer, Status> {
     let source = work.source();
     let text = String::from_utf8_lossy(&source.data).into_owned();
     let target = work.options().target.as_deref();
-    let own = stage(work.file(), target)
-        .ok_or_else(|| Status::failed(format!("target stage {:?} could not be found", target.unwrap_or_default())))?;
-    let given = &work.options().args;
-    let (mut args, mut secrets, mut agents, mut caches) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+    let own = stage(work.file(), target).ok_or_else(|| {
+        Status::failed(format!("target stage {:?} could not be found", target.unwrap_or_default()))
+    })?;
+    let mut takes = Takes::default();
     for index in own.indexes {
         let one = &work.file().instructions[index];
         match &one.command {
-            Command::Arg(items) => args.extend(items.iter().map(|item| {
-                let value = given.get(&item.name).or(item.default.as_ref()).cloned().unwrap_or_default();
-                let description = comment(&text, one.span.start, &item.name);
-                json!({"name": item.name, "description": description, "value": value, "location": place(one.span)})
-            })),
-            Command::Run(run) => {
-                for mount in &run.mounts {
-                    let field = |name: &str| mount.fields.iter().find(|field| field.name == name);
-                    let value = |name: &str| field(name).and_then(|field| field.value.clone());
-                    let required = field("required").is_some_and(|field| field.value.as_deref() != Some("false"));
-                    let target = value("target");
-                    match value("type").as_deref() {
-                        Some("secret") => {
-                            let base = target.and_then(|path| path.rsplit('/').next().map(str::to_owned));
-                            let name = value("id").or(base).unwrap_or_default();
-                            secrets.push(json!({"name": name, "required": required, "location": place(one.span)}));
-                        }
-                        Some("ssh") => {
-                            let name = value("id").unwrap_or_else(|| "default".into());
-                            agents.push(json!({"name": name, "required": required, "location": place(one.span)}));
-                        }
-                        Some("cache") => {
-                            let id = value("id").or(target).unwrap_or_default();
-                            caches.entry(id.clone()).or_insert_with(|| json!({"ID": id, "location": place(one.span)}));
-                        }
-                        _ => {}
-                    }
-                }
+            Command::Arg(items) => takes.args(items, one.span, &text, &work.options().args),
+            Command::Run(run) => run.mounts.iter().for_each(|mount| takes.mount(mount, one.span)),
+            _ => {}
+        }
+    }
+    let rows = takes.args.iter().map(|arg| {
+        ["name", "value", "description"].map(|key| arg[key].as_str().unwrap_or_default().to_owned()).to_vec()
+    });
+    let shown = table(&["BUILD ARG", "VALUE", "DESCRIPTION"], rows);
+    let json = json!({
+        "name": own.name, "description": comment(&text, own.span.start, &own.name), "args": takes.args,
+        "secrets": takes.secrets, "ssh": takes.agents, "cache": takes.caches.values().collect::<Vec<_>>(),
+        "sources": [BASE64.encode(&source.data)],
+    });
+    Ok(document(&json, shown))
+}
+
+/// What a stage takes from whoever builds it.
+#[derive(Default)]
+struct Takes {
+    args: Vec<Value>,
+    secrets: Vec<Value>,
+    agents: Vec<Value>,
+    caches: BTreeMap<String, Value>,
+}
+
+impl Takes {
+    fn args(&mut self, items: &[ArgItem], span: Span, text: &str, given: &BTreeMap<String, String>) {
+        self.args.extend(items.iter().map(|item| {
+            let value = given.get(&item.name).or(item.default.as_ref()).cloned().unwrap_or_default();
+            let description = comment(text, span.start, &item.name);
+            json!({"name": item.name, "description": description, "value": value, "location": place(span)})
+        }));
+    }
+
+    fn mount(&mut self, mount: &MountFlag, span: Span) {
+        let field = |name: &str| mount.fields.iter().find(|field| field.name == name);
+        let value = |name: &str| field(name).and_then(|field| field.value.clone());
+        let required = field("required").is_some_and(|field| field.value.as_deref() != Some("false"));
+        let named = |name: String| json!({"name": name, "required": required, "location": place(span)});
+        let target = value("target");
+        match value("type").as_deref() {
+            Some("secret") => {
+                let base = target.and_then(|path| path.rsplit('/').next().map(str::to_owned));
+                self.secrets.push(named(value("id").or(base).unwrap_or_default()));
+            }
+            Some("ssh") => self.agents.push(named(value("id").unwrap_or_else(|| "default".into()))),
+            Some("cache") => {
+                let id = value("id").or(target).unwrap_or_default();
+                self.caches.entry(id.clone()).or_insert_with(|| json!({"ID": id, "location": place(span)}));
             }
             _ => {}
         }
     }
-    let rows = args.iter().map(|arg| ["name", "value", "description"].map(|key| arg[key].as_str().unwrap_or_default().to_owned()).to_vec());
-    let shown = table(&["BUILD ARG", "VALUE", "DESCRIPTION"], rows);
-    let json = json!({
-        "name": own.name, "description": comment(&text, own.span.start, &own.name), "args": args, "secrets": secrets,
-        "ssh": agents, "cache": caches.into_values().collect::<Vec<_>>(), "sources": [BASE64.encode(&source.data)],
-    });
-    Ok(document(&json, shown))
 }
 
 /// A stage with all that it is built on in the same file.
@@ -221,7 +238,12 @@ fn lint(work: &Work) -> Answer {
             json!({"ruleName": "Dockerfile", "description": warning.message, "detail": warning.message, "location": place})
         })
         .collect();
-    let text = work.file().warnings.iter().map(|warning| format!("WARNING: {} ({})\n", warning.message, warning.span)).collect();
+    let text = work
+        .file()
+        .warnings
+        .iter()
+        .map(|warning| format!("WARNING: {} ({})\n", warning.message, warning.span))
+        .collect();
     checked(&warnings, &source.filename, &BASE64.encode(&source.data), None, text)
 }
 
@@ -246,6 +268,3 @@ fn checked(warnings: &[Value], filename: &str, data: &str, error: Option<Value>,
     answer.insert("result.statuscode".to_owned(), if flawed { b"1".to_vec() } else { b"0".to_vec() });
     answer
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,7 +28,8 @@ pub(crate) async fn send(
     let gone = || Status::new(Code::Unavailable, "the client ended the transfer");
     let sender = stream.sender().ok_or_else(gone)?;
     let files = Mutex::new(HashMap::new());
-    let (listed, served) = tokio::join!(list(&sender, tree, &files), serve(&mut stream, &sender, tree, &files, told));
+    let (listed, served) =
+        tokio::join!(list(&sender, tree, &files), serve(&mut stream, &sender, tree, &files, told));
     // The client's own word says most, if it failed.
     served?;
     listed?;
@@ -44,7 +45,9 @@ async fn list(sender: &Sender, tree: &Tree, files: &Files) -> Result<(), Status>
     let mut links = Links::default();
     let mut id = 0;
     loop {
-        let Some((path, node)) = walk.next().map_err(|error| unreadable(Path::new("."), &error))? else { break };
+        let Some((path, node)) = walk.next().map_err(|error| unreadable(Path::new("."), &error))? else {
+            break;
+        };
         let Some(stat) = stat(&path, &node, &mut links)? else { continue };
         if stat.mode & mode::KINDS == 0 {
             files.lock().unwrap_or_else(PoisonError::into_inner).insert(id, path);
@@ -72,7 +75,12 @@ async fn serve(
         match PacketKind::try_from(packet.kind) {
             Ok(PacketKind::Req) => {
                 let path = files.lock().unwrap_or_else(PoisonError::into_inner).remove(&packet.id);
-                let unknown = || Status::failed(format!("the client asks for a file {} that it was not told of", packet.id));
+                let unknown = || {
+                    Status::failed(format!(
+                        "the client asks for a file {} that it was not told of",
+                        packet.id
+                    ))
+                };
                 file(sender, tree, packet.id, &path.ok_or_else(unknown)?, &mut sent, told).await?;
             }
             Ok(PacketKind::Fin) => {
@@ -137,7 +145,8 @@ fn stat(path: &Path, node: &Node, links: &mut Links) -> Result<Option<Stat>, Sta
         FileType::Socket | FileType::Unknown => return Ok(None),
     };
     let text = |bytes: &[u8]| {
-        let not_text = || Status::failed(format!("`{}` is not a name in UTF-8, and cannot be sent", path.display()));
+        let not_text =
+            || Status::failed(format!("`{}` is not a name in UTF-8, and cannot be sent", path.display()));
         String::from_utf8(bytes.to_vec()).map_err(|_| not_text())
     };
     let linkname = match node {

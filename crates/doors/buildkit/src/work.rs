@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use build::{BuildRequest, Built, Context, DockerfileSource, RunNetwork, RunSettings};
 use build::dockerfile::{self, Dockerfile};
+use build::{BuildRequest, Built, Context, DockerfileSource, RunNetwork, RunSettings};
 use tokio::sync::OnceCell;
 
 use crate::contexts::Tree;
@@ -139,7 +139,9 @@ impl Work {
             drop(files);
             (built, narrator.into_inner().unwrap_or_else(PoisonError::into_inner))
         });
-        let broken = |error: tokio::task::JoinError| Status::new(Code::Internal, format!("the build broke off: {error}"));
+        let broken = |error: tokio::task::JoinError| {
+            Status::new(Code::Internal, format!("the build broke off: {error}"))
+        };
         let (built, narrator) = building.await.map_err(broken)?;
         match built {
             Ok(built) => {

@@ -38,7 +38,7 @@ pub(crate) struct ClientStream {
 /// The other way of a stream. Some servers say nothing, not even that they took the call, before they got something.
 enum Incoming {
     Awaited(Pin<Box<dyn Future<Output = Result<Response<body::Incoming>, hyper::Error>> + Send>>),
-    Open(Messages, HeaderMap),
+    Open(Box<(Messages, HeaderMap)>),
 }
 
 impl Channel {
@@ -89,9 +89,9 @@ impl Channel {
     ) -> Result<ClientStream, Status> {
         let mut request = Request::new(Sent(receiver));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = format!("http://localhost{path}").parse().map_err(|error| {
-            Status::new(Code::Internal, format!("`{path}` is no path: {error}"))
-        })?;
+        *request.uri_mut() = format!("http://localhost{path}")
+            .parse()
+            .map_err(|error| Status::new(Code::Internal, format!("`{path}` is no path: {error}")))?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -105,7 +105,7 @@ impl Channel {
 
 impl ClientStream {
     /// Sends a message; waits while the other end is slow.
-    pub(crate) async fn send(&self, message: &impl Message) -> Result<(), Status> {
+    pub(crate) async fn send(&mut self, message: &impl Message) -> Result<(), Status> {
         let gone = || Status::new(Code::Unavailable, "the client ended the stream");
         let sender = self.sender.as_ref().ok_or_else(gone)?;
         sender.send(frame::encode(message)).await.map_err(|_| gone())
@@ -141,10 +141,10 @@ impl ClientStream {
                 return Err(Status::new(Code::Unavailable, message));
             }
             let (head, body) = response.into_parts();
-            self.answer = Incoming::Open(Messages::new(body), head.headers);
+            self.answer = Incoming::Open(Box::new((Messages::new(body), head.headers)));
         }
         match &mut self.answer {
-            Incoming::Open(messages, head) => Ok((messages, head)),
+            Incoming::Open(open) => Ok((&mut open.0, &open.1)),
             Incoming::Awaited(_) => Err(Status::new(Code::Internal, "an answer is awaited twice")),
         }
     }

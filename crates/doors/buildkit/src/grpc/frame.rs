@@ -47,9 +47,9 @@ impl Decoder {
         }
         self.buffer.advance(HEAD);
         let body = self.buffer.split_to(length).freeze();
-        M::decode(body).map(Some).map_err(|error| {
-            Status::new(Code::Internal, format!("a message cannot be read: {error}"))
-        })
+        M::decode(body)
+            .map(Some)
+            .map_err(|error| Status::new(Code::Internal, format!("a message cannot be read: {error}")))
     }
 
     /// No piece of a message is left.

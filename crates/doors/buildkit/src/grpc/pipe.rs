@@ -54,3 +54,28 @@ async fn carry(mut incoming: Messages, outgoing: Outgoing, far: DuplexStream) {
     }
     outgoing.end(Ok(())).await;
 }
+
+/// The same at the other end, which only tests have.
+#[cfg(test)]
+pub(crate) async fn carry_client(mut stream: super::ClientStream, io: DuplexStream) {
+    let Some(sender) = stream.sender() else { return };
+    let (mut reader, mut writer) = tokio::io::split(io);
+    let outward = async {
+        let mut buffer = BytesMut::with_capacity(PIECE);
+        while matches!(reader.read_buf(&mut buffer).await, Ok(1..)) {
+            sender.send(&Chunk { data: buffer.split().freeze() }).await;
+            buffer.reserve(PIECE);
+        }
+    };
+    let inward = async {
+        while let Ok(Some(Chunk { data })) = stream.next::<Chunk>().await {
+            if writer.write_all(&data).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = outward => {}
+        () = inward => {}
+    }
+}

@@ -159,7 +159,10 @@ impl Body for Streamed {
 }
 
 /// Serves one connection until the other end closes it. A call whose other end goes away is dropped.
-pub(crate) async fn serve<H, F>(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, handle: H) -> Result<(), hyper::Error>
+pub(crate) async fn serve<H, F>(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    handle: H,
+) -> Result<(), hyper::Error>
 where
     H: Fn(Call) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,

@@ -98,11 +98,8 @@ impl Status {
         if let Ok(value) = HeaderValue::from_str(&escape(message)) {
             headers.insert("grpc-message", value);
         }
-        let whole = RpcStatus {
-            code: self.code as i32,
-            message: message.to_owned(),
-            details: self.details.clone(),
-        };
+        let whole =
+            RpcStatus { code: self.code as i32, message: message.to_owned(), details: self.details.clone() };
         let bytes = whole.encode_to_vec();
         if !self.details.is_empty()
             && bytes.len() <= DETAIL_BYTES

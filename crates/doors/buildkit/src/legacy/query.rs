@@ -52,7 +52,10 @@ impl Query {
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// As docker reads a truth: anything but a few words is one.
@@ -81,7 +84,12 @@ impl Query {
         if let Some(name) = context {
             attrs.insert("context".to_owned(), format!("{}{name}", crate::options::REQUEST));
         }
-        let same = [("target", "target"), ("platform", "platform"), ("cgroup-parent", "cgroupparent"), ("shm-size", "shmsize")];
+        let same = [
+            ("target", "target"),
+            ("platform", "platform"),
+            ("cgroup-parent", "cgroupparent"),
+            ("shm-size", "shmsize"),
+        ];
         for (attr, name) in same {
             attrs.extend(self.text(name).map(|value| (attr.to_owned(), value.to_owned())));
         }
@@ -89,7 +97,8 @@ impl Query {
         attrs.extend(filename.map(|name| ("filename".to_owned(), name.to_owned())));
         let args: HashMap<String, Option<String>> = self.json("buildargs")?;
         let inline = args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value.as_deref() == Some("1"));
-        attrs.extend(args.into_iter().filter_map(|(name, value)| Some((format!("build-arg:{name}"), value?))));
+        attrs
+            .extend(args.into_iter().filter_map(|(name, value)| Some((format!("build-arg:{name}"), value?))));
         let labels: HashMap<String, String> = self.json("labels")?;
         attrs.extend(labels.into_iter().map(|(name, value)| (format!("label:{name}"), value)));
         if self.flag("nocache") {
@@ -101,11 +110,16 @@ impl Query {
         attrs.insert("cache-from".to_owned(), from.join(","));
         attrs.insert("add-hosts".to_owned(), self.hosts(gateway)?);
         let bounds: Vec<Bound> = self.json("ulimits")?;
-        let bounds: Vec<String> = bounds.iter().map(|it| format!("{}={}:{}", it.name, it.soft, it.hard)).collect();
+        let bounds: Vec<String> =
+            bounds.iter().map(|it| format!("{}={}:{}", it.name, it.soft, it.hard)).collect();
         attrs.insert("ulimit".to_owned(), bounds.join(","));
         let entitlements = self.network(&mut attrs)?;
         let (exporter, wants_image) = self.exporter()?;
-        let exports = if inline { vec![CacheEntry { kind: "inline".into(), ..CacheEntry::default() }] } else { Vec::new() };
+        let exports = if inline {
+            vec![CacheEntry { kind: "inline".into(), ..CacheEntry::default() }]
+        } else {
+            Vec::new()
+        };
         let request = SolveRequest {
             reference: reference.to_owned(),
             session: self.text("session").unwrap_or_default().to_owned(),
@@ -136,7 +150,10 @@ impl Query {
             "default" => return Ok(Vec::new()),
             "host" | "none" => {}
             other => {
-                return Err(Report::new(Kind::Invalid, format!("network mode {other:?} not supported by buildkit")));
+                return Err(Report::new(
+                    Kind::Invalid,
+                    format!("network mode {other:?} not supported by buildkit"),
+                ));
             }
         }
         attrs.insert("force-network-mode".to_owned(), mode.to_owned());

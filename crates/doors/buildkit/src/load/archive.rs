@@ -50,7 +50,8 @@ pub(crate) async fn unpack(engine: &Engine, pieces: Pieces) -> Result<Arc<Tree>,
 }
 
 fn unpacked(mut pieces: Pieces, target: &std::path::Path) -> Result<u64, Status> {
-    let fail = |error: &dyn std::fmt::Display| Status::failed(format!("failed to unpack the context: {error}"));
+    let fail =
+        |error: &dyn std::fmt::Display| Status::failed(format!("failed to unpack the context: {error}"));
     let mut head = Vec::new();
     (&mut pieces).take(6).read_to_end(&mut head).map_err(|error| fail(&error))?;
     let whole = io::Cursor::new(head.clone()).chain(pieces);

@@ -10,8 +10,21 @@ use crate::grpc::Status;
 
 /// The resources that have bounds.
 const RESOURCES: &[&str] = &[
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
-    "rttime", "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// Items between commas, without empty ones.
@@ -62,9 +75,8 @@ pub(crate) fn hosts(text: &str) -> Result<Vec<(String, String)>, Status> {
         return Ok(Vec::new());
     }
     let host = |field: String| {
-        let (name, address) = field
-            .split_once('=')
-            .ok_or_else(|| Status::failed(format!("invalid key-value pair {field}")))?;
+        let (name, address) =
+            field.split_once('=').ok_or_else(|| Status::failed(format!("invalid key-value pair {field}")))?;
         let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
         let ip: IpAddr = bare.parse().map_err(|_| Status::failed(format!("failed to parse IP {address}")))?;
         Ok((name.to_lowercase(), ip.to_string()))

@@ -39,7 +39,11 @@ impl Wanted {
 }
 
 /// Values that are not plain ASCII go escaped, all of one name or none.
-fn put(all: &mut Vec<(HeaderName, HeaderValue)>, name: &'static str, values: &[String]) -> Result<(), Status> {
+fn put(
+    all: &mut Vec<(HeaderName, HeaderValue)>,
+    name: &'static str,
+    values: &[String],
+) -> Result<(), Status> {
     let plain = values.iter().all(|value| value.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     let header = HeaderName::from_static(name);
     for value in values {

@@ -22,7 +22,8 @@ impl Agents for SessionSecrets {
     }
 
     fn connect(&self, id: &str) -> Result<UnixStream, Report> {
-        let lost = |error| Report::new(Kind::Internal, format!("could not reach the agent `{id}`")).because(error);
+        let lost =
+            |error| Report::new(Kind::Internal, format!("could not reach the agent `{id}`")).because(error);
         let (near, far) = UnixStream::pair().map_err(lost)?;
         self.forward(id, far).map_err(lost)?;
         Ok(near)
