@@ -39,12 +39,15 @@ fn data(id: u32, text: &str) -> Packet {
     Packet { kind: PacketKind::Data as i32, id, data: Bytes::from(text.to_owned()), stat: None }
 }
 
+/// What a sender sends for a file that is asked for.
+type Reply = fn(u32) -> Vec<Packet>;
+
 fn small() -> Limits {
     Limits { bytes: 1000, entries: 50 }
 }
 
 /// What a sender does: lists these, then answers as `reply` says, until the receiver ends.
-async fn sender(call: Call, outgoing: Outgoing, list: Vec<Packet>, reply: fn(u32) -> Vec<Packet>) {
+async fn sender(call: Call, outgoing: Outgoing, list: Vec<Packet>, reply: Reply) {
     for packet in list {
         if !outgoing.send(&packet).await {
             return;
@@ -72,7 +75,7 @@ async fn take_in(
     target: &Path,
     earlier: Option<PathBuf>,
     list: Vec<Packet>,
-    reply: fn(u32) -> Vec<Packet>,
+    reply: Reply,
 ) -> Result<Received, ReceiveError> {
     let (near, far) = tokio::io::duplex(16 << 10);
     tokio::spawn(serve(far, move |call: Call| {
@@ -164,7 +167,7 @@ async fn special_files_are_left_out() {
 }
 
 /// The message of the error with which a tree is refused; nothing may be outside its folder.
-async fn refused(list: Vec<Packet>, reply: fn(u32) -> Vec<Packet>) -> String {
+async fn refused(list: Vec<Packet>, reply: Reply) -> String {
     let dir = tempfile::tempdir().expect("a folder");
     let target = dir.path().join("target");
     fs::create_dir(&target).expect("a folder");
@@ -177,7 +180,7 @@ async fn refused(list: Vec<Packet>, reply: fn(u32) -> Vec<Packet>) -> String {
 #[tokio::test]
 async fn hostile_senders_are_refused() {
     let long = |count: usize| (0..count).map(|number| file(&format!("f{number:06}"), 0)).collect::<Vec<_>>();
-    let cases: Vec<(&str, Vec<Packet>, fn(u32) -> Vec<Packet>, &str)> = vec![
+    let cases: Vec<(&str, Vec<Packet>, Reply, &str)> = vec![
         ("leads out", vec![file("../x", 1), end()], honest, "it could lead out of the folder"),
         ("absolute", vec![file("/x", 1), end()], honest, "it is empty, absolute or not clean"),
         ("below a link", vec![link("l", "/tmp"), file("l/x", 1), end()], honest, "is not in the list"),
