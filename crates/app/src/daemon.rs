@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
 use crate::log_file::LogFile;
@@ -145,6 +146,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
         )?;
     base::crash::point("daemon: build steps ended");
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
+    let builder = builder.with_fetcher(Arc::new(HttpFetcher::new()));
     base::crash::point("daemon: builder opened");
     let apps = control::Apps::open(
         store.clone(),

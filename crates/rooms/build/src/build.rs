@@ -489,6 +489,18 @@ impl Scratch {
         &self.path
     }
 
+    /// A new folder in it whose name begins like this.
+    pub(crate) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
+        for number in 0.. {
+            let path = self.path.join(format!("{name}-{number}"));
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| path),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
     /// A new folder in it.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, BuildError> {
         let path = self.path.join(name);

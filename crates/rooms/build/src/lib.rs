@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`dockerfile`] | text to instructions with lines, expansion of variables | yes |
 //! | [`ignore`] | which files of a context stay behind | yes |
+//! | [`describe`] | stages, outlines and checks, for people | yes |
 //! | [`graph`] | stages and what they need of each other | yes |
 //! | `scope`, `settings` | variables, and the instructions that touch no files | yes |
 //! | [`context`] | the files of a build, packed and unpacked | |
@@ -20,7 +21,9 @@
 mod archive;
 mod board;
 mod build;
+mod chmod;
 pub mod context;
+pub mod describe;
 pub mod dockerfile;
 mod error;
 mod execute;

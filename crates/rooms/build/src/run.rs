@@ -16,7 +16,7 @@ use crate::settings::{DEFAULT_PATH, Settings};
 use crate::tree::{Node, Tree};
 
 /// Where a heredoc that is a program of its own stands while it runs.
-const SCRIPTS: &str = "/run/build-scripts";
+const SCRIPTS: &str = "/dev/pipes";
 /// What a container's runtime makes in a root that lacks it, and what must not become a part of the image.
 const RUNTIME_STUBS: &[&str] = &[
     "/proc",
@@ -80,7 +80,7 @@ impl Plan {
         let mounts = mounts.collect::<Result<Vec<_>, _>>()?;
         let (form, script) = with_heredocs(run);
         let args = match &script {
-            Some((path, _)) => vec![path.clone()],
+            Some((path, _)) => settings.command(&Form::Shell(path.clone())),
             None => settings.command(&form),
         };
         let config = &settings.config.config;

@@ -53,6 +53,11 @@ impl Global {
         Ok(global)
     }
 
+    /// Whether an ARG before the first FROM declares it, or it is always there.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.declared.contains_key(name)
+    }
+
     /// The proxies that the build was given, as commands see them.
     pub(crate) fn proxies(&self) -> impl Iterator<Item = (&str, &str)> {
         PROXIES.iter().filter_map(|name| Some((*name, self.given.get(*name)?.as_str())))

@@ -1,6 +1,7 @@
 //! A stage: its base, then its instructions, each a step that the cache knows or that is done now.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use base::Problem;
 use images::{Image, Images, LayerSource, PackOptions, Snapshot};
@@ -11,7 +12,9 @@ use crate::dockerfile::{Command, Instruction, Span, Transfer, parse_trigger};
 use crate::error::{BuildError, StepFault};
 use crate::graph::{Base, Stage};
 use crate::intake::{Files, Named};
-use crate::progress::Step;
+use crate::ports::{Fetched, Moved};
+use crate::progress::{Progress, Step};
+use crate::remote;
 use crate::settings::Settings;
 use crate::steps::{self, CONTEXT};
 use crate::transfer;
@@ -21,6 +24,9 @@ use crate::users::{Owner, owner};
 
 /// What BuildKit writes beside each step of a history.
 const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// The longest file that ADD fetches.
+const MAX_FETCHED: u64 = 16 << 30;
 
 /// Whether a step was done or known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +190,36 @@ impl Job<'_> {
     }
 }
 
+impl Job<'_> {
+    /// Fetches what a URL names, and checks its digest if one is wanted.
+    fn fetch(
+        &self,
+        url: &str,
+        wanted: Option<&Digest>,
+        step: usize,
+    ) -> Result<(PathBuf, Fetched), StepFault> {
+        let put =
+            |path: &Path, error| StepFault::Put(format!("could not write `{}`", path.display()), Some(error));
+        let scratch = self.scratch.path();
+        let folder = self.scratch.fresh(&format!("fetched-{step}")).map_err(|error| put(scratch, error))?;
+        let path = folder.join("file");
+        let mut file = File::create_new(&path).map_err(|error| put(&path, error))?;
+        let mut told = |Moved { what, bytes, of }: Moved| {
+            self.teller.tell(Progress::Moved { step, what, bytes, of, done: of == Some(bytes) });
+        };
+        let fetched = self.builder.fetcher().fetch(url, MAX_FETCHED, &mut file, &mut told, &self.stop);
+        let fetched = fetched.map_err(|report| StepFault::Fetch(url.to_owned(), report))?;
+        if let Some(wanted) = wanted {
+            let got = remote::digest(&path).map_err(|error| put(&path, error))?;
+            if got != *wanted {
+                let (wanted, got) = (wanted.to_string(), got.to_string());
+                return Err(StepFault::Checksum { url: url.to_owned(), wanted, got });
+            }
+        }
+        Ok((path, fetched))
+    }
+}
+
 /// Names of one kind of machine, as people write them.
 fn same_architecture(written: &str, ours: &str) -> bool {
     let plain = match written {
@@ -291,7 +327,9 @@ impl<'a> StageRun<'a> {
         let tree = place.tree();
         let here = self.here()?;
         let fault = |fault| job.fault(span, fault);
-        let plan = transfer::Plan::new(transfer, add, &self.settings, tree, &called, &here).map_err(fault)?;
+        let ends = transfer::Ends { from: tree, place: &called, here: &here };
+        let fetch = |url: &str, wanted: Option<&Digest>| job.fetch(url, wanted, step);
+        let plan = transfer::Plan::new(transfer, add, &self.settings, &ends, &fetch).map_err(fault)?;
         for source in &plan.empty {
             job.teller.warn(span.start, format!("`{source}` means no file in {called}"));
         }

@@ -101,11 +101,21 @@ impl World {
         self.request(request)
     }
 
+    /// A request for this Dockerfile over the context.
+    pub(crate) fn wish(&self, dockerfile: &str) -> BuildRequest {
+        let text = DockerfileSource::Text(dockerfile.to_owned());
+        BuildRequest::new(Context::Folder(self.context()), text)
+    }
+
     /// The build that this request asks for.
     pub(crate) fn request(&self, request: BuildRequest) -> Outcome {
+        self.request_with(request, &Chroot)
+    }
+
+    pub(crate) fn request_with(&self, request: BuildRequest, runner: &dyn Runner) -> Outcome {
         let progress = Mutex::new(Vec::new());
         let told = |event| progress.lock().expect("nobody panics while telling").push(event);
-        let built = self.builder.build(request, &Chroot, &told);
+        let built = self.builder.build(request, runner, &told);
         Outcome { built, progress: progress.into_inner().expect("nobody panics while telling") }
     }
 
