@@ -3,9 +3,10 @@
 //! Pure: it is told the time. Steps that make no files are not shown, as BuildKit does not show them. Output of a step is
 //! bounded: what is beyond the bound is left out, with a line that says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Timestamp;
+use build::describe::Finding;
 use build::{Progress, StepKind};
 use oci::Digest;
 
@@ -29,6 +30,8 @@ pub(crate) struct Narrator {
     steps: BTreeMap<usize, Step>,
     /// Steps that are not shown, with the digests of those behind them that are.
     hidden: BTreeMap<usize, Vec<String>>,
+    /// Warnings that were told, by line and message.
+    found: BTreeSet<(u32, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +48,24 @@ struct Step {
 pub(crate) struct Chore {
     vertex: Vertex,
     began: Timestamp,
+}
+
+/// Where docker explains a rule: its name in small words.
+pub(crate) fn rule_url(rule: &str) -> String {
+    let mut words = String::new();
+    let mut before = ' ';
+    let mut letters = rule.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let begins = letter.is_uppercase()
+            && !words.is_empty()
+            && (before.is_lowercase() || letters.peek().is_some_and(|next| next.is_lowercase()));
+        if begins {
+            words.push('-');
+        }
+        words.extend(letter.to_lowercase());
+        before = letter;
+    }
+    format!("https://docs.docker.com/go/dockerfile/rule/{words}/")
 }
 
 /// The digest of a vertex: the same build says the same name for the same thing.
@@ -137,7 +158,18 @@ impl Narrator {
             definition: definition.to_owned(),
             steps: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            found: BTreeSet::new(),
         }
+    }
+
+    /// What in the Dockerfile is probably not meant; the build itself need not say the same again.
+    pub(crate) fn findings(&mut self, findings: &[Finding]) -> StatusResponse {
+        self.found.extend(findings.iter().map(|finding| (finding.line, finding.message.clone())));
+        let warning = |finding: &Finding| {
+            let short = format!("{}: {} (line {})", finding.rule, finding.message, finding.line);
+            VertexWarning { url: rule_url(finding.rule), ..self.warning(finding.line, &short) }
+        };
+        StatusResponse { warnings: findings.iter().map(warning).collect(), ..StatusResponse::default() }
     }
 
     /// The build told this.
@@ -166,6 +198,7 @@ impl Narrator {
             Progress::Moved { step, what, bytes, of, done } => {
                 status.statuses.extend(self.moved(step, what, (bytes, of), done, now));
             }
+            Progress::Warning { line, message } if self.found.contains(&(line, message.clone())) => {}
             Progress::Warning { line, message } => status.warnings.push(self.warning(line, &message)),
         }
         status

@@ -229,21 +229,17 @@ fn stage(file: &Dockerfile, target: Option<&str>) -> Option<Own> {
 fn lint(work: &Work) -> Answer {
     let source = work.source();
     let warnings: Vec<Value> = work
-        .file()
-        .warnings
+        .findings()
         .iter()
-        .map(|warning| {
-            let mut place = place(warning.span);
+        .map(|finding| {
+            let mut place = place(Span::line(finding.line));
             place["sourceIndex"] = json!(0);
-            json!({"ruleName": "Dockerfile", "description": warning.message, "detail": warning.message, "location": place})
+            let message = &finding.message;
+            let url = crate::progress::rule_url(finding.rule);
+            json!({"ruleName": finding.rule, "description": message, "url": url, "detail": message, "location": place})
         })
         .collect();
-    let text = work
-        .file()
-        .warnings
-        .iter()
-        .map(|warning| format!("WARNING: {} ({})\n", warning.message, warning.span))
-        .collect();
+    let text = work.findings().iter().map(|finding| format!("WARNING: {finding}\n")).collect();
     checked(&warnings, &source.filename, &BASE64.encode(&source.data), None, text)
 }
 

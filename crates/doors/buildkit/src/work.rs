@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use build::describe::Finding;
 use build::dockerfile::{self, Dockerfile};
 use build::{BuildRequest, Built, Context, DockerfileSource, RunNetwork, RunSettings};
 use tokio::sync::OnceCell;
@@ -29,6 +30,7 @@ pub(crate) struct Work {
     loaded: Loaded,
     file: Dockerfile,
     layout: Layout,
+    findings: Vec<Finding>,
     done: OnceCell<Result<Arc<Outcome>, Status>>,
 }
 
@@ -89,12 +91,19 @@ impl Work {
         }
         let names: BTreeSet<String> = options.contexts.keys().cloned().collect();
         let layout = Layout::new(&file, &options.args, options.target.as_deref(), &names);
-        Ok(Self { options, loaded, file, layout, done: OnceCell::new() })
+        // A file that cannot be understood further fails when it is built, which says why.
+        let findings = build::describe::check(&loaded.text).unwrap_or_default();
+        Ok(Self { options, loaded, file, layout, findings, done: OnceCell::new() })
     }
 
     /// The Dockerfile.
     pub(crate) fn file(&self) -> &Dockerfile {
         &self.file
+    }
+
+    /// What in it is probably not meant.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Its name and text.
@@ -124,7 +133,9 @@ impl Work {
             self.import(engine, job, place);
         }
         let source = self.source();
-        let narrator = Narrator::new(&job.reference, self.layout.clone(), source, &self.loaded.definition);
+        let mut narrator =
+            Narrator::new(&job.reference, self.layout.clone(), source, &self.loaded.definition);
+        job.hub.tell(narrator.findings(&self.findings));
         let keeper = Arc::new(SessionSecrets::new(session));
         let request = self.request(&files, job, &keeper);
         let (hub, clock, builds) = (job.hub.clone(), engine.clock.clone(), engine.builds.clone());

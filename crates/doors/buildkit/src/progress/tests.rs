@@ -1,7 +1,5 @@
 //! Tests of how a build's progress is told.
 
-use std::collections::BTreeSet;
-
 use build::{Step as Told, Stream};
 
 use super::*;
@@ -105,4 +103,15 @@ fn warnings_name_their_line() {
     assert_eq!(told.vertex, "sha256:def");
     assert_eq!(told.short, b"careful");
     assert_eq!(told.ranges, [Range::lines(2, 2)]);
+}
+
+#[test]
+fn what_is_found_in_the_file_is_told_once() {
+    let mut narrator = narrator();
+    let finding = Finding { rule: "JSONArgsRecommended", line: 2, message: "careful".into() };
+    let told = narrator.findings(&[finding]).warnings.remove(0);
+    assert_eq!(told.short, b"JSONArgsRecommended: careful (line 2)");
+    assert_eq!(told.url, "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/");
+    let again = Progress::Warning { line: 2, message: "careful".into() };
+    assert_eq!(narrator.tell(again, now()), StatusResponse::default());
 }
