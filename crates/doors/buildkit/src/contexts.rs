@@ -219,11 +219,24 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        if self.forgotten.load(Ordering::Acquire)
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "an old context could not be removed");
+        if !self.forgotten.load(Ordering::Acquire) {
+            return;
         }
+        // Out of the way at once; what is left of it at the next start is removed then.
+        let name = self.path.file_name().unwrap_or_default();
+        let away = self.path.with_file_name("..").join("incoming").join(name);
+        match fs::rename(&self.path, &away) {
+            Ok(()) => drop(std::thread::spawn(move || remove(&away))),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "an old context could not be moved away");
+            }
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "an old context could not be removed");
     }
 }
 
@@ -241,10 +254,8 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "a broken context could not be removed");
+        if !self.kept {
+            remove(&self.path);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::export::{self, Output};
 use crate::gateway;
 use crate::grpc::{Answer, Call, Code, Outgoing, Status, pipe};
-use crate::job::{Job, Open};
+use crate::job::{Job, Open, Opening};
 use crate::options::Options;
 use crate::proto::control::{
     BuildHistoryRequest, DiskUsageResponse, InfoResponse, ListWorkersResponse, PruneRequest, SolveRequest,
@@ -67,7 +67,9 @@ pub(crate) async fn solve(engine: &Arc<Engine>, request: SolveRequest) -> Result
     }
     let outputs = Output::read(&exporters(&request))?;
     let host = request.entitlements.iter().any(|one| one == HOST_NETWORK);
-    let (job, returned) = engine.jobs.open(&request.reference, &request.session, host)?;
+    let inline_cache = request.cache.as_ref().is_some_and(|cache| !cache.exports.is_empty());
+    let order = Opening { session: request.session.clone(), host_network: host, inline_cache };
+    let (job, returned) = engine.jobs.open(&request.reference, order)?;
     tracing::info!(build = %job.reference, "build `{}` begins", job.reference);
     let solving = async {
         if request.frontend.is_empty() {
@@ -174,6 +176,9 @@ async fn finish(
 ) -> Result<SolveResponse, Status> {
     let outcome = work.image(engine, job).await?;
     let exporter_response = export::export(engine, job, &outcome, outputs).await?;
+    if job.inline_cache {
+        export::say_inline_cache(engine, job);
+    }
     Ok(SolveResponse { exporter_response })
 }
 

@@ -178,6 +178,14 @@ fn image(engine: &Engine, outcome: &Outcome) -> Result<Image, Status> {
         .map_err(|error| Status::failed(format!("the image that was built is gone: {error}")))
 }
 
+/// The layer cache of this store is asked by every build; an image carries nothing for it.
+pub(crate) fn say_inline_cache(engine: &Engine, job: &Job) {
+    let chore = begin(engine, job, "exporting cache");
+    let line = "the steps are remembered here, by their content; the image tells nobody else of them";
+    job.hub.tell(chore.line(line, engine.clock.wall()));
+    job.hub.tell(chore.ended(None, engine.clock.wall()));
+}
+
 fn begin(engine: &Engine, job: &Job, name: &str) -> Chore {
     let chore = Chore::begin(&job.reference, name, engine.clock.wall());
     job.hub.tell(chore.started());

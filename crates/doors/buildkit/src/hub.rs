@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use crate::proto::control::StatusResponse;
 
+/// After so many, how far something is on its way is not told any more; that it arrived is.
+const PARTS: usize = 50_000;
+
 /// One build's progress; clones share it.
 #[derive(Clone)]
 pub(crate) struct Hub {
@@ -42,7 +45,10 @@ impl Hub {
                 && status.statuses.is_empty()
                 && status.logs.is_empty()
                 && status.warnings.is_empty();
-            if told.ended || nothing {
+            let only_parts =
+                status.vertexes.is_empty() && status.logs.is_empty() && status.warnings.is_empty();
+            let under_way = only_parts && status.statuses.iter().all(|part| part.completed.is_none());
+            if told.ended || nothing || (under_way && told.all.len() > PARTS) {
                 return;
             }
             told.all.push(Arc::new(status));

@@ -45,8 +45,21 @@ pub(crate) struct Job {
     pub cancel: Cancel,
     /// Commands may use the machine's network.
     pub host_network: bool,
+    /// Its client wants the image to tell later builds of its steps.
+    pub inline_cache: bool,
     results: Mutex<Vec<Arc<Work>>>,
     returned: Mutex<Option<oneshot::Sender<ReturnRequest>>>,
+}
+
+/// What a build begins with.
+#[derive(Default)]
+pub(crate) struct Opening {
+    /// The session of its client.
+    pub session: String,
+    /// Commands may use the machine's network.
+    pub host_network: bool,
+    /// Its client wants the image to tell later builds of its steps.
+    pub inline_cache: bool,
 }
 
 /// A build that is under way as long as this lives.
@@ -84,8 +97,7 @@ impl Jobs {
     pub(crate) fn open(
         &self,
         reference: &str,
-        session: &str,
-        host_network: bool,
+        opening: Opening,
     ) -> Result<(Open, oneshot::Receiver<ReturnRequest>), Status> {
         if reference.is_empty() {
             return Err(Status::new(Code::InvalidArgument, "the build has no name"));
@@ -93,10 +105,11 @@ impl Jobs {
         let (sender, receiver) = oneshot::channel();
         let job = Arc::new(Job {
             reference: reference.to_owned(),
-            session: session.to_owned(),
+            session: opening.session,
             hub: Hub::new(),
             cancel: Cancel::default(),
-            host_network,
+            host_network: opening.host_network,
+            inline_cache: opening.inline_cache,
             results: Mutex::default(),
             returned: Mutex::new(Some(sender)),
         });

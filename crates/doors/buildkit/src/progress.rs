@@ -18,6 +18,9 @@ use crate::proto::ops::{Range, SourceInfo};
 /// The most output of one step, as BuildKit has it.
 const LOG_BYTES: usize = 2 << 20;
 
+/// The most output of all steps together.
+const ALL_BYTES: usize = 64 << 20;
+
 /// Tells of one build.
 #[derive(Debug)]
 pub(crate) struct Narrator {
@@ -30,6 +33,8 @@ pub(crate) struct Narrator {
     steps: BTreeMap<usize, Step>,
     /// Steps that are not shown, with the digests of those behind them that are.
     hidden: BTreeMap<usize, Vec<String>>,
+    /// Bytes of output of all steps.
+    logged: usize,
     /// Warnings that were told, by line and message.
     found: BTreeSet<(u32, String)>,
 }
@@ -158,6 +163,7 @@ impl Narrator {
             definition: definition.to_owned(),
             steps: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            logged: 0,
             found: BTreeSet::new(),
         }
     }
@@ -281,13 +287,15 @@ impl Narrator {
         now: Timestamp,
     ) -> Option<VertexLog> {
         let step = self.steps.get_mut(&number)?;
-        if step.logged >= LOG_BYTES {
+        if step.logged >= LOG_BYTES || self.logged >= ALL_BYTES {
             return None;
         }
-        let room = LOG_BYTES - step.logged;
-        step.logged += bytes.len().min(room);
-        if bytes.len() >= room {
-            bytes.truncate(room);
+        let room = (LOG_BYTES - step.logged).min(ALL_BYTES - self.logged);
+        let clipped = bytes.len() >= room;
+        bytes.truncate(room);
+        step.logged += bytes.len();
+        self.logged += bytes.len();
+        if clipped {
             step.logged = LOG_BYTES;
             bytes.extend_from_slice(b"\n[output clipped, log limit 2MiB reached]\n");
         }

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn of(session: &str) -> Opening {
+    Opening { session: session.into(), ..Opening::default() }
+}
+
 #[tokio::test]
 async fn a_call_waits_for_its_build() {
     let jobs = Jobs::new(Tasks::new());
@@ -9,22 +13,22 @@ async fn a_call_waits_for_its_build() {
         let jobs = jobs.clone();
         tokio::spawn(async move { jobs.get("one").await.map(|job| job.session.clone()) })
     };
-    let (_open, _) = jobs.open("one", "s", false).expect("its name is free");
+    let (_open, _) = jobs.open("one", of("s")).expect("its name is free");
     assert_eq!(waiting.await.expect("no panic"), Ok("s".to_owned()));
 }
 
 #[tokio::test]
 async fn a_build_needs_a_name_of_its_own() {
     let jobs = Jobs::new(Tasks::new());
-    let (_open, _) = jobs.open("one", "s", false).expect("its name is free");
-    assert_eq!(jobs.open("one", "s", false).err().expect("it is taken").message, "job ID one exists");
-    assert_eq!(jobs.open("", "s", false).err().expect("it is none").code, Code::InvalidArgument);
+    let (_open, _) = jobs.open("one", of("s")).expect("its name is free");
+    assert_eq!(jobs.open("one", of("s")).err().expect("it is taken").message, "job ID one exists");
+    assert_eq!(jobs.open("", of("s")).err().expect("it is none").code, Code::InvalidArgument);
 }
 
 #[tokio::test]
 async fn a_build_that_nobody_wants_any_more_is_called_off_and_can_still_be_asked() {
     let jobs = Jobs::new(Tasks::new());
-    let (open, _) = jobs.open("one", "s", false).expect("its name is free");
+    let (open, _) = jobs.open("one", of("s")).expect("its name is free");
     let cancel = open.cancel.clone();
     drop(open);
     assert!(cancel.is_cancelled());
@@ -37,7 +41,7 @@ async fn a_build_that_nobody_wants_any_more_is_called_off_and_can_still_be_asked
 #[tokio::test]
 async fn only_the_conductor_s_first_word_counts() {
     let jobs = Jobs::new(Tasks::new());
-    let (open, returned) = jobs.open("one", "s", false).expect("its name is free");
+    let (open, returned) = jobs.open("one", of("s")).expect("its name is free");
     open.give_back(ReturnRequest::default());
     open.give_back(ReturnRequest { error: Some(crate::proto::errors::RpcStatus::default()), result: None });
     assert_eq!(returned.await.expect("it came"), ReturnRequest::default());

@@ -18,11 +18,18 @@ const TARGET_BYTES: usize = 4095;
 /// A tree under way.
 pub(crate) struct Folder {
     root: OwnedFd,
-    earlier: Option<OwnedFd>,
+    earlier: Option<Earlier>,
     /// The folder that the last path was in: most paths are in the same as the one before.
     parent: Option<(String, OwnedFd)>,
     /// Folders get their permissions and times at the end, when nothing is put into them any more.
     folders: Vec<(String, u32, i64)>,
+}
+
+/// A tree that files may be shared with.
+struct Earlier {
+    root: OwnedFd,
+    /// The folder that the last path was in, if it is there.
+    parent: Option<(String, Option<OwnedFd>)>,
 }
 
 impl Folder {
@@ -30,7 +37,9 @@ impl Folder {
     pub(crate) fn open(target: &Path, earlier: Option<&Path>) -> Result<Self, ReceiveError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(target, flags, Mode::empty()).map_err(|error| fail("", error))?;
-        let earlier = earlier.and_then(|path| rustix::fs::open(path, flags, Mode::empty()).ok());
+        let earlier = earlier
+            .and_then(|path| rustix::fs::open(path, flags, Mode::empty()).ok())
+            .map(|root| Earlier { root, parent: None });
         Ok(Self { root, earlier, parent: None, folders: Vec::new() })
     }
 
@@ -70,27 +79,33 @@ impl Folder {
 
     /// Takes the file from the earlier tree if it is the same there, and says how large it is.
     pub(crate) fn share(&mut self, stat: &Stat) -> Result<Option<u64>, ReceiveError> {
-        let Some(earlier) = &self.earlier else { return Ok(None) };
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat2(earlier, stat.path.as_str(), flags, Mode::empty(), BELOW) else {
-            return Ok(None);
-        };
-        let Ok(there) = rustix::fs::fstat(&file) else { return Ok(None) };
+        let Some(earlier) = self.earlier.take() else { return Ok(None) };
+        let (parent, name) = stat.path.rsplit_once('/').unwrap_or(("", &stat.path));
+        let known = earlier.parent.filter(|(known, _)| known == parent);
+        // A folder that is not there, or is a link there, has nothing to share.
+        let (parent, folder) =
+            known.unwrap_or_else(|| (parent.to_owned(), below(&earlier.root, parent, OFlags::PATH).ok()));
+        let shared = folder.as_ref().and_then(|folder| self.share_from(folder, name, stat));
+        self.earlier = Some(Earlier { root: earlier.root, parent: Some((parent, folder)) });
+        Ok(shared)
+    }
+
+    /// Nobody writes to the earlier tree, so what is looked at is what is shared.
+    fn share_from(&mut self, folder: &OwnedFd, name: &str, stat: &Stat) -> Option<u64> {
+        let there = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let time = there.st_mtime.saturating_mul(1_000_000_000).saturating_add(there.st_mtime_nsec as i64);
         let same = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile
             && there.st_size == stat.size
             && time == stat.mod_time
             && there.st_mode & 0o7777 == mode::permissions(stat.mode);
         if !same {
-            return Ok(None);
+            return None;
         }
-        // By the open file's own name, so that it is the one that was looked at.
-        let open = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-        let linked = self.within(&stat.path, |parent, name| {
-            rustix::fs::linkat(rustix::fs::CWD, open.as_str(), parent, name, AtFlags::SYMLINK_FOLLOW)
-        });
-        // A file may have too many names, or the kernel may not allow it: then it is sent.
-        Ok(linked.is_ok().then(|| u64::try_from(there.st_size).unwrap_or(0)))
+        // A file may have too many names already, or the kernel may not allow it: then it is sent.
+        let link =
+            |parent: &OwnedFd, new: &str| rustix::fs::linkat(folder, name, parent, new, AtFlags::empty());
+        self.within(&stat.path, link).ok()?;
+        u64::try_from(there.st_size).ok()
     }
 
     /// Makes what must wait for the end: links to files, then the permissions and times of folders.
