@@ -36,6 +36,7 @@ async fn main() -> anyhow::Result<()> {
     let parts = Parts {
         builds: Arc::new(RoomBuilds::new(builder, Arc::new(Chroot))),
         images,
+        fetcher: None,
         clock,
         tasks: Tasks::new(),
         version: "v0.25.1-sea".into(),

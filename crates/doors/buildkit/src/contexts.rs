@@ -53,7 +53,7 @@ pub(crate) struct Incoming {
 
 /// A tree as the cache's owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Cached {
     /// Its id.
     pub id: String,
     /// Bytes of its files.
@@ -132,18 +132,18 @@ impl Contexts {
     }
 
     /// What is kept.
-    pub(crate) fn usage(&self) -> Vec<Usage> {
-        self.lock().values().map(Usage::of).collect()
+    pub(crate) fn usage(&self) -> Vec<Cached> {
+        self.lock().values().map(Cached::of).collect()
     }
 
     /// Forgets what no build reads and no build has used since then, and says what it was.
-    pub(crate) fn prune(&self, unused_since: Timestamp) -> Vec<Usage> {
+    pub(crate) fn prune(&self, unused_since: Timestamp) -> Vec<Cached> {
         let mut gone = Vec::new();
         let trees: Vec<_> = {
             let mut kept = self.lock();
             let keys: Vec<_> = kept
                 .iter()
-                .map(|(key, tree)| (key.clone(), Usage::of(tree)))
+                .map(|(key, tree)| (key.clone(), Cached::of(tree)))
                 .filter(|(_, usage)| !usage.busy && usage.used <= unused_since)
                 .collect();
             keys.into_iter()
@@ -260,7 +260,7 @@ impl Drop for Incoming {
     }
 }
 
-impl Usage {
+impl Cached {
     fn of(tree: &Arc<Tree>) -> Self {
         Self {
             id: tree.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),

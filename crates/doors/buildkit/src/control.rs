@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::Timestamp;
 
-use crate::contexts::Usage;
+use crate::contexts::Cached;
 use crate::engine::Engine;
 use crate::export::{self, Output};
 use crate::gateway;
@@ -225,7 +225,7 @@ fn prune(engine: &Arc<Engine>, request: &PruneRequest) -> Answer {
     answer
 }
 
-async fn tell_pruned(outgoing: Outgoing, gone: Vec<Usage>) {
+async fn tell_pruned(outgoing: Outgoing, gone: Vec<Cached>) {
     for usage in &gone {
         if !outgoing.send(&record(usage)).await {
             return;
@@ -234,7 +234,7 @@ async fn tell_pruned(outgoing: Outgoing, gone: Vec<Usage>) {
     outgoing.end(Ok(())).await;
 }
 
-fn record(usage: &Usage) -> UsageRecord {
+fn record(usage: &Cached) -> UsageRecord {
     UsageRecord {
         id: usage.id.clone(),
         mutable: true,

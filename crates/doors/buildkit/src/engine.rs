@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base::Clock;
+use build::Fetcher;
 use images::Images;
 
 use crate::contexts::Contexts;
@@ -21,6 +22,8 @@ pub(crate) struct Engine {
     pub bodies: Bodies,
     pub builds: Arc<dyn Builds>,
     pub images: Images,
+    /// The way to the web, if there is one.
+    pub fetcher: Option<Arc<dyn Fetcher>>,
     pub clock: Arc<dyn Clock>,
     /// This program's version.
     pub version: String,

@@ -107,12 +107,8 @@ impl BuildKit {
             "client-session" => None,
             "upload-request" => Some(build.clone()),
             "" => Some(reference.clone()),
-            remote => {
-                let message = format!("the remote context `{remote}` is not supported here");
-                return Err(
-                    Report::new(Kind::Unsupported, message).hint("clone or unpack it, and build its folder")
-                );
-            }
+            // Behind a URL, which is read with the other options.
+            _ => None,
         };
         let own_body = context.as_ref().is_some_and(|name| *name == reference);
         let order = query.order(&reference, context.as_deref(), self.engine.host_gateway)?;

@@ -51,7 +51,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{Clock, Tasks, kernel_bytes};
+use base::{Clock, Tasks, Timestamp, kernel_bytes};
 use hyper::HeaderMap;
 use images::Images;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -63,6 +63,7 @@ use job::Jobs;
 use proto::sessions::HealthResponse;
 use session::Sessions;
 
+pub use contexts::Cached;
 pub use legacy::Lines;
 pub use order::{Builds, Credentials, Pullers};
 pub use rooms::RoomBuilds;
@@ -74,6 +75,8 @@ pub struct Parts {
     pub builds: Arc<dyn Builds>,
     /// Where images are.
     pub images: Images,
+    /// The way to contexts behind URLs; such contexts are refused without one.
+    pub fetcher: Option<Arc<dyn build::Fetcher>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Work that outlives a connection.
@@ -93,7 +96,7 @@ pub struct BuildKit {
 impl BuildKit {
     /// Opens the door. `dir` is a folder of its own for contexts; nobody else writes there.
     pub fn open(dir: &Path, parts: Parts) -> io::Result<Self> {
-        let Parts { builds, images, clock, tasks, version, host_gateway } = parts;
+        let Parts { builds, images, fetcher, clock, tasks, version, host_gateway } = parts;
         let worker = data_encoding::HEXLOWER.encode(&kernel_bytes::<8>());
         let engine = Engine {
             sessions: Sessions::new(),
@@ -102,6 +105,7 @@ impl BuildKit {
             bodies: legacy::Bodies::new(),
             builds,
             images,
+            fetcher,
             clock,
             version,
             host_gateway,
@@ -122,6 +126,16 @@ impl BuildKit {
         headers: &HeaderMap,
     ) -> Result<(), SessionError> {
         self.engine.sessions.run(io, headers).await
+    }
+
+    /// The contexts that are kept for later builds: what docker counts as the build cache beside images.
+    pub fn cached(&self) -> Vec<Cached> {
+        self.engine.contexts.usage()
+    }
+
+    /// Forgets the contexts that no build reads and no build has used since then, and says what they were.
+    pub fn prune(&self, unused_since: Timestamp) -> Vec<Cached> {
+        self.engine.contexts.prune(unused_since)
     }
 
     /// Serves the connection behind the upgrade of a `POST /grpc` until the client closes it.

@@ -4,7 +4,7 @@ mod archive;
 mod ignore;
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use base::Timestamp;
@@ -20,6 +20,7 @@ use crate::receive::{self, Limits};
 use crate::session::{Session, Wanted};
 
 pub(crate) use archive::Pieces;
+use archive::Unpacked;
 pub(crate) use ignore::patterns;
 
 /// A transfer is told of this often, in bytes.
@@ -62,24 +63,22 @@ impl Loader<'_> {
     /// Loads the Dockerfile and the ignore file.
     pub(crate) async fn load(&self, options: &Options) -> Result<Loaded, Status> {
         let uploaded = match &options.context {
-            ContextSource::Upload(path) => Some(self.upload(Some(path), "").await?),
-            ContextSource::Request(name) => Some(self.upload(None, name).await?),
             ContextSource::Local(_) => None,
+            other => Some(self.archive(other).await?),
         };
         let name = base_name(&options.filename);
         let chore = self.begin(format!("[internal] load build definition from {name}"));
         let found = match &uploaded {
-            Some(tree) if !options.dockerfile_apart => {
-                self.definition_in(tree.path().to_owned(), &options.filename)
+            // What is no archive is a Dockerfile.
+            Some(Unpacked { tree, alone: true }) => self.definition_in(tree.path(), archive::ALONE),
+            Some(Unpacked { tree, alone: false }) if !options.dockerfile_apart => {
+                self.definition_in(tree.path(), &options.filename)
             }
-            _ => self.definition_of_client(options, &chore).await,
+            Some(_) | None => self.definition_of_client(options, &chore).await,
         };
         let found = self.end(&chore, found)?;
         let context = match (uploaded, &options.context) {
-            (Some(tree), _) => Where::Here(tree),
-            (None, ContextSource::Upload(_) | ContextSource::Request(_)) => {
-                return Err(Status::failed("the context is gone"));
-            }
+            (Some(unpacked), _) => Where::Here(unpacked.tree),
             (None, ContextSource::Local(dir)) => {
                 let ignore = match found.ignore {
                     Some(own) => own,
@@ -87,6 +86,7 @@ impl Loader<'_> {
                 };
                 Where::Client(dir.clone(), patterns(&ignore))
             }
+            (None, _) => return Err(Status::failed("the context is gone")),
         };
         let definition = chore.digest().to_owned();
         Ok(Loaded { filename: found.filename, text: found.text, definition, context })
@@ -132,21 +132,21 @@ impl Loader<'_> {
         let dir = options.dockerfile_dir.clone();
         let wanted = Wanted { dir: dir.clone(), follow, exclude: Vec::new() };
         let tree = self.transfer(&wanted, &dir, "transferring dockerfile:", chore).await?;
-        self.definition_in(tree.path().to_owned(), filename)
+        self.definition_in(tree.path(), filename)
     }
 
-    fn definition_in(&self, folder: PathBuf, filename: &str) -> Result<Definition, Status> {
+    fn definition_in(&self, folder: &Path, filename: &str) -> Result<Definition, Status> {
         let most = build::dockerfile::MAX_SIZE_BYTES as u64;
         let lower = lower_case(filename);
-        let (shown, text) = match read(&folder, filename, most)? {
+        let (shown, text) = match read(folder, filename, most)? {
             Some(text) => (filename.to_owned(), text),
             None if base_name(filename) == "Dockerfile" => {
-                let text = read(&folder, &lower, most)?;
+                let text = read(folder, &lower, most)?;
                 (lower, text.ok_or_else(|| missing(filename))?)
             }
             None => return Err(missing(filename)),
         };
-        let ignore = read(&folder, &format!("{filename}.dockerignore"), IGNORE_BYTES)?;
+        let ignore = read(folder, &format!("{filename}.dockerignore"), IGNORE_BYTES)?;
         Ok(Definition { filename: shown, text, ignore })
     }
 
@@ -200,13 +200,19 @@ impl Loader<'_> {
         Ok(tree)
     }
 
-    /// An archive that comes through the session, or with a request, as the whole context.
-    async fn upload(&self, path: Option<&str>, name: &str) -> Result<Arc<Tree>, Status> {
+    /// What comes whole, as the context: through the session, with a request, or from the web.
+    async fn archive(&self, source: &ContextSource) -> Result<Unpacked, Status> {
         let chore = self.begin("[internal] load remote build context".to_owned());
         let tree = async {
-            match path {
-                Some(path) => archive::take(self.engine, self.session()?.upload(path)?).await,
-                None => archive::unpack(self.engine, self.engine.bodies.take(name).await?).await,
+            match source {
+                ContextSource::Upload(path) => {
+                    archive::take(self.engine, self.session()?.upload(path)?).await
+                }
+                ContextSource::Request(name) => {
+                    archive::unpack(self.engine, self.engine.bodies.take(name).await?).await
+                }
+                ContextSource::Url(url) => archive::fetch(self.engine, url, self.job.cancel.clone()).await,
+                ContextSource::Local(_) => Err(Status::failed("a folder is no archive")),
             }
         };
         let tree = tree.await;

@@ -67,6 +67,8 @@ pub(crate) enum ContextSource {
     Upload(String),
     /// An archive that comes with a request.
     Request(String),
+    /// An archive, or a Dockerfile alone, behind a URL.
+    Url(String),
 }
 
 impl Default for ContextSource {
@@ -308,9 +310,12 @@ fn context(value: &str) -> Result<ContextSource, Status> {
     if let Some(name) = value.strip_prefix(REQUEST) {
         return Ok(ContextSource::Request(name.to_owned()));
     }
+    let path = value.split(['#', '?']).next().unwrap_or(value);
+    let is_web = value.starts_with("http://") || value.starts_with("https://");
     match value.strip_prefix("local:") {
         Some(name) => Ok(ContextSource::Local(name.to_owned())),
         None if value.is_empty() => Ok(ContextSource::default()),
+        None if is_web && !path.ends_with(".git") => Ok(ContextSource::Url(value.to_owned())),
         None => Err(unsupported(&format!(
             "the remote context `{value}`: clone or unpack it, and name its folder;"
         ))),

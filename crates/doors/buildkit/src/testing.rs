@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use base::{Clock, Report, SystemClock, Tasks};
-use build::{Builder, RunMountKind, RunOrder, Runner, Stream};
+use build::{Builder, Cancel, Fetched, Fetcher, Moved, Puller, RunMountKind, RunOrder, Runner, Stream};
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
@@ -17,9 +17,9 @@ use crate::grpc::{Answer, Call, Channel, Code, Status, serve};
 use crate::proto::control::{Exporter, SolveRequest, SolveResponse, StatusRequest, StatusResponse};
 use crate::proto::files::{Packet, PacketKind, Stat, mode};
 use crate::proto::gateway::{self, Place, ReturnRequest};
-use crate::proto::sessions::{GetSecretRequest, GetSecretResponse, HealthResponse};
+use crate::proto::sessions::{CredentialsResponse, GetSecretRequest, GetSecretResponse, HealthResponse};
 use crate::proto::{Chunk, Empty};
-use crate::{BuildKit, Parts, RoomBuilds};
+use crate::{BuildKit, Credentials, Parts, Pullers, RoomBuilds};
 
 /// A door with a store and a builder of its own.
 pub(crate) struct World {
@@ -36,8 +36,9 @@ impl World {
         let builder = Builder::open(dir.path().join("build"), images.clone(), clock.clone())
             .expect("an empty folder opens");
         let parts = Parts {
-            builds: Arc::new(RoomBuilds::new(builder, Arc::new(Pretend))),
+            builds: Arc::new(RoomBuilds::new(builder, Arc::new(Pretend)).with_pullers(Arc::new(NoRegistry))),
             images: images.clone(),
+            fetcher: Some(Arc::new(Web)),
             clock,
             tasks: Tasks::new(),
             version: "v1.2.3".into(),
@@ -65,6 +66,50 @@ pub(crate) async fn channel(io: DuplexStream) -> Channel {
     let (channel, connection) = Channel::open(io).await.expect("the other end speaks HTTP/2");
     tokio::spawn(connection);
     channel
+}
+
+/// A registry that has no image, but says with whose credentials it was asked.
+struct NoRegistry;
+
+impl Pullers for NoRegistry {
+    fn puller(&self, credentials: Arc<dyn Credentials>) -> Arc<dyn Puller> {
+        Arc::new(AskedWith(credentials))
+    }
+}
+
+struct AskedWith(Arc<dyn Credentials>);
+
+impl Puller for AskedWith {
+    fn pull(&self, name: &str, _: &mut dyn FnMut(Moved), _: &Cancel) -> Result<(), Report> {
+        let found = self.0.credentials("registry.test")?;
+        Err(Report::new(base::Kind::Denied, format!("{name} is not for {found:?}")))
+    }
+}
+
+/// A web of two pages.
+struct Web;
+
+impl Fetcher for Web {
+    fn fetch(
+        &self,
+        url: &str,
+        _most: u64,
+        to: &mut dyn std::io::Write,
+        _told: &mut dyn FnMut(Moved),
+        _cancel: &Cancel,
+    ) -> Result<Fetched, Report> {
+        let body = match url {
+            "https://example.org/File" => b"FROM scratch\nCOPY context /alone\n".to_vec(),
+            "https://example.org/a.tar" => testkit::tar(&[
+                testkit::Entry::file("Dockerfile", "FROM scratch\nCOPY a /\n"),
+                testkit::Entry::file("a", "from afar"),
+            ]),
+            _ => return Err(Report::new(base::Kind::NotFound, format!("`{url}` answers 404"))),
+        };
+        to.write_all(&body)
+            .map_err(|error| Report::new(base::Kind::Internal, "nobody takes it").because(error))?;
+        Ok(Fetched::default())
+    }
 }
 
 /// Runs no command: says what it would run, and ends as the command's words say.
@@ -130,6 +175,7 @@ const METHODS: &[&str] = &[
     "/moby.filesync.v1.FileSync/DiffCopy",
     "/moby.filesync.v1.FileSend/DiffCopy",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/moby.filesync.v1.Auth/Credentials",
     "/grpc.health.v1.Health/Check",
 ];
 
@@ -282,6 +328,9 @@ async fn answer(mut call: Call, offer: Arc<Offer>, asked: Arc<Mutex<Vec<String>>
         "/moby.filesync.v1.FileSync/DiffCopy" => files(call, &offer, asked),
         "/moby.filesync.v1.FileSend/DiffCopy" => take(call, &offer),
         "/grpc.health.v1.Health/Check" => Answer::one(&HealthResponse { status: 1 }),
+        "/moby.filesync.v1.Auth/Credentials" => {
+            Answer::one(&CredentialsResponse { username: "me".into(), secret: "word".into() })
+        }
         "/moby.buildkit.secrets.v1.Secrets/GetSecret" => {
             let request: GetSecretRequest = call.message().await.expect("a request");
             match offer.secrets.get(&request.id) {

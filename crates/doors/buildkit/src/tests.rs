@@ -184,6 +184,8 @@ async fn options_that_cannot_be_honoured_are_refused() {
         (("attest:provenance", "mode=max"), "the attestation `provenance` is not supported here"),
         (("build-arg:BUILDKIT_MULTI_PLATFORM", "1"), "an image of several platforms is not supported here"),
         (("context", "https://example.org/x.git"), "the remote context `https://example.org/x.git`"),
+        (("context", "git@example.org:x"), "the remote context `git@example.org:x`"),
+        (("context", "https://example.org/none"), "`https://example.org/none` answers 404"),
         (("made-up", "1"), "the option `made-up` of the frontend is not supported here"),
     ];
     for (option, expected) in cases {
@@ -201,6 +203,29 @@ async fn secrets_are_asked_for_when_a_command_needs_them() {
     let client = world.client(offer).await;
     let outcome = client.build("one", &[], moby("app:1")).await;
     assert!(shown(&outcome.status).contains("/run/secrets/token is s3cret"), "{}", shown(&outcome.status));
+}
+
+#[tokio::test]
+async fn base_images_are_asked_for_with_the_client_s_credentials() {
+    let message =
+        build("FROM registry.test/private\n", &[], &[]).await.solved.expect_err("there is none").message;
+    let said = "registry.test/private is not for Some((\"me\", \"word\"))";
+    assert!(message.contains(said), "{message}");
+}
+
+#[tokio::test]
+async fn a_context_may_come_from_the_web() {
+    let world = World::new();
+    let client = world.client(Offer::default()).await;
+    for (name, url, file, text) in [
+        ("one", "https://example.org/a.tar", "a", "from afar"),
+        ("two", "https://example.org/File", "alone", "FROM scratch\nCOPY context /alone\n"),
+    ] {
+        let outcome = client.build(name, &[("context", url)], moby(name)).await;
+        outcome.solved.expect("it went well");
+        let tree = Tree::open(&world.images.find(name).expect("it has that name").lower).expect("its files");
+        assert_eq!(tree.read(file).expect("readable"), Some(text.to_owned()));
+    }
 }
 
 #[tokio::test]

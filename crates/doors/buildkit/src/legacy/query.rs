@@ -84,6 +84,9 @@ impl Query {
         if let Some(name) = context {
             attrs.insert("context".to_owned(), format!("{}{name}", crate::options::REQUEST));
         }
+        let remote =
+            self.text("remote").filter(|remote| !["client-session", "upload-request"].contains(remote));
+        attrs.extend(remote.map(|remote| ("context".to_owned(), remote.to_owned())));
         let same = [
             ("target", "target"),
             ("platform", "platform"),

@@ -67,6 +67,7 @@ fn contexts_come_from_several_places() {
     assert_eq!(context("local:other"), ContextSource::Local("other".into()));
     assert_eq!(context("http://buildkit-session/abc"), ContextSource::Upload("/abc".into()));
     assert_eq!(context("request:abc"), ContextSource::Request("abc".into()));
+    assert_eq!(context("https://example.org/x.tar"), ContextSource::Url("https://example.org/x.tar".into()));
     let keyed = read(&[("contextkey", "mine"), ("mine", "local:x")]).expect("nothing is wrong");
     assert_eq!(keyed.context, ContextSource::Local("x".into()));
 }
