@@ -32,6 +32,8 @@ pub(crate) struct Contexts {
     bound: u64,
     kept: Mutex<BTreeMap<String, Arc<Tree>>>,
     counter: AtomicU64,
+    /// When the last tree was made: no two at once, as the time is a part of the name.
+    last: AtomicI64,
 }
 
 /// A whole tree. Its folder goes with the last handle, once it is forgotten.
@@ -39,7 +41,6 @@ pub(crate) struct Tree {
     path: PathBuf,
     bytes: u64,
     made: Timestamp,
-    used: AtomicI64,
     forgotten: AtomicBool,
 }
 
@@ -58,10 +59,8 @@ pub struct Cached {
     pub id: String,
     /// Bytes of its files.
     pub bytes: u64,
-    /// When it was made.
+    /// When it was made, by the last build that used it.
     pub made: Timestamp,
-    /// When a build used it last.
-    pub used: Timestamp,
     /// A build reads it.
     pub busy: bool,
 }
@@ -80,8 +79,14 @@ impl Contexts {
         }
         fs::create_dir_all(&incoming)?;
         fs::create_dir_all(dir.join("trees"))?;
-        let contexts =
-            Self { dir: dir.to_owned(), clock, bound, kept: Mutex::default(), counter: AtomicU64::new(0) };
+        let contexts = Self {
+            dir: dir.to_owned(),
+            clock,
+            bound,
+            kept: Mutex::default(),
+            counter: AtomicU64::new(0),
+            last: AtomicI64::new(0),
+        };
         for entry in fs::read_dir(dir.join("trees"))? {
             let path = entry?.path();
             match path.file_name().and_then(|name| name.to_str()).and_then(parse) {
@@ -109,7 +114,10 @@ impl Contexts {
 
     /// The tree is whole: the next one of its key begins with it.
     pub(crate) fn keep(&self, mut incoming: Incoming, bytes: u64) -> io::Result<Arc<Tree>> {
-        let made = self.clock.wall();
+        let now = self.clock.wall().0;
+        let next = |last: i64| Some(now.max(last + 1));
+        let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or(now);
+        let made = Timestamp(now.max(last + 1));
         let path = self.dir.join("trees").join(format!("{}-{}-{bytes}", incoming.key, made.0));
         fs::rename(&incoming.path, &path)?;
         incoming.kept = true;
@@ -136,7 +144,7 @@ impl Contexts {
         self.lock().values().map(Cached::of).collect()
     }
 
-    /// Forgets what no build reads and no build has used since then, and says what it was.
+    /// Forgets what no build reads and no build has made since then, and says what it was.
     pub(crate) fn prune(&self, unused_since: Timestamp) -> Vec<Cached> {
         let mut gone = Vec::new();
         let trees: Vec<_> = {
@@ -144,7 +152,7 @@ impl Contexts {
             let keys: Vec<_> = kept
                 .iter()
                 .map(|(key, tree)| (key.clone(), Cached::of(tree)))
-                .filter(|(_, usage)| !usage.busy && usage.used <= unused_since)
+                .filter(|(_, usage)| !usage.busy && usage.made <= unused_since)
                 .collect();
             keys.into_iter()
                 .filter_map(|(key, usage)| {
@@ -164,7 +172,7 @@ impl Contexts {
             let mut kept = self.lock();
             let mut sum: u64 = kept.values().map(|tree| tree.bytes).sum();
             while sum > bound && kept.len() > 1 {
-                let oldest = kept.iter().min_by_key(|(_, tree)| tree.used.load(Ordering::Relaxed));
+                let oldest = kept.iter().min_by_key(|(_, tree)| tree.made);
                 let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
                 if let Some(tree) = kept.remove(&key) {
                     sum = sum.saturating_sub(tree.bytes);
@@ -208,7 +216,7 @@ fn parse(name: &str) -> Option<(String, Timestamp, u64)> {
 
 impl Tree {
     fn new(path: PathBuf, bytes: u64, made: Timestamp) -> Self {
-        Self { path, bytes, made, used: AtomicI64::new(made.0), forgotten: AtomicBool::new(false) }
+        Self { path, bytes, made, forgotten: AtomicBool::new(false) }
     }
 
     /// Its folder.
@@ -266,7 +274,6 @@ impl Cached {
             id: tree.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             bytes: tree.bytes,
             made: tree.made,
-            used: Timestamp(tree.used.load(Ordering::Relaxed)),
             // The table's own handle is one.
             busy: Arc::strong_count(tree) > 1,
         }

@@ -241,7 +241,7 @@ fn record(usage: &Cached) -> UsageRecord {
         in_use: usage.busy,
         size: i64::try_from(usage.bytes).unwrap_or(i64::MAX),
         created: Some(usage.made.into()),
-        used: Some(usage.used.into()),
+        used: Some(usage.made.into()),
         usage_count: 1,
         description: "files of a build's context".into(),
         record_type: "source.local".into(),

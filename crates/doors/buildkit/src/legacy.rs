@@ -56,9 +56,10 @@ impl Bodies {
         let wait = async {
             loop {
                 changed.mark_unchanged();
-                if let Some(pieces) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
-                {
-                    return Some(pieces);
+                let found = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                if found.is_some() {
+                    self.changed.send_replace(());
+                    return found;
                 }
                 changed.changed().await.ok()?;
             }
@@ -79,9 +80,25 @@ impl Bodies {
         Ok(())
     }
 
+    fn waits(&self, name: &str) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
     fn forget(&self, name: &str) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.cancels.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+/// A context that waits for its build; gone with whoever brought it.
+struct Waiting<'a> {
+    bodies: &'a Bodies,
+    name: &'a str,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.bodies.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
     }
 }
 
@@ -156,7 +173,19 @@ impl BuildKit {
         B::Error: std::error::Error + Send + Sync + 'static,
     {
         let (pieces, pump) = pieces(body);
-        self.engine.bodies.put(name, pieces)?;
+        let bodies = &self.engine.bodies;
+        let mut changed = bodies.changed.subscribe();
+        bodies.put(name.clone(), pieces)?;
+        let waiting = Waiting { bodies, name: &name };
+        let taken = async {
+            while bodies.waits(&name) {
+                let _ = changed.changed().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, taken).await.is_err() {
+            return Err(Report::new(Kind::NotFound, format!("no build `{name}` asks for a context")));
+        }
+        drop(waiting);
         pump.await;
         Ok(Response::new(http_body_util::Empty::new().boxed_unsync()))
     }

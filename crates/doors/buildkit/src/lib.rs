@@ -133,7 +133,7 @@ impl BuildKit {
         self.engine.contexts.usage()
     }
 
-    /// Forgets the contexts that no build reads and no build has used since then, and says what they were.
+    /// Forgets the contexts that no build reads and no build has made since then, and says what they were.
     pub fn prune(&self, unused_since: Timestamp) -> Vec<Cached> {
         self.engine.contexts.prune(unused_since)
     }

@@ -296,8 +296,8 @@ pub(crate) fn frontend_image(value: &str) -> Result<(), Status> {
         | "docker/dockerfile-upstream"
         | "dockerfile.v0"
         | "docker/dockerfile-experimental" => Ok(()),
-        _ => Err(unsupported(&format!(
-            "the frontend `{image}`: Dockerfiles are read here, frontends are not run;"
+        _ => Err(Status::failed(format!(
+            "the frontend image `{image}` is not supported here: Dockerfiles are read by the builder itself"
         ))),
     }
 }
@@ -316,8 +316,8 @@ fn context(value: &str) -> Result<ContextSource, Status> {
         Some(name) => Ok(ContextSource::Local(name.to_owned())),
         None if value.is_empty() => Ok(ContextSource::default()),
         None if is_web && !path.ends_with(".git") => Ok(ContextSource::Url(value.to_owned())),
-        None => Err(unsupported(&format!(
-            "the remote context `{value}`: clone or unpack it, and name its folder;"
+        None => Err(Status::failed(format!(
+            "the remote context `{value}` is not supported here: clone it, and build its folder"
         ))),
     }
 }
@@ -371,7 +371,7 @@ fn number(name: &str, text: &str) -> Result<u64, Status> {
 
 fn unsupported(what: &str) -> Status {
     // Commands put the code's name in front of all but this code.
-    Status::failed(format!("{} is not supported here", what.trim_end_matches(';')))
+    Status::failed(format!("{what} is not supported here"))
 }
 
 #[cfg(test)]

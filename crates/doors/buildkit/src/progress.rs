@@ -18,6 +18,10 @@ use crate::proto::ops::{Range, SourceInfo};
 /// The most output of one step, as BuildKit has it.
 const LOG_BYTES: usize = 2 << 20;
 
+/// So many findings are told; each carries the whole text along.
+const FINDINGS: usize = 50;
+/// The longest text that goes along with a finding.
+const SHOWN_BYTES: usize = 64 << 10;
 /// The most output of all steps together.
 const ALL_BYTES: usize = 64 << 20;
 
@@ -175,7 +179,10 @@ impl Narrator {
             let short = format!("{}: {} (line {})", finding.rule, finding.message, finding.line);
             VertexWarning { url: rule_url(finding.rule), ..self.warning(finding.line, &short) }
         };
-        StatusResponse { warnings: findings.iter().map(warning).collect(), ..StatusResponse::default() }
+        StatusResponse {
+            warnings: findings.iter().take(FINDINGS).map(warning).collect(),
+            ..StatusResponse::default()
+        }
     }
 
     /// The build told this.
@@ -307,7 +314,7 @@ impl Narrator {
             vertex: self.definition.clone(),
             level: 1,
             short: message.as_bytes().to_vec(),
-            info: Some(self.source.clone()),
+            info: Some(self.source.clone()).filter(|source| source.data.len() <= SHOWN_BYTES),
             ranges: if line == 0 { Vec::new() } else { vec![Range::lines(line, line)] },
             ..VertexWarning::default()
         }

@@ -33,12 +33,14 @@ pub(crate) struct Limits {
     pub bytes: u64,
     /// Files, folders and links.
     pub entries: u64,
+    /// Bytes of all their names, which are kept in memory meanwhile.
+    pub names: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let build::context::Limits { bytes, entries } = build::context::Limits::default();
-        Self { bytes, entries }
+        Self { bytes, entries, names: 256 << 20 }
     }
 }
 
@@ -137,6 +139,7 @@ pub(crate) async fn receive(
         links: Vec::new(),
         listed: false,
         next: 0,
+        name_bytes: 0,
         limits,
         received: Received::default(),
     };
@@ -200,6 +203,7 @@ struct Taking {
     links: Vec<(String, String)>,
     listed: bool,
     next: u32,
+    name_bytes: u64,
     limits: Limits,
     received: Received,
 }
@@ -241,7 +245,13 @@ impl Taking {
         }
     }
 
-    fn entry(&mut self, stat: Stat) -> Result<(), ReceiveError> {
+    fn entry(&mut self, mut stat: Stat) -> Result<(), ReceiveError> {
+        // Attributes beyond these count for nothing in a build.
+        stat.xattrs.clear();
+        self.name_bytes += (stat.path.len() + stat.linkname.len()) as u64;
+        if self.name_bytes > self.limits.names {
+            return Err(ReceiveError::TooLarge(format!("{} of names", base::Bytes(self.limits.names))));
+        }
         let id = self.next;
         if u64::from(id) >= self.limits.entries {
             return Err(ReceiveError::TooLarge(format!("{} files and folders", self.limits.entries)));

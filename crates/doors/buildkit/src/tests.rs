@@ -462,3 +462,44 @@ async fn an_old_client_sees_why_its_build_failed() {
     let message = "process \"/bin/sh -c exit 7\" did not complete successfully: exit code: 7";
     assert_eq!(last, serde_json::json!({"errorDetail": {"message": message}, "error": message}));
 }
+
+#[tokio::test]
+async fn an_old_client_s_context_may_come_with_a_second_request() {
+    let world = World::new();
+    let archive = testkit::tar(&[testkit::Entry::file("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+    let bring = async {
+        let request =
+            Request::post("/build?version=2&buildid=upload-request:b1").body(Full::new(Bytes::from(archive)));
+        world.door.build(request.expect("a request")).await.map(drop).map_err(|report| report.message)
+    };
+    let ((_, last), brought) =
+        tokio::join!(old(&world, "remote=upload-request&buildid=b1&t=app%3A1", Vec::new()), bring);
+    assert_eq!(brought, Ok(()), "{last}");
+    assert_eq!(last["id"], "moby.image.id");
+    world.images.find("app:1").expect("it has that name");
+}
+
+#[tokio::test]
+async fn an_old_client_may_call_its_build_off() {
+    let world = World::new();
+    let archive = testkit::tar(&[testkit::Entry::file("Dockerfile", "FROM scratch\nRUN forever\n")]);
+    let door = world.door.clone();
+    let request = Request::post("/build?version=2&buildid=b1")
+        .body(Full::new(Bytes::from(archive)))
+        .expect("a request");
+    let mut body = door.build(request).await.expect("it is taken").into_body();
+    let (mut last, mut called_off) = (serde_json::Value::Null, false);
+    while let Some(frame) = body.frame().await {
+        let data = frame.expect("it comes").into_data().expect("a line");
+        last = serde_json::from_slice(&data).expect("JSON");
+        let bytes = data_encoding::BASE64
+            .decode(last["aux"].as_str().unwrap_or_default().as_bytes())
+            .unwrap_or_default();
+        let status = StatusResponse::decode(Bytes::from(bytes)).unwrap_or_default();
+        if shown_logs(&status).contains("ran forever") && !called_off {
+            called_off = true;
+            door.cancel("b1");
+        }
+    }
+    assert_eq!(last["error"], "context canceled");
+}

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -13,7 +14,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -28,6 +29,13 @@ const CALLS: u32 = 256;
 const WINDOW: u32 = 2 << 20;
 /// The same for all calls of a connection.
 const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// The other end is asked this often whether it is still there.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+/// It may take so long to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The most bytes of metadata of a call.
+const HEADER_BYTES: u32 = 64 << 10;
 
 /// A call that came in.
 pub(crate) struct Call {
@@ -173,6 +181,10 @@ where
         async move { Ok::<_, Infallible>(handle(Call::new(request)).await.into_response()) }
     });
     hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(ASK_EVERY)
+        .keep_alive_timeout(ANSWER_WITHIN)
+        .max_header_list_size(HEADER_BYTES)
         .max_concurrent_streams(CALLS)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -130,7 +130,7 @@ fn only_docker_s_own_frontend_is_built_in() {
         assert_eq!(frontend_image(image), Ok(()), "{image}");
     }
     let error = frontend_image("example.org/other:1").expect_err("it is refused").message;
-    assert!(error.starts_with("the frontend `example.org/other:1`"), "{error}");
+    assert!(error.starts_with("the frontend image `example.org/other:1`"), "{error}");
 }
 
 #[test]

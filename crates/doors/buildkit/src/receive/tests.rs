@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
+use proptest::sample::select;
+
 use super::*;
 use crate::grpc::{Answer, Call, Outgoing, serve};
 use crate::proto::files::Packet;
@@ -43,7 +46,7 @@ fn data(id: u32, text: &str) -> Packet {
 type Reply = fn(u32) -> Vec<Packet>;
 
 fn small() -> Limits {
-    Limits { bytes: 1000, entries: 50 }
+    Limits { bytes: 1000, entries: 50, names: 1000 }
 }
 
 /// What a sender does: lists these, then answers as `reply` says, until the receiver ends.
@@ -214,6 +217,12 @@ async fn hostile_senders_are_refused() {
             honest,
             "it lists more after the end of its list",
         ),
+        (
+            "endless names",
+            (10..30).map(|number| file(&format!("{number}{}", "x".repeat(90)), 0)).collect(),
+            honest,
+            "more than 1000 B of names",
+        ),
         ("endless entries", long(51), honest, "the context has more than 50 files and folders"),
         (
             "endless content",
@@ -239,5 +248,45 @@ async fn hostile_senders_are_refused() {
     for (name, list, reply, expected) in cases {
         let message = refused(list, reply).await;
         assert!(message.contains(expected), "{name}: {message}");
+    }
+}
+
+/// A packet out of few, so that lists of them often make some sense.
+fn any_packet() -> impl Strategy<Value = Packet> {
+    let names = ["a", "a/b", "a/b/c", "b", "..", "../x", "a/../../x", "/abs", "", "b/c"];
+    let targets = ["", "a", "b", "../..", "/", "a/b"];
+    let bits = [0o644, mode::FOLDER | 0o755, mode::LINK | 0o777, mode::PIPE, mode::FOLDER | mode::LINK];
+    let stat = (select(names.to_vec()), select(targets.to_vec()), select(bits.to_vec()), -1i64..3);
+    let stat = stat.prop_map(|(path, linkname, mode, size)| {
+        entry(Stat {
+            path: path.into(),
+            linkname: linkname.into(),
+            mode,
+            size,
+            mod_time: size,
+            ..Stat::default()
+        })
+    });
+    prop_oneof![
+        6 => stat,
+        1 => Just(end()),
+        2 => (0u32..4, select(vec!["", "x", "text"])).prop_map(|(id, text)| data(id, text)),
+        1 => (0i32..6).prop_map(|kind| Packet { kind, ..Packet::default() }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_list_of_packets_writes_outside_or_hangs(packets in proptest::collection::vec(any_packet(), 0..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let dir = tempfile::tempdir().expect("a folder");
+        let target = dir.path().join("target");
+        fs::create_dir(&target).expect("a folder");
+        let ended = [packets, vec![end(), Packet { kind: PacketKind::Err as i32, ..Packet::default() }]].concat();
+        let _ = runtime.block_on(take_in(&target, None, ended, honest));
+        let around: Vec<_> = fs::read_dir(dir.path()).expect("a folder").collect();
+        assert_eq!(around.len(), 1, "nothing beside the target");
     }
 }
