@@ -75,7 +75,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         while stopped.changed().await.is_ok() {}
     };
     let ours = server.run(api::router(daemon.clone()), until(stopped.clone()));
-    let dockers = docker_server.run(docker::router(for_docker(&daemon)), until(stopped));
+    let dockers = docker_server.run(docker::router(for_docker(&daemon, root)?), until(stopped));
     let usual = UsualPlace::take(&root.join("docker.sock"));
     let serving = tokio::spawn(async { tokio::join!(ours, dockers) });
     tokio::select! {
@@ -97,8 +97,21 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 }
 
 /// What the Docker API serves: the same rooms.
-fn for_docker(daemon: &api::Daemon) -> Arc<docker::Docker> {
-    Arc::new(docker::Docker {
+fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, Report> {
+    let parts = buildkit::Parts {
+        builds: Arc::new(buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())),
+        images: daemon.images.clone(),
+        fetcher: Some(Arc::new(HttpFetcher::new())),
+        clock: daemon.clock.clone(),
+        tasks: daemon.tasks.clone(),
+        version: daemon.version.into(),
+        host_gateway: None,
+    };
+    let buildkit = buildkit::BuildKit::open(&root.join("build/sessions"), parts).map_err(|error| {
+        Report::new(Kind::Unavailable, "could not open the folder of builders' contexts").because(error)
+    })?;
+    Ok(Arc::new(docker::Docker {
+        buildkit,
         containers: daemon.containers.clone(),
         images: daemon.images.clone(),
         networks: daemon.networks.clone(),
@@ -111,7 +124,7 @@ fn for_docker(daemon: &api::Daemon) -> Arc<docker::Docker> {
         version: daemon.version,
         root: daemon.root.clone(),
         started: daemon.started,
-    })
+    }))
 }
 
 /// Where nothing is to go on without us, the edge, the names and the default network go too.

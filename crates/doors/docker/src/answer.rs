@@ -58,8 +58,12 @@ impl Refusal {
 
     /// A problem of a room, in one line.
     pub(crate) fn of(problem: &dyn Problem) -> Self {
-        let report = Report::of(problem);
-        Self { status: status(report.kind), message: line(&report) }
+        Self::told(&Report::of(problem))
+    }
+
+    /// The same of one that was told already.
+    pub(crate) fn told(report: &Report) -> Self {
+        Self { status: status(report.kind), message: line(report) }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod builders;
 mod containers;
 mod events;
 mod images;
@@ -55,6 +56,8 @@ pub struct Docker {
     pub builder: build::Builder,
     /// How a build runs commands.
     pub runner: Arc<dyn build::Runner + Send + Sync>,
+    /// Builds by BuildKit's protocol.
+    pub buildkit: buildkit::BuildKit,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Work that outlives a request.
@@ -79,6 +82,7 @@ pub fn router(docker: Arc<Docker>) -> Router {
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(containers::routes())
+        .merge(builders::routes())
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))

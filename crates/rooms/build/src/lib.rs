@@ -48,7 +48,7 @@ mod stage;
 mod steps;
 mod tape;
 mod transfer;
-mod tree;
+pub mod tree;
 mod upper;
 mod users;
 
