@@ -11,8 +11,8 @@
 mod attach;
 mod cell;
 mod cgroup_root;
-mod connect;
 mod changes;
+mod connect;
 mod copy;
 mod create;
 mod driver;
@@ -49,8 +49,8 @@ use tokio::sync::Notify;
 
 pub use attach::{Ahead, Until};
 pub use cell::{Health, HealthLog};
-pub use connect::ConnectError;
 pub use changes::{Change, ChangeKind};
+pub use connect::ConnectError;
 pub use copy::{CopyError, Extraction, FileStat, Packed, plain_words};
 pub use create::Create;
 pub use exec::ExecOrder;
