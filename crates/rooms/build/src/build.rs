@@ -44,6 +44,8 @@ pub struct Builder {
     pub(crate) images: Images,
     pub(crate) clock: Arc<dyn Clock>,
     dir: PathBuf,
+    /// A folder in memory, if the machine has some mounted.
+    memory: Option<PathBuf>,
     fetcher: Arc<dyn Fetcher>,
     puller: Option<Arc<dyn Puller>>,
     /// Read by steps that use a cache folder, written by whoever removes these.
@@ -73,8 +75,18 @@ impl Builder {
                     .map_err(|error| BuildError::store("drop a stale snapshot")(&error))?;
             }
         }
-        let fetcher = Arc::new(NoFetcher);
-        Ok(Self { images, clock, dir, fetcher, puller: None, caches: Arc::default(), turns: Arc::default() })
+        let memory = crate::memory::place(&dir)
+            .map_err(|error| BuildError::scratch("make memory for", &dir, error))?;
+        Ok(Self {
+            images,
+            clock,
+            dir,
+            memory,
+            fetcher: Arc::new(NoFetcher),
+            puller: None,
+            caches: Arc::default(),
+            turns: Arc::default(),
+        })
     }
 
     /// The same with a way to what URLs name.
@@ -103,7 +115,7 @@ impl Builder {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError> {
         let teller = Teller::new(progress);
-        let scratch = Scratch::new(&self.dir.join("scratch"))?;
+        let scratch = Scratch::new(&self.dir.join("scratch"), self.memory.as_deref())?;
         base::crash::point("build: scratch made");
         let stop = request.cancel.below();
         let began = self.clock.now();
@@ -471,22 +483,30 @@ impl Job<'_> {
     }
 }
 
-/// A folder that goes when the build ends, however it ends.
+/// Folders that go when the build ends, however it ends: one on the disk, and one in memory.
 pub(crate) struct Scratch {
     pub key: String,
     path: PathBuf,
+    memory: Option<PathBuf>,
 }
 
 impl Scratch {
-    fn new(parent: &Path) -> Result<Self, BuildError> {
+    fn new(parent: &Path, memory: Option<&Path>) -> Result<Self, BuildError> {
         let key: String = kernel_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
         let path = parent.join(&key);
         fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
-        Ok(Self { key, path })
+        // Where memory takes no more folders the disk does.
+        let memory = memory.and_then(|memory| crate::memory::folder(memory, &key).ok());
+        Ok(Self { key, path, memory })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder in memory, or the one on the disk where there is none.
+    pub(crate) fn unwritten(&self) -> &Path {
+        self.memory.as_deref().unwrap_or(&self.path)
     }
 
     /// A new folder in it whose name begins like this.
@@ -503,17 +523,32 @@ impl Scratch {
 
     /// A new folder in it.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, BuildError> {
-        let path = self.path.join(name);
-        fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
-        Ok(path)
+        made(self.path.join(name))
     }
+
+    /// A new folder for files that are few and small: in memory, if there is room.
+    pub(crate) fn light_folder(&self, name: &str) -> Result<PathBuf, BuildError> {
+        let memory = self.memory.as_deref().filter(|memory| crate::memory::has_room(memory));
+        made(memory.unwrap_or(&self.path).join(name))
+    }
+}
+
+fn made(path: PathBuf) -> Result<PathBuf, BuildError> {
+    fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
+    Ok(path)
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            let path = self.path.display();
-            tracing::warn!(path = %path, error = %error, "could not remove the scratch folder `{path}`; the next start does");
+        let told = |path: &Path, removed: io::Result<()>| {
+            if let Err(error) = removed {
+                let path = path.display();
+                tracing::warn!(path = %path, error = %error, "could not remove the scratch folder `{path}`; the next start does");
+            }
+        };
+        if let Some(memory) = &self.memory {
+            told(memory, crate::memory::remove(memory));
         }
+        told(&self.path, fs::remove_dir_all(&self.path));
     }
 }

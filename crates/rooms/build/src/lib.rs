@@ -32,6 +32,7 @@ mod glob;
 pub mod graph;
 pub mod ignore;
 mod intake;
+mod memory;
 mod mounts;
 mod order;
 mod ports;
