@@ -47,7 +47,7 @@ pub struct Builder {
     /// A folder in memory, if the machine has some mounted.
     memory: Option<PathBuf>,
     fetcher: Arc<dyn Fetcher>,
-    puller: Option<Arc<dyn Puller>>,
+    pub(crate) puller: Option<Arc<dyn Puller>>,
     /// Read by steps that use a cache folder, written by whoever removes these.
     pub(crate) caches: Arc<RwLock<()>>,
     /// Keys of steps that some build does now, and cache folders that one step at a time may use.
@@ -146,6 +146,8 @@ impl Builder {
         };
         let (plan, planned) = steps::plan(&graph, &text);
         teller.plan(planned);
+        let others = crate::inline::read(self, &request.cache_from, request.pull, &teller, &stop);
+        let inline = request.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value == "1");
         let here = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let job = Job {
             builder: self,
@@ -174,8 +176,13 @@ impl Builder {
             board: Board::new(),
             permits: Permits::new(request.jobs.map_or(here, NonZeroUsize::get)),
             holds: Mutex::default(),
+            settings: Mutex::default(),
+            others,
+            inline,
         };
-        let image = job.all()?;
+        let image = job.all();
+        job.runner.over(&job.scratch.key);
+        let image = image?;
         let (steps, cached) = job.teller.totals();
         Ok(Built { image, steps, cached })
     }
@@ -256,6 +263,12 @@ pub(crate) struct Job<'a> {
     pub permits: Permits,
     /// Keep what was made so far from being collected.
     holds: Mutex<Vec<Hold>>,
+    /// The keys of settings that were seen.
+    pub settings: Mutex<Vec<String>>,
+    /// Steps of images of `--cache-from`, by their keys: the image, and how many of its layers.
+    others: BTreeMap<String, (Image, usize)>,
+    /// Whether the image tells of its steps, for the `--cache-from` of others.
+    inline: bool,
 }
 
 /// A stage that is done.
@@ -264,6 +277,8 @@ pub(crate) struct Done {
     /// Its layers; the configuration is the one beside it.
     pub image: Image,
     pub config: ImageConfig,
+    /// The keys of the steps that led to it, each with the number of layers behind it.
+    pub steps: Vec<(String, usize)>,
 }
 
 impl Job<'_> {
@@ -313,6 +328,7 @@ impl Job<'_> {
         self.teller.started(step);
         let image = self.finish(wanted)?;
         base::crash::point("build: image made");
+        self.remember_settings(&image);
         for tag in &self.wish.tags {
             self.builder
                 .images
@@ -326,7 +342,7 @@ impl Job<'_> {
     /// The image of the wanted stage. One with the same layers and settings that a cached build made is taken as it
     /// is, so that building the same again gives the same image.
     fn finish(&self, done: Done) -> Result<ImageId, BuildError> {
-        let Done { image, mut config } = done;
+        let Done { image, mut config, steps: wanted_steps } = done;
         config.config.labels.extend(self.wish.labels.clone());
         let key = self.image_key(&image, &config);
         if self.wish.no_cache != NoCache::Always
@@ -336,18 +352,18 @@ impl Job<'_> {
             return Ok(known);
         }
         config.created = Some(self.time().to_string());
+        if self.inline {
+            crate::inline::write(&mut config, &wanted_steps);
+        }
         let made = self.commit(&image, LayerSource::None, config)?;
         self.remember(&key, &made)?;
         Ok(made)
     }
 
     fn image_key(&self, image: &Image, config: &ImageConfig) -> String {
-        let mut timeless = config.clone();
-        timeless.created = None;
-        timeless.history.iter_mut().for_each(|step| step.created = None);
-        timeless.rootfs.diff_ids.clear();
-        let text = serde_json::to_string(&timeless).unwrap_or_default();
-        self.key(image, "image", &[&text])
+        let text = crate::stage::timeless(config);
+        let inline = if self.inline { "inline" } else { "" };
+        self.key(image, "image", &[&text, inline])
     }
 
     /// The key of a step: the layers below it, its kind, all that decides what it does, and the time it is given.
@@ -372,12 +388,34 @@ impl Job<'_> {
         }
     }
 
-    /// The layers that a step with this key led to before.
+    /// The layers that a step with this key led to before, here or in an image of `--cache-from`.
     pub(crate) fn recall(&self, key: &str) -> Option<Image> {
         let images = &self.builder.images;
-        let id = images.cache_get(key)?;
+        let id = images.cache_get(key).or_else(|| self.taken_over(key))?;
         let kept = self.keep(&id);
         images.find(&id.to_string()).ok().filter(|_| kept)
+    }
+
+    /// The layers of an image of `--cache-from` up to this step, as an image of their own.
+    fn taken_over(&self, key: &str) -> Option<ImageId> {
+        let (image, layers) = self.others.get(key)?;
+        let mut hold = self.builder.images.hold();
+        let config = ImageConfig::clone(&image.config);
+        let cut = self.builder.images.cut(&mut hold, &image.id, *layers, config);
+        self.holds().push(hold);
+        // Losing it costs time only.
+        let cut = cut.inspect_err(|error| tracing::warn!("could not take a step over: {error}")).ok()?;
+        self.remember(key, &cut).ok()?;
+        Some(cut)
+    }
+
+    /// Remembers that the image came of these settings, so that they count as known.
+    fn remember_settings(&self, image: &ImageId) {
+        let keys = std::mem::take(&mut *self.settings.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = self.builder.images.cache_put_all(keys, image) {
+            // Losing it costs time only.
+            tracing::warn!("could not remember the settings of a build: {error}");
+        }
     }
 
     pub(crate) fn remember(&self, key: &str, image: &ImageId) -> Result<(), BuildError> {

@@ -31,6 +31,7 @@ mod export;
 mod glob;
 pub mod graph;
 pub mod ignore;
+mod inline;
 mod intake;
 mod memory;
 mod mounts;
