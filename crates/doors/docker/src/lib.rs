@@ -17,6 +17,7 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod build;
 mod containers;
 mod events;
 mod images;
@@ -52,9 +53,9 @@ pub struct Docker {
     /// The journal.
     pub store: store::Store,
     /// Builds of images.
-    pub builder: build::Builder,
+    pub builder: ::build::Builder,
     /// How a build runs commands.
-    pub runner: Arc<dyn build::Runner + Send + Sync>,
+    pub runner: Arc<dyn ::build::Runner + Send + Sync>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Work that outlives a request.
@@ -74,6 +75,7 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(build::routes())
         .merge(events::routes())
         .merge(images::routes())
         .merge(networks::routes())
