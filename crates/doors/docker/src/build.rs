@@ -47,14 +47,18 @@ async fn build(
     let (pieces, response) = Pieces::json();
     let cancel = order.cancel.clone();
     let watched = pieces.clone();
-    tokio::spawn(async move {
+    let watcher = tokio::spawn(async move {
         // When nobody reads any more, nobody wants the image.
         watched.closed().await;
         cancel.cancel();
     });
     let (begun, first) = oneshot::channel();
     let output = Output { pieces, begun: Mutex::new(Some(begun)), kept: Mutex::default(), quiet };
-    let building = tokio::task::spawn_blocking(move || run(&docker, order, &output, version));
+    let building = tokio::task::spawn_blocking(move || {
+        run(&docker, order, &output, version);
+        // It holds the stream open.
+        watcher.abort();
+    });
     // What is wrong before the first step is an answer of its own, with a status.
     match first.await {
         Ok(Some(refusal)) => Err(refusal),
