@@ -28,7 +28,10 @@ impl UsualPlace {
         match link(Path::new(PLACE), socket) {
             Ok(true) => Some(Self { place: PLACE.into(), socket: socket.to_owned() }),
             Ok(false) => {
-                tracing::info!("`{PLACE}` is somebody else's; docker's clients find us at `{}`", socket.display());
+                tracing::info!(
+                    "`{PLACE}` is somebody else's; docker's clients find us at `{}`",
+                    socket.display()
+                );
                 None
             }
             Err(error) => {

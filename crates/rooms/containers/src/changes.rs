@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use base::ContainerId;
 use runtime::order::Rootfs;
 
+use crate::Containers;
 use crate::problem::ContainerError;
 use crate::root::off_thread;
-use crate::Containers;
 
 /// What became of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,20 @@ pub struct Change {
 
 /// What is made in every container to mount at, and says nothing about what its program did.
 const PLACES: [&str; 14] = [
-    "/.dockerenv", "/dev", "/dev/console", "/dev/mqueue", "/dev/pts", "/dev/shm", "/etc/hostname", "/etc/hosts",
-    "/etc/mtab", "/etc/resolv.conf", "/proc", "/sys", "/sys/fs", "/sys/fs/cgroup",
+    "/.dockerenv",
+    "/dev",
+    "/dev/console",
+    "/dev/mqueue",
+    "/dev/pts",
+    "/dev/shm",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/mtab",
+    "/etc/resolv.conf",
+    "/proc",
+    "/sys",
+    "/sys/fs",
+    "/sys/fs/cgroup",
 ];
 
 impl Containers {
@@ -47,7 +59,8 @@ impl Containers {
         off_thread(move || {
             let record = cell.record();
             let rootfs = containers.rootfs(&record)?;
-            let failed = |error| ContainerError::io(format!("compare `{}` with its image", record.name), &error);
+            let failed =
+                |error| ContainerError::io(format!("compare `{}` with its image", record.name), &error);
             look(&rootfs).map_err(failed)
         })
         .await
@@ -60,7 +73,8 @@ impl Containers {
         off_thread(move || {
             let record = cell.record();
             let rootfs = containers.rootfs(&record)?;
-            let failed = |error| ContainerError::io(format!("measure the files of `{}`", record.name), &error);
+            let failed =
+                |error| ContainerError::io(format!("measure the files of `{}`", record.name), &error);
             let own = written(&rootfs.upper).map_err(failed)?;
             let image = containers.inner.rooms.images.find(&record.image_id).map_or(0, |image| image.size);
             Ok((own, own + image))
@@ -158,7 +172,9 @@ fn hidden(
         let Ok(entries) = fs::read_dir(layer.join(inside)) else { continue };
         for entry in entries {
             let path = inside.join(entry?.file_name());
-            if below(&rootfs.lower, &path)?.is_some() && fs::symlink_metadata(rootfs.upper.join(&path)).is_err() {
+            if below(&rootfs.lower, &path)?.is_some()
+                && fs::symlink_metadata(rootfs.upper.join(&path)).is_err()
+            {
                 changes.insert(Path::new("/").join(path), ChangeKind::Deleted);
             }
         }
@@ -203,8 +219,6 @@ fn below(layers: &[PathBuf], inside: &Path) -> io::Result<Option<fs::Metadata>> 
     }
     Ok(None)
 }
-
-
 
 fn same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     let looks = |meta: &fs::Metadata| (meta.mode(), meta.uid(), meta.gid(), meta.mtime(), meta.mtime_nsec());

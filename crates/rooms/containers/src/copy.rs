@@ -212,8 +212,8 @@ impl Containers {
         }
         writable(root, record, &way, &node)?;
         let owner = if how.own { self.user_in(root, record)? } else { None };
-        let (_, archive) = images::unpacked(archive, &images::Limits::default())
-            .map_err(UnpackError::Read)?;
+        let (_, archive) =
+            images::unpacked(archive, &images::Limits::default()).map_err(UnpackError::Read)?;
         base::crash::point("container: about to unpack an archive");
         unpack(root, &way, Unpacking { keep_kinds: how.keep_kinds, owner }, archive)?;
         base::crash::point("container: archive unpacked");
@@ -257,10 +257,12 @@ impl Containers {
             node.open().ok()?.take(LIST_BYTES).read_to_string(&mut text).ok()?;
             Some(text)
         };
-        let (passwd, group) = (list("/etc/passwd").unwrap_or_default(), list("/etc/group").unwrap_or_default());
+        let (passwd, group) =
+            (list("/etc/passwd").unwrap_or_default(), list("/etc/group").unwrap_or_default());
         let ids = ids_of(&user, &passwd, &group);
         ids.map(Some).ok_or_else(|| {
-            ContainerError::Invalid(format!("unable to find user {user}: no matching entries in passwd file")).into()
+            ContainerError::Invalid(format!("unable to find user {user}: no matching entries in passwd file"))
+                .into()
         })
     }
 }
@@ -301,7 +303,10 @@ fn writable(root: &Root, record: &Record, way: &[OsString], node: &Node) -> Resu
         Some(_) | None => {}
     }
     // Memory that is mounted in a sealed root is not sealed.
-    let open = || rustix::fs::fstatvfs(node.fd()).is_ok_and(|told| !told.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    let open = || {
+        rustix::fs::fstatvfs(node.fd())
+            .is_ok_and(|told| !told.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    };
     if root.sealed() && (!root.lives() || !open()) { Err(CopyError::SealedRoot) } else { Ok(()) }
 }
 
@@ -332,7 +337,13 @@ fn stat(root: &Root, path: &str, node: &Node) -> Result<FileStat, CopyError> {
 fn last_name(path: &str) -> String {
     let bare = path.trim_end_matches('/');
     match bare.rsplit('/').next() {
-        Some("") | None => if path.is_empty() { ".".into() } else { "/".into() },
+        Some("") | None => {
+            if path.is_empty() {
+                ".".into()
+            } else {
+                "/".into()
+            }
+        }
         Some(name) => name.to_owned(),
     }
 }

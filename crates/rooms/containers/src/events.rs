@@ -112,8 +112,7 @@ pub(crate) fn resized(containers: &Containers, record: &Record, rows: u16, colum
 
 /// It was frozen, or goes on.
 pub(crate) fn paused(containers: &Containers, record: &Record, frozen: bool) {
-    let (event, what) =
-        if frozen { ("ContainerPaused", "froze") } else { ("ContainerUnpaused", "thawed") };
+    let (event, what) = if frozen { ("ContainerPaused", "froze") } else { ("ContainerUnpaused", "thawed") };
     note(containers, record, event, format!("{what} `{}`", record.name), Value::Null);
 }
 
@@ -125,7 +124,13 @@ pub(crate) fn renamed(containers: &Containers, record: &Record, old: &str) {
 
 /// Its bounds or its restart policy changed.
 pub(crate) fn updated(containers: &Containers, record: &Record) {
-    note(containers, record, "ContainerUpdated", format!("changed the bounds of `{}`", record.name), Value::Null);
+    note(
+        containers,
+        record,
+        "ContainerUpdated",
+        format!("changed the bounds of `{}`", record.name),
+        Value::Null,
+    );
 }
 
 /// An image was made of it.

@@ -175,7 +175,7 @@ fn environment(record: &Record, image: &ImageConfig, tty: bool) -> Vec<String> {
 }
 
 /// Where the container's cgroup is.
-fn cgroup(record: &Record, root: &str) -> String {
+pub(crate) fn cgroup(record: &Record, root: &str) -> String {
     let parent = record.service.limits.cgroup_parent.as_deref().unwrap_or(root);
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
@@ -321,7 +321,11 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
 }
 
 /// A folder of a volume; a path that climbs out of it is refused.
-pub(crate) fn inside(folder: PathBuf, subpath: Option<&str>, target: &str) -> Result<PathBuf, ContainerError> {
+pub(crate) fn inside(
+    folder: PathBuf,
+    subpath: Option<&str>,
+    target: &str,
+) -> Result<PathBuf, ContainerError> {
     let Some(subpath) = subpath else { return Ok(folder) };
     let plain = Path::new(subpath).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if plain {

@@ -4,6 +4,7 @@
 //! carries no controllers but still kills and freezes, so it is used for that.
 
 mod devices;
+mod figures;
 mod limits;
 mod stats;
 
@@ -18,6 +19,7 @@ use crate::failure::{Doing, Failure};
 use crate::order::{Device, Limits};
 
 pub(crate) use devices::each as each_device;
+pub use figures::{DeviceFigure, Figures};
 pub use stats::Stats;
 
 /// The controllers of the first version that a container always joins.

@@ -28,7 +28,8 @@ pub(crate) struct Above<'a> {
 /// The writable layer and the image's as one folder to read from; whoever runs with these layers meanwhile is not
 /// disturbed. `aside` is a folder of the caller's that nothing else is mounted on.
 pub fn seen_layers(rootfs: &Rootfs, aside: &Path) -> io::Result<OwnedFd> {
-    let layers = std::iter::once(&rootfs.upper).chain(&rootfs.lower).map(open).collect::<io::Result<Vec<_>>>()?;
+    let layers =
+        std::iter::once(&rootfs.upper).chain(&rootfs.lower).map(open).collect::<io::Result<Vec<_>>>()?;
     let names: Vec<String> = layers.iter().map(name).collect();
     match by_parts(&names, None) {
         Err(Errno::INVAL) => by_place(&format!("lowerdir={}", names.join(":")), MountFlags::RDONLY, aside),
@@ -75,7 +76,8 @@ pub(crate) fn by_parts(lower: &[String], above: Option<&Above<'_>>) -> rustix::i
         fsconfig_set_flag(&overlay, "volatile")?;
     }
     fsconfig_create(&overlay)?;
-    let attributes = if above.is_some() { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+    let attributes =
+        if above.is_some() { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
     fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 

@@ -66,8 +66,7 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let path = path_of(&params)?;
     let id = docker.containers.find(&name)?;
-    let (told, packed) =
-        docker.containers.archive(&id, path).await.map_err(|error| refusal(error, &name))?;
+    let (told, packed) = docker.containers.archive(&id, path).await.map_err(|error| refusal(error, &name))?;
     let header = stat_header(&told)?;
     let mut response = streamed(packed, "application/x-tar");
     response.headers_mut().insert(STAT, header);
@@ -148,7 +147,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let number = chunk.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let number =
+            chunk.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let letter = LETTERS[(number >> (18 - 6 * place) & 63) as usize] as char;
             text.push(if place <= chunk.len() { letter } else { '=' });

@@ -19,6 +19,8 @@ pub(super) async fn changes(State(docker): Shared, Path(name): Path<String>) -> 
         ChangeKind::Added => 1,
         ChangeKind::Deleted => 2,
     };
-    let all = changes.iter().map(|change| json!({ "Path": change.path.to_string_lossy(), "Kind": number(change.kind) }));
+    let all = changes
+        .iter()
+        .map(|change| json!({ "Path": change.path.to_string_lossy(), "Kind": number(change.kind) }));
     Ok(Json(all.collect()))
 }

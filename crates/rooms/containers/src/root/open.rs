@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
 use runtime::Phase;
 use runtime::order::Rootfs;
+use rustix::fs::{Mode, OFlags};
 
 use super::{Last, Node, Place, Root};
 use crate::Containers;

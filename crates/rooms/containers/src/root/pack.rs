@@ -50,7 +50,13 @@ struct Packer<'a, W> {
 }
 
 impl<W: Write> Packer<'_, W> {
-    fn folder(&mut self, node: &Node, way: &mut Vec<OsString>, inside: &[u8], depth: usize) -> io::Result<()> {
+    fn folder(
+        &mut self,
+        node: &Node,
+        way: &mut Vec<OsString>,
+        inside: &[u8],
+        depth: usize,
+    ) -> io::Result<()> {
         if depth > MAX_DEPTH {
             return Err(io::Error::other("there are too many folders within folders"));
         }

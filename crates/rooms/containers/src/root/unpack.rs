@@ -135,12 +135,14 @@ impl Target<'_> {
         }
         let kept = there.is_some_and(|there| there.is_folder() && entry.kind == EntryKind::Dir);
         match entry.kind {
-            EntryKind::File => self.file(&folder, name, entry, content).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    UnpackError::Damaged { entry: entry.title(), what: error.to_string() }
-                }
-                _ => fail("write")(error),
-            })?,
+            EntryKind::File => {
+                self.file(&folder, name, entry, content).map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        UnpackError::Damaged { entry: entry.title(), what: error.to_string() }
+                    }
+                    _ => fail("write")(error),
+                })?
+            }
             EntryKind::Dir => {
                 if !kept {
                     let mode = Mode::from_raw_mode(0o700);
@@ -237,8 +239,11 @@ impl Target<'_> {
         let name = place.last().expect("an entry has a name");
         // The folder that was current may be in what goes.
         self.at = None;
-        self.remove(folder, name, place)
-            .map_err(|source| UnpackError::Write { doing: "RemoveAll", path: path(), source })
+        self.remove(folder, name, place).map_err(|source| UnpackError::Write {
+            doing: "RemoveAll",
+            path: path(),
+            source,
+        })
     }
 
     /// Removes a name with all that it holds. What is mounted there is not taken away.
@@ -305,7 +310,8 @@ impl Target<'_> {
             path: format!("{} to {}", path_of(place).display(), shown()),
             source,
         };
-        let found = self.root.find_in(self.base, &target.join(&b'/'), Last::Stay).and_then(super::Found::there);
+        let found =
+            self.root.find_in(self.base, &target.join(&b'/'), Last::Stay).and_then(super::Found::there);
         let (node, _) = found.map_err(fail)?;
         rustix::fs::linkat(node.fd(), c"", folder.fd(), name, AtFlags::EMPTY_PATH)
             .map_err(|error| fail(error.into()))
