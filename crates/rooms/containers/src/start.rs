@@ -461,7 +461,7 @@ fn process(shim: &Shim) -> u32 {
 }
 
 /// Names that mean this container alone.
-fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
+pub(crate) fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> {
     let mut names = vec![record.name.to_string(), record.short_id().to_owned()];
     if let Some(hostname) = hostname
         && record.owner.is_none()

@@ -6,7 +6,6 @@ use std::io;
 use std::path::Path;
 
 use super::{Cgroup, Hierarchies};
-use crate::order::Limits;
 
 /// What a cgroup tells at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,8 +63,7 @@ impl Figures {
     /// Reads what the cgroup of this path tells; zeros where there is none.
     pub fn read(cgroup: &str) -> io::Result<Self> {
         let hierarchies = Hierarchies::find()?;
-        let place = Cgroup::at(cgroup, &Limits::default(), &hierarchies)
-            .map_err(|failure| io::Error::other(failure.message))?;
+        let place = Cgroup::at(cgroup, &hierarchies).map_err(|failure| io::Error::other(failure.message))?;
         let found = if place.first.is_empty() {
             place.second.as_deref().map(second).unwrap_or_default()
         } else {
