@@ -191,10 +191,13 @@ async fn prune(State(docker): Shared, version: ApiVersion, params: Params) -> An
     Ok(Json(json!({ "CachesDeleted": deleted, "SpaceReclaimed": freed })))
 }
 
-/// `POST /build/cancel`: a classic build ends with its connection; of others none has this id here.
-async fn cancel(params: Params) -> Result<Response, Refusal> {
+/// `POST /build/cancel`: a classic build ends with its connection; others have ids.
+async fn cancel(State(docker): Shared, params: Params) -> Result<Response, Refusal> {
     match params.text("id") {
-        Some(_) => Ok(([(header::CONTENT_TYPE, "application/json")], "").into_response()),
+        Some(id) => {
+            docker.buildkit.cancel(id);
+            Ok(([(header::CONTENT_TYPE, "application/json")], "").into_response())
+        }
         None => Err(Refusal::invalid("build ID not provided")),
     }
 }
