@@ -34,14 +34,8 @@ pub(crate) struct BuildRunner {
     networks: Networks,
     containers: Containers,
     handle: Handle,
-    /// Builds whose commands run, each with its bounds and how many run.
-    groups: Mutex<HashMap<String, Group>>,
-}
-
-/// The bounds of a build, and how many of its commands are under them.
-struct Group {
-    cgroup: CgroupGroup,
-    commands: usize,
+    /// The bounds of builds under way.
+    groups: Mutex<HashMap<String, CgroupGroup>>,
 }
 
 impl BuildRunner {
@@ -146,7 +140,12 @@ impl BuildRunner {
             match self.handle.block_on(next(&mut said, &order.cancel))? {
                 Event::Stdout(bytes) => output(Stream::Stdout, &bytes),
                 Event::Stderr(bytes) => output(Stream::Stderr, &bytes),
-                Event::Exited(exit) => return Ok(exit.code),
+                Event::Exited(exit) => {
+                    if exit.oom {
+                        output(Stream::Stderr, short_of_memory(order.limits.memory).as_bytes());
+                    }
+                    return Ok(exit.code);
+                }
             }
         }
     }
@@ -175,15 +174,14 @@ impl BuildRunner {
         format!("/{}/build-{build}", self.cgroup_root.trim_matches('/'))
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<String, Group>> {
+    fn groups(&self) -> MutexGuard<'_, HashMap<String, CgroupGroup>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more command of the build; the first makes its cgroup.
+    /// Sees to it that the build has its cgroup, which bounds all its commands together.
     fn enter(&self, order: &RunOrder<'_>) -> Result<(), Report> {
         let mut groups = self.groups();
-        if let Some(group) = groups.get_mut(order.build) {
-            group.commands += 1;
+        if groups.contains_key(order.build) {
             return Ok(());
         }
         let limits = limits(order.limits);
@@ -192,26 +190,8 @@ impl BuildRunner {
         for note in cgroup.create(&limits).map_err(of)? {
             tracing::warn!("a build is not bounded as it should be: {note}");
         }
-        groups.insert(order.build.to_owned(), Group { cgroup, commands: 1 });
+        groups.insert(order.build.to_owned(), cgroup);
         Ok(())
-    }
-
-    /// One command less; the last takes the cgroup along.
-    fn leave(&self, build: &str) {
-        let mut groups = self.groups();
-        let Some(group) = groups.get_mut(build) else { return };
-        group.commands -= 1;
-        if group.commands == 0
-            && let Some(group) = groups.remove(build)
-            && let Err(error) = group.cgroup.remove()
-        {
-            tracing::warn!("could not remove the cgroup of a build: {error}");
-        }
-    }
-
-    /// Whether a command of the build was ended for want of memory.
-    fn was_short_of_memory(&self, build: &str) -> bool {
-        self.groups().get(build).is_some_and(|group| group.cgroup.oom_killed())
     }
 
     fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
@@ -283,26 +263,33 @@ impl Runner for BuildRunner {
             Ok(()) => self.run_step(&id, &folder, order, output),
             Err(report) => Err(report.clone()),
         };
-        if matches!(outcome, Ok(code) if code != 0) && self.was_short_of_memory(order.build) {
-            let bound = order.limits.memory.map_or_else(String::new, |bound| format!(" of {bound}"));
-            let text = format!(
-                "sea: a command of this build was ended because it needed more than the build's memory{bound}; allow more with `--memory`\n"
-            );
-            output(Stream::Stderr, text.as_bytes());
-        }
         self.handle.block_on(async {
             if let Err(problem) = self.networks.detach_all(&id).await {
                 tracing::warn!("could not release the address of a build step: {problem}");
             }
             clear(&self.shims, &folder).await;
             base::crash::point("build: step gone");
-            if entered.is_ok() {
-                self.leave(order.build);
-            }
             self.containers.tidy_cgroups();
         });
         outcome
     }
+
+    fn over(&self, build: &str) {
+        if let Some(group) = self.groups().remove(build)
+            && let Err(error) = group.remove()
+        {
+            tracing::warn!("could not remove the cgroup of a build: {error}");
+        }
+        self.containers.tidy_cgroups();
+    }
+}
+
+/// What is said of a command that the kernel has ended for want of memory.
+fn short_of_memory(bound: Option<Bytes>) -> String {
+    let bound = bound.map_or_else(String::new, |bound| format!(" of {bound}"));
+    format!(
+        "sea: the kernel ended this command, because the build needed more than its memory{bound}; allow more with `--memory`\n"
+    )
 }
 
 /// How a step has begun.

@@ -42,7 +42,7 @@ impl Cache {
 
     pub(crate) fn write(&self, path: &Path, incoming: &Path) -> Result<(), DiskError> {
         let fresh = incoming.join("cache.json");
-        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::other).on("write", &fresh)?;
+        let text = serde_json::to_vec(self).map_err(std::io::Error::other).on("write", &fresh)?;
         fs::write(&fresh, text).on("write", &fresh)?;
         base::crash::point("image: cache beside");
         disk::rename(&fresh, path)
@@ -95,6 +95,29 @@ impl Images {
         let mut state = self.0.state();
         if state.record.images.contains_key(image) {
             state.cache.put(key, image.clone(), self.0.limits.cached_steps);
+            state.cache.write(&self.0.dir.join("cache.json"), &self.0.incoming())?;
+        }
+        Ok(())
+    }
+
+    /// Remembers several steps that led to one image, with one write.
+    pub fn cache_put_all(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+        image: &ImageId,
+    ) -> Result<(), DiskError> {
+        let mut state = self.0.state();
+        let mut fresh = false;
+        if state.record.images.contains_key(image) {
+            for key in keys {
+                let known = state.cache.get(&key);
+                if known.as_ref() != Some(image) {
+                    state.cache.put(&key, image.clone(), self.0.limits.cached_steps);
+                    fresh = true;
+                }
+            }
+        }
+        if fresh {
             state.cache.write(&self.0.dir.join("cache.json"), &self.0.incoming())?;
         }
         Ok(())

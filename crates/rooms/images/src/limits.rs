@@ -34,7 +34,7 @@ impl Default for Limits {
             json_bytes: 8 << 20,
             layers: 499,
             images: 10_000,
-            cached_steps: 2_000,
+            cached_steps: 5_000,
         }
     }
 }

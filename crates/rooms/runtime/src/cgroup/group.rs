@@ -42,9 +42,4 @@ impl CgroupGroup {
     pub fn remove(&self) -> io::Result<()> {
         self.0.remove()
     }
-
-    /// Whether the kernel has ended a process for want of the group's memory.
-    pub fn oom_killed(&self) -> bool {
-        self.0.oom_killed()
-    }
 }
