@@ -25,7 +25,9 @@ use crate::dockerfile::{self, Dockerfile, Span, Warning};
 use crate::error::{BuildError, StepFault};
 use crate::graph::Graph;
 use crate::intake::{Intake, Sources};
-use crate::order::{BuildRequest, Built, Cancel, NoCache, RunSettings};
+use crate::order::{
+    BuildRequest, Built, Cancel, Context, DockerfileSource, NamedContext, NoCache, RunSettings,
+};
 use crate::ports::{Agents, Fetcher, Moved, Puller, Secrets};
 use crate::progress::{Progress, Teller};
 use crate::remote::NoFetcher;
@@ -118,28 +120,13 @@ impl Builder {
         let scratch = Scratch::new(&self.dir.join("scratch"), self.memory.as_deref())?;
         base::crash::point("build: scratch made");
         let stop = request.cancel.below();
-        let began = self.clock.now();
-        teller.plan(vec![steps::context_step()]);
-        teller.started(CONTEXT);
-        let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
-        let taken = intake.take(request.context, request.contexts, &request.dockerfile);
+        let taken = {
+            let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
+            self.take_in(&intake, request.context, request.contexts, &request.dockerfile)
+        };
         let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
-        self.finished(&teller, CONTEXT, began, None);
-        base::crash::point("build: context taken in");
-
-        let file = dockerfile::parse(&text)?;
-        let global = Global::new(&file, &request.args).map_err(|(index, fault)| {
-            let span = file.instructions.get(index).map_or(Span::line(1), |one| one.span);
-            BuildError::step(span, &text, fault.into())
-        })?;
-        let graph = Graph::new(&file, &global, request.target.as_deref(), &sources.names())
-            .map_err(|fault| BuildError::stages(fault, &text))?;
-        for Warning { span, message } in &file.warnings {
-            teller.warn(span.start, message.clone());
-        }
-        for name in global.unused(&file) {
-            teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
-        }
+        let Understood { file, global, graph } =
+            understand(&text, &request.args, request.target.as_deref(), &sources, &teller)?;
         let epoch = match request.epoch {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
@@ -187,6 +174,23 @@ impl Builder {
         Ok(Built { image, steps, cached })
     }
 
+    /// Takes the context in, which is the first step.
+    fn take_in(
+        &self,
+        intake: &Intake<'_>,
+        context: Context,
+        named: Vec<(String, NamedContext)>,
+        dockerfile: &DockerfileSource,
+    ) -> Result<(Sources, String), BuildError> {
+        let began = self.clock.now();
+        intake.teller.plan(vec![steps::context_step()]);
+        intake.teller.started(CONTEXT);
+        let taken = intake.take(context, named, dockerfile)?;
+        self.finished(intake.teller, CONTEXT, began, None);
+        base::crash::point("build: context taken in");
+        Ok(taken)
+    }
+
     pub(crate) fn finished(
         &self,
         teller: &Teller<'_>,
@@ -221,6 +225,36 @@ impl Builder {
         }
         Ok(folders)
     }
+}
+
+/// A Dockerfile that makes sense with the arguments of its build.
+struct Understood {
+    file: Dockerfile,
+    global: Global,
+    graph: Graph,
+}
+
+fn understand(
+    text: &str,
+    args: &BTreeMap<String, String>,
+    target: Option<&str>,
+    sources: &Sources,
+    teller: &Teller<'_>,
+) -> Result<Understood, BuildError> {
+    let file = dockerfile::parse(text)?;
+    let global = Global::new(&file, args).map_err(|(index, fault)| {
+        let span = file.instructions.get(index).map_or(Span::line(1), |one| one.span);
+        BuildError::step(span, text, fault.into())
+    })?;
+    let graph = Graph::new(&file, &global, target, &sources.names())
+        .map_err(|fault| BuildError::stages(fault, text))?;
+    for Warning { span, message } in &file.warnings {
+        teller.warn(span.start, message.clone());
+    }
+    for name in global.unused(&file) {
+        teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
+    }
+    Ok(Understood { file, global, graph })
 }
 
 /// What ends because the build was called off says just that.
