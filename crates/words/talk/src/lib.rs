@@ -7,6 +7,7 @@ mod app;
 mod container;
 mod frame;
 mod machine;
+mod registry;
 mod store;
 
 pub use app::{
@@ -19,6 +20,7 @@ pub use container::{
 };
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};
 pub use machine::{Check, DaemonView, Event, Verdict};
+pub use registry::{Credential, LayerStage, LoginOrder, PullImage, Pulling, PushImage, Pushing, Secret};
 pub use store::{
     BuildEvent, BuildOrder, HistoryView, ImageView, Loaded, NetworkCreate, NetworkView, Pruned, TagOrder,
     VolumeCreate, VolumeView,
