@@ -26,6 +26,7 @@ use wire::Server;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
 use crate::log_file::LogFile;
+use crate::registry_role;
 use crate::root;
 use crate::runner::BuildRunner;
 
@@ -66,6 +67,10 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         http = %daemon.http.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         "sea {} serves `{}`", daemon.version, root.display()
     );
+    if let Some(address) = args.registry {
+        registry_role::beside(&daemon, address, args).await?;
+        base::crash::point("daemon: registry served");
+    }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = api::router(daemon.clone());
     let serving = tokio::spawn(server.run(router, async {
@@ -114,6 +119,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     base::crash::point("daemon: store opened");
     let images = Images::open(root.join("images")).map_err(of)?;
     base::crash::point("daemon: images opened");
+    let registries = registry_role::client(args)?;
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
     let program = root::program()?;
@@ -162,6 +168,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     Ok(Arc::new(api::Daemon {
         containers,
         images,
+        registries,
         networks,
         apps,
         edge,

@@ -8,6 +8,7 @@ mod doctor;
 mod images_port;
 mod kept_address;
 mod log_file;
+mod registry_role;
 mod root;
 mod runner;
 
@@ -62,6 +63,7 @@ fn command(cli: Cli) -> ExitCode {
         Err(report) => Err(report),
         Ok(place) => match &cli.command {
             Command::Daemon(args) => daemon::run(&place.root, args).map(|()| ExitCode::SUCCESS),
+            Command::Registry(args) => registry_role::run(&place.root, args, json),
             _ => person(cli, place),
         },
     };
