@@ -17,6 +17,7 @@ use network::{NamesLaunch, Networks, Settings, Tag};
 use plan::ports::Traffic;
 use plan::traffic::RouteShare;
 use proxy::{Edge, EdgeConfig};
+use registry::Client;
 use runtime::Shims;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,7 +61,8 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
     // First of all, so that a second daemon and a broken folder are found before anything is changed.
     let server = Server::bind(&root.join("sea.sock")).map_err(|problem| Report::of(&problem))?;
     base::crash::point("daemon: socket bound");
-    let daemon = open(root, args).await?;
+    let registries = registry_role::client(args)?;
+    let daemon = open(root, args, registries).await?;
     base::crash::arm("serving");
     tracing::info!(
         root = %root.display(),
@@ -112,14 +114,13 @@ async fn leave_nothing(daemon: &api::Daemon) {
 }
 
 /// Opens every room, in an order in which each finds what it needs.
-async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report> {
+async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<api::Daemon>, Report> {
     let clock = SystemClock::shared();
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
     base::crash::point("daemon: store opened");
     let images = Images::open(root.join("images")).map_err(of)?;
     base::crash::point("daemon: images opened");
-    let registries = registry_role::client(args)?;
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
     let program = root::program()?;

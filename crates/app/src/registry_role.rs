@@ -10,7 +10,8 @@ use std::time::Duration;
 use base::{Kind, Problem, Report};
 use cli::{DaemonArgs, RegistryArgs, RegistryCommand, ServeArgs};
 use registry::{
-    Access, Client, Endpoint, Keyring, Mirror, Options, Protected, Registry, Retention, Serving, Settings, Tls,
+    Access, Client, Endpoint, Keyring, Mirror, Options, Protected, Registry, Retention, Serving, Settings,
+    Tls,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,7 +59,9 @@ async fn serve(folder: &Path, args: &ServeArgs) -> Result<(), Report> {
         Report::new(Kind::Invalid, format!("`{}` is not a filter of log lines", args.log)).because(error)
     })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    lines.try_init().map_err(|error| Report::new(Kind::Unavailable, "could not begin to log").because(error))?;
+    lines
+        .try_init()
+        .map_err(|error| Report::new(Kind::Unavailable, "could not begin to log").because(error))?;
     let no_signals = |error| Report::new(Kind::Internal, "could not listen for signals").because(error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
@@ -148,12 +151,9 @@ pub(crate) async fn beside(
     guard_the_world(address, args.registry_htpasswd.is_some())?;
     let access = match &args.registry_htpasswd {
         None => Access::Open,
-        Some(htpasswd) => Access::Users {
-            htpasswd: htpasswd.clone(),
-            anonymous_pull: false,
-            tokens: false,
-            address: None,
-        },
+        Some(htpasswd) => {
+            Access::Users { htpasswd: htpasswd.clone(), anonymous_pull: false, tokens: false, address: None }
+        }
     };
     let options = Options { access, clock: daemon.clock.clone(), ..Options::default() };
     let registry = Registry::open(&daemon.root.join(FOLDER), options).map_err(of)?;
@@ -188,7 +188,11 @@ async fn at_rest(folder: &Path, command: &RegistryCommand, json: bool) -> Result
     let registry = Registry::open(folder, options).map_err(|problem| {
         let served = matches!(problem, registry::OpenError::InUse(_));
         let report = Report::of(&problem);
-        if served { report.hint("it is being served, and collects by itself; stop it for this") } else { report }
+        if served {
+            report.hint("it is being served, and collects by itself; stop it for this")
+        } else {
+            report
+        }
     })?;
     match command {
         RegistryCommand::Gc => {
@@ -215,16 +219,23 @@ async fn at_rest(folder: &Path, command: &RegistryCommand, json: bool) -> Result
                 })
                 .collect();
             let line = |view: &registry::TagView| {
-                format!("{:24} {} {:>10} {}", view.tag, view.digest.short(), base::Bytes(view.size), view.pushed)
+                format!(
+                    "{:24} {} {:>10} {}",
+                    view.tag,
+                    view.digest.short(),
+                    base::Bytes(view.size),
+                    view.pushed
+                )
             };
             tell(json, &serde_json::json!(value), &views.iter().map(line).collect::<Vec<_>>());
         }
         RegistryCommand::Rm { names } => {
             for name in names {
-                let (repository, which) = name.split_once('@').or_else(|| name.rsplit_once(':')).ok_or_else(|| {
-                    Report::new(Kind::Invalid, format!("`{name}` names no tag"))
-                        .hint("write REPOSITORY:TAG or REPOSITORY@DIGEST")
-                })?;
+                let (repository, which) =
+                    name.split_once('@').or_else(|| name.rsplit_once(':')).ok_or_else(|| {
+                        Report::new(Kind::Invalid, format!("`{name}` names no tag"))
+                            .hint("write REPOSITORY:TAG or REPOSITORY@DIGEST")
+                    })?;
                 registry.remove(repository, which).await.map_err(of)?;
                 tell(json, &serde_json::json!({ "removed": name }), &[format!("removed {name}")]);
             }

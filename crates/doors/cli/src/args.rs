@@ -177,19 +177,25 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sea build\n  sea build -t shop/web:v2 ./web")]
     Build(BuildArgs),
     /// Fetch images from registries
-    #[command(after_help = "Examples:\n  sea pull busybox:1.36\n  sea pull web cache\n  sea pull -q registry.local:5000/team/web:v8")]
+    #[command(
+        after_help = "Examples:\n  sea pull busybox:1.36\n  sea pull web cache\n  sea pull -q registry.local:5000/team/web:v8"
+    )]
     Pull(PullArgs),
     /// Send images to registries
     #[command(after_help = "Examples:\n  sea push registry.local:5000/team/web:v8\n  sea push")]
     Push(PushArgs),
     /// Sign in to a registry; the login is kept where docker keeps it
-    #[command(after_help = "Examples:\n  sea login registry.local\n  pass show registry | sea login -u ann --password-stdin registry.local")]
+    #[command(
+        after_help = "Examples:\n  sea login registry.local\n  pass show registry | sea login -u ann --password-stdin registry.local"
+    )]
     Login(LoginArgs),
     /// Forget the login for a registry
     #[command(after_help = "Examples:\n  sea logout registry.local")]
     Logout(LogoutArgs),
     /// Serve a registry, and keep it small
-    #[command(after_help = "Examples:\n  sea registry --listen 127.0.0.1:5000\n  sea registry --listen 0.0.0.0:5000 --htpasswd users --tls-cert chain.pem --tls-key key.pem\n  sea registry --mirror https://registry-1.docker.io\n  sea registry tags team/web")]
+    #[command(
+        after_help = "Examples:\n  sea registry --listen 127.0.0.1:5000\n  sea registry --listen 0.0.0.0:5000 --htpasswd users --tls-cert chain.pem --tls-key key.pem\n  sea registry --mirror https://registry-1.docker.io\n  sea registry tags team/web"
+    )]
     Registry(Box<RegistryArgs>),
     /// Work with images
     #[command(
@@ -294,9 +300,33 @@ pub struct UpArgs {
     /// Why, for the list of releases
     #[arg(short, long)]
     pub message: Option<String>,
+    /// When to fetch images, whatever the file says
+    #[arg(long, value_enum, env = "SEA_PULL")]
+    pub pull: Option<Pull>,
     /// Only show the plan
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// When to fetch images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pull {
+    /// When they are not here.
+    Missing,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<Pull> for spec::PullPolicy {
+    fn from(pull: Pull) -> Self {
+        match pull {
+            Pull::Missing => Self::Missing,
+            Pull::Always => Self::Always,
+            Pull::Never => Self::Never,
+        }
+    }
 }
 
 /// `sea down`.

@@ -52,7 +52,9 @@ impl LayerBars {
         };
         bar.set_message(word);
         match stage {
-            LayerStage::Downloading | LayerStage::Unpacking | LayerStage::Uploading => bar.set_position(bytes),
+            LayerStage::Downloading | LayerStage::Unpacking | LayerStage::Uploading => {
+                bar.set_position(bytes)
+            }
             LayerStage::Known | LayerStage::Mounted | LayerStage::Done => {
                 bar.set_position(bar.length().unwrap_or(1));
             }

@@ -63,7 +63,9 @@ impl Session {
         };
         let service = |name: &String| app.services.iter().find(|(own, _)| own.as_str() == name);
         let mut images: Vec<String> = match names {
-            [] => app.services.values().filter(|service| wanted(service)).map(|it| it.image.clone()).collect(),
+            [] => {
+                app.services.values().filter(|service| wanted(service)).map(|it| it.image.clone()).collect()
+            }
             names if names.iter().all(|name| service(name).is_some()) => {
                 names.iter().filter_map(service).map(|(_, service)| service.image.clone()).collect()
             }
@@ -74,15 +76,15 @@ impl Session {
         Ok(images)
     }
 
-    /// Fetches the images of an app by their policies; those that are built are left to that.
-    pub(crate) async fn pull_images(&self, app: &App) -> Result<(), Report> {
+    /// Fetches the images of an app by their policies, or by this one for all; those that are built are left to that.
+    pub(crate) async fn pull_images(&self, app: &App, policy: Option<PullPolicy>) -> Result<(), Report> {
         let mut done: Vec<&str> = Vec::new();
         for service in app.services.values() {
             if service.build.is_some() || done.contains(&service.image.as_str()) {
                 continue;
             }
             done.push(&service.image);
-            self.have_image(&service.image, service.pull_policy).await?;
+            self.have_image(&service.image, policy.unwrap_or(service.pull_policy)).await?;
         }
         Ok(())
     }
@@ -160,7 +162,9 @@ impl Session {
                 say_json_line(&line);
             }
             match line {
-                Pushing::Layer { layer, stage, bytes, size, .. } => bars.layer(&layer, stage, bytes.0, size.0),
+                Pushing::Layer { layer, stage, bytes, size, .. } => {
+                    bars.layer(&layer, stage, bytes.0, size.0)
+                }
                 Pushing::Pushed { name, digest, .. } => {
                     bars.finish();
                     if self.quiet() {
@@ -207,7 +211,8 @@ impl Session {
         }
         let login = Login::Password { user, password };
         self.ensure_daemon().await?;
-        let order = LoginOrder { credential: Credential { registry: name.clone(), secret: secret(login.clone()) } };
+        let order =
+            LoginOrder { credential: Credential { registry: name.clone(), secret: secret(login.clone()) } };
         self.client.call::<()>(Method::POST, "/v1/registries/login", &order).await.map_err(report)?;
         let kept = config.store(&name, &login).await.map_err(report)?;
         if !self.quiet() {
@@ -223,7 +228,11 @@ impl Session {
         let mut config = DockerConfig::read(&path).map_err(report)?;
         let known = config.erase(&name).await.map_err(report)?;
         if !self.quiet() {
-            note(if known { format!("signed out of `{name}`") } else { format!("there was no login for `{name}`") });
+            note(if known {
+                format!("signed out of `{name}`")
+            } else {
+                format!("there was no login for `{name}`")
+            });
         }
         Ok(0)
     }

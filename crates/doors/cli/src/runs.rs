@@ -37,8 +37,9 @@ impl Session {
             Ok(order) => order,
             Err(problem) => return self.not_run(problem),
         };
-        let image = order.app.services.values().next().map(|service| service.image.clone()).unwrap_or_default();
-        if let Err(problem) = self.have_to_run(&image).await {
+        let image =
+            order.app.services.values().next().map(|service| service.image.clone()).unwrap_or_default();
+        if let Err(problem) = self.have_to_run(&image, args.pull.into()).await {
             return self.not_run(problem);
         }
         if args.detach {
@@ -70,9 +71,9 @@ impl Session {
     }
 
     /// Makes sure that a daemon answers and has the image.
-    async fn have_to_run(&self, image: &str) -> Result<(), Report> {
+    async fn have_to_run(&self, image: &str, policy: spec::PullPolicy) -> Result<(), Report> {
         self.ensure_daemon().await?;
-        self.have_image(image, spec::PullPolicy::Missing).await
+        self.have_image(image, policy).await
     }
 
     async fn run_detached(&self, order: &RunOrder) -> Done {

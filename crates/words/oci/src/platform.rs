@@ -84,7 +84,9 @@ impl FromStr for Platform {
         }
         match parts[..] {
             [os, architecture] => Ok(Self::new(os, architecture)),
-            [os, architecture, variant] => Ok(Self { variant: Some(variant.into()), ..Self::new(os, architecture) }),
+            [os, architecture, variant] => {
+                Ok(Self { variant: Some(variant.into()), ..Self::new(os, architecture) })
+            }
             _ => Err(invalid()),
         }
     }
