@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process;
+use crate::{Sea, process};
 
 /// How long one may take until it answers.
 const STARTING: Duration = Duration::from_secs(30);
@@ -51,6 +51,14 @@ impl RegistryServer {
         command.env("SEA_ROOT", folder.path()).env_remove("SEA_HOST").env("NO_COLOR", "1");
         command.args(["registry", "--listen", "127.0.0.1:0"]).args(arguments);
         Self::begin(command, folder, " answers at ")
+    }
+
+    /// The one that a daemon serves, which is started for it.
+    pub fn of_daemon(sea: &Sea) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("sea-e2e-registry-").tempdir()?;
+        let mut command = Command::new(crate::program());
+        sea.surround(command.args(["daemon", "--registry", "127.0.0.1:0"]));
+        Self::begin(command, folder, "the registry answers at ")
     }
 
     /// Starts it and waits until it says where it answers.

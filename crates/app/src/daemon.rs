@@ -70,7 +70,10 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         "sea {} serves `{}`", daemon.version, root.display()
     );
     if let Some(address) = args.registry {
-        registry_role::beside(&daemon, address, args).await?;
+        // Apps are not to wait for a registry that cannot be served.
+        if let Err(report) = registry_role::beside(&daemon, address, args).await {
+            tracing::error!("the registry is not served: {report}");
+        }
         base::crash::point("daemon: registry served");
     }
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

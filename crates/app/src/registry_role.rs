@@ -28,8 +28,11 @@ fn of(problem: impl Problem) -> Report {
     Report::of(&problem)
 }
 
-/// The client through which the daemon reaches registries.
+/// The client through which the daemon reaches registries, once all that is asked about them can be done.
 pub(crate) fn client(args: &DaemonArgs) -> Result<Client, Report> {
+    if let Some(address) = args.registry {
+        guard_the_world(address, args.registry_htpasswd.is_some())?;
+    }
     let settings = Settings {
         mirrors: args.mirror.clone(),
         insecure: args.insecure_registry.iter().map(|host| host.to_ascii_lowercase()).collect(),
@@ -148,7 +151,6 @@ pub(crate) async fn beside(
     address: SocketAddr,
     args: &DaemonArgs,
 ) -> Result<(), Report> {
-    guard_the_world(address, args.registry_htpasswd.is_some())?;
     let access = match &args.registry_htpasswd {
         None => Access::Open,
         Some(htpasswd) => {

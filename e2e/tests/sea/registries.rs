@@ -194,9 +194,29 @@ fn a_mirror_hands_on_and_a_registry_at_rest_is_cleared() -> Result<()> {
 }
 
 #[test]
-fn the_daemon_serves_one_and_nobody_beyond_this_machine_is_served_unasked() -> Result<()> {
+fn the_daemon_serves_one_too() -> Result<()> {
     let sea = Sea::new();
-    let refused = sea.command(&["registry", "--listen", "0.0.0.0:0"]).output()?;
-    Done::new("sea registry".into(), &refused).exits(1).complains("--htpasswd");
+    let server = RegistryServer::of_daemon(&sea)?;
+    sea.sea(&["image", "load", "-q", "-i", &e2e::image("busybox").display().to_string()]).exits(0);
+    let name = format!("{}/busy:v1", server.address);
+    sea.sea(&["image", "tag", BUSYBOX, &name]).exits(0);
+    sea.sea(&["push", &name]).exits(0);
+    forget_images(&sea);
+    sea.sea(&["pull", &name]).exits(0);
+    sea.sea(&["run", "--rm", &name, "echo", "own"]).exits(0).says("own");
+    server.end()?;
+    sea.start_daemon()?;
     sea.end()
+}
+
+#[test]
+fn nobody_beyond_this_machine_is_served_unasked() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for arguments in [&["registry", "--listen", "0.0.0.0:0"][..], &["daemon", "--registry", "[::]:0"]] {
+        let mut command = Command::new(e2e::program());
+        command.env("SEA_ROOT", folder.path()).env("SEA_HTTP", "127.0.0.1:0").env_remove("SEA_HOST");
+        let ended = command.args(arguments).output()?;
+        Done::new(format!("sea {}", arguments.join(" ")), &ended).exits(1).complains("--htpasswd");
+    }
+    Ok(())
 }

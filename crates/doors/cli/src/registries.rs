@@ -26,12 +26,21 @@ const DOCKER_HUB: &str = "docker.io";
 /// The longest password that is read.
 const PASSWORD_BYTES: u64 = 64 << 10;
 
+/// Why an image is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Somebody wants it, and it is the result.
+    Asked,
+    /// Something else needs it, whose result stands alone.
+    Needed,
+}
+
 impl Session {
     /// `sea pull`.
     pub(crate) async fn pull(&self, args: PullArgs) -> Done {
         self.ensure_daemon().await?;
         for image in self.images_of(&args.names, |service| service.build.is_none()).await? {
-            self.pull_one(&image, args.platform.clone()).await?;
+            self.pull_one(&image, args.platform.clone(), Why::Asked).await?;
         }
         Ok(0)
     }
@@ -107,7 +116,7 @@ impl Session {
         if fresh || image.parse::<Reference>().is_err() {
             return Ok(());
         }
-        match self.pull_one(image, None).await {
+        match self.pull_one(image, None, Why::Needed).await {
             // What is here is better than nothing, where it was only to be looked for.
             Err(problem) if here.is_some() && matches!(policy, PullPolicy::Every { .. }) => {
                 note(format!("warning: `{image}` stays as it is: {}", problem.message));
@@ -117,7 +126,7 @@ impl Session {
         }
     }
 
-    async fn pull_one(&self, image: &str, platform: Option<String>) -> Result<(), Report> {
+    async fn pull_one(&self, image: &str, platform: Option<String>, why: Why) -> Result<(), Report> {
         let reference: Reference = image.parse().map_err(report)?;
         let credentials = self.credentials(&reference).await?;
         let order = PullImage { image: reference.to_string(), platform, credentials };
@@ -127,7 +136,7 @@ impl Session {
         let mut bars = LayerBars::new(self);
         let mut lines = self.client.follow(Method::POST, "/v1/images/pull", &order).await.map_err(report)?;
         while let Some(line) = lines.next::<Pulling>().await.map_err(report)? {
-            if self.json() {
+            if self.json() && why == Why::Asked {
                 say_json_line(&line);
             }
             match line {
@@ -135,10 +144,12 @@ impl Session {
                 Pulling::Layer { layer, stage, bytes, size } => bars.layer(&layer, stage, bytes.0, size.0),
                 Pulling::Pulled { name, digest, known, .. } => {
                     bars.finish();
-                    if self.quiet() {
-                        say(name);
-                    } else if !self.json() {
-                        say(format!("{} {name} ({digest})", if known { "up to date:" } else { "pulled" }));
+                    let text = format!("{} {name} ({digest})", if known { "up to date:" } else { "pulled" });
+                    match why {
+                        Why::Asked if self.quiet() => say(name),
+                        Why::Asked if !self.json() => say(text),
+                        Why::Needed if !self.quiet() && !self.json() => note(text),
+                        Why::Asked | Why::Needed => {}
                     }
                     return Ok(());
                 }
