@@ -313,12 +313,6 @@ impl Plan {
     }
 
     fn unpack(&self, path: &Path, file: &File, packing: Packing, upper: &Upper) -> Result<(), StepFault> {
-        if let Packing::Foreign(name) = packing {
-            return Err(StepFault::Unsupported {
-                what: format!("ADD of `{}`, which is packed with {name},", path.display()),
-                instead: "pack it with gzip or zstd, or COPY it and unpack it in a RUN",
-            });
-        }
         let (_, real) = upper.folder(Path::new(&self.target), self.owner.unwrap_or_default())?;
         archive::unpack(file, packing, upper, &real, self.owner).map_err(|reason| match reason {
             Reason::Refused(why) => StepFault::Archive { archive: path.display().to_string(), why },
