@@ -54,8 +54,11 @@ pub(crate) struct Ends<'a> {
     pub here: &'a Tree,
 }
 
+/// A file that was fetched, and what came along with it.
+pub(crate) type Got = Result<(PathBuf, Fetched), StepFault>;
+
 /// Fetches a URL, with the digest that it must have.
-pub(crate) type Fetch<'a> = &'a dyn Fn(&str, Option<&Digest>) -> Result<(PathBuf, Fetched), StepFault>;
+pub(crate) type Fetch<'a> = &'a dyn Fn(&str, Option<&Digest>) -> Got;
 
 impl Plan {
     /// Expands, finds, and fetches.
@@ -130,7 +133,7 @@ impl Plan {
         add: bool,
         unpack: Option<bool>,
         ends: &Ends<'_>,
-        fetch: &dyn Fn(&str) -> Result<(PathBuf, Fetched), StepFault>,
+        fetch: &dyn Fn(&str) -> Got,
     ) -> Result<(), StepFault> {
         if remote::is_git(&source) || remote::is_http(&source) {
             if !add {

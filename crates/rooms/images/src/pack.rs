@@ -47,7 +47,7 @@ pub(crate) fn pack<W: Write>(
 }
 
 /// Folders within folders; one more is refused, since each holds a descriptor and a part of the stack.
-const MAX_DEPTH: usize = 2048;
+const MAX_DEPTH: usize = 1024;
 
 struct Packer<W> {
     tar: TarWriter<W>,

@@ -151,6 +151,10 @@ fn folders_links_and_patterns_land_where_docker_puts_them() {
           755 0:0 p/site/css/
           644 0:0 p/site/css/a.css = a"#]],
     );
+}
+
+#[test]
+fn parents_keep_the_folders_behind_the_pivot() {
     check(
         SITE,
         "COPY --parents site/./css/a.css /p/",
@@ -191,6 +195,10 @@ fn folders_links_and_patterns_land_where_docker_puts_them() {
           hint: paths are relative to the context; what `.dockerignore` takes is not there either"#]],
     );
     check(SITE, "COPY --parents site/n* /p/", expect!["layer 1"]);
+}
+
+#[test]
+fn what_is_excluded_stays_behind() {
     check(
         SITE,
         "COPY --exclude=**/*.css --exclude=link site /s",
@@ -536,6 +544,10 @@ fn add_unpacks_archives_and_copies_everything_else() {
             layer 2
               x is special"#]],
     );
+}
+
+#[test]
+fn add_unpacks_what_old_programs_packed_and_bounds_the_memory_for_it() {
     // A file of four letters, packed by the programs of those names; then one that wants a gigabyte of memory.
     check_add(
         &bytes(BZIP2),
