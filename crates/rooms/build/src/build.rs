@@ -105,6 +105,12 @@ impl Builder {
         Self { puller: Some(puller), ..self }
     }
 
+    /// Its folder in memory.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> Option<&Path> {
+        self.memory.as_deref()
+    }
+
     pub(crate) fn fetcher(&self) -> &dyn Fetcher {
         &*self.fetcher
     }
@@ -133,6 +139,9 @@ impl Builder {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
         };
+        if request.pull && self.puller.is_none() {
+            teller.warn(0, "no registry can be reached, so the images that are here are taken".to_owned());
+        }
         let (plan, planned) = steps::plan(&graph, &text);
         teller.plan(planned);
         let others = crate::inline::read(self, &request.cache_from, request.pull, &teller, &stop);
