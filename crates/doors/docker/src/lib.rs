@@ -12,7 +12,9 @@
 //! | `system` | `/_ping`, `/version`, `/info`, `/auth`, `/system/df` |
 //! | `events` | `/events`: the journal in docker's words |
 //! | `containers` | `/containers/…`, `/exec/…`, `/commit` |
-//! | `images` | `/images/…`, `/build/prune`, `/distribution/…` |
+//! | `images` | `/images/…`, `/distribution/…`, `/auth` |
+//! | `build`, `builders` | `/build…`, `/session`, `/grpc` |
+//! | `credentials` | what clients send for registries |
 //! | `networks`, `volumes` | `/networks…`, `/volumes…` |
 //! | `swarm` | what docker refuses where there is no swarm |
 
@@ -20,6 +22,7 @@ mod answer;
 mod build;
 mod builders;
 mod containers;
+mod credentials;
 mod events;
 mod images;
 mod networks;
@@ -47,6 +50,8 @@ pub struct Docker {
     pub containers: ::containers::Containers,
     /// Images.
     pub images: ::images::Images,
+    /// How registries are reached.
+    pub registries: registry::Client,
     /// Networks.
     pub networks: network::Networks,
     /// Apps and releases, whose images and networks must not go.
