@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
 use crate::log_file::LogFile;
@@ -74,7 +75,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         while stopped.changed().await.is_ok() {}
     };
     let ours = server.run(api::router(daemon.clone()), until(stopped.clone()));
-    let dockers = docker_server.run(docker::router(for_docker(&daemon)), until(stopped));
+    let dockers = docker_server.run(docker::router(for_docker(&daemon, root)?), until(stopped));
     let usual = UsualPlace::take(&root.join("docker.sock"));
     let serving = tokio::spawn(async { tokio::join!(ours, dockers) });
     tokio::select! {
@@ -96,8 +97,21 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 }
 
 /// What the Docker API serves: the same rooms.
-fn for_docker(daemon: &api::Daemon) -> Arc<docker::Docker> {
-    Arc::new(docker::Docker {
+fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, Report> {
+    let parts = buildkit::Parts {
+        builds: Arc::new(buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())),
+        images: daemon.images.clone(),
+        fetcher: Some(Arc::new(HttpFetcher::new())),
+        clock: daemon.clock.clone(),
+        tasks: daemon.tasks.clone(),
+        version: daemon.version.into(),
+        host_gateway: None,
+    };
+    let buildkit = buildkit::BuildKit::open(&root.join("build/sessions"), parts).map_err(|error| {
+        Report::new(Kind::Unavailable, "could not open the folder of builders' contexts").because(error)
+    })?;
+    Ok(Arc::new(docker::Docker {
+        buildkit,
         containers: daemon.containers.clone(),
         images: daemon.images.clone(),
         networks: daemon.networks.clone(),
@@ -110,7 +124,7 @@ fn for_docker(daemon: &api::Daemon) -> Arc<docker::Docker> {
         version: daemon.version,
         root: daemon.root.clone(),
         started: daemon.started,
-    })
+    }))
 }
 
 /// Where nothing is to go on without us, the edge, the names and the default network go too.
@@ -136,7 +150,8 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
     base::crash::point("daemon: store opened");
-    let images = Images::open(root.join("images")).map_err(of)?;
+    let kept = images::Options { journal: Some(store.clone()), ..images::Options::default() };
+    let images = Images::open_with(root.join("images"), kept).map_err(of)?;
     base::crash::point("daemon: images opened");
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
@@ -148,6 +163,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     };
     let networks =
         Networks::open(tag, &network_folder, Settings { names, ..Settings::default() }).await.map_err(of)?;
+    let networks = networks.with_journal(store.clone());
     base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
     base::crash::point("daemon: edge found");
@@ -169,6 +185,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
         )?;
     base::crash::point("daemon: build steps ended");
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
+    let builder = builder.with_fetcher(Arc::new(HttpFetcher::new()));
     base::crash::point("daemon: builder opened");
     let apps = control::Apps::open(
         store.clone(),

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod doctor;
+mod fetch;
 mod images_port;
 mod kept_address;
 mod log_file;

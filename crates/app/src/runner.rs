@@ -1,25 +1,30 @@
 //! How a build runs a command: in a container of its own, under the bounds of the build.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Bytes, ContainerId, Kind, NetworkName, Report, kernel_bytes};
-use build::{Cancel, RunMountKind, RunNetwork, RunOrder, Runner, Stream};
+use build::{Cancel, RunLimits, RunMountKind, RunNetwork, RunOrder, Runner, Stream};
 use containers::{Containers, Rooms};
 use network::texts::{HostsOrder, ResolverOrder, hosts, resolv_conf};
 use network::{AttachOrder, Networks};
 use runtime::order::{
-    self, Capabilities, Limits, LogPolicy, Mount, MountKind, Namespaces, Net, Process, Rootfs, Seccomp, Size,
+    self, Capabilities, Limits, LogPolicy, Mount, MountKind, Namespaces, Net, Process, Rlimit, Rootfs,
+    Seccomp, Size,
 };
-use runtime::{Attached, Event, Found, Order, Output, Shim, Shims};
+use runtime::{Attached, CgroupGroup, Event, Found, Order, Output, Shim, Shims};
 use tokio::runtime::Handle;
 
 /// How often a command is asked whether its build was called off.
 const CANCEL_EVERY: Duration = Duration::from_millis(200);
 const SIGKILL: i32 = 9;
+/// The size of `/dev/shm` where nobody says.
+const SHM: Bytes = Bytes(64 << 20);
 
 /// Runs the commands of builds.
 pub(crate) struct BuildRunner {
@@ -29,6 +34,14 @@ pub(crate) struct BuildRunner {
     networks: Networks,
     containers: Containers,
     handle: Handle,
+    /// Builds whose commands run, each with its bounds and how many run.
+    groups: Mutex<HashMap<String, Group>>,
+}
+
+/// The bounds of a build, and how many of its commands are under them.
+struct Group {
+    cgroup: CgroupGroup,
+    commands: usize,
 }
 
 impl BuildRunner {
@@ -45,20 +58,35 @@ impl BuildRunner {
             let run = entry?.path();
             clear(&shims, &run).await;
         }
+        let top = format!("/{}", cgroup_root.trim_matches('/'));
+        for name in CgroupGroup::below(&top).into_iter().filter(|name| name.starts_with("build-")) {
+            let gone = CgroupGroup::at(&format!("{top}/{name}"));
+            if let Some(error) = gone.ok().and_then(|group| group.remove().err()) {
+                tracing::warn!("could not remove the cgroup of a build that is over: {error}");
+            }
+        }
         containers.tidy_cgroups();
-        Ok(Self { folder, cgroup_root, shims, networks, containers, handle: Handle::current() })
+        Ok(Self {
+            folder,
+            cgroup_root,
+            shims,
+            networks,
+            containers,
+            handle: Handle::current(),
+            groups: Mutex::default(),
+        })
     }
 
     /// Makes the container of a step; its program waits.
     async fn make(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Result<Shim, Report> {
         let gateway = match order.network {
-            RunNetwork::None => None,
+            RunNetwork::None | RunNetwork::Host => None,
             RunNetwork::Default => {
                 let network = self.networks.ensure_default().await.map_err(|problem| Report::of(&problem))?;
                 network.subnets.first().map(|subnet| subnet.gateway)
             }
         };
-        identity(folder, gateway).map_err(|error| {
+        identity(folder, gateway, order).map_err(|error| {
             Report::new(Kind::Unavailable, "could not write the files of a build step").because(error)
         })?;
         base::crash::point("build: files of a step written");
@@ -118,7 +146,12 @@ impl BuildRunner {
             match self.handle.block_on(next(&mut said, &order.cancel))? {
                 Event::Stdout(bytes) => output(Stream::Stdout, &bytes),
                 Event::Stderr(bytes) => output(Stream::Stderr, &bytes),
-                Event::Exited(exit) => return Ok(exit.code),
+                Event::Exited(exit) => {
+                    if exit.oom {
+                        output(Stream::Stderr, short_of_memory(order.limits.memory).as_bytes());
+                    }
+                    return Ok(exit.code);
+                }
             }
         }
     }
@@ -140,6 +173,45 @@ impl BuildRunner {
             let _ = shim.wait().await;
         });
         outcome
+    }
+
+    /// The cgroup of a build.
+    fn group_path(&self, build: &str) -> String {
+        format!("/{}/build-{build}", self.cgroup_root.trim_matches('/'))
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<String, Group>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more command of the build; the first makes its cgroup.
+    fn enter(&self, order: &RunOrder<'_>) -> Result<(), Report> {
+        let mut groups = self.groups();
+        if let Some(group) = groups.get_mut(order.build) {
+            group.commands += 1;
+            return Ok(());
+        }
+        let limits = limits(order.limits);
+        let of = |failure: runtime::Failure| Report::of(&failure);
+        let cgroup = CgroupGroup::at(&self.group_path(order.build)).map_err(of)?;
+        for note in cgroup.create(&limits).map_err(of)? {
+            tracing::warn!("a build is not bounded as it should be: {note}");
+        }
+        groups.insert(order.build.to_owned(), Group { cgroup, commands: 1 });
+        Ok(())
+    }
+
+    /// One command less; the last takes the cgroup along.
+    fn leave(&self, build: &str) {
+        let mut groups = self.groups();
+        let Some(group) = groups.get_mut(build) else { return };
+        group.commands -= 1;
+        if group.commands == 0
+            && let Some(group) = groups.remove(build)
+            && let Err(error) = group.cgroup.remove()
+        {
+            tracing::warn!("could not remove the cgroup of a build: {error}");
+        }
     }
 
     fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
@@ -164,30 +236,30 @@ impl BuildRunner {
                 stdin_open: false,
                 capabilities: Capabilities::default(),
                 no_new_privileges: false,
-                rlimits: std::collections::BTreeMap::new(),
+                rlimits: rlimits(order),
                 oom_score_adj: None,
             },
             init: true,
             hostname: Some("buildkitsandbox".into()),
             domainname: None,
             mounts: mounts(folder, order),
-            shm_size: Bytes(64 << 20),
+            shm_size: order.shm_size.unwrap_or(SHM),
             devices: Vec::new(),
-            sysctls: std::collections::BTreeMap::new(),
+            sysctls: BTreeMap::new(),
             masked_paths: None,
             readonly_paths: None,
             seccomp: Seccomp::Default,
             namespaces: Namespaces {
-                net: if order.network == RunNetwork::None { Net::None } else { Net::New },
+                net: match order.network {
+                    RunNetwork::None => Net::None,
+                    RunNetwork::Default => Net::New,
+                    RunNetwork::Host => Net::Host,
+                },
                 ..Namespaces::default()
             },
-            cgroup: format!("/{}/build-{}", self.cgroup_root.trim_matches('/'), id.short()),
-            limits: Limits {
-                memory: order.limits.memory,
-                cpu_shares: order.limits.cpu_shares,
-                pids: order.limits.pids,
-                ..Limits::default()
-            },
+            cgroup: format!("{}/{}", self.group_path(order.build), id.short()),
+            // The build's own cgroup bounds all its commands together.
+            limits: Limits::default(),
             read_only: false,
             log: LogPolicy { keep: false, ..LogPolicy::default() },
         }
@@ -202,17 +274,36 @@ impl Runner for BuildRunner {
             Report::new(Kind::Unavailable, "could not make the folder of a build step").because(error)
         })?;
         base::crash::point("build: folder of a step made");
-        let outcome = self.run_step(&id, &folder, order, output);
+        let entered = self.handle.block_on(async {
+            let _cgroups_stay = self.containers.cgroups_stay().await;
+            self.enter(order)
+        });
+        base::crash::point("build: cgroup made");
+        let outcome = match &entered {
+            Ok(()) => self.run_step(&id, &folder, order, output),
+            Err(report) => Err(report.clone()),
+        };
         self.handle.block_on(async {
             if let Err(problem) = self.networks.detach_all(&id).await {
                 tracing::warn!("could not release the address of a build step: {problem}");
             }
             clear(&self.shims, &folder).await;
             base::crash::point("build: step gone");
+            if entered.is_ok() {
+                self.leave(order.build);
+            }
             self.containers.tidy_cgroups();
         });
         outcome
     }
+}
+
+/// What is said of a command that the kernel has ended for want of memory.
+fn short_of_memory(bound: Option<Bytes>) -> String {
+    let bound = bound.map_or_else(String::new, |bound| format!(" of {bound}"));
+    format!(
+        "sea: the kernel ended this command, because the build needed more than its memory{bound}; allow more with `--memory`\n"
+    )
 }
 
 /// How a step has begun.
@@ -278,13 +369,32 @@ fn bind(source: PathBuf) -> MountKind {
     MountKind::Bind { source, propagation: None, recursive: true, options: Vec::new() }
 }
 
-fn identity(folder: &Path, gateway: Option<IpAddr>) -> io::Result<()> {
+fn limits(asked: RunLimits) -> Limits {
+    Limits { memory: asked.memory, cpu_shares: asked.cpu_shares, pids: asked.pids, ..Limits::default() }
+}
+
+fn rlimits(order: &RunOrder<'_>) -> BTreeMap<String, Rlimit> {
+    let limit = |limit: &build::Ulimit| Rlimit { soft: limit.soft, hard: limit.hard };
+    order.ulimits.iter().map(|(name, one)| (name.clone(), limit(one))).collect()
+}
+
+fn identity(folder: &Path, gateway: Option<IpAddr>, order: &RunOrder<'_>) -> io::Result<()> {
     let gateways: Vec<IpAddr> = gateway.into_iter().collect();
-    let text =
-        hosts(&HostsOrder { hostname: "buildkitsandbox", host_gateway: gateway, ..HostsOrder::default() });
+    let text = hosts(&HostsOrder {
+        hostname: "buildkitsandbox",
+        host_gateway: gateway,
+        extra_hosts: order.hosts,
+        ..HostsOrder::default()
+    });
     fs::write(folder.join("hosts"), text)?;
     let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let text = resolv_conf(&ResolverOrder { gateways: &gateways, host: &host, ..ResolverOrder::default() });
+    let text = match order.network {
+        // There the host's own servers can be reached, also those on its loopback.
+        RunNetwork::Host => host,
+        RunNetwork::Default | RunNetwork::None => {
+            resolv_conf(&ResolverOrder { gateways: &gateways, host: &host, ..ResolverOrder::default() })
+        }
+    };
     fs::write(folder.join("resolv.conf"), text)
 }
 

@@ -118,12 +118,19 @@ async fn save(State(daemon): Shared, Query(query): Query<SaveQuery>) -> Result<R
     for name in &names {
         daemon.images.find(name)?;
     }
+    Ok(stream(move |out| {
+        let saved = daemon.images.save(names.iter().map(String::as_str), out);
+        saved.map_err(|error| Report::of(&error))
+    }))
+}
+
+/// A response whose body is written by whoever may wait.
+pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> Result<(), Report> + Send + 'static) -> Response {
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
     tokio::task::spawn_blocking(move || {
         let mut out = io::BufWriter::with_capacity(PIECE, Pipe(sender.clone()));
-        let saved = daemon.images.save(names.iter().map(String::as_str), &mut out);
-        let saved = saved.map_err(|error| Report::of(&error).to_string());
-        if let Err(text) = saved.and_then(|()| out.flush().map_err(|error| error.to_string())) {
+        let written = write(&mut out).map_err(|report| report.to_string());
+        if let Err(text) = written.and_then(|()| out.flush().map_err(|error| error.to_string())) {
             // The body ends in the middle, which the client takes for what it is.
             let _ = sender.blocking_send(Err(io::Error::other(text)));
         }
@@ -132,7 +139,7 @@ async fn save(State(daemon): Shared, Query(query): Query<SaveQuery>) -> Result<R
         let piece = receiver.recv().await?;
         Some((piece, receiver))
     });
-    Ok(Body::from_stream(stream).into_response())
+    Body::from_stream(stream).into_response()
 }
 
 /// Hands what is written to a response's body.

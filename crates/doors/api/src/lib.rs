@@ -76,6 +76,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .route("/logs", get(logs::logs))
         .route("/events", get(events::events))
         .route("/build", post(builds::builds).layer(DefaultBodyLimit::disable()))
+        .route("/build/files", get(builds::files))
         .route("/prune", post(prune::prune));
     Router::new()
         .nest("/v1", v1)

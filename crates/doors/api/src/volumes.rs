@@ -42,6 +42,7 @@ async fn create(State(daemon): Shared, Json(order): Json<VolumeCreate>) -> Answe
         labels: order.labels,
         app: None,
         anonymous: false,
+        said: containers::Said::default(),
     };
     let volume = daemon.containers.volumes().ensure(&order)?;
     ok(views::volume(&volume, Vec::new()))

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod build;
 mod run;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use build::{BuildArgs, Call, ProgressMode};
 pub use run::RunArgs;
 
 const EXAMPLES: &str = "Examples:
@@ -178,8 +180,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  sea releases\n  sea --format json releases")]
     Releases(OnlyApp),
     /// Build the images of the app, or of a folder
-    #[command(after_help = "Examples:\n  sea build\n  sea build -t shop/web:v2 ./web")]
-    Build(BuildArgs),
+    #[command(
+        after_help = "Examples:\n  sea build\n  sea build -t shop/web:v2 ./web\n  sea build -o out --target files --secret id=token,env=TOKEN ."
+    )]
+    Build(Box<BuildArgs>),
     /// Work with images
     #[command(
         subcommand,
@@ -524,34 +528,6 @@ pub struct RollbackArgs {
     pub app: AppArgs,
     /// The release to go back to; the last good one before the present when none
     pub release: Option<u32>,
-}
-
-/// `sea build`.
-#[derive(Debug, Args)]
-pub struct BuildArgs {
-    /// Which app.
-    #[command(flatten)]
-    pub app: AppArgs,
-    /// A folder to build; the services of the app when none
-    pub context: Option<PathBuf>,
-    /// The image's name; may be given several times
-    #[arg(short, long)]
-    pub tag: Vec<String>,
-    /// The Dockerfile, in the folder
-    #[arg(long, value_name = "FILE")]
-    pub dockerfile: Option<String>,
-    /// The stage to stop at
-    #[arg(long)]
-    pub target: Option<String>,
-    /// Build arguments: NAME=VALUE
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub build_arg: Vec<String>,
-    /// Labels: NAME=VALUE
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub label: Vec<String>,
-    /// Do not use the layer cache
-    #[arg(long)]
-    pub no_cache: bool,
 }
 
 /// `sea image …`.

@@ -1,50 +1,93 @@
 //! `sea build`, and the building of what `sea up` needs.
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+mod order;
+mod output;
+mod send;
+mod show;
+
+use std::path::PathBuf;
 
 use base::{Kind, Report};
-use build::context::{self, Limits};
-use build::ignore::Ignore;
-use bytes::Bytes;
-use hyper::Method;
 use spec::{App, Build, PullPolicy};
-use talk::{BuildEvent, BuildOrder, ImageView};
-use tokio::sync::mpsc;
+use talk::{BuildContext, BuildEvent, BuildOrder, ImageView};
 
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, Call, ProgressMode};
 use crate::output::{note, say};
 use crate::resolve::escape;
-use crate::table::{pairs, short};
+use crate::table::short;
 use crate::{Done, Session, report};
-
-/// So many pieces of a context wait for the socket.
-const WAITING: usize = 16;
-/// The bytes of such a piece.
-const PIECE: usize = 256 << 10;
+use output::Target;
+use send::Archive;
+use show::Show;
 
 impl Session {
     /// `sea build`.
     pub(crate) async fn build(&self, args: BuildArgs) -> Done {
-        let Some(context) = &args.context else {
+        let Some(context) = args.context.clone() else {
             let converted = self.converted(&[])?;
             self.ensure_daemon().await?;
             self.build_images(&converted.app, true).await?;
             return Ok(0);
         };
-        self.ensure_daemon().await?;
-        let build = Build {
-            context: context.display().to_string(),
-            dockerfile: args.dockerfile,
-            dockerfile_inline: None,
-            args: pairs(&args.build_arg, "--build-arg")?.into_iter().collect(),
-            target: args.target,
-            labels: pairs(&args.label, "--label")?.into_iter().collect(),
-            tags: Vec::new(),
-            no_cache: args.no_cache,
+        let file = match self.app.files.as_slice() {
+            [] => None,
+            [one] => Some(one.as_str()),
+            [_, ..] => {
+                let text = "a build has one Dockerfile, and `-f` names it";
+                return Err(Report::new(Kind::Invalid, text));
+            }
         };
-        let id = self.build_one(&build, args.tag).await?;
-        say(id);
+        let targets: Vec<Target> =
+            args.output.iter().map(|text| output::target(text)).collect::<Result<_, _>>()?;
+        let call = if args.check { Call::Check } else { args.call };
+        let order::Parcel { order, archives } = order::parcel(&args, &context, file)?;
+        if call != Call::Build {
+            return self.describe_build(call, &order);
+        }
+        self.ensure_daemon().await?;
+        let mut show = self.show(args.progress);
+        let id = self.send_build(&order, archives, async |lines| follow(lines, &mut show).await).await?;
+        for target in &targets {
+            self.deliver(&id, &order.names, target).await?;
+        }
+        if let Some(path) = &args.iidfile {
+            output::write_file(path, &id)?;
+        }
+        if let Some(path) = &args.metadata_file {
+            self.write_metadata(path, &id, &order.names).await?;
+        }
+        // Where an archive went to standard output, nothing else may.
+        if !targets.iter().any(|target| matches!(target, Target::Tar(None) | Target::Image(None))) {
+            say(id);
+        }
+        Ok(0)
+    }
+
+    fn show(&self, mode: ProgressMode) -> Show {
+        Show::new(if self.quiet() || self.json() { ProgressMode::Quiet } else { mode })
+    }
+
+    /// `--call` other than a build: what the Dockerfile says by itself.
+    fn describe_build(&self, call: Call, order: &BuildOrder) -> Done {
+        let Some(text) = &order.build.dockerfile_inline else {
+            let text =
+                "the Dockerfile is inside the archive or behind the URL, so it cannot be looked at from here";
+            return Err(Report::new(Kind::Unsupported, text).hint("name it with `-f FILE`"));
+        };
+        let target = order.build.target.as_deref();
+        let described = match call {
+            Call::Build | Call::Check => {
+                let found = build::describe::check(text).map_err(report)?;
+                found.iter().for_each(|warning| note(warning));
+                if found.is_empty() {
+                    say("no warnings");
+                }
+                return Ok(u8::from(!found.is_empty()));
+            }
+            Call::Outline => build::describe::outline(text, target).map_err(report)?,
+            Call::Targets => build::describe::targets(text).map_err(report)?,
+        };
+        say(described);
         Ok(0)
     }
 
@@ -75,113 +118,39 @@ impl Session {
 
     async fn build_one(&self, build: &Build, names: Vec<String>) -> Result<String, Report> {
         let context = PathBuf::from(&build.context);
-        let dockerfile = dockerfile(&context, build)?;
-        let ignore = ignore(&context, build.dockerfile.as_deref())?;
+        let path = context.join(build.dockerfile.as_deref().unwrap_or("Dockerfile"));
+        let dockerfile = match &build.dockerfile_inline {
+            Some(text) => text.clone(),
+            None => order::read_dockerfile(&path)?,
+        };
+        let ignore = order::ignore(&context, Some(&path))?;
         let mut sent = build.clone();
         // The text goes along, so that it may lie outside the context or be ignored in it.
         sent.dockerfile_inline = Some(dockerfile);
         sent.context = String::new();
-        let order = serde_json::to_string(&BuildOrder { build: sent, names }).map_err(|error| {
-            Report::new(Kind::Internal, "the order to build cannot be written down").because(error)
-        })?;
-        let target = format!("/v1/build?order={}", escape(&order));
-        let (pipe, pieces) = mpsc::channel(WAITING);
-        let packing = tokio::task::spawn_blocking(move || pack(&context, &ignore, pipe));
-        let body = futures_util::stream::unfold(pieces, |mut pieces| async move {
-            let piece: std::io::Result<Bytes> = pieces.recv().await?;
-            Some((piece, pieces))
-        });
-        let lines = self.client.upload(Method::POST, &target, body).await;
-        // A context that cannot be packed is the better reason.
-        if let Ok(Err(problem)) = packing.await {
-            return Err(problem);
-        }
-        self.follow_build(lines.map_err(report)?).await
+        let epoch = order::epoch()?;
+        let context_sent = BuildContext::Archive;
+        let order = BuildOrder { build: sent, names, context: context_sent, epoch, ..BuildOrder::default() };
+        let archives = vec![Archive::Folder { dir: context, ignore }];
+        let mut show = self.show(ProgressMode::Auto);
+        self.send_build(&order, archives, async |lines| follow(lines, &mut show).await).await
     }
+}
 
-    async fn follow_build(&self, mut lines: wire::Lines) -> Result<String, Report> {
-        let quiet = self.quiet() || self.json();
-        let bold = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        while let Some(line) = lines.next::<BuildEvent>().await.map_err(report)? {
-            match line {
-                BuildEvent::Step { number, of, text, cached } if !quiet => {
-                    let mark = if cached { " (cached)" } else { "" };
-                    let text = format!("[{number}/{of}] {text}{mark}");
-                    note(if bold { format!("\x1b[1m{text}\x1b[0m") } else { text });
+/// Shows a build until it ends, and gives the image's id.
+async fn follow(mut lines: wire::Lines, show: &mut Show) -> Result<String, Report> {
+    while let Some(line) = lines.next::<BuildEvent>().await.map_err(report)? {
+        show.event(&line);
+        match line {
+            BuildEvent::Built { id, cached, steps } => {
+                if !matches!(show, Show::Nothing | Show::Json) {
+                    note(format!("built {}, {cached} of {steps} steps from the cache", short(&id)));
                 }
-                BuildEvent::Output { text } if !quiet => {
-                    // As it came, with its own ends of lines.
-                    let _ = std::io::stderr().write_all(text.as_bytes());
-                }
-                BuildEvent::Step { .. } | BuildEvent::Output { .. } => {}
-                BuildEvent::Warning { text } => note(format!("warning: {text}")),
-                BuildEvent::Built { id, cached, steps } => {
-                    if !quiet {
-                        note(format!("built {}, {cached} of {steps} steps from the cache", short(&id)));
-                    }
-                    return Ok(id);
-                }
-                BuildEvent::Failed { report } => return Err(report.from_afar()),
+                return Ok(id);
             }
-        }
-        Err(Report::new(Kind::Unavailable, "the daemon went away before the image was built"))
-    }
-}
-
-fn dockerfile(context: &Path, build: &Build) -> Result<String, Report> {
-    if let Some(text) = &build.dockerfile_inline {
-        return Ok(text.clone());
-    }
-    let path = context.join(build.dockerfile.as_deref().unwrap_or("Dockerfile"));
-    std::fs::read_to_string(&path).map_err(|error| {
-        Report::new(Kind::NotFound, format!("could not read the Dockerfile `{}`", path.display()))
-            .because(error)
-            .hint("name another with `dockerfile:` in the compose file, or `--dockerfile`")
-    })
-}
-
-/// The Dockerfile's own `.dockerignore`, else that of the context.
-fn ignore(context: &Path, dockerfile: Option<&str>) -> Result<Ignore, Report> {
-    let own = format!("{}.dockerignore", dockerfile.unwrap_or("Dockerfile"));
-    for name in [own.as_str(), ".dockerignore"] {
-        match std::fs::read_to_string(context.join(name)) {
-            Ok(text) => return Ignore::parse(&text).map_err(report),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(Report::new(Kind::Unavailable, format!("could not read `{name}`")).because(error));
-            }
+            BuildEvent::Failed { report } => return Err(report.from_afar()),
+            _ => {}
         }
     }
-    Ok(Ignore::none())
-}
-
-fn pack(context: &Path, ignore: &Ignore, pipe: mpsc::Sender<std::io::Result<Bytes>>) -> Result<(), Report> {
-    let failed = pipe.clone();
-    let mut out = std::io::BufWriter::with_capacity(PIECE, Pipe(pipe));
-    let packed = context::pack(context, ignore, &mut out, Limits::default()).map_err(report);
-    let packed = packed.and_then(|_| {
-        out.flush().map_err(|error| {
-            Report::new(Kind::Unavailable, "the daemon takes no more of the context").because(error)
-        })
-    });
-    if packed.is_err() {
-        // Tells the daemon that the archive is not whole; it may have gone already.
-        let _ = failed.blocking_send(Err(std::io::ErrorKind::BrokenPipe.into()));
-    }
-    packed
-}
-
-/// Hands what is written to a request's body.
-struct Pipe(mpsc::Sender<std::io::Result<Bytes>>);
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let piece = Bytes::copy_from_slice(bytes);
-        self.0.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    Err(Report::new(Kind::Unavailable, "the daemon went away before the image was built"))
 }

@@ -111,7 +111,7 @@ impl Session {
             Command::Inspect(args) => self.inspect(args).await,
             Command::Rollback(args) => self.rollback(args).await,
             Command::Releases(_) => self.releases().await,
-            Command::Build(args) => self.build(args).await,
+            Command::Build(args) => self.build(*args).await,
             Command::Image(command) => self.image(command).await,
             Command::Volume(command) => self.volume(command).await,
             Command::Network(command) => self.network(command).await,

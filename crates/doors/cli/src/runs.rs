@@ -1,6 +1,6 @@
 //! `sea run`: a container of its own, by docker's flags.
 
-mod words;
+pub(crate) mod words;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -362,7 +362,7 @@ fn port(text: &str) -> Result<Vec<Published>, Report> {
 }
 
 /// `NAME=SOFT[:HARD]`.
-fn ulimit(text: &str) -> Result<(String, Ulimit), Report> {
+pub(crate) fn ulimit(text: &str) -> Result<(String, Ulimit), Report> {
     let bad =
         || invalid(format!("`{text}` is not a limit")).hint("write NAME=SOFT[:HARD], as in nofile=1024:2048");
     let (name, limits) = text.split_once('=').ok_or_else(bad)?;

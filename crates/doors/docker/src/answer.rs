@@ -58,8 +58,12 @@ impl Refusal {
 
     /// A problem of a room, in one line.
     pub(crate) fn of(problem: &dyn Problem) -> Self {
-        let report = Report::of(problem);
-        Self { status: status(report.kind), message: line(&report) }
+        Self::told(&Report::of(problem))
+    }
+
+    /// The same of one that was told already.
+    pub(crate) fn told(report: &Report) -> Self {
+        Self { status: status(report.kind), message: line(report) }
     }
 }
 
@@ -109,10 +113,14 @@ impl From<ContainerError> for Refusal {
                 "Conflict. The container name \"/{name}\" is already in use by container \"{by}\". You have to remove (or rename) that container to be able to reuse that name."
             )),
             ContainerError::NotRunning(name) => Self::conflict(format!("container {name} is not running")),
-            // The program is missing or cannot be run: the client's fault, not ours.
-            ContainerError::NotStarted { code: 126 | 127, .. }
-            | ContainerError::NotExecuted { code: 126 | 127, .. } => {
-                Self { status: StatusCode::BAD_REQUEST, ..Self::of(&error) }
+            ContainerError::NotStarted { code: code @ (126 | 127), source, .. } => {
+                let why = not_run(*code, source);
+                Self::invalid(format!(
+                    "failed to create task for container: OCI runtime create failed: {why}"
+                ))
+            }
+            ContainerError::NotExecuted { code: code @ (126 | 127), source, .. } => {
+                Self::invalid(format!("OCI runtime exec failed: exec failed: {}", not_run(*code, source)))
             }
             ContainerError::Running(_)
             | ContainerError::Invalid(_)
@@ -122,6 +130,15 @@ impl From<ContainerError> for Refusal {
             | ContainerError::Record(_)
             | ContainerError::Failed { .. } => Self::of(&error),
         }
+    }
+}
+
+/// Why a program could not be run. Clients find the exit code in docker's words, so those are part of it.
+pub(crate) fn not_run(code: i32, source: &Report) -> String {
+    let why = line(source);
+    match code {
+        127 => format!("unable to start container process: {why}: executable file not found in $PATH"),
+        _ => format!("unable to start container process: {why}: permission denied"),
     }
 }
 

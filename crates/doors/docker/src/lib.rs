@@ -17,11 +17,17 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod builders;
 mod containers;
+mod events;
+mod images;
+mod networks;
 mod params;
+mod patterns;
 mod swarm;
 mod system;
 mod version;
+mod volumes;
 mod wire;
 
 use std::path::PathBuf;
@@ -50,6 +56,8 @@ pub struct Docker {
     pub builder: build::Builder,
     /// How a build runs commands.
     pub runner: Arc<dyn build::Runner + Send + Sync>,
+    /// Builds by BuildKit's protocol.
+    pub buildkit: buildkit::BuildKit,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Work that outlives a request.
@@ -69,7 +77,12 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(events::routes())
+        .merge(images::routes())
+        .merge(networks::routes())
+        .merge(volumes::routes())
         .merge(containers::routes())
+        .merge(builders::routes())
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))

@@ -20,7 +20,7 @@ pub(crate) fn routes() -> Router<Arc<Docker>> {
 /// `GET /_ping` and `HEAD /_ping`.
 async fn ping() -> impl IntoResponse {
     let headers = [
-        (HeaderName::from_static("builder-version"), "1"),
+        (HeaderName::from_static("builder-version"), "2"),
         (HeaderName::from_static("swarm"), "inactive"),
         (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
         (header::PRAGMA, "no-cache"),

@@ -35,17 +35,9 @@ pub(crate) fn packing(file: &mut File) -> io::Result<Option<Packing>> {
     let mut head = [0u8; 512];
     let length = read_full(file, &mut head)?;
     file.seek(SeekFrom::Start(0))?;
-    let head = &head[..length];
-    if head.starts_with(b"BZh") {
-        return Ok(Some(Packing::Foreign("bzip2")));
-    }
-    if head.starts_with(b"\xfd7zXZ\0") {
-        return Ok(Some(Packing::Foreign("xz")));
-    }
-    let packing = match head {
-        [0x1f, 0x8b, ..] => Packing::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
-        _ => return Ok(is_tar(head).then_some(Packing::Tar)),
+    let packing = match packing_of(&head[..length]) {
+        None | Some(Packing::Tar | Packing::Foreign(_)) => return Ok(packing_of(&head[..length])),
+        Some(packing) => packing,
     };
     let mut block = [0u8; 512];
     // A compressed file that is no archive is copied as it is.
@@ -54,6 +46,17 @@ pub(crate) fn packing(file: &mut File) -> io::Result<Option<Packing>> {
         .is_ok_and(|length| is_tar(&block[..length]));
     file.seek(SeekFrom::Start(0))?;
     Ok(inner.then_some(packing))
+}
+
+/// What something that begins like this is packed with, or that it is a plain tar archive.
+pub(crate) fn packing_of(head: &[u8]) -> Option<Packing> {
+    match head {
+        [b'B', b'Z', b'h', ..] => Some(Packing::Foreign("bzip2")),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Packing::Foreign("xz")),
+        [0x1f, 0x8b, ..] => Some(Packing::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Packing::Zstd),
+        _ => head.get(..512).is_some_and(is_tar).then_some(Packing::Tar),
+    }
 }
 
 fn reader(file: &File, packing: Packing) -> io::Result<Box<dyn Read + '_>> {

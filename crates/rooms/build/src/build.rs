@@ -8,28 +8,35 @@
 //!   caches/<hash>/   folders of `RUN --mount=type=cache`, which live on
 //! ```
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use base::{Clock, Problem, Timestamp, kernel_bytes};
+use base::{Clock, Problem, Report, Timestamp, kernel_bytes};
 use images::{Hold, Image, ImageId, Images, LayerSource};
 use oci::{Digest, ImageConfig};
 
-use crate::context;
+use crate::board::{Board, Permits, Turns};
 use crate::dockerfile::{self, Dockerfile, Span, Warning};
 use crate::error::{BuildError, StepFault};
 use crate::graph::Graph;
-use crate::order::{BuildRequest, Built, Context, Progress, Runner};
+use crate::intake::{Intake, Sources};
+use crate::order::{BuildRequest, Built, Cancel, NoCache, RunSettings};
+use crate::ports::{Agents, Fetcher, Moved, Puller, Secrets};
+use crate::progress::{Progress, Teller};
+use crate::remote::NoFetcher;
+use crate::runner::Runner;
 use crate::scope::Global;
-use crate::tree::Tree;
+use crate::steps::{self, CONTEXT};
 
 /// In front of the keys of our snapshots, so that stale ones are known.
 pub(crate) const SNAPSHOTS: &str = "build-";
+/// So many stages are under way at once; most of them wait for others.
+const MAX_STAGES: usize = 32;
 
 /// Builds images. Clones share the folder.
 #[derive(Clone)]
@@ -37,8 +44,12 @@ pub struct Builder {
     pub(crate) images: Images,
     pub(crate) clock: Arc<dyn Clock>,
     dir: PathBuf,
-    /// One build at a time writes to a cache folder: programs rarely expect another writer there.
-    pub(crate) caches: Arc<Mutex<()>>,
+    fetcher: Arc<dyn Fetcher>,
+    puller: Option<Arc<dyn Puller>>,
+    /// Read by steps that use a cache folder, written by whoever removes these.
+    pub(crate) caches: Arc<RwLock<()>>,
+    /// Keys of steps that some build does now, and cache folders that one step at a time may use.
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl Builder {
@@ -62,66 +73,111 @@ impl Builder {
                     .map_err(|error| BuildError::store("drop a stale snapshot")(&error))?;
             }
         }
-        Ok(Self { images, clock, dir, caches: Arc::default() })
+        let fetcher = Arc::new(NoFetcher);
+        Ok(Self { images, clock, dir, fetcher, puller: None, caches: Arc::default(), turns: Arc::default() })
+    }
+
+    /// The same with a way to what URLs name.
+    #[must_use]
+    pub fn with_fetcher(self, fetcher: Arc<dyn Fetcher>) -> Self {
+        Self { fetcher, ..self }
+    }
+
+    /// The same with a way to images that are not here.
+    #[must_use]
+    pub fn with_puller(self, puller: Arc<dyn Puller>) -> Self {
+        Self { puller: Some(puller), ..self }
+    }
+
+    pub(crate) fn fetcher(&self) -> &dyn Fetcher {
+        &*self.fetcher
     }
 
     /// Builds an image. Blocks until it is done: call it where blocking is fine.
+    ///
+    /// `progress` is called from several threads, and what it does holds the step up that it is told about.
     pub fn build(
         &self,
         request: BuildRequest,
         runner: &dyn Runner,
-        progress: &dyn Fn(Progress),
+        progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError> {
-        let text = request.dockerfile.clone();
+        let teller = Teller::new(progress);
+        let scratch = Scratch::new(&self.dir.join("scratch"))?;
+        base::crash::point("build: scratch made");
+        let stop = request.cancel.below();
+        let began = self.clock.now();
+        teller.plan(vec![steps::context_step()]);
+        teller.started(CONTEXT);
+        let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
+        let taken = intake.take(request.context, request.contexts, &request.dockerfile);
+        let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
+        self.finished(&teller, CONTEXT, began, None);
+        base::crash::point("build: context taken in");
+
         let file = dockerfile::parse(&text)?;
         let global = Global::new(&file, &request.args).map_err(|(index, fault)| {
             let span = file.instructions.get(index).map_or(Span::line(1), |one| one.span);
             BuildError::step(span, &text, fault.into())
         })?;
-        let graph = Graph::new(&file, &global, request.target.as_deref())
+        let graph = Graph::new(&file, &global, request.target.as_deref(), &sources.names())
             .map_err(|fault| BuildError::stages(fault, &text))?;
         for Warning { span, message } in &file.warnings {
-            progress(Progress::Warning { line: span.start, message: message.clone() });
+            teller.warn(span.start, message.clone());
         }
         for name in global.unused(&file) {
-            let message = format!("the build argument `{name}` is declared by no ARG");
-            progress(Progress::Warning { line: 0, message });
+            teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
         }
-        let scratch = Scratch::new(&self.dir.join("scratch"))?;
-        base::crash::point("build: scratch made");
-        let context = self.context(request.context, &scratch)?;
-        let total = graph.order.iter().map(|stage| graph.stages[*stage].instructions.len() + 1).sum();
+        let epoch = match request.epoch {
+            Some(epoch) => Some(epoch),
+            None => crate::scope::epoch(&request.args)?,
+        };
+        let (plan, planned) = steps::plan(&graph, &text);
+        teller.plan(planned);
+        let here = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let job = Job {
             builder: self,
             wish: Wish {
                 labels: request.labels,
+                tags: request.tags,
+                platform: request.platform,
+                pull: request.pull,
                 no_cache: request.no_cache,
-                epoch: request.epoch,
-                limits: request.limits,
+                secrets: request.secrets,
+                agents: request.agents,
+                epoch,
+                run: request.run,
                 cancel: request.cancel,
             },
             text,
             file,
             global,
             graph,
-            context,
+            plan,
+            sources,
             scratch,
             runner,
-            progress,
-            hold: RefCell::new(self.images.hold()),
-            step: Cell::new(0),
-            total: Cell::new(total),
-            cached: Cell::new(0),
+            teller,
+            stop,
+            board: Board::new(),
+            permits: Permits::new(request.jobs.map_or(here, NonZeroUsize::get)),
+            holds: Mutex::default(),
         };
-        base::crash::point("build: context taken in");
         let image = job.all()?;
-        base::crash::point("build: image made");
-        for tag in &request.tags {
-            self.images
-                .tag(&image.to_string(), tag)
-                .map_err(|error| BuildError::store("name the image")(&error))?;
-        }
-        Ok(Built { image, steps: job.step.get(), cached: job.cached.get() })
+        let (steps, cached) = job.teller.totals();
+        Ok(Built { image, steps, cached })
+    }
+
+    pub(crate) fn finished(
+        &self,
+        teller: &Teller<'_>,
+        step: usize,
+        began: base::Instant,
+        image: Option<Digest>,
+    ) {
+        let took = self.clock.now().since(began);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        teller.tell(Progress::Finished { step, took_ms, image });
     }
 
     /// Where cache mounts live.
@@ -132,7 +188,7 @@ impl Builder {
     /// Removes all folders of cache mounts and says how many there were; waits for builds that use one.
     pub fn prune_caches(&self) -> Result<usize, BuildError> {
         let dir = self.cache_dir();
-        let _turn = self.caches.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = self.caches.write().unwrap_or_else(PoisonError::into_inner);
         let fail = |error| BuildError::scratch("clear", &dir, error);
         let mut folders = 0;
         for entry in fs::read_dir(&dir).map_err(fail)? {
@@ -146,28 +202,25 @@ impl Builder {
         }
         Ok(folders)
     }
+}
 
-    fn context(&self, context: Context, scratch: &Scratch) -> Result<Tree, BuildError> {
-        let dir = match context {
-            Context::Folder(dir) => dir,
-            Context::Empty => scratch.folder("context")?,
-            Context::Archive(reader) => {
-                let dir = scratch.folder("context")?;
-                context::unpack(reader, &dir, context::Limits::default())?;
-                dir
-            }
-        };
-        Tree::open([&dir]).map_err(|error| BuildError::scratch("open", &dir, error))
-    }
+/// What ends because the build was called off says just that.
+fn called_off(cancel: &Cancel, error: BuildError) -> BuildError {
+    if cancel.is_cancelled() { BuildError::Cancelled } else { error }
 }
 
 /// What the request says of all steps.
 pub(crate) struct Wish {
     labels: BTreeMap<String, String>,
-    pub no_cache: bool,
+    tags: Vec<oci::Reference>,
+    pub platform: Option<String>,
+    pub pull: bool,
+    no_cache: NoCache,
+    pub secrets: Arc<dyn Secrets>,
+    pub agents: Arc<dyn Agents>,
     pub epoch: Option<i64>,
-    pub limits: crate::order::RunLimits,
-    pub cancel: crate::order::Cancel,
+    pub run: RunSettings,
+    cancel: Cancel,
 }
 
 /// One build under way.
@@ -178,15 +231,19 @@ pub(crate) struct Job<'a> {
     pub file: Dockerfile,
     pub global: Global,
     pub graph: Graph,
-    pub context: Tree,
+    pub plan: steps::Plan,
+    pub sources: Sources,
     pub scratch: Scratch,
     pub runner: &'a dyn Runner,
-    pub progress: &'a dyn Fn(Progress),
-    /// Keeps what was made so far from being collected.
-    pub hold: RefCell<Hold>,
-    step: Cell<usize>,
-    total: Cell<usize>,
-    cached: Cell<usize>,
+    pub teller: Teller<'a>,
+    /// Off when the build is called off, or one of its stages failed.
+    pub stop: Cancel,
+    /// The stages that are done.
+    pub board: Board<Done>,
+    /// Steps that work at once.
+    pub permits: Permits,
+    /// Keep what was made so far from being collected.
+    holds: Mutex<Vec<Hold>>,
 }
 
 /// A stage that is done.
@@ -198,15 +255,60 @@ pub(crate) struct Done {
 }
 
 impl Job<'_> {
+    /// Does all stages, as many at once as their needs and the permits allow.
     fn all(&self) -> Result<ImageId, BuildError> {
-        let mut done: BTreeMap<usize, Done> = BTreeMap::new();
-        for stage in &self.graph.order {
-            let made = self.stage(*stage, &done)?;
-            done.insert(*stage, made);
+        let next = AtomicUsize::new(0);
+        let failed: Mutex<Option<BuildError>> = Mutex::new(None);
+        let work = || {
+            // Stages are begun in an order in which what a stage needs was begun before it, so none waits for ever.
+            while let Some(stage) = self.graph.order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match self.stage(*stage) {
+                    Ok(done) => self.board.put(*stage, done),
+                    Err(error) => {
+                        self.stop.cancel();
+                        let mut first = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        // What was stopped because of another is no reason.
+                        if first.is_none() || matches!(*first, Some(BuildError::Cancelled)) {
+                            *first = Some(error);
+                        }
+                        return;
+                    }
+                }
+            }
+        };
+        match self.graph.order.len() {
+            0 | 1 => work(),
+            stages => std::thread::scope(|scope| {
+                for _ in 0..stages.min(MAX_STAGES) {
+                    scope.spawn(work);
+                }
+            }),
         }
-        let wanted = done.remove(&self.graph.target());
-        let wanted = wanted.expect("the wanted stage is the last of the order");
-        self.finish(wanted)
+        if self.wish.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let wanted = self.board.wait(self.graph.target(), &self.stop)?;
+        self.export(wanted)
+    }
+
+    /// Makes the image of the wanted stage and names it.
+    fn export(&self, wanted: Done) -> Result<ImageId, BuildError> {
+        let began = self.builder.clock.now();
+        let step = self.plan.export;
+        self.teller.started(step);
+        let image = self.finish(wanted)?;
+        base::crash::point("build: image made");
+        for tag in &self.wish.tags {
+            self.builder
+                .images
+                .tag(&image.to_string(), tag)
+                .map_err(|error| BuildError::store("name the image")(&error))?;
+        }
+        self.builder.finished(&self.teller, step, began, Some(image.0.clone()));
+        Ok(image)
     }
 
     /// The image of the wanted stage. One with the same layers and settings that a cached build made is taken as it
@@ -215,9 +317,9 @@ impl Job<'_> {
         let Done { image, mut config } = done;
         config.config.labels.extend(self.wish.labels.clone());
         let key = self.image_key(&image, &config);
-        if !self.wish.no_cache
+        if self.wish.no_cache != NoCache::Always
             && let Some(known) = self.builder.images.cache_get(&key)
-            && self.hold.borrow_mut().keep(&known)
+            && self.keep(&known)
         {
             return Ok(known);
         }
@@ -246,14 +348,23 @@ impl Job<'_> {
         format!("build-{}", Digest::sha256(text.as_bytes()).hex())
     }
 
+    /// Whether the steps of this stage may come from the cache.
+    pub(crate) fn may_recall(&self, stage: usize) -> bool {
+        match &self.wish.no_cache {
+            NoCache::Never => true,
+            NoCache::Always => false,
+            NoCache::Stages(names) => {
+                let title = self.graph.stages[stage].title(stage);
+                !names.iter().any(|name| name.eq_ignore_ascii_case(&title) || *name == stage.to_string())
+            }
+        }
+    }
+
     /// The layers that a step with this key led to before.
     pub(crate) fn recall(&self, key: &str) -> Option<Image> {
-        if self.wish.no_cache {
-            return None;
-        }
         let images = &self.builder.images;
         let id = images.cache_get(key)?;
-        let kept = self.hold.borrow_mut().keep(&id);
+        let kept = self.keep(&id);
         images.find(&id.to_string()).ok().filter(|_| kept)
     }
 
@@ -262,14 +373,37 @@ impl Job<'_> {
         put.map_err(|error| BuildError::store("remember a step")(&error))
     }
 
+    fn holds(&self) -> MutexGuard<'_, Vec<Hold>> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an image until the build ends; false if it is not here.
+    fn keep(&self, image: &ImageId) -> bool {
+        let mut hold = self.builder.images.hold();
+        let kept = hold.keep(image);
+        self.holds().push(hold);
+        kept
+    }
+
     pub(crate) fn commit(
         &self,
         parent: &Image,
         layer: LayerSource<'_>,
         config: ImageConfig,
     ) -> Result<ImageId, BuildError> {
-        let hold = &mut self.hold.borrow_mut();
-        let made = self.builder.images.commit(hold, Some(&parent.id), layer, config);
+        self.commit_on(Some(&parent.id), layer, config)
+    }
+
+    pub(crate) fn commit_on(
+        &self,
+        parent: Option<&ImageId>,
+        layer: LayerSource<'_>,
+        config: ImageConfig,
+    ) -> Result<ImageId, BuildError> {
+        // A hold of its own, so that stages do not wait for each other while they pack.
+        let mut hold = self.builder.images.hold();
+        let made = self.builder.images.commit(&mut hold, parent, layer, config);
+        self.holds().push(hold);
         made.map_err(|error| BuildError::store("keep what a step made")(&error))
     }
 
@@ -283,11 +417,27 @@ impl Job<'_> {
         self.wish.epoch.map_or_else(|| self.builder.clock.wall(), Timestamp::from_secs)
     }
 
-    /// An image by its name.
-    pub(crate) fn image(&self, name: &str, span: Span) -> Result<Image, BuildError> {
-        match self.builder.images.find(name) {
+    /// An image by its name; fetched if it is not here and somebody can.
+    pub(crate) fn image(&self, name: &str, span: Span, step: usize) -> Result<Image, BuildError> {
+        let images = &self.builder.images;
+        let found = images.find(name);
+        let missing = matches!(&found, Err(error) if error.kind() == base::Kind::NotFound);
+        let found = match &self.builder.puller {
+            Some(puller) if missing || self.wish.pull => {
+                let mut told = |Moved { what, bytes, of }| {
+                    let done = of == Some(bytes);
+                    self.teller.tell(Progress::Moved { step, what, bytes, of, done });
+                };
+                puller
+                    .pull(name, &mut told, &self.stop)
+                    .map_err(|report| self.fault(span, StepFault::Pull(name.to_owned(), report)))?;
+                images.find(name)
+            }
+            Some(_) | None => found,
+        };
+        match found {
             Ok(image) => {
-                self.hold.borrow_mut().keep(&image.id);
+                self.keep(&image.id);
                 Ok(image)
             }
             Err(error) if error.kind() == base::Kind::NotFound => {
@@ -301,25 +451,23 @@ impl Job<'_> {
         BuildError::step(span, &self.text, fault)
     }
 
-    /// Says that a step begins and gives its number; ends the build if somebody wants that.
-    pub(crate) fn begin(&self, stage: &str, text: &str, line: u32) -> Result<usize, BuildError> {
-        if self.wish.cancel.is_cancelled() {
+    /// Does a step, and tells of its beginning and of a bad end.
+    pub(crate) fn within<T>(
+        &self,
+        step: usize,
+        act: impl FnOnce() -> Result<T, BuildError>,
+    ) -> Result<T, BuildError> {
+        if self.stop.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
-        let step = self.step.get() + 1;
-        self.step.set(step);
-        let (stage, text) = (stage.to_owned(), text.chars().take(500).collect());
-        (self.progress)(Progress::Started { step, total: self.total.get(), stage, text, line });
-        Ok(step)
-    }
-
-    pub(crate) fn more_steps(&self, more: usize) {
-        self.total.set(self.total.get() + more);
-    }
-
-    pub(crate) fn was_cached(&self, step: usize) {
-        self.cached.set(self.cached.get() + 1);
-        (self.progress)(Progress::Cached { step });
+        self.teller.started(step);
+        let outcome = act();
+        outcome.map_err(|error| {
+            let error = called_off(&self.stop, error);
+            let why = Report::of(&error).message.lines().next().unwrap_or_default().to_owned();
+            self.teller.tell(Progress::Failed { step, why });
+            error
+        })
     }
 }
 
@@ -335,6 +483,22 @@ impl Scratch {
         let path = parent.join(&key);
         fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
         Ok(Self { key, path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new folder in it whose name begins like this.
+    pub(crate) fn fresh(&self, name: &str) -> io::Result<PathBuf> {
+        for number in 0.. {
+            let path = self.path.join(format!("{name}-{number}"));
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| path),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// A new folder in it.

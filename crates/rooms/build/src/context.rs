@@ -138,6 +138,11 @@ impl Problem for ContextError {
     }
 }
 
+/// Whether something that begins like this (512 bytes of it) is an archive, packed or not.
+pub fn is_archive(head: &[u8]) -> bool {
+    crate::archive::packing_of(head).is_some()
+}
+
 /// Writes the folder as a tar archive, without what `ignore` takes.
 pub fn pack(dir: &Path, ignore: &Ignore, writer: impl Write, limits: Limits) -> Result<Packed, ContextError> {
     let missing = |source| ContextError::Missing { path: dir.to_owned(), source };
@@ -267,7 +272,7 @@ impl Read for Exactly {
     }
 }
 
-/// Unpacks an archive into an empty folder.
+/// Unpacks an archive into a folder. Files that are there already give way to those of the archive.
 pub fn unpack(reader: impl Read, dir: &Path, limits: Limits) -> Result<Packed, ContextError> {
     let root = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| ContextError::Missing { path: dir.to_owned(), source: error.into() })?;
@@ -344,7 +349,9 @@ fn unpack_one(root: &OwnedFd, item: &Item, content: &mut dyn Read, path: &Path) 
         Errno::LOOP | Errno::NOTDIR => refuse("a part of its name is not a folder"),
         other => fail(other.into()),
     };
-    let attributes = Attributes { owner: Owner::default(), mode: item.mode, mtime_secs: item.mtime_secs };
+    // Whoever unpacks owns the files: root in the daemon, whoever asks for `--output` elsewhere.
+    let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    let attributes = Attributes { owner, mode: item.mode, mtime_secs: item.mtime_secs };
     if item.kind.is_dir() {
         let folder = enter(root, path).map_err(through)?;
         return attributes.set(&folder).map_err(fail);

@@ -33,6 +33,25 @@ pub enum BuildError {
     /// The context did not arrive whole.
     #[error(transparent)]
     Context(#[from] ContextError),
+    /// The Dockerfile is not in the context.
+    #[error("there is no Dockerfile `{path}` in the context")]
+    NoDockerfile {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// A source behind a URL cannot be had.
+    #[error("{}", .0.message)]
+    Remote(Report),
+    /// A value of the request makes no sense.
+    #[error("`{value}` cannot be {what}")]
+    Value {
+        /// What was given.
+        value: String,
+        /// What it should be.
+        what: &'static str,
+        /// What may be.
+        allowed: &'static str,
+    },
     /// An instruction failed.
     #[error(transparent)]
     Step(Box<StepError>),
@@ -104,6 +123,30 @@ pub enum StepFault {
     /// The base image is not here.
     #[error("there is no image `{0}` here")]
     NoImage(String),
+    /// The base image could not be fetched.
+    #[error("could not fetch the image `{0}`")]
+    Pull(String, #[source] Report),
+    /// A secret or an ssh agent that a mount requires is not there.
+    #[error("the build has no {what} `{id}`")]
+    NotGiven {
+        /// What is missing: a secret or an ssh agent.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// What a URL names cannot be had.
+    #[error("could not fetch `{0}`")]
+    Fetch(String, #[source] Report),
+    /// What was fetched is not what was meant.
+    #[error("`{url}` has the digest {got}, not {wanted}")]
+    Checksum {
+        /// What was fetched.
+        url: String,
+        /// The digest that the Dockerfile says.
+        wanted: String,
+        /// What came.
+        got: String,
+    },
     /// A source of COPY or ADD is not there.
     #[error("`{path}` is not in {place}")]
     NoSource {
@@ -254,6 +297,13 @@ impl BuildError {
 }
 
 impl Problem for BuildError {
+    fn as_report(&self) -> Option<&Report> {
+        match self {
+            Self::Remote(report) => Some(report),
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self::Dockerfile(error) => error.kind(),
@@ -261,6 +311,9 @@ impl Problem for BuildError {
             Self::Stages { .. } => Kind::Invalid,
             Self::Context(error) => error.kind(),
             Self::Step(error) => error.fault.kind(),
+            Self::NoDockerfile { .. } => Kind::NotFound,
+            Self::Remote(report) => report.kind,
+            Self::Value { .. } => Kind::Invalid,
             Self::Store { source, .. } => source.kind,
             Self::Scratch { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
             Self::Scratch { .. } => Kind::Internal,
@@ -274,6 +327,11 @@ impl Problem for BuildError {
             Self::Stages { fault, .. } => stages_hint(fault),
             Self::Context(error) => error.hint(),
             Self::Step(error) => error.fault.hint(),
+            Self::NoDockerfile { .. } => {
+                Some("name another with `-f`; what `.dockerignore` takes is not looked at".into())
+            }
+            Self::Remote(report) => report.hint.clone(),
+            Self::Value { allowed, .. } => Some(format!("allowed is {allowed}")),
             Self::Store { source, .. } => source.hint.clone(),
             Self::Scratch { .. } | Self::Cancelled => None,
         }
@@ -302,7 +360,9 @@ impl StepFault {
                 Kind::Invalid
             }
             Self::Archive { .. } | Self::Owner(_) | Self::Exclude(_) | Self::Trigger(_) => Kind::Invalid,
-            Self::Run(report) => report.kind,
+            Self::Run(report) | Self::Pull(_, report) | Self::Fetch(_, report) => report.kind,
+            Self::NotGiven { .. } => Kind::NotFound,
+            Self::Checksum { .. } => Kind::Invalid,
             Self::NoImage(_) | Self::NoSource { .. } => Kind::NotFound,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::Put(_, Some(error)) if error.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
@@ -324,7 +384,14 @@ impl StepFault {
             Self::Substitution(fault) => return fault.hint(),
             Self::Owner(_) => "use numbers, or make the user in an earlier RUN".into(),
             Self::Exclude(error) => return error.hint(),
-            Self::Run(report) => return report.hint.clone(),
+            Self::Run(report) | Self::Pull(_, report) | Self::Fetch(_, report) => return report.hint.clone(),
+            Self::NotGiven { what: "secret", id } => {
+                return Some(format!(
+                    "give it with `--secret id={id},src=FILE` or `--secret id={id},env=NAME`"
+                ));
+            }
+            Self::NotGiven { id, .. } => return Some(format!("give it with `--ssh {id}`")),
+            Self::Checksum { .. } => "correct `--checksum`, if the file is the one that you mean".into(),
             Self::Exit { .. } | Self::Archive { .. } | Self::Put(..) | Self::Trigger(_) => return None,
         };
         Some(hint)

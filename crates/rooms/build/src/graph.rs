@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use oci::Reference;
+
 use crate::dockerfile::expand::{self, Substitution, Variables};
 use crate::dockerfile::{Command, Dockerfile, Instruction, Span, nearest};
 
@@ -15,6 +17,8 @@ pub struct Graph {
     pub stages: Vec<Stage>,
     /// Those that are built, each behind what it needs; the last is the wanted one.
     pub order: Vec<usize>,
+    /// The names of named contexts, as [`context_name`] gives them.
+    contexts: BTreeSet<String>,
 }
 
 /// A stage.
@@ -36,6 +40,13 @@ pub struct Stage {
     pub needs: BTreeSet<usize>,
 }
 
+impl Stage {
+    /// Its name, or what it is called without one.
+    pub fn title(&self, number: usize) -> String {
+        self.name.clone().unwrap_or_else(|| format!("stage-{number}"))
+    }
+}
+
 /// What a stage begins with, or takes files from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
@@ -45,6 +56,8 @@ pub enum Base {
     Stage(usize),
     /// An image by name.
     Image(String),
+    /// A named context of the build.
+    Context(String),
 }
 
 /// Why there is no graph.
@@ -86,8 +99,13 @@ pub enum GraphFault {
 
 impl Graph {
     /// The graph of a file. `global` knows what stands before the first FROM; `target` is a name or a number, and
-    /// the last stage when none.
-    pub fn new(file: &Dockerfile, global: &dyn Variables, target: Option<&str>) -> Result<Self, GraphFault> {
+    /// the last stage when none; `contexts` are the names of named contexts, which go before stages and images.
+    pub fn new(
+        file: &Dockerfile,
+        global: &dyn Variables,
+        target: Option<&str>,
+        contexts: &BTreeSet<String>,
+    ) -> Result<Self, GraphFault> {
         let mut stages: Vec<Stage> = Vec::new();
         for one in &file.instructions {
             if let Command::From { image, name, platform } = &one.command {
@@ -100,21 +118,30 @@ impl Graph {
                 if base.is_empty() {
                     return Err(GraphFault::EmptyBase { text: image.clone(), span: one.span });
                 }
-                let base = if base == "scratch" { Base::Scratch } else { find_name(&stages, &base) };
+                let mut base =
+                    if base == "scratch" { Base::Scratch } else { find_name(&stages, &base, contexts) };
+                // A context in place of the stage itself: nothing that the stage says is done.
+                if let Some(name) = name.as_ref().filter(|name| contexts.contains(*name)) {
+                    base = Base::Context(name.clone());
+                }
                 let platform = platform.as_deref().map(expand).transpose()?.filter(|text| !text.is_empty());
                 let needs =
                     if let Base::Stage(number) = base { BTreeSet::from([number]) } else { BTreeSet::new() };
                 let (name, text, instructions) = (name.clone(), one.text.clone(), Vec::new());
                 stages.push(Stage { name, base, platform, span: one.span, text, instructions, needs });
             } else if let Some(number) = stages.len().checked_sub(1) {
-                let needs = needs(&stages, number, one)?;
+                let own = stages[number].name.as_ref();
+                if own.is_some_and(|name| stages[number].base == Base::Context(name.clone())) {
+                    continue;
+                }
+                let needs = needs(&stages, number, one, contexts)?;
                 stages[number].needs.extend(needs);
                 stages[number].instructions.push(one.clone());
             }
         }
         let wanted = wanted(&stages, target)?;
         let order = order(&stages, wanted);
-        Ok(Self { stages, order })
+        Ok(Self { stages, order, contexts: contexts.clone() })
     }
 
     /// The stage that is wanted.
@@ -124,25 +151,36 @@ impl Graph {
 
     /// What `--from=text` in this stage means.
     pub fn source(&self, stage: usize, text: &str) -> Base {
-        find(&self.stages[..stage.min(self.stages.len())], text)
+        find(&self.stages[..stage.min(self.stages.len())], text, &self.contexts)
     }
 }
 
+/// The name of a named context as it is compared: an image's name in its short form, without `:latest`.
+pub fn context_name(text: &str) -> String {
+    let familiar = text.parse::<Reference>().map_or_else(|_| text.to_owned(), |image| image.familiar());
+    familiar.strip_suffix(":latest").unwrap_or(&familiar).to_owned()
+}
+
 /// The stages that an instruction of the last stage takes files from.
-fn needs(stages: &[Stage], number: usize, one: &Instruction) -> Result<Vec<usize>, GraphFault> {
+fn needs(
+    stages: &[Stage],
+    number: usize,
+    one: &Instruction,
+    contexts: &BTreeSet<String>,
+) -> Result<Vec<usize>, GraphFault> {
     let mut needs = Vec::new();
     for from in sources(&one.command) {
-        match find(stages, from) {
+        match find(stages, from, contexts) {
             Base::Stage(itself) if itself == number => return Err(GraphFault::Itself { span: one.span }),
             Base::Stage(other) => needs.push(other),
-            Base::Scratch | Base::Image(_) => {}
+            Base::Scratch | Base::Image(_) | Base::Context(_) => {}
         }
     }
     Ok(needs)
 }
 
 /// What the instruction takes from other stages or images.
-fn sources(command: &Command) -> Vec<&str> {
+pub(crate) fn sources(command: &Command) -> Vec<&str> {
     match command {
         Command::Copy(transfer) => transfer.flags.from.as_deref().into_iter().collect(),
         Command::Run(run) => {
@@ -153,18 +191,19 @@ fn sources(command: &Command) -> Vec<&str> {
     }
 }
 
-/// An earlier stage by its name, the last of that name; else an image.
-fn find_name(stages: &[Stage], text: &str) -> Base {
+/// An earlier stage by its name, the last of that name; else a named context, or an image.
+fn find_name(stages: &[Stage], text: &str, contexts: &BTreeSet<String>) -> Base {
     let lower = text.to_lowercase();
-    match stages.iter().rposition(|stage| stage.name.as_ref() == Some(&lower)) {
-        Some(number) => Base::Stage(number),
-        None => Base::Image(text.to_owned()),
+    if let Some(number) = stages.iter().rposition(|stage| stage.name.as_ref() == Some(&lower)) {
+        return Base::Stage(number);
     }
+    let short = context_name(text);
+    if contexts.contains(&short) { Base::Context(short) } else { Base::Image(text.to_owned()) }
 }
 
-/// An earlier stage by its name or number; else an image.
-fn find(stages: &[Stage], text: &str) -> Base {
-    match (find_name(stages, text), text.parse::<usize>()) {
+/// An earlier stage by its name or number; else a named context, or an image.
+fn find(stages: &[Stage], text: &str, contexts: &BTreeSet<String>) -> Base {
+    match (find_name(stages, text, contexts), text.parse::<usize>()) {
         (Base::Image(_), Ok(number)) if number < stages.len() => Base::Stage(number),
         (Base::Image(_), _) if text == "scratch" => Base::Scratch,
         (base, _) => base,
@@ -175,7 +214,7 @@ fn wanted(stages: &[Stage], target: Option<&str>) -> Result<usize, GraphFault> {
     let Some(target) = target.filter(|target| !target.is_empty()) else {
         return Ok(stages.len().saturating_sub(1));
     };
-    if let Base::Stage(number) = find(stages, target) {
+    if let Base::Stage(number) = find(stages, target, &BTreeSet::new()) {
         return Ok(number);
     }
     let names: Vec<String> = stages.iter().filter_map(|stage| stage.name.clone()).collect();

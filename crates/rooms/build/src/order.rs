@@ -1,21 +1,27 @@
-//! What a build is asked for, what it gives, and the port through which it runs commands.
+//! What a build is asked for, and what it gives.
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::{Bytes, Report};
-use images::{ImageId, Snapshot};
+use base::Bytes;
+use images::ImageId;
 use oci::Reference;
 
-/// What to build.
+use crate::ports::{Agents, NoAgents, Secrets};
+use crate::runner::{RunLimits, RunNetwork, Ulimit};
+
+/// What to build. Begin with [`BuildRequest::new`] and set what differs.
 pub struct BuildRequest {
     /// Where COPY and ADD take files from.
     pub context: Context,
-    /// The Dockerfile's text.
-    pub dockerfile: String,
+    /// Where the Dockerfile is.
+    pub dockerfile: DockerfileSource,
+    /// `--build-context NAME=…`, in this order; archives among them are read one after the other, behind the context.
+    pub contexts: Vec<(String, NamedContext)>,
     /// `--build-arg`.
     pub args: BTreeMap<String, String>,
     /// The stage to stop at; the last when none.
@@ -24,39 +30,131 @@ pub struct BuildRequest {
     pub tags: Vec<Reference>,
     /// More labels.
     pub labels: BTreeMap<String, String>,
-    /// Every step is done anew; what it makes is still remembered.
-    pub no_cache: bool,
-    /// `SOURCE_DATE_EPOCH`: the time of everything, in seconds since 1970.
+    /// `--platform`; refused unless it is this machine's.
+    pub platform: Option<String>,
+    /// `--pull`: base images are fetched even if they are here.
+    pub pull: bool,
+    /// Which steps are done anew; what they make is remembered all the same.
+    pub no_cache: NoCache,
+    /// `--cache-from`: images whose steps may be taken over.
+    pub cache_from: Vec<String>,
+    /// What `RUN --mount=type=secret` can ask for.
+    pub secrets: Arc<dyn Secrets>,
+    /// What `RUN --mount=type=ssh` can ask for.
+    pub agents: Arc<dyn Agents>,
+    /// The time of everything, in seconds since 1970; a build argument `SOURCE_DATE_EPOCH` says the same.
     pub epoch: Option<i64>,
-    /// The bounds of the commands that are run.
-    pub limits: RunLimits,
+    /// What holds for all commands.
+    pub run: RunSettings,
+    /// So many steps at once; the machine's processors when none. One makes the steps come in the file's order.
+    pub jobs: Option<NonZeroUsize>,
     /// Ends the build.
     pub cancel: Cancel,
+}
+
+impl BuildRequest {
+    /// A build of this Dockerfile with these files and nothing else.
+    pub fn new(context: Context, dockerfile: DockerfileSource) -> Self {
+        Self {
+            context,
+            dockerfile,
+            contexts: Vec::new(),
+            args: BTreeMap::new(),
+            target: None,
+            tags: Vec::new(),
+            labels: BTreeMap::new(),
+            platform: None,
+            pull: false,
+            no_cache: NoCache::default(),
+            cache_from: Vec::new(),
+            secrets: Arc::new(BTreeMap::new()),
+            agents: Arc::new(NoAgents),
+            epoch: None,
+            run: RunSettings::default(),
+            jobs: None,
+            cancel: Cancel::default(),
+        }
+    }
 }
 
 /// The files of a build.
 pub enum Context {
     /// No files.
     Empty,
-    /// A folder of this machine, already without what the ignore file takes.
+    /// A folder of this machine, already without what the ignore file takes. It must not change during the build.
     Folder(PathBuf),
-    /// A tar archive, as [`crate::context::pack`] writes it.
+    /// A tar archive, plain or packed with gzip or zstd; what its ignore file takes is left out here.
     Archive(Box<dyn Read + Send>),
+    /// The URL of a tar archive, or of a Dockerfile alone; fetched through [`crate::Fetcher`]. Git is refused.
+    Url(String),
+}
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DockerfileSource {
+    /// Its text.
+    Text(String),
+    /// A path in the context.
+    InContext(String),
+}
+
+/// What a name of `--build-context` stands for.
+pub enum NamedContext {
+    /// `docker-image://NAME`.
+    Image(String),
+    /// Files.
+    Files(Context),
+}
+
+/// Which steps are done anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NoCache {
+    /// Those that were never done.
+    #[default]
+    Never,
+    /// All.
+    Always,
+    /// Those of these stages (`--no-cache-filter`), and what comes behind them.
+    Stages(Vec<String>),
+}
+
+/// What holds for all commands of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunSettings {
+    /// `--network`; a RUN may say otherwise.
+    pub network: RunNetwork,
+    /// The bounds of all its commands together.
+    pub limits: RunLimits,
+    /// `--shm-size`.
+    pub shm_size: Option<Bytes>,
+    /// `--ulimit`.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// `--add-host`: names and addresses.
+    pub hosts: Vec<(String, String)>,
 }
 
 /// A build's off switch; clones switch the same build.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    own: Arc<AtomicBool>,
+    above: Option<Arc<AtomicBool>>,
+}
 
 impl Cancel {
     /// Ends the build soon.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.own.store(true, Ordering::Relaxed);
     }
 
     /// Whether the build is to end.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let set = |switch: &Arc<AtomicBool>| switch.load(Ordering::Relaxed);
+        set(&self.own) || self.above.as_ref().is_some_and(set)
+    }
+
+    /// A switch that is also off when this one is.
+    pub(crate) fn below(&self) -> Self {
+        Self { own: Arc::default(), above: Some(self.own.clone()) }
     }
 }
 
@@ -69,129 +167,4 @@ pub struct Built {
     pub steps: usize,
     /// How many of them came from the cache.
     pub cached: usize,
-}
-
-/// Runs a command in a stage. The daemon does it with a container.
-pub trait Runner {
-    /// Runs the command to its end and gives its exit code, 128 and the signal's number if a signal ended it.
-    /// An error means that it did not run at all.
-    fn run(&self, order: &RunOrder<'_>, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, Report>;
-}
-
-/// A command to run.
-pub struct RunOrder<'a> {
-    /// The root: an overlay of these folders. What is written to `upper` becomes the layer.
-    pub rootfs: &'a Snapshot,
-    /// The program and its arguments.
-    pub args: Vec<String>,
-    /// `NAME=value`.
-    pub env: Vec<String>,
-    /// The folder to start in; it is there.
-    pub cwd: String,
-    /// `user`, `uid`, `user:group` or `uid:gid`; root when empty.
-    pub user: String,
-    /// What is mounted for this command alone. Targets may be missing; what is made for them is taken out again here.
-    pub mounts: Vec<RunMount>,
-    /// Its network.
-    pub network: RunNetwork,
-    /// Its bounds.
-    pub limits: RunLimits,
-    /// Ends it.
-    pub cancel: Cancel,
-}
-
-/// A mount for one command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunMount {
-    /// The absolute path inside.
-    pub target: String,
-    /// What is mounted.
-    pub kind: RunMountKind,
-    /// May not be written to.
-    pub read_only: bool,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunMountKind {
-    /// A file or folder of the host.
-    Bind(PathBuf),
-    /// Memory, bounded if a size is given.
-    Tmpfs(Option<Bytes>),
-}
-
-/// The network of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RunNetwork {
-    /// One that leads outward.
-    #[default]
-    Default,
-    /// Loopback alone.
-    None,
-}
-
-/// Bounds of a command; none means no bound of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RunLimits {
-    /// Memory.
-    pub memory: Option<Bytes>,
-    /// Processor weight against others; 1024 is usual.
-    pub cpu_shares: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<i64>,
-}
-
-/// Where output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// What a build tells while it goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// A step begins.
-    Started {
-        /// Its number, from 1.
-        step: usize,
-        /// How many there will be; triggers of a base image add to it.
-        total: usize,
-        /// The stage, by name or number.
-        stage: String,
-        /// The instruction.
-        text: String,
-        /// Its first line.
-        line: u32,
-    },
-    /// The step was done before.
-    Cached {
-        /// Its number.
-        step: usize,
-    },
-    /// The step is done.
-    Finished {
-        /// Its number.
-        step: usize,
-        /// How long it took.
-        took_ms: u64,
-    },
-    /// Output of the step's command, in pieces of at most 64 KiB; not whole lines.
-    Output {
-        /// Its number.
-        step: usize,
-        /// Where from.
-        stream: Stream,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Something that is probably not meant.
-    Warning {
-        /// The line, 0 if it is about none.
-        line: u32,
-        /// What.
-        message: String,
-    },
 }

@@ -10,13 +10,13 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use crate::dockerfile::{Form, Heredoc, Run};
 use crate::error::StepFault;
 use crate::mounts::MountPlan;
-use crate::order::RunNetwork;
+use crate::runner::RunNetwork;
 use crate::scope::{Global, lookup};
 use crate::settings::{DEFAULT_PATH, Settings};
 use crate::tree::{Node, Tree};
 
 /// Where a heredoc that is a program of its own stands while it runs.
-const SCRIPTS: &str = "/run/build-scripts";
+const SCRIPTS: &str = "/dev/pipes";
 /// What a container's runtime makes in a root that lacks it, and what must not become a part of the image.
 const RUNTIME_STUBS: &[&str] = &[
     "/proc",
@@ -47,30 +47,40 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(run: &Run, settings: &Settings) -> Result<Self, StepFault> {
+    /// Expands. `network` is what holds where the RUN says nothing.
+    pub(crate) fn new(run: &Run, settings: &Settings, network: RunNetwork) -> Result<Self, StepFault> {
         let network = match run.network.as_deref().map(|text| settings.expand(text)).transpose()?.as_deref() {
-            None | Some("default") => RunNetwork::Default,
+            None | Some("default") => network,
             Some("none") => RunNetwork::None,
+            // Who may build may run commands in the host's network, but only who builds says so.
+            Some("host") if network == RunNetwork::Host => RunNetwork::Host,
             Some("host") => {
-                return Err(unsupported("`--network=host`", "builds have a network of their own"));
+                return Err(unsupported(
+                    "`--network=host` of a RUN alone",
+                    "give the build `--network host`, if you trust the Dockerfile with the host's network",
+                ));
             }
-            Some(other) => return Err(value(other, "a network", "default or none")),
+            Some(other) => return Err(value(other, "a network", "default, none or host")),
         };
         match run.security.as_deref() {
             None | Some("sandbox") => {}
             Some("insecure") => {
-                return Err(unsupported("`--security=insecure`", "commands of builds run confined"));
+                return Err(unsupported(
+                    "`--security=insecure`",
+                    "commands of builds run confined, because a Dockerfile is other people's code; do what needs more \
+                     rights in a privileged container, and commit that",
+                ));
             }
             Some(other) => return Err(value(other, "a security mode", "sandbox")),
         }
         if let Some(device) = run.devices.first() {
             return Err(unsupported(&format!("`--device={device}`"), "builds have no devices"));
         }
-        let mounts =
-            run.mounts.iter().map(|flag| MountPlan::new(flag, settings)).collect::<Result<_, _>>()?;
+        let mounts = run.mounts.iter().enumerate().map(|(index, flag)| MountPlan::new(flag, index, settings));
+        let mounts = mounts.collect::<Result<Vec<_>, _>>()?;
         let (form, script) = with_heredocs(run);
         let args = match &script {
-            Some((path, _)) => vec![path.clone()],
+            Some((path, _)) => settings.command(&Form::Shell(path.clone())),
             None => settings.command(&form),
         };
         let config = &settings.config.config;

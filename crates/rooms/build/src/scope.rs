@@ -6,6 +6,7 @@ use oci::Platform;
 
 use crate::dockerfile::expand::{self, Substitution, Variables};
 use crate::dockerfile::{ArgItem, Command, Dockerfile};
+use crate::error::BuildError;
 
 /// Arguments that need no ARG, are seen by commands only, and neither kept in the image nor counted by the cache.
 const PROXIES: &[&str] = &[
@@ -52,6 +53,11 @@ impl Global {
         Ok(global)
     }
 
+    /// Whether an ARG before the first FROM declares it, or it is always there.
+    pub(crate) fn declares(&self, name: &str) -> bool {
+        self.declared.contains_key(name)
+    }
+
     /// The proxies that the build was given, as commands see them.
     pub(crate) fn proxies(&self) -> impl Iterator<Item = (&str, &str)> {
         PROXIES.iter().filter_map(|name| Some((*name, self.given.get(*name)?.as_str())))
@@ -65,9 +71,21 @@ impl Global {
                 names.retain(|name| items.iter().all(|item| item.name != *name));
             }
         }
-        names.retain(|name| !PROXIES.contains(&name.as_str()) && name != "SOURCE_DATE_EPOCH");
+        names.retain(|name| {
+            !PROXIES.contains(&name.as_str()) && name != "SOURCE_DATE_EPOCH" && !name.starts_with("BUILDKIT_")
+        });
         names
     }
+}
+
+/// The time that the build argument `SOURCE_DATE_EPOCH` says.
+pub(crate) fn epoch(given: &BTreeMap<String, String>) -> Result<Option<i64>, BuildError> {
+    let Some(text) = given.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| BuildError::Value {
+        value: text.clone(),
+        what: "SOURCE_DATE_EPOCH",
+        allowed: "a number of seconds since 1970",
+    })
 }
 
 impl Variables for Global {

@@ -58,6 +58,66 @@ pub(crate) fn resolve(tree: &Tree, source: &str, place: &str) -> Result<Vec<Path
     Ok(found)
 }
 
+/// The paths that a source means with `--parents`, each cut behind the pivot `/./`: what is behind the cut is kept.
+///
+/// Behind the pivot, or everywhere where there is none, `**` stands for any folders.
+pub(crate) fn resolve_parents(
+    tree: &Tree,
+    source: &str,
+    place: &str,
+) -> Result<Vec<(PathBuf, PathBuf)>, StepFault> {
+    let (above, below) = source.split_once("/./").unwrap_or(("", source));
+    let bases = if above.is_empty() { vec![PathBuf::new()] } else { resolve(tree, above, place)? };
+    let pattern = clean(&format!("/{below}"));
+    let pattern = pattern.trim_start_matches('/');
+    let mut found = Vec::new();
+    if !Glob::is_pattern(pattern) {
+        for base in bases {
+            let path = base.join(pattern);
+            match look(tree, &path) {
+                Ok(Some(_)) => found.push((base, PathBuf::from(pattern))),
+                // With a pattern in front, one that has no such path is passed over.
+                _ if Glob::is_pattern(above) => {}
+                _ => {
+                    return Err(StepFault::NoSource { path: source.to_owned(), place: place.to_owned() });
+                }
+            }
+        }
+        return Ok(found);
+    }
+    let glob = Glob::new(pattern, Dialect::Ignore).map_err(|_| StepFault::Value {
+        value: source.to_owned(),
+        what: "a pattern",
+        allowed: "*, **, ? and [a-z]; `[` needs its `]`, and `\\` a character behind it",
+    })?;
+    let read =
+        |error: io::Error| StepFault::Put(format!("could not read `{source}` in {place}"), Some(error));
+    for base in bases {
+        if let Some(Node::Folder(folder, _)) = look(tree, &base).map_err(read)? {
+            walk(&folder, Path::new(""), &glob, &mut |path| found.push((base.clone(), path)))
+                .map_err(read)?;
+        }
+        if found.len() > MAX_MATCHES {
+            let allowed = "a pattern that means at most 100000 files";
+            return Err(StepFault::Value { value: source.to_owned(), what: "a pattern here", allowed });
+        }
+    }
+    Ok(found)
+}
+
+/// Finds what matches; what is below a match comes along with it.
+fn walk(folder: &Folder, below: &Path, glob: &Glob, found: &mut dyn FnMut(PathBuf)) -> io::Result<()> {
+    for name in folder.names()? {
+        let path = below.join(&name);
+        if glob.matches(&path.to_string_lossy()) {
+            found(path);
+        } else if let Some(Node::Folder(inner, _)) = folder.get(&name)? {
+            walk(&inner, &path, glob, found)?;
+        }
+    }
+    Ok(())
+}
+
 fn look(tree: &Tree, path: &Path) -> io::Result<Option<Node>> {
     match tree.find(path, true) {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
@@ -75,7 +135,7 @@ pub(crate) fn digest(node: &Node, how: How<'_>) -> io::Result<Digest> {
 fn hash(node: &Node, path: &Path, how: How<'_>, to: &mut Sha256Hasher<io::Sink>) -> io::Result<()> {
     let stat = node.stat();
     let owner = how.owner.map_or((stat.st_uid, stat.st_gid), |owner| (owner.uid, owner.gid));
-    let mode = how.mode.unwrap_or(stat.st_mode) & 0o7777;
+    let mode = how.mode_of(stat);
     let name = path.as_os_str().as_bytes();
     write!(to, "{} {:?} {mode:o} {} {}\n{}:", name.len(), kind(stat), owner.0, owner.1, name.len())?;
     to.write_all(name)?;

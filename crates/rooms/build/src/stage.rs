@@ -1,18 +1,22 @@
 //! A stage: its base, then its instructions, each a step that the cache knows or that is done now.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use base::Problem;
 use images::{Image, Images, LayerSource, PackOptions, Snapshot};
-use oci::{History, ImageConfig, Platform};
+use oci::{Digest, History, ImageConfig, Platform};
 
 use crate::build::{Done, Job, SNAPSHOTS};
 use crate::dockerfile::{Command, Instruction, Span, Transfer, parse_trigger};
 use crate::error::{BuildError, StepFault};
 use crate::graph::{Base, Stage};
-use crate::order::Progress;
+use crate::intake::{Files, Named};
+use crate::ports::{Fetched, Moved};
+use crate::progress::{Progress, Step};
+use crate::remote;
 use crate::settings::Settings;
+use crate::steps::{self, CONTEXT};
 use crate::transfer;
 use crate::tree::{Node, Tree};
 use crate::upper::Upper;
@@ -20,6 +24,9 @@ use crate::users::{Owner, owner};
 
 /// What BuildKit writes beside each step of a history.
 const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// The longest file that ADD fetches.
+const MAX_FETCHED: u64 = 16 << 30;
 
 /// Whether a step was done or known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,72 +39,147 @@ pub(crate) enum Did {
 pub(crate) struct StageRun<'a> {
     pub job: &'a Job<'a>,
     number: usize,
-    title: String,
-    /// The stages that are done.
-    done: &'a BTreeMap<usize, Done>,
     /// The layers so far.
     pub image: Image,
     pub settings: Settings,
+    /// Whether its steps may come from the cache.
+    recalls: bool,
+}
+
+/// Files that a step takes: a folder's, or those of a stage or an image.
+pub(crate) enum Place<'a> {
+    Folder(&'a Files),
+    Layers(Tree),
+}
+
+impl Place<'_> {
+    pub(crate) fn tree(&self) -> &Tree {
+        match self {
+            Self::Folder(files) => &files.tree,
+            Self::Layers(tree) => tree,
+        }
+    }
+
+    /// Where they lie, if in one folder.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(files) => Some(&files.dir),
+            Self::Layers(_) => None,
+        }
+    }
 }
 
 impl Job<'_> {
-    /// Does a stage whose needs are done.
-    pub(crate) fn stage(&self, number: usize, done: &BTreeMap<usize, Done>) -> Result<Done, BuildError> {
+    /// Does a stage, waiting for what it needs of others.
+    pub(crate) fn stage(&self, number: usize) -> Result<Done, BuildError> {
         let stage = &self.graph.stages[number];
-        let title = stage.name.clone().unwrap_or_else(|| format!("stage-{number}"));
+        let steps = self.plan.stages.get(&number).map(Vec::as_slice).unwrap_or_default();
+        let from = steps.first().copied().unwrap_or(CONTEXT);
+        let (mut run, triggers) = self.within(from, || self.begin_stage(number, from))?;
+        let triggers = self.plan_triggers(number, &triggers)?;
+        for (step, one) in &triggers {
+            self.within(*step, || run.instruction(one, *step))?;
+        }
+        for (step, one) in steps.iter().skip(1).zip(&stage.instructions) {
+            self.within(*step, || run.instruction(one, *step))?;
+        }
+        Ok(Done { image: run.image, config: run.settings.config })
+    }
+
+    fn begin_stage(&self, number: usize, step: usize) -> Result<(StageRun<'_>, Vec<String>), BuildError> {
+        let stage = &self.graph.stages[number];
         let began = self.builder.clock.now();
-        let step = self.begin(&title, &stage.text, stage.span.start)?;
         self.check_platform(stage)?;
         let escape = self.file.directives.escape;
-        let (image, config) = self.base(stage, done)?;
+        let (image, config) = self.base(stage, step)?;
         let triggers = config.config.on_build.clone();
         let settings = if stage.base == Base::Scratch {
             Settings::scratch(escape)
         } else {
             Settings::new(config, escape)
         };
-        self.finished(step, began);
-        let mut run = StageRun { job: self, number, title, done, image, settings };
-        self.more_steps(triggers.len());
-        for text in triggers {
-            let read = parse_trigger(&text).map_err(|error| {
-                self.fault(stage.span, StepFault::Trigger(format!("{} (`{text}`)", error.fault)))
-            })?;
-            run.instruction(&Instruction { span: stage.span, ..read })?;
-        }
-        for one in &stage.instructions {
-            run.instruction(one)?;
-        }
-        Ok(Done { image: run.image, config: run.settings.config })
+        let run = StageRun { job: self, number, image, settings, recalls: self.may_recall(number) };
+        self.builder.finished(&self.teller, step, began, run.id());
+        Ok((run, triggers))
     }
 
-    fn base(&self, stage: &Stage, done: &BTreeMap<usize, Done>) -> Result<(Image, ImageConfig), BuildError> {
+    /// The triggers of a base image as steps of their own.
+    fn plan_triggers(
+        &self,
+        number: usize,
+        texts: &[String],
+    ) -> Result<Vec<(usize, Instruction)>, BuildError> {
+        let stage = &self.graph.stages[number];
+        let mut read = Vec::with_capacity(texts.len());
+        for text in texts {
+            let one = parse_trigger(text).map_err(|error| {
+                self.fault(stage.span, StepFault::Trigger(format!("{} (`{text}`)", error.fault)))
+            })?;
+            read.push(Instruction { span: stage.span, ..one });
+        }
+        let steps = read.iter().map(|one| Step {
+            number: 0,
+            kind: steps::kind(&one.command),
+            text: format!("ONBUILD {}", one.text),
+            line: stage.span.start,
+            stage: stage.title(number),
+            several_stages: self.graph.order.len() > 1,
+            place: None,
+            count: None,
+            digest: Digest::sha256(format!("{number} {}", one.text).as_bytes()),
+            inputs: self
+                .plan
+                .stages
+                .get(&number)
+                .and_then(|steps| steps.first())
+                .copied()
+                .into_iter()
+                .collect(),
+        });
+        let numbers = self.teller.plan(steps.collect());
+        Ok(numbers.into_iter().zip(read).collect())
+    }
+
+    fn base(&self, stage: &Stage, step: usize) -> Result<(Image, ImageConfig), BuildError> {
         match &stage.base {
             Base::Stage(number) => {
-                let base = done.get(number).expect("a stage comes behind those that it needs").clone();
+                let base = self.board.wait(*number, &self.stop)?;
                 Ok((base.image, base.config))
             }
-            Base::Image(name) => {
-                let image = self.image(name, stage.span)?;
-                let config = ImageConfig::clone(&image.config);
-                Ok((image, config))
-            }
+            Base::Image(name) => self.base_image(name, stage, step),
+            Base::Context(name) => match self.sources.named.get(name) {
+                Some(Named::Files(files)) => self.base_folder(files),
+                Some(Named::Image(image)) => self.base_image(image, stage, step),
+                None => self.base_image(name, stage, step),
+            },
             Base::Scratch => {
-                let hold = &mut self.hold.borrow_mut();
-                let made = self.builder.images.commit(hold, None, LayerSource::None, ImageConfig::scratch());
-                let id = made.map_err(|error| BuildError::store("begin with nothing")(&error))?;
+                let id = self.commit_on(None, LayerSource::None, ImageConfig::scratch())?;
                 Ok((self.find(&id)?, ImageConfig::scratch()))
             }
         }
     }
 
+    fn base_image(&self, name: &str, stage: &Stage, step: usize) -> Result<(Image, ImageConfig), BuildError> {
+        let image = self.image(name, stage.span, step)?;
+        let config = ImageConfig::clone(&image.config);
+        Ok((image, config))
+    }
+
+    /// A folder as the one layer of an image.
+    fn base_folder(&self, files: &Files) -> Result<(Image, ImageConfig), BuildError> {
+        let options = PackOptions { latest_mtime: self.wish.epoch };
+        let layer = LayerSource::Dir(&files.dir, options);
+        let id = self.commit_on(None, layer, ImageConfig::scratch())?;
+        Ok((self.find(&id)?, ImageConfig::scratch()))
+    }
+
     /// We build for the machine that we run on, and say so when somebody asks for another.
     fn check_platform(&self, stage: &Stage) -> Result<(), BuildError> {
-        let Some(wanted) = &stage.platform else { return Ok(()) };
+        let Some(wanted) = stage.platform.as_ref().or(self.wish.platform.as_ref()) else { return Ok(()) };
         let ours = Platform::ours();
         let mut parts = wanted.split('/');
         let same = parts.next() == Some(&ours.os)
-            && parts.next() == Some(&ours.architecture)
+            && parts.next().is_none_or(|arch| same_architecture(arch, &ours.architecture))
             && parts.next().is_none_or(|variant| ours.variant.as_deref().is_none_or(|own| own == variant));
         if same {
             return Ok(());
@@ -106,19 +188,52 @@ impl Job<'_> {
         let instead = "build on a machine of that kind; nothing is emulated";
         Err(self.fault(stage.span, StepFault::Unsupported { what, instead }))
     }
+}
 
-    pub(crate) fn finished(&self, step: usize, began: base::Instant) {
-        let took = self.builder.clock.now().since(began);
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        (self.progress)(Progress::Finished { step, took_ms });
+impl Job<'_> {
+    /// Fetches what a URL names, and checks its digest if one is wanted.
+    fn fetch(
+        &self,
+        url: &str,
+        wanted: Option<&Digest>,
+        step: usize,
+    ) -> Result<(PathBuf, Fetched), StepFault> {
+        let put =
+            |path: &Path, error| StepFault::Put(format!("could not write `{}`", path.display()), Some(error));
+        let scratch = self.scratch.path();
+        let folder = self.scratch.fresh(&format!("fetched-{step}")).map_err(|error| put(scratch, error))?;
+        let path = folder.join("file");
+        let mut file = File::create_new(&path).map_err(|error| put(&path, error))?;
+        let mut told = |Moved { what, bytes, of }: Moved| {
+            self.teller.tell(Progress::Moved { step, what, bytes, of, done: of == Some(bytes) });
+        };
+        let fetched = self.builder.fetcher().fetch(url, MAX_FETCHED, &mut file, &mut told, &self.stop);
+        let fetched = fetched.map_err(|report| StepFault::Fetch(url.to_owned(), report))?;
+        if let Some(wanted) = wanted {
+            let got = remote::digest(&path).map_err(|error| put(&path, error))?;
+            if got != *wanted {
+                let (wanted, got) = (wanted.to_string(), got.to_string());
+                return Err(StepFault::Checksum { url: url.to_owned(), wanted, got });
+            }
+        }
+        Ok((path, fetched))
     }
 }
 
+/// Names of one kind of machine, as people write them.
+fn same_architecture(written: &str, ours: &str) -> bool {
+    let plain = match written {
+        "x86_64" | "x86-64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    plain == ours
+}
+
 impl<'a> StageRun<'a> {
-    fn instruction(&mut self, one: &Instruction) -> Result<(), BuildError> {
+    fn instruction(&mut self, one: &Instruction, step: usize) -> Result<(), BuildError> {
         let job = self.job;
         let began = job.builder.clock.now();
-        let step = job.begin(&self.title, &one.text, one.span.start)?;
         let did = match &one.command {
             Command::Run(run) => self.run(run, one.span, step)?,
             Command::Copy(copy) => self.transfer(copy, false, one.span, step)?,
@@ -134,10 +249,17 @@ impl<'a> StageRun<'a> {
             }
         };
         match did {
-            Did::Cached => job.was_cached(step),
-            Did::Anew => job.finished(step, began),
+            Did::Cached => job.teller.cached(step, self.id()),
+            Did::Anew => job.builder.finished(&job.teller, step, began, self.id()),
         }
         Ok(())
+    }
+
+    /// What an image of all up to here would be named.
+    fn id(&self) -> Option<Digest> {
+        let mut config = self.settings.config.clone();
+        config.rootfs.clone_from(&self.image.config.rootfs);
+        serde_json::to_vec(&config).ok().map(|bytes| Digest::sha256(&bytes))
     }
 
     fn history(&mut self, line: String, empty_layer: bool) {
@@ -162,10 +284,17 @@ impl<'a> StageRun<'a> {
     ) -> Result<Did, BuildError> {
         let job = self.job;
         self.history(line, false);
-        if let Some(image) = job.recall(key) {
+        if let Some(image) = self.recall(key) {
             self.image = image;
             return Ok(Did::Cached);
         }
+        // The same step of another stage or build is waited for rather than done twice.
+        let _turn = job.builder.turns.take(key, &job.stop)?;
+        if let Some(image) = self.recall(key) {
+            self.image = image;
+            return Ok(Did::Cached);
+        }
+        let _permit = job.permits.take(&job.stop)?;
         let shot =
             Shot::new(&job.builder.images, &self.image, format!("{SNAPSHOTS}{}-{step}", job.scratch.key))?;
         make(self, &shot.snapshot)?;
@@ -178,6 +307,10 @@ impl<'a> StageRun<'a> {
         Ok(Did::Anew)
     }
 
+    fn recall(&self, key: &str) -> Option<Image> {
+        if self.recalls { self.job.recall(key) } else { None }
+    }
+
     fn transfer(
         &mut self,
         transfer: &Transfer,
@@ -187,17 +320,18 @@ impl<'a> StageRun<'a> {
     ) -> Result<Did, BuildError> {
         let job = self.job;
         let from = transfer.flags.from.as_deref();
-        let other = from.map(|name| self.source(name, span)).transpose()?;
-        let (tree, place) = match (&other, from) {
-            (Some(tree), Some(name)) => (tree, format!("`{name}`")),
-            (None, _) | (_, None) => (&job.context, "the context".to_owned()),
-        };
+        let from = from.map(|text| self.settings.expand(text)).transpose();
+        let from = from.map_err(|why| job.fault(span, why.into()))?;
+        let place = self.place(from.as_deref(), span, step)?;
+        let called = from.map_or_else(|| "the context".to_owned(), |name| format!("`{name}`"));
+        let tree = place.tree();
         let here = self.here()?;
         let fault = |fault| job.fault(span, fault);
-        let plan = transfer::Plan::new(transfer, add, &self.settings, tree, &place, &here).map_err(fault)?;
+        let ends = transfer::Ends { from: tree, place: &called, here: &here };
+        let fetch = |url: &str, wanted: Option<&Digest>| job.fetch(url, wanted, step);
+        let plan = transfer::Plan::new(transfer, add, &self.settings, &ends, &fetch).map_err(fault)?;
         for source in &plan.empty {
-            let message = format!("`{source}` means no file in {place}");
-            (job.progress)(Progress::Warning { line: span.start, message });
+            job.teller.warn(span.start, format!("`{source}` means no file in {called}"));
         }
         let digest = plan.digest(tree).map_err(fault)?;
         let key = job.key(&self.image, "files", &[&digest.to_string()]);
@@ -209,28 +343,37 @@ impl<'a> StageRun<'a> {
         })
     }
 
-    /// The files of a stage or an image.
-    pub(crate) fn source(&self, name: &str, span: Span) -> Result<Tree, BuildError> {
+    /// The files that `--from=name` means; those of the context without a name. Waits for a stage.
+    pub(crate) fn place(&self, name: Option<&str>, span: Span, step: usize) -> Result<Place<'a>, BuildError> {
         let job = self.job;
-        match job.graph.source(self.number, name) {
-            Base::Stage(number) => match self.done.get(&number) {
-                Some(done) => tree(&done.image),
-                // Only a base image's trigger can name a stage that nothing else needs.
-                None => Err(job.fault(
+        let Some(name) = name else { return Ok(Place::Folder(&job.sources.context)) };
+        let image = match job.graph.source(self.number, name) {
+            Base::Stage(number) if job.graph.order.contains(&number) => {
+                job.board.wait(number, &job.stop)?.image
+            }
+            // Only a base image's trigger can name a stage that nothing else needs.
+            Base::Stage(_) => {
+                return Err(job.fault(
                     span,
                     StepFault::Unsupported {
                         what: format!("a trigger that takes files from the stage `{name}`"),
                         instead: "name that stage in a COPY of this Dockerfile, too",
                     },
-                )),
+                ));
+            }
+            Base::Context(name) => match job.sources.named.get(&name) {
+                Some(Named::Files(files)) => return Ok(Place::Folder(files)),
+                Some(Named::Image(image)) => job.image(image, span, step)?,
+                None => job.image(&name, span, step)?,
             },
-            Base::Image(name) => tree(&job.image(&name, span)?),
+            Base::Image(name) => job.image(&name, span, step)?,
             Base::Scratch => {
                 let what = "a source";
                 let fault = StepFault::Value { value: name.to_owned(), what, allowed: "a stage or an image" };
-                Err(job.fault(span, fault))
+                return Err(job.fault(span, fault));
             }
-        }
+        };
+        Ok(Place::Layers(tree(&image)?))
     }
 
     fn workdir(&mut self, text: &str, span: Span, step: usize) -> Result<Did, BuildError> {

@@ -2,6 +2,9 @@
 
 mod cache;
 mod copying;
+mod fetching;
+mod lending;
 mod running;
 mod settings;
+mod together;
 mod world;

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use oci::Digest;
 
 use crate::archive::{self, Packing, Reason};
+use crate::chmod::Chmod;
 use crate::dockerfile::Transfer;
 use crate::error::StepFault;
 use crate::ignore::Ignore;
+use crate::ports::Fetched;
+use crate::remote;
 use crate::settings::Settings;
 use crate::source;
 use crate::tree::{Node, Tree, kind};
@@ -22,7 +25,7 @@ pub(crate) struct Plan {
     /// The absolute path in the image; a slash at its end asks for a folder.
     target: String,
     owner: Option<Owner>,
-    mode: Option<u32>,
+    mode: Option<Chmod>,
     exclude: Option<Ignore>,
     unpack: bool,
     parents: bool,
@@ -33,35 +36,51 @@ pub(crate) struct Plan {
 }
 
 enum Item {
-    /// A path in the source's tree.
-    Path(PathBuf),
+    /// A path in the source's tree: with `--parents`, what is above the cut, and what is kept; else all in `kept`.
+    Path { above: PathBuf, kept: PathBuf },
     /// A file whose text stands in the Dockerfile.
     Text { name: String, text: String },
+    /// A file that was fetched.
+    Fetched { name: String, file: PathBuf, mtime_secs: i64, unpack: bool },
 }
 
+/// Where a transfer takes its files from, and where it puts them.
+pub(crate) struct Ends<'a> {
+    /// Where sources are.
+    pub from: &'a Tree,
+    /// What that is called.
+    pub place: &'a str,
+    /// The stage itself.
+    pub here: &'a Tree,
+}
+
+/// Fetches a URL, with the digest that it must have.
+pub(crate) type Fetch<'a> = &'a dyn Fn(&str, Option<&Digest>) -> Result<(PathBuf, Fetched), StepFault>;
+
 impl Plan {
-    /// Expands and finds. `from` is where sources are, `place` its name, `here` the stage itself.
+    /// Expands, finds, and fetches.
     pub(crate) fn new(
         transfer: &Transfer,
         add: bool,
         settings: &Settings,
-        from: &Tree,
-        place: &str,
-        here: &Tree,
+        ends: &Ends<'_>,
+        fetch: Fetch<'_>,
     ) -> Result<Self, StepFault> {
         let flags = &transfer.flags;
-        refuse(transfer, add)?;
         let mut line = if add { "ADD" } else { "COPY" }.to_owned();
+        if flags.parents {
+            line.push_str(" --parents");
+        }
         let mut owned = None;
         if let Some(text) = &flags.chown {
             let text = settings.expand(text)?;
-            owned = Some(owner(&text, here)?);
+            owned = Some(owner(&text, ends.here)?);
             line.push_str(&format!(" --chown={text}"));
         }
         let mut mode = None;
         if let Some(text) = &flags.chmod {
             let text = settings.expand(text)?;
-            mode = Some(octal(&text)?);
+            mode = Some(Chmod::parse(&text)?);
             line.push_str(&format!(" --chmod={text}"));
         }
         let exclude = match flags.exclude.as_slice() {
@@ -72,45 +91,82 @@ impl Plan {
                 Some(Ignore::from_flags(&patterns).map_err(StepFault::Exclude)?)
             }
         };
-        let (mut items, mut empty) = (Vec::new(), Vec::new());
-        for source in &transfer.sources {
-            let source = settings.expand(source)?;
-            refuse_remote(&source, add)?;
-            let found = source::resolve(from, &source, place)?;
-            line.push_str(&format!(" {source}"));
-            if found.is_empty() {
-                empty.push(source);
-            }
-            items.extend(found.into_iter().map(Item::Path));
-        }
-        for heredoc in &transfer.heredocs {
-            let text =
-                if heredoc.expand { settings.expand_heredoc(&heredoc.text)? } else { heredoc.text.clone() };
-            line.push_str(&format!(" {}", heredoc.mark));
-            items.push(Item::Text { name: heredoc.name.clone(), text });
-        }
         let target = settings.expand(&transfer.target)?;
-        line.push_str(&format!(" {target}"));
-        let unpack = add && flags.unpack.unwrap_or(true);
-        let plan = Self {
-            items,
+        let mut plan = Self {
+            items: Vec::new(),
             target: settings.absolute(&target),
             owner: owned,
             mode,
             exclude,
-            unpack,
+            unpack: flags.unpack.unwrap_or(add),
             parents: flags.parents,
             line,
-            empty,
+            empty: Vec::new(),
         };
+        let sources: Vec<String> =
+            transfer.sources.iter().map(|text| settings.expand(text)).collect::<Result<_, _>>()?;
+        let checksum = checksum(transfer, &sources, settings)?;
+        for source in sources {
+            plan.line.push_str(&format!(" {source}"));
+            plan.source(source, add, flags.unpack, ends, &|url| fetch(url, checksum.as_ref()))?;
+        }
+        for heredoc in &transfer.heredocs {
+            let text =
+                if heredoc.expand { settings.expand_heredoc(&heredoc.text)? } else { heredoc.text.clone() };
+            plan.line.push_str(&format!(" <<{}", heredoc.name));
+            plan.items.push(Item::Text { name: heredoc.name.clone(), text });
+        }
+        plan.line.push_str(&format!(" {target}"));
         if plan.items.len() > 1 && !plan.target.ends_with('/') && !plan.parents {
             return Err(StepFault::TargetIsFile { sources: plan.items.len(), target });
         }
         Ok(plan)
     }
 
+    /// Finds or fetches one source.
+    fn source(
+        &mut self,
+        source: String,
+        add: bool,
+        unpack: Option<bool>,
+        ends: &Ends<'_>,
+        fetch: &dyn Fn(&str) -> Result<(PathBuf, Fetched), StepFault>,
+    ) -> Result<(), StepFault> {
+        if remote::is_git(&source) || remote::is_http(&source) {
+            if !add {
+                let instead = "COPY takes files of the context, of a stage or of an image; ADD fetches";
+                return Err(StepFault::Unsupported { what: format!("COPY of `{source}`"), instead });
+            }
+            if remote::is_git(&source) {
+                return Err(StepFault::Fetch(source.clone(), remote::git_refused(&source)));
+            }
+            let (file, fetched) = fetch(&source)?;
+            let name = remote::file_name(&source).or(fetched.file_name);
+            self.items.push(Item::Fetched {
+                name: name.unwrap_or_else(|| "__unnamed__".into()),
+                file,
+                mtime_secs: fetched.modified_secs.unwrap_or(0),
+                // What was fetched stays as it is, unless somebody asks.
+                unpack: unpack.unwrap_or(false),
+            });
+            return Ok(());
+        }
+        let found: Vec<Item> = if self.parents {
+            let found = source::resolve_parents(ends.from, &source, ends.place)?;
+            found.into_iter().map(|(above, kept)| Item::Path { above, kept }).collect()
+        } else {
+            let found = source::resolve(ends.from, &source, ends.place)?;
+            found.into_iter().map(|kept| Item::Path { above: PathBuf::new(), kept }).collect()
+        };
+        if found.is_empty() {
+            self.empty.push(source);
+        }
+        self.items.extend(found);
+        Ok(())
+    }
+
     fn how(&self, mtime_secs: Option<i64>) -> How<'_> {
-        How { owner: self.owner, mode: self.mode, mtime_secs, exclude: self.exclude.as_ref() }
+        How { owner: self.owner, mode: self.mode.as_ref(), mtime_secs, exclude: self.exclude.as_ref() }
     }
 
     /// All that decides what the layer will hold, beyond the layers below it.
@@ -121,17 +177,21 @@ impl Plan {
         );
         for item in &self.items {
             match item {
-                Item::Path(path) => {
-                    let read = |error| unreadable(path, error);
-                    let Some(node) = from.find(path, true).map_err(read)?.node else { continue };
+                Item::Path { above, kept } => {
+                    let path = above.join(kept);
+                    let read = |error| unreadable(&path, error);
+                    let Some(node) = from.find(&path, true).map_err(read)?.node else { continue };
                     let content = source::digest(&node, self.how(None)).map_err(read)?;
-                    text.push_str(&format!(
-                        "{:?} {content}\n",
-                        if self.parents { Some(path.as_path()) } else { path.file_name().map(Path::new) }
-                    ));
+                    let name =
+                        if self.parents { Some(kept.as_path()) } else { path.file_name().map(Path::new) };
+                    text.push_str(&format!("{name:?} {content}\n"));
                 }
                 Item::Text { name, text: content } => {
                     text.push_str(&format!("{name:?} {}\n", Digest::sha256(content.as_bytes())));
+                }
+                Item::Fetched { name, file, mtime_secs, unpack } => {
+                    let content = remote::digest(file).map_err(|error| unreadable(file, error))?;
+                    text.push_str(&format!("{name:?} {content} {mtime_secs} {unpack}\n"));
                 }
             }
         }
@@ -149,25 +209,79 @@ impl Plan {
     ) -> Result<(), StepFault> {
         for item in &self.items {
             match item {
-                Item::Path(path) => {
-                    let found = from.find(path, true).map_err(|error| unreadable(path, error))?;
-                    if let Some(node) = found.node {
-                        self.write_path(path, &node, upper, epoch)?;
+                Item::Path { above, kept } => {
+                    let path = above.join(kept);
+                    let found = from.find(&path, true).map_err(|error| unreadable(&path, error))?;
+                    let Some(node) = found.node else { continue };
+                    if self.parents {
+                        self.write_below(from, (above, kept), &node, upper, epoch)?;
+                    } else {
+                        self.write_path(&path, &node, upper, epoch)?;
                     }
                 }
                 Item::Text { name, text } => {
-                    let (folder, path) = self.place(name.as_ref(), upper)?;
-                    let owner = self.owner.unwrap_or_default();
-                    let like = Attributes {
-                        owner,
-                        mode: self.mode.unwrap_or(0o644),
-                        mtime_secs: epoch.unwrap_or(now),
-                    };
-                    upper.put_bytes(text.as_bytes(), &folder, &path, &like)?;
+                    let like = self.like(0o644, epoch.unwrap_or(now));
+                    self.put_bytes(text.as_bytes(), name, &like, upper)?;
+                }
+                Item::Fetched { name, file: path, mtime_secs, unpack } => {
+                    let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
+                    let packing = if *unpack { archive::packing(&mut file) } else { Ok(None) };
+                    match packing.map_err(|error| unreadable(path, error))? {
+                        Some(packing) => self.unpack(Path::new(name), &file, packing, upper)?,
+                        None => {
+                            let like = self.like(0o600, epoch.unwrap_or(*mtime_secs));
+                            self.put_bytes(file, name, &like, upper)?;
+                        }
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// The attributes of a file that is copied from no tree.
+    fn like(&self, mode: u32, mtime_secs: i64) -> Attributes {
+        let mode = self.mode.as_ref().map_or(mode, |chmod| chmod.apply(mode, false));
+        Attributes { owner: self.owner.unwrap_or_default(), mode, mtime_secs }
+    }
+
+    fn put_bytes(
+        &self,
+        bytes: impl io::Read,
+        name: &str,
+        like: &Attributes,
+        upper: &Upper,
+    ) -> Result<(), StepFault> {
+        let (folder, path) = self.place(name.as_ref(), upper)?;
+        Ok(upper.put_bytes(bytes, &folder, &path, like)?)
+    }
+
+    /// Writes what `--parents` keeps, with folders on the way that are like the source's.
+    fn write_below(
+        &self,
+        from: &Tree,
+        (above, kept): (&Path, &Path),
+        node: &Node,
+        upper: &Upper,
+        epoch: Option<i64>,
+    ) -> Result<(), StepFault> {
+        let how = self.how(epoch);
+        let below = match node {
+            Node::Folder(..) => kept,
+            Node::Link(..) | Node::Other(..) => kept.parent().unwrap_or(Path::new("")),
+        };
+        let like = |path: &Path| {
+            let found = from.find(&above.join(path), true)?;
+            Ok(found.node.map(|node| *node.stat()))
+        };
+        let (into, real) = upper.folders_like(Path::new(&self.target), below, how, like)?;
+        match node {
+            Node::Folder(folder, _) => Ok(upper.put_all(folder, &into, &real, Path::new(""), how)?),
+            Node::Link(..) | Node::Other(..) => {
+                let place = real.join(kept.file_name().unwrap_or_default());
+                Ok(upper.put(node, &into, &place, how)?)
+            }
+        }
     }
 
     fn write_path(
@@ -177,16 +291,7 @@ impl Plan {
         upper: &Upper,
         epoch: Option<i64>,
     ) -> Result<(), StepFault> {
-        let parents;
-        let target = if self.parents {
-            // The folders on the way to the source are made below the target.
-            let inside = if matches!(node, Node::Folder(..)) { Some(path) } else { path.parent() };
-            parents = Path::new(&self.target).join(inside.unwrap_or(Path::new("")));
-            upper.folder(&parents, self.owner.unwrap_or_default())?;
-            parents.as_path()
-        } else {
-            Path::new(&self.target)
-        };
+        let target = Path::new(&self.target);
         if let Node::Folder(folder, _) = node {
             let there = upper.tree.find(target, true).map_err(|error| unreadable(target, error))?;
             if there.node.is_none() && there.path.file_name().is_some() {
@@ -203,13 +308,7 @@ impl Plan {
                 return self.unpack(path, &file, packing, upper);
             }
         }
-        let name = path.file_name().unwrap_or_default();
-        let (folder, place) = if self.parents {
-            let (folder, real) = upper.folder(target, self.owner.unwrap_or_default())?;
-            (folder, real.join(name))
-        } else {
-            self.place(name.as_ref(), upper)?
-        };
+        let (folder, place) = self.place(path.file_name().unwrap_or_default().as_ref(), upper)?;
         Ok(upper.put(node, &folder, &place, self.how(epoch))?)
     }
 
@@ -245,41 +344,29 @@ fn unreadable(path: &Path, error: io::Error) -> StepFault {
     StepFault::Put(format!("could not read `{}`", path.display()), Some(error))
 }
 
-/// What this program does not do is said, never passed over.
-fn refuse(transfer: &Transfer, add: bool) -> Result<(), StepFault> {
+/// The digest of `--checksum`, which is for one URL alone.
+fn checksum(
+    transfer: &Transfer,
+    sources: &[String],
+    settings: &Settings,
+) -> Result<Option<Digest>, StepFault> {
+    if transfer.flags.keep_git_dir && !sources.iter().any(|source| remote::is_git(source)) {
+        let what = "`--keep-git-dir` without a git repository".to_owned();
+        return Err(StepFault::Unsupported { what, instead: "leave it out" });
+    }
+    let Some(text) = &transfer.flags.checksum else { return Ok(None) };
     let refused = |what: &str, instead| Err(StepFault::Unsupported { what: what.to_owned(), instead });
-    if add && transfer.flags.checksum.is_some() {
+    if sources.len() != 1 || !transfer.heredocs.is_empty() {
+        return refused("`--checksum` for several sources", "write an ADD for each");
+    }
+    if !remote::is_http(&sources[0]) {
         return refused("`--checksum`", "it is for ADD of a URL; check a local file in a RUN");
     }
-    if add && transfer.flags.keep_git_dir {
-        return refused("`--keep-git-dir`", "clone into the context before the build");
-    }
-    Ok(())
-}
-
-fn refuse_remote(source: &str, add: bool) -> Result<(), StepFault> {
-    let url = ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme));
-    let git = ["git://", "git@", "ssh://"].iter().any(|scheme| source.starts_with(scheme))
-        || (url && source.split('#').next().is_some_and(|path| path.ends_with(".git")));
-    match (add, url || git) {
-        (true, true) => Err(StepFault::Unsupported {
-            what: format!("ADD of `{source}`"),
-            instead: "fetch it into the context before the build, or in a RUN",
-        }),
-        (false, true) => Err(StepFault::Unsupported {
-            what: format!("COPY of `{source}`"),
-            instead: "COPY takes files of the context, of a stage or of an image",
-        }),
-        (true | false, false) => Ok(()),
-    }
-}
-
-/// Permissions in octal digits.
-fn octal(text: &str) -> Result<u32, StepFault> {
-    let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
-    read.ok_or_else(|| StepFault::Value {
-        value: text.to_owned(),
-        what: "permissions",
-        allowed: "octal digits up to 7777, as in `0755`",
-    })
+    let text = settings.expand(text)?;
+    let digest = text.parse::<Digest>().map_err(|_| StepFault::Value {
+        value: text,
+        what: "a checksum",
+        allowed: "a digest, as in `sha256:` and 64 hexadecimal digits",
+    })?;
+    Ok(Some(digest))
 }

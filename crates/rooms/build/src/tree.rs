@@ -24,16 +24,16 @@ const MAX_NAMES: usize = 4096;
 const MAX_WHOLE: u64 = 8 << 20;
 
 /// A tree of layers.
-pub(crate) struct Tree {
+pub struct Tree {
     root: Folder,
 }
 
 /// A folder: the same name in one or more layers, the topmost first.
 #[derive(Clone)]
-pub(crate) struct Folder(Vec<std::sync::Arc<OwnedFd>>);
+pub struct Folder(Vec<std::sync::Arc<OwnedFd>>);
 
 /// What a name stands for.
-pub(crate) enum Node {
+pub enum Node {
     /// A folder, with the status of its topmost part.
     Folder(Folder, Stat),
     /// A link and where it points.
@@ -43,14 +43,15 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    pub(crate) fn stat(&self) -> &Stat {
+    /// Its status.
+    pub fn stat(&self) -> &Stat {
         match self {
             Self::Folder(_, stat) | Self::Link(_, stat) | Self::Other(_, _, stat) => stat,
         }
     }
 
     /// Opens a regular file for reading.
-    pub(crate) fn open(&self) -> io::Result<File> {
+    pub fn open(&self) -> io::Result<File> {
         match self {
             Self::Other(folder, name, _) => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -66,7 +67,7 @@ impl Node {
 }
 
 /// Where a path led: the folder that holds its last name, and what is there.
-pub(crate) struct Found {
+pub struct Found {
     /// The path without links, below the root, without a slash in front.
     pub path: PathBuf,
     /// What is there, if anything.
@@ -75,7 +76,7 @@ pub(crate) struct Found {
 
 impl Tree {
     /// The tree of these folders, the topmost first.
-    pub(crate) fn open<P: AsRef<Path>>(layers: impl IntoIterator<Item = P>) -> io::Result<Self> {
+    pub fn open<P: AsRef<Path>>(layers: impl IntoIterator<Item = P>) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |path: P| rustix::fs::openat(CWD, path.as_ref(), flags, Mode::empty()).map(Into::into);
         let root = layers.into_iter().map(open).collect::<Result<_, _>>()?;
@@ -84,7 +85,7 @@ impl Tree {
 
     /// What the path leads to; links are followed, the last one too if `follow` is set.
     /// A missing name gives the place where it would be, provided that all folders above it are folders or missing.
-    pub(crate) fn find(&self, path: &Path, follow: bool) -> io::Result<Found> {
+    pub fn find(&self, path: &Path, follow: bool) -> io::Result<Found> {
         let mut links = 0;
         let mut names: Vec<OsString> = reversed(path)?;
         // The way from the root to here, without links. Only the last folder is held open: one of many layers is
@@ -155,7 +156,7 @@ impl Tree {
     }
 
     /// The text of a short file; nothing if there is none.
-    pub(crate) fn read(&self, path: &str) -> io::Result<Option<String>> {
+    pub fn read(&self, path: &str) -> io::Result<Option<String>> {
         let found = match self.find(Path::new(path), true) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
             found => found?,
@@ -170,12 +171,13 @@ impl Tree {
 }
 
 impl Folder {
-    pub(crate) fn top(&self) -> &OwnedFd {
+    /// Its topmost part.
+    pub fn top(&self) -> &OwnedFd {
         self.0.first().expect("a folder has at least one layer")
     }
 
     /// What the name stands for in this folder.
-    pub(crate) fn get(&self, name: &std::ffi::OsStr) -> io::Result<Option<Node>> {
+    pub fn get(&self, name: &std::ffi::OsStr) -> io::Result<Option<Node>> {
         let mut parts = Vec::new();
         let mut top: Option<Stat> = None;
         for layer in &self.0 {
@@ -208,7 +210,7 @@ impl Folder {
     }
 
     /// The names in this folder, sorted.
-    pub(crate) fn names(&self) -> io::Result<Vec<OsString>> {
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut seen = BTreeSet::new();
         for layer in &self.0 {
             for entry in Dir::read_from(layer)? {
@@ -233,7 +235,7 @@ impl Folder {
 }
 
 /// The kind of file.
-pub(crate) fn kind(stat: &Stat) -> FileType {
+pub fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 

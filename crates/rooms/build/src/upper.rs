@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use crate::chmod::Chmod;
 use crate::ignore::Ignore;
 use crate::tree::{Folder, Node, Tree, kind};
 use crate::users::Owner;
@@ -36,11 +37,19 @@ pub(crate) struct How<'a> {
     /// In place of the sources' owners.
     pub owner: Option<Owner>,
     /// In place of the sources' permissions.
-    pub mode: Option<u32>,
+    pub mode: Option<&'a Chmod>,
     /// In place of the sources' times, in seconds since 1970.
     pub mtime_secs: Option<i64>,
     /// What stays behind, by the path below the source's root.
     pub exclude: Option<&'a Ignore>,
+}
+
+impl How<'_> {
+    /// The permissions of what is made of this.
+    pub(crate) fn mode_of(&self, stat: &Stat) -> u32 {
+        let folder = kind(stat) == FileType::Directory;
+        self.mode.map_or(stat.st_mode, |chmod| chmod.apply(stat.st_mode, folder)) & 0o7777
+    }
 }
 
 /// What could not be written.
@@ -91,6 +100,33 @@ impl Upper {
             };
         }
         Ok((here, found.path))
+    }
+
+    /// The folder at `below` under `target`; those of them that are new are like the source's, which `like` gives.
+    pub(crate) fn folders_like(
+        &self,
+        target: &Path,
+        below: &Path,
+        how: How<'_>,
+        mut like: impl FnMut(&Path) -> io::Result<Option<Stat>>,
+    ) -> Result<(OwnedFd, PathBuf), PutError> {
+        let (mut into, mut at) = self.folder(target, how.owner.unwrap_or_default())?;
+        let mut way = PathBuf::new();
+        for name in below.iter() {
+            way.push(name);
+            at.push(name);
+            self.refuse_whiteout(name, &at)?;
+            let read = |error| PutError::Read(way.clone(), error);
+            (into, at) = match like(&way).map_err(read)? {
+                Some(stat) if self.tree.find(&at, true).map_err(read)?.node.is_none() => {
+                    let (made, _) = self.enter(&into, &at, &stat, how)?;
+                    set_times(&made, &stat, how).map_err(|error| PutError::Write(at.clone(), error))?;
+                    (made, at)
+                }
+                _ => self.folder(&at, how.owner.unwrap_or_default())?,
+            };
+        }
+        Ok((into, at))
     }
 
     /// Puts a node, with all that is below it, at `path`, whose folder is `into`.
@@ -327,8 +363,7 @@ fn put_link(into: &OwnedFd, name: &OsStr, target: &OsString, stat: &Stat, how: H
 fn set_owner_and_mode(fd: impl AsFd, stat: &Stat, how: How<'_>) -> io::Result<()> {
     let owner = how.owner.unwrap_or(Owner { uid: stat.st_uid, gid: stat.st_gid });
     rustix::fs::fchown(&fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
-    let mode = how.mode.unwrap_or(stat.st_mode) & 0o7777;
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
+    rustix::fs::fchmod(&fd, Mode::from_raw_mode(how.mode_of(stat)))?;
     Ok(())
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Live {
     pub preparing: bool,
     /// Somebody is stopping it.
     pub stopping: bool,
+    /// Its volumes are in use, as the journal has it.
+    pub mounted: bool,
     /// How often it ended, or could not be started.
     pub ends: u64,
     /// It is gone.
@@ -98,6 +100,7 @@ impl Cell {
             addresses: Vec::new(),
             preparing: false,
             stopping: false,
+            mounted: false,
             ends: 0,
             gone: false,
             ahead: Vec::new(),

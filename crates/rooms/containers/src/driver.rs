@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::{AppName, ContainerId, ContainerName, Problem, Report, Timestamp, VolumeName};
-use network::{IpamOrder, NetworkOrder};
+use network::{IpamOrder, NetworkOrder, Remarks};
 use plan::ports::{BoxFuture, Driver, StartOrder};
 use plan::seen::{Seen, State as SeenState};
 use spec::{App, Mount, MountKind};
@@ -15,7 +15,7 @@ use crate::problem::{ContainerError, VolumeError};
 use crate::record::{Owner, Record, State};
 use crate::remove::Removal;
 use crate::stop::By;
-use crate::volumes::VolumeOrder;
+use crate::volumes::{Said, VolumeOrder};
 use crate::{Containers, Filter};
 
 impl Driver for Containers {
@@ -38,6 +38,7 @@ impl Driver for Containers {
                     labels: volume.labels.clone().into_iter().collect(),
                     app: Some(app.name.clone()),
                     anonymous: false,
+                    said: Said::default(),
                 };
                 self.inner.volumes.ensure(&order).map_err(|problem| Report::of(&problem))?;
             }
@@ -137,6 +138,7 @@ impl Containers {
             labels: network.labels.clone().into_iter().collect(),
             app: Some(app.name.clone()),
             driver_opts: network.driver_opts.clone().into_iter().collect(),
+            remarks: Remarks::default(),
         };
         self.inner.rooms.networks.create(order).await.map(|_| ()).map_err(|problem| failed(&problem))
     }

@@ -12,6 +12,8 @@ mod attach;
 mod cell;
 mod cgroup_root;
 mod changes;
+mod commit;
+mod connect;
 mod copy;
 mod create;
 mod driver;
@@ -35,6 +37,7 @@ mod start;
 mod stop;
 mod update;
 mod usage;
+mod volume_events;
 mod volumes;
 mod watch;
 
@@ -53,6 +56,8 @@ use tokio::sync::Notify;
 pub use attach::{Ahead, Until};
 pub use cell::{Health, HealthLog};
 pub use changes::{Change, ChangeKind};
+pub use commit::{Commit, MakeError};
+pub use connect::ConnectError;
 pub use copy::{CopyError, Extraction, FileStat, Packed, plain_words};
 pub use create::Create;
 pub use exec::ExecOrder;
@@ -70,7 +75,8 @@ pub use settle::OpenError;
 pub use stop::By;
 pub use update::Update;
 pub use usage::{LinkFigures, Usage};
-pub use volumes::{Volume, VolumeOrder, Volumes};
+pub use volume_events::VolumeUse;
+pub use volumes::{Said, Volume, VolumeOrder, Volumes};
 
 use cell::Cell;
 

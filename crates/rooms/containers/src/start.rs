@@ -36,7 +36,15 @@ impl Containers {
             live.record.stopped_by_hand = false;
             live.record.restarts = 0;
         })?;
-        self.start_in_turn(&cell).await
+        let started = self.start_in_turn(&cell).await;
+        if started.is_err() && cell.record().auto_remove && cell.record().owner.is_none() {
+            // One that goes when it ends has ended.
+            let (containers, cell) = (self.clone(), cell.clone());
+            self.inner
+                .tasks
+                .spawn("remove what did not start", async move { containers.remove_ended(&cell).await });
+        }
+        started
     }
 
     /// Starts its process with its input and output attached from the first byte on.
@@ -111,6 +119,8 @@ impl Containers {
             return Err(error);
         }
         base::crash::point("container: connected");
+        self.inner.volumes.journal().mounted(&record);
+        cell.live().mounted = true;
         Ok(shim)
     }
 
@@ -216,6 +226,9 @@ impl Containers {
     /// Releases its addresses and ports.
     pub(crate) async fn disconnect(&self, cell: &Cell) {
         self.unpublish(cell).await;
+        if std::mem::take(&mut cell.live().mounted) {
+            self.inner.volumes.journal().unmounted(&cell.record());
+        }
         if cell.live().record.networks.is_empty() {
             return;
         }
@@ -473,7 +486,7 @@ pub(crate) fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> 
 }
 
 /// Names that it shares with its siblings.
-fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
+pub(crate) fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
     let service = record.owner.as_ref().filter(|owner| !owner.job).map(|owner| owner.service.to_string());
     service.into_iter().chain(attachment.aliases.iter().cloned()).collect()
 }

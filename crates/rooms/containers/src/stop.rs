@@ -85,8 +85,9 @@ impl Containers {
             self.run_before_stop(cell, &shim, &record, grace).await;
             let signal = signal.map_or_else(|| self.stop_signal(&record), Ok)?;
             // Gone already is what we want.
-            let _ = shim.kill(signal).await;
+            // Told first, so that its end comes after it.
             events::killed(self, &record, signal);
+            let _ = shim.kill(signal).await;
             base::crash::point("container: told to stop");
             if let crate::State::Running { paused: true, .. } = record.state {
                 let _ = shim.resume().await;
@@ -95,8 +96,8 @@ impl Containers {
                 return Ok(());
             }
         }
-        let _ = shim.kill_all(SIGKILL).await;
         events::killed(self, &record, SIGKILL);
+        let _ = shim.kill_all(SIGKILL).await;
         base::crash::point("container: killed");
         tokio::time::timeout(KILL_PATIENCE, cell.until_ended()).await.map_err(|_| {
             ContainerError::Invalid(format!(
@@ -154,11 +155,11 @@ impl Containers {
         if number == SIGKILL || number == 15 {
             cell.update(|live| live.record.stopped_by_hand = live.record.owner.is_none())?;
         }
+        // Told first, so that an end that follows comes after it.
+        events::killed(self, &cell.record(), number);
         shim.kill(number).await.map_err(|problem| {
             ContainerError::failed(format!("send {signal} to `{}`", cell.record().name), &problem)
-        })?;
-        events::killed(self, &cell.record(), number);
-        Ok(())
+        })
     }
 
     /// Stops and starts it.

@@ -13,6 +13,7 @@ use base::{AppName, Clock, Timestamp, VolumeName};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::VolumeError;
+use crate::volume_events::Journal;
 
 const RECORD: &str = "volume.json";
 /// How the name of a folder begins whose volume is being removed. No volume's name begins so.
@@ -31,11 +32,32 @@ pub struct Volume {
     pub options: BTreeMap<String, String>,
     /// The app that it belongs to.
     pub app: Option<AppName>,
-    /// It belongs to one container and goes with it.
+    /// Nobody gave it a name; mostly it belongs to one container and goes with it.
     pub anonymous: bool,
+    /// What was said of labels and options that were none: docker's clients are given it back.
+    #[serde(default, skip_serializing_if = "Said::is_nothing")]
+    pub said: Said,
     /// The folder of the host that containers see.
     #[serde(skip)]
     pub mountpoint: PathBuf,
+}
+
+/// Whether empty labels and options were written as such or left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Said {
+    /// Labels were written, if only as none.
+    #[serde(default)]
+    pub labels: bool,
+    /// Options were written, if only as none.
+    #[serde(default)]
+    pub options: bool,
+}
+
+impl Said {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A volume as somebody asks for it.
@@ -51,8 +73,10 @@ pub struct VolumeOrder {
     pub labels: BTreeMap<String, String>,
     /// The app that it belongs to.
     pub app: Option<AppName>,
-    /// It belongs to one container and goes with it.
+    /// Nobody gave it a name.
     pub anonymous: bool,
+    /// Whether empty labels and options were written as such.
+    pub said: Said,
 }
 
 impl VolumeOrder {
@@ -65,6 +89,7 @@ impl VolumeOrder {
             labels: BTreeMap::new(),
             app: None,
             anonymous: false,
+            said: Said::default(),
         }
     }
 }
@@ -74,6 +99,7 @@ impl VolumeOrder {
 pub struct Volumes {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    journal: Journal,
     /// Held while volumes come and go.
     changing: Arc<Mutex<()>>,
 }
@@ -83,7 +109,16 @@ impl Volumes {
     pub fn open(folder: PathBuf, clock: Arc<dyn Clock>) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         clear_strays(&folder)?;
-        Ok(Self { folder, clock, changing: Arc::default() })
+        Ok(Self { folder, clock, journal: Journal::default(), changing: Arc::default() })
+    }
+
+    /// The same, and what happens to them is written into this journal.
+    pub(crate) fn with_journal(self, store: store::Store) -> Self {
+        Self { journal: Journal(Some(store)), ..self }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// The volume, made if there is none of this name.
@@ -102,6 +137,7 @@ impl Volumes {
             options: order.options.clone(),
             app: order.app.clone(),
             anonymous: order.anonymous,
+            said: order.said,
             mountpoint: PathBuf::new(),
         };
         if let Some(device) = &device
@@ -120,6 +156,7 @@ impl Volumes {
         fs::rename(home.join("volume.json.new"), home.join(RECORD)).map_err(failed)?;
         base::crash::point("volume: record written");
         volume.mountpoint = self.mountpoint(&volume);
+        self.journal.created(&volume);
         Ok(volume)
     }
 
@@ -169,6 +206,7 @@ impl Volumes {
         base::crash::point("volume: moved out");
         fs::remove_dir_all(&going).map_err(failed)?;
         base::crash::point("volume: folder removed");
+        self.journal.removed(name.as_str());
         Ok(())
     }
 

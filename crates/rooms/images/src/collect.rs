@@ -1,14 +1,15 @@
 //! The collection of garbage: what no name, container, build or caller needs goes; nothing else does.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
-use oci::Digest;
+use oci::{Digest, Reference};
 
 use crate::disk::{self, DiskError, OnPath as _};
 use crate::events;
 use crate::image::{ImageId, Usage};
+use crate::journal::Happening;
 use crate::store::{Images, Inner, State};
 
 /// What must stay beside what has a name or a snapshot.
@@ -79,6 +80,12 @@ impl Images {
             collected.freed = going.iter().map(|path| disk::tree_size(path)).sum::<Result<u64, _>>()?;
             return Ok(collected);
         }
+        let mut told: Vec<(ImageId, Vec<String>, BTreeMap<String, String>)> = Vec::new();
+        for id in &images {
+            let names = state.record.names_of(id).iter().map(Reference::familiar).collect();
+            let labels = self.labels(&mut state, id);
+            told.push((id.clone(), names, labels));
+        }
         // Names first: a record that names what is gone would be damage; content that nobody names is only waste.
         inner.change::<_, DiskError>(&mut state, |record| {
             record.images.retain(|id, _| !images.contains(id));
@@ -94,6 +101,12 @@ impl Images {
         let trash = inner.move_out(going)?;
         drop(state);
         base::crash::point("image: content moved out");
+        for (id, names, labels) in &told {
+            for name in names {
+                self.tell_with(id, Happening::Untagged { name: name.clone() }, labels);
+            }
+            self.tell_with(id, Happening::Removed, labels);
+        }
         collected.freed = trash.empty();
         if collected.freed > 0 {
             events::collected(
@@ -210,6 +223,7 @@ impl Inner {
         let mut needed: HashSet<&Digest> = HashSet::new();
         for (id, image) in state.record.images.iter().filter(|(id, _)| !gone.contains(*id)) {
             needed.insert(&id.0);
+            needed.extend(image.manifest.as_ref());
             for layer in &image.layers {
                 needed.insert(&layer.chain_id);
                 needed.insert(&layer.blob);
@@ -230,6 +244,7 @@ impl Inner {
                 }
             }
         }
+        garbage.other.extend(self.stale_downloads()?);
         garbage.layers.sort();
         garbage.blobs.sort();
         Ok(garbage)

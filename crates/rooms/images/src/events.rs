@@ -8,6 +8,14 @@ pub(crate) fn loaded(image: &ImageId, names: &str) {
     info!(image.id = %image, image.names = names, "loaded image `{}` ({names})", image.short());
 }
 
+pub(crate) fn pulled(image: &ImageId, name: &str) {
+    info!(image.id = %image, image.name = name, "pulled `{name}`");
+}
+
+pub(crate) fn pushed(image: &ImageId, name: &str) {
+    info!(image.id = %image, image.name = name, "pushed `{name}`");
+}
+
 pub(crate) fn removed(image: &ImageId) {
     info!(image.id = %image, "removed image `{}`", image.short());
 }

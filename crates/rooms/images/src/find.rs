@@ -9,6 +9,7 @@ use oci::{Digest, History, ImageConfig, InvalidReference, Reference};
 use crate::disk::DiskError;
 use crate::events;
 use crate::image::{Image, ImageId};
+use crate::journal::Happening;
 use crate::store::{Images, Inner, State};
 
 /// Why an image was not found.
@@ -197,10 +198,30 @@ impl Images {
         let mut state = self.0.state();
         let (id, _) = resolve(&state, image)?;
         let most = self.0.limits.images;
+        let now = self.0.clock.wall();
         self.0.change(&mut state, |record| {
-            record.names.insert(name.clone(), id);
+            record.names.insert(name.clone(), id.clone());
+            if let Some(image) = record.images.get_mut(&id) {
+                image.tagged = Some(now);
+            }
             if record.names.len() > most { Err(TagError::Full { most }) } else { Ok(()) }
-        })
+        })?;
+        drop(state);
+        self.tell(&id, Happening::Tagged { name: name.familiar() });
+        Ok(())
+    }
+
+    /// Takes a name away and leaves the image, even without any; false when nothing bears that name.
+    pub fn untag(&self, name: &Reference) -> Result<bool, DiskError> {
+        let mut state = self.0.state();
+        let Some(id) = state.record.names.get(name).cloned() else { return Ok(false) };
+        self.0.change::<_, DiskError>(&mut state, |record| {
+            record.names.remove(name);
+            Ok(())
+        })?;
+        drop(state);
+        self.tell(&id, Happening::Untagged { name: name.familiar() });
+        Ok(true)
     }
 
     /// Takes a name away, and the image with its last name; by id, the image with its only name.
@@ -225,6 +246,7 @@ impl Images {
             return Err(RemoveError::InUse { image: name.to_owned(), by: by.clone() });
         }
         let delete = last && needed.is_none();
+        let labels = self.labels(&mut state, &id);
         inner.change::<_, DiskError>(&mut state, |record| {
             going.iter().for_each(|name| drop(record.names.remove(name)));
             if delete {
@@ -232,8 +254,12 @@ impl Images {
             }
             Ok(())
         })?;
+        for name in &going {
+            self.tell_with(&id, Happening::Untagged { name: name.familiar() }, &labels);
+        }
         let mut removed: Vec<Removed> = going.into_iter().map(Removed::Untagged).collect();
         if delete {
+            self.tell_with(&id, Happening::Removed, &labels);
             state.cache.forget_image(&id);
             events::removed(&id);
             removed.push(Removed::Deleted(id));
@@ -261,6 +287,9 @@ pub(crate) fn resolve(state: &State, text: &str) -> Result<(ImageId, Option<Refe
         {
             return Ok((id, None));
         }
+        if let Some(id) = by_digest(state, reference) {
+            return Ok((id, None));
+        }
     }
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
@@ -274,6 +303,13 @@ pub(crate) fn resolve(state: &State, text: &str) -> Result<(ImageId, Option<Refe
         Err(fitting) if fitting.is_empty() => Err(none()),
         Err(fitting) => Err(FindError::Ambiguous { name: text.to_owned(), fitting }),
     }
+}
+
+/// The image that a registry calls so; a tag beside the digest does not matter.
+fn by_digest(state: &State, reference: &Reference) -> Option<ImageId> {
+    let digest = reference.digest()?;
+    let called = |own: &Reference| own.digest() == Some(digest) && own.repository() == reference.repository();
+    state.record.images.iter().find(|(_, image)| image.digests.iter().any(called)).map(|(id, _)| id.clone())
 }
 
 impl Inner {
@@ -294,6 +330,11 @@ impl Inner {
             lower: self.lower(&topmost_first),
             chain,
             size: record.layers.iter().map(|layer| layer.size).sum(),
+            layer_sizes: record.layers.iter().map(|layer| layer.size).collect(),
+            tagged: record.tagged,
+            parent: record.parent.clone(),
+            digests: record.digests.iter().cloned().collect(),
+            pulled: record.pulled,
         })
     }
 

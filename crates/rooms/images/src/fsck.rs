@@ -91,6 +91,10 @@ impl Inventory {
                 record.names_of(id).first().map_or_else(|| id.short().to_owned(), Reference::familiar);
             hold.pin(&mut state, &id.0);
             inventory.blobs.entry(id.0.clone()).or_default().push(title.clone());
+            if let Some(manifest) = &image.manifest {
+                hold.pin(&mut state, manifest);
+                inventory.blobs.entry(manifest.clone()).or_default().push(title.clone());
+            }
             for (depth, layer) in image.layers.iter().enumerate() {
                 hold.pin(&mut state, &layer.blob);
                 hold.pin(&mut state, &layer.chain_id);

@@ -51,8 +51,18 @@ pub struct Image {
     pub lower: Vec<PathBuf>,
     /// The bytes of its files; layers that it shares with others count here too.
     pub size: u64,
+    /// The bytes of the files of each layer, the lowest first.
+    pub layer_sizes: Vec<u64>,
     /// When it was made, if it says so.
     pub created: Option<Timestamp>,
+    /// When it got a name here last.
+    pub tagged: Option<Timestamp>,
+    /// The image that it was made from here; it may be gone.
+    pub parent: Option<ImageId>,
+    /// What it is called at registries, as in `docker.io/library/web@sha256:…`.
+    pub digests: Vec<Reference>,
+    /// When a registry last said that this is what a name means.
+    pub pulled: Option<Timestamp>,
 }
 
 impl Image {

@@ -1,5 +1,7 @@
 //! The bounds that the store keeps, whatever an archive says.
 
+use std::time::Duration;
+
 /// The written bounds; one more is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -15,6 +17,10 @@ pub struct Limits {
     pub header_bytes: u64,
     /// Bytes of one JSON document.
     pub json_bytes: u64,
+    /// Bytes of downloads that were not finished; the oldest go first.
+    pub download_bytes: u64,
+    /// How long such a download is kept.
+    pub download_age: Duration,
     /// Layers of one image; an overlay takes 500.
     pub layers: usize,
     /// Images, and names, that the record holds.
@@ -32,6 +38,8 @@ impl Default for Limits {
             entries: 2_000_000,
             header_bytes: 1 << 20,
             json_bytes: 8 << 20,
+            download_bytes: 20 << 30,
+            download_age: Duration::from_secs(24 * 3600),
             layers: 499,
             images: 10_000,
             cached_steps: 2_000,

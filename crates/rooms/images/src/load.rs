@@ -12,17 +12,18 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use oci::{Compression, Digest, Reference, Sha256Hasher, chain_ids};
+use oci::{Digest, Reference, chain_ids};
 
 pub use errors::LoadError;
-pub(crate) use publish::{NewImage, NewLayer};
+pub(crate) use publish::{NewImage, NewLayer, Origin};
 
-use crate::apply::{self, LayerError};
+use crate::apply;
 use crate::archive::{Archive, Spooled};
-use crate::compression;
 use crate::disk::OnPath as _;
 use crate::events;
 use crate::image::ImageId;
+use crate::journal::Happening;
+use crate::pipeline::{self, Pieces};
 use crate::state::{LayerRecord, Packing};
 use crate::store::{Hold, Images, Inner, Place};
 use documents::Found;
@@ -85,15 +86,31 @@ impl Images {
         for image in found {
             let layers = intake.layers(&image)?;
             let id = ImageId(Digest::sha256(&image.config_bytes));
-            images.push(NewImage { id, config: image.config_bytes, layers, names: image.names });
+            images.push(NewImage {
+                id,
+                config: image.config_bytes,
+                layers,
+                names: image.names,
+                parent: None,
+                origin: None,
+            });
         }
         let loaded = inner.publish(&work.path, &mut hold, images)?;
         for image in &loaded {
             let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
             events::loaded(&image.id, &names.join(", "));
+            self.tell(&image.id, Happening::Loaded);
         }
         Ok(loaded)
     }
+}
+
+/// Where a layer is unpacked.
+pub(crate) struct Shelf<'a> {
+    /// The layers below it, the topmost first.
+    pub(crate) lower: &'a [PathBuf],
+    /// The folder for work under way.
+    pub(crate) work: &'a Path,
 }
 
 /// A load under way.
@@ -148,26 +165,28 @@ impl Inner {
         work: &Path,
     ) -> Result<NewLayer, LoadError> {
         self.faults.point("image: layer about to be unpacked").on("write", work)?;
-        let folder = work.join(chain_id.hex());
+        let file = File::open(&blob.path).on("open", &blob.path)?;
+        self.unpack_from(file, blob, chain_id, diff_id, &Shelf { lower, work })
+    }
+
+    /// The same from a reader of the blob's bytes, which need not be all there yet.
+    pub(crate) fn unpack_from(
+        &self,
+        packed: impl Read + Send,
+        blob: &Spooled,
+        chain_id: Digest,
+        diff_id: Digest,
+        shelf: &Shelf<'_>,
+    ) -> Result<NewLayer, LoadError> {
+        let folder = shelf.work.join(chain_id.hex());
         let diff = folder.join("diff");
         fs::create_dir_all(&diff).on("create", &diff)?;
-        let file = File::open(&blob.path).on("open", &blob.path)?;
         let in_layer = |source| LoadError::Layer { layer: diff_id.clone(), source };
-        let (compression, reader) =
-            compression::unpacked(file, &self.limits).map_err(|e| in_layer(LayerError::from_read(e)))?;
-        let (applied, got, tar_size) = match compression {
-            // The spool hashed these very bytes.
-            Compression::None => {
-                let applied = apply::apply(reader, &diff, lower, &self.limits).map_err(in_layer)?;
-                (applied, blob.digest.clone(), blob.size)
-            }
-            Compression::Gzip | Compression::Zstd => {
-                let mut hasher = Sha256Hasher::new(reader);
-                let applied = apply::apply(&mut hasher, &diff, lower, &self.limits).map_err(in_layer)?;
-                let (_, got, tar_size) = hasher.finish();
-                (applied, got, tar_size)
-            }
-        };
+        let unpacking = |tar: &mut Pieces| apply::apply(tar, &diff, shelf.lower, &self.limits);
+        let (applied, unpacked) = pipeline::unpacked(packed, &self.limits, unpacking).map_err(in_layer)?;
+        // A blob that is not packed is its own tar, and whoever brought it has hashed these very bytes.
+        let (got, tar_size) = unpacked.hashed.unwrap_or_else(|| (blob.digest.clone(), blob.size));
+        let compression = unpacked.compression;
         if got != diff_id {
             return Err(LoadError::WrongLayer { want: diff_id, got });
         }

@@ -16,6 +16,7 @@ use crate::compression;
 use crate::disk::{DiskError, OnPath as _};
 use crate::find::{FindError, resolve};
 use crate::image::ImageId;
+use crate::journal::Happening;
 use crate::pack::{Out, TarWriter};
 use crate::state::LayerRecord;
 use crate::store::{Images, Inner};
@@ -108,7 +109,9 @@ impl Images {
                 .names
                 .extend(by_name);
         }
-        inner.write_archive(&chosen, writer)
+        inner.write_archive(&chosen, writer)?;
+        chosen.keys().for_each(|id| self.tell(id, Happening::Saved));
+        Ok(())
     }
 }
 

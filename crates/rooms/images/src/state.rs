@@ -3,7 +3,7 @@
 //! `images.json` is versioned and replaced as a whole: the new one is written beside it, brought to the disk and
 //! renamed over the old one. Maps are sorted, so equal records are equal files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -31,8 +31,38 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ImageRecord {
     pub(crate) added: Timestamp,
+    /// When it got a name here last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tagged: Option<Timestamp>,
+    /// The image that it was made from here; it may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<ImageId>,
     /// The lowest first.
     pub(crate) layers: Vec<LayerRecord>,
+    /// What it is called at registries: repositories with the digest of its manifest or index there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) digests: BTreeSet<Reference>,
+    /// Its manifest as it came, a blob: pushed as it is, it stays the same image everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) manifest: Option<Digest>,
+    /// When a registry last said that this is what a name means.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pulled: Option<Timestamp>,
+}
+
+impl ImageRecord {
+    /// An image without anything yet.
+    pub(crate) fn new(added: Timestamp) -> Self {
+        Self {
+            added,
+            tagged: None,
+            parent: None,
+            layers: Vec::new(),
+            digests: BTreeSet::new(),
+            manifest: None,
+            pulled: None,
+        }
+    }
 }
 
 /// One layer of an image.

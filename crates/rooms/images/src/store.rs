@@ -16,6 +16,7 @@ use crate::events;
 use crate::fault::Faults;
 use crate::image::ImageId;
 use crate::limits::Limits;
+use crate::pull::Fetching;
 use crate::state::{LayerRecord, Record, Unreadable};
 
 /// The image store: a handle to the open folder, cheap to clone.
@@ -29,11 +30,13 @@ pub struct Options {
     pub limits: Limits,
     /// Tells when an image came.
     pub clock: Arc<dyn Clock>,
+    /// Where it is written what happens to images; nowhere when none.
+    pub journal: Option<store::Store>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), clock: SystemClock::shared() }
+        Self { limits: Limits::default(), clock: SystemClock::shared(), journal: None }
     }
 }
 
@@ -94,10 +97,13 @@ pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Option<store::Store>,
     pub(crate) faults: Faults,
     state: Mutex<State>,
     /// Counts names under `incoming/`.
     next: AtomicU64,
+    /// Blobs that somebody fetches.
+    pub(crate) fetching: Fetching,
     /// Held while the folder is open.
     _lock: File,
 }
@@ -149,7 +155,7 @@ impl Images {
     /// The same with other bounds or another clock.
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let dir = dir.as_ref().to_owned();
-        for name in ["blobs/sha256", "layers", "snapshots", "incoming", "empty"] {
+        for name in ["blobs/sha256", "layers", "snapshots", "incoming", "downloads", "empty"] {
             disk::make_dir(&dir.join(name))?;
         }
         // Layers hold programs that run as somebody else: nobody on the host may reach them.
@@ -181,9 +187,11 @@ impl Images {
             dir,
             limits: options.limits,
             clock: options.clock,
+            journal: options.journal,
             faults: Faults::default(),
             state: Mutex::new(state),
             next: AtomicU64::new(0),
+            fetching: Fetching::default(),
             _lock: lock.into(),
         };
         inner.clear_incoming()?;

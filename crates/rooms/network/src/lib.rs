@@ -17,6 +17,7 @@ mod cidr;
 mod doctor;
 mod events;
 mod filter;
+mod journal;
 pub mod names;
 mod netlink;
 mod networks;
@@ -35,7 +36,7 @@ pub use doctor::{Fact, doctor_facts};
 pub use networks::Networks;
 pub use order::{
     AttachOrder, Attachment, InvalidMac, IpamOrder, Mac, NamesLaunch, NetworkOrder, NetworkView, PoolOrder,
-    Settings, Settled, SubnetView,
+    Remarks, Settings, Settled, SubnetView,
 };
 pub use problems::{
     AttachError, ChangeError, CreateError, FindError, KernelError, OpenError, RecordError, RemoveError,

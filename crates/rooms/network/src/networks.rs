@@ -7,9 +7,11 @@ use std::time::Duration;
 use base::{Clock, ContainerId, NetworkName, SystemClock};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
+use store::Store;
 use tokio::sync::Mutex;
 
 use crate::events;
+use crate::journal::Journal;
 use crate::names::Publisher;
 use crate::order::{AttachOrder, Attachment, NetworkOrder, NetworkView, Settings, Settled};
 use crate::problems::{AttachError, ChangeError, CreateError, FindError, OpenError, RemoveError};
@@ -31,6 +33,7 @@ const NAMES_READY: Duration = Duration::from_secs(2);
 pub struct Networks {
     realm: Arc<Mutex<Realm>>,
     names: Publisher,
+    journal: Journal,
     clock: Arc<dyn Clock>,
 }
 
@@ -40,13 +43,28 @@ impl Networks {
         let names = Publisher::start(dir, settings.names);
         let dir = dir.to_owned();
         let realm = off_thread(move || Realm::open(tag, &dir, settings.pools)).await?;
-        Ok(Self { realm: Arc::new(Mutex::new(realm)), names, clock: Arc::new(SystemClock) })
+        let realm = Arc::new(Mutex::new(realm));
+        Ok(Self { realm, names, journal: Journal::default(), clock: Arc::new(SystemClock) })
+    }
+
+    /// The same, and what happens to them is written into this journal.
+    pub fn with_journal(self, store: Store) -> Self {
+        Self { journal: Journal(Some(store)), ..self }
     }
 
     /// Makes a network; an equal one may be there already, and one that differs is an error. Labels may change.
     pub async fn create(&self, order: NetworkOrder) -> Result<NetworkView, CreateError> {
         let now = self.clock.wall();
-        let view = self.with(move |realm| realm.create(&order, now)).await?;
+        let journal = self.journal.clone();
+        let create = move |realm: &mut Realm| {
+            let known = realm.find(order.name.as_str()).is_ok();
+            let view = realm.create(&order, now)?;
+            if !known {
+                journal.created(&view);
+            }
+            Ok::<_, CreateError>(view)
+        };
+        let view = self.with(create).await?;
         // Whoever joins may ask for names at once. That nobody answers is no reason to have no network.
         if !self.names.confirmed(NAMES_READY).await {
             events::names_late(&view.name, &self.names.unbound().join("; "));
@@ -65,8 +83,14 @@ impl Networks {
 
     /// Takes a network away that nobody is attached to.
     pub async fn remove(&self, name: &NetworkName) -> Result<(), RemoveError> {
-        let name = name.clone();
-        self.with(move |realm| realm.remove(&name)).await
+        let (name, journal) = (name.clone(), self.journal.clone());
+        let remove = move |realm: &mut Realm| {
+            let view = realm.find(name.as_str()).ok();
+            realm.remove(&name)?;
+            view.iter().for_each(|view| journal.removed(view));
+            Ok(())
+        };
+        self.with(remove).await
     }
 
     /// All networks, by name.
@@ -81,13 +105,28 @@ impl Networks {
 
     /// Takes all networks away that nobody is attached to, but for the default one.
     pub async fn prune(&self) -> Result<Vec<NetworkName>, RemoveError> {
-        self.with(Realm::prune).await
+        let journal = self.journal.clone();
+        let prune = move |realm: &mut Realm| {
+            let before = realm.list();
+            let removed = realm.prune()?;
+            before.iter().filter(|view| removed.contains(&view.name)).for_each(|view| journal.removed(view));
+            Ok(removed)
+        };
+        self.with(prune).await
     }
 
     /// Joins a container to a network. Once more is no harm; with a new process it keeps its addresses.
     pub async fn attach(&self, name: &NetworkName, order: AttachOrder) -> Result<Attachment, AttachError> {
-        let name = name.clone();
-        self.with(move |realm| realm.attach(&name, &order)).await
+        let (name, journal) = (name.clone(), self.journal.clone());
+        let attach = move |realm: &mut Realm| {
+            let on = realm.attachments(&order.container).iter().any(|on| on.network == name);
+            let attachment = realm.attach(&name, &order)?;
+            if !on {
+                journal.connected(&attachment);
+            }
+            Ok(attachment)
+        };
+        self.with(attach).await
     }
 
     /// What a container is attached to, in the order in which it joined.
@@ -97,8 +136,20 @@ impl Networks {
 
     /// Lets a container go from a network; it need not be on it.
     pub async fn detach(&self, name: &NetworkName, container: &ContainerId) -> Result<(), ChangeError> {
+        let (name, container, journal) = (name.clone(), container.clone(), self.journal.clone());
+        let detach = move |realm: &mut Realm| {
+            let before = realm.attachments(&container);
+            realm.detach(&name, &container)?;
+            before.iter().filter(|on| on.network == name).for_each(|on| journal.disconnected(on));
+            Ok(())
+        };
+        self.with(detach).await
+    }
+
+    /// Leads a container's way out over this network, on which it is, from now on.
+    pub async fn lead_out(&self, container: &ContainerId, name: &NetworkName) -> Result<(), ChangeError> {
         let (name, container) = (name.clone(), container.clone());
-        self.with(move |realm| realm.detach(&name, &container)).await
+        self.with(move |realm| realm.lead_out(&container, &name)).await
     }
 
     /// Lets a container go from all its networks.
@@ -111,7 +162,14 @@ impl Networks {
         let links = self.realm.lock().await.links(&container);
         // What is there after this is removed by us.
         let _ = tokio::time::timeout(LINKS_GONE, gone(&links)).await;
-        self.with(move |realm| realm.detach_all(&container)).await
+        let journal = self.journal.clone();
+        let detach = move |realm: &mut Realm| {
+            let before = realm.attachments(&container);
+            realm.detach_all(&container)?;
+            before.iter().for_each(|on| journal.disconnected(on));
+            Ok(())
+        };
+        self.with(detach).await
     }
 
     /// Whether names that containers share, as a service's, lead to this one.

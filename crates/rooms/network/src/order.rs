@@ -28,6 +28,26 @@ pub struct NetworkOrder {
     pub app: Option<AppName>,
     /// Options of the `bridge` driver, by docker's names; see [`crate::driver_option_names`].
     pub driver_opts: BTreeMap<String, String>,
+    /// What we keep for whoever asked, and make nothing of.
+    pub remarks: Remarks,
+}
+
+/// What is said of a network that changes nothing on one machine; kept to be given back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Remarks {
+    /// Containers beside those of services may join it, on a swarm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attachable: bool,
+    /// Options of whoever hands addresses out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipam_options: Option<BTreeMap<String, String>>,
+}
+
+impl Remarks {
+    /// Whether there is nothing to keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl NetworkOrder {
@@ -41,6 +61,7 @@ impl NetworkOrder {
             labels: BTreeMap::new(),
             app: None,
             driver_opts: BTreeMap::new(),
+            remarks: Remarks::default(),
         }
     }
 }
@@ -81,6 +102,8 @@ pub struct NetworkView {
     pub app: Option<AppName>,
     /// Options as ordered.
     pub driver_opts: BTreeMap<String, String>,
+    /// As ordered.
+    pub remarks: Remarks,
     /// What is attached, by container.
     pub attachments: Vec<Attachment>,
 }

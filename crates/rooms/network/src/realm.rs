@@ -7,6 +7,7 @@
 mod attach;
 mod create;
 mod host;
+mod lead_out;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -324,6 +325,7 @@ impl Realm {
             labels: network.labels.clone(),
             app: network.app.clone(),
             driver_opts: network.driver_opts.clone(),
+            remarks: network.remarks.clone(),
             attachments: self.attached.iter().filter_map(on).collect(),
         }
     }

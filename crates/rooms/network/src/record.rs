@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
-use crate::order::Mac;
+use crate::order::{Mac, Remarks};
 use crate::problems::{OpenError, RecordError};
 
 /// The version of both files.
@@ -43,6 +43,8 @@ pub(crate) struct NetworkRecord {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) app: Option<AppName>,
     pub(crate) driver_opts: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub(crate) remarks: Remarks,
 }
 
 /// An address range of a network.

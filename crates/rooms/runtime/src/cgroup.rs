@@ -5,6 +5,7 @@
 
 mod devices;
 mod figures;
+mod group;
 mod limits;
 mod stats;
 
@@ -20,6 +21,7 @@ use crate::order::{Device, Limits};
 
 pub(crate) use devices::each as each_device;
 pub use figures::{DeviceFigure, Figures};
+pub use group::CgroupGroup;
 pub use stats::Stats;
 
 /// The controllers of the first version that a container always joins.

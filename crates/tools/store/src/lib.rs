@@ -93,6 +93,12 @@ impl Store {
         self.inner.writer.submit(Outlives::Daemon, move |tx| tx.journal(&entry)).await
     }
 
+    /// The same for whoever cannot wait at all, also where nothing may be awaited. Lines come in the order in which
+    /// they are told, unless so many changes wait that the line has to.
+    pub fn tell(&self, entry: Entry) {
+        self.inner.writer.tell(entry);
+    }
+
     /// The same for several lines, in their order.
     pub async fn note_all(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
         let all = move |tx: &Tx<'_>| entries.iter().try_for_each(|entry| tx.journal(entry).map(drop));

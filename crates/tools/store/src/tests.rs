@@ -128,3 +128,20 @@ async fn what_was_seen_stands_in_order_with_what_is_wanted() {
     let subjects: Vec<_> = lines.iter().map(|line| line.subject.as_str()).collect();
     assert_eq!(subjects, ["ship a", "ship b", "ship c", "ship d"]);
 }
+
+#[tokio::test]
+async fn what_is_told_without_waiting_is_written_and_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sea.db");
+    let store = open(&path);
+    for name in ["a", "b"] {
+        store.tell(sailed(name));
+    }
+    // Whoever cannot wait may also stand on a thread without a runtime.
+    let other = store.clone();
+    std::thread::spawn(move || other.tell(sailed("c"))).join().expect("told");
+    drop(store);
+    let lines = open(&path).journal(&JournalQuery { limit: 10, ..Default::default() }).expect("lines");
+    let subjects: Vec<_> = lines.iter().map(|line| line.subject.as_str()).collect();
+    assert_eq!(subjects, ["ship a", "ship b", "ship c"]);
+}

@@ -6,6 +6,7 @@ use std::thread;
 
 use base::Clock;
 use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{oneshot, watch};
 
 use crate::schema::JOURNAL_LINES;
@@ -107,6 +108,33 @@ impl Writer {
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
         queue.send(Job { work, outlives }).await.map_err(|_| StoreError::Closed)?;
         result.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Writer {
+    /// Hands a line of the journal over; nobody hears whether it was written but the log.
+    pub(crate) fn tell(&self, entry: Entry) {
+        let Some(queue) = &self.queue else { return };
+        let work: Work = Box::new(move |tx| {
+            let written = tx.journal(&entry).map(drop).map_err(|error| error.to_string());
+            let said = move |failure: Option<&str>| {
+                if let Some(why) = written.err().as_deref().or(failure) {
+                    tracing::warn!("could not write a line of the journal: {why}");
+                }
+            };
+            Ok(Box::new(said))
+        });
+        let job = Job { work, outlives: Outlives::Daemon };
+        let Err(TrySendError::Full(job)) = queue.try_send(job) else { return };
+        // Whoever tells must not wait; the line does.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let queue = queue.clone();
+                // A writer that has ended writes nothing more.
+                runtime.spawn(async move { drop(queue.send(job).await) });
+            }
+            Err(_) => drop(queue.blocking_send(job)),
+        }
     }
 }
 

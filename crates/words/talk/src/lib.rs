@@ -4,6 +4,7 @@
 //! a field may be added with a default; none changes its meaning.
 
 mod app;
+mod builds;
 mod container;
 mod frame;
 mod machine;
@@ -13,6 +14,7 @@ pub use app::{
     AppSummary, Change, DeployOrder, DownOrder, InstanceView, Outcome, PlanView, Progress, ReceiptView,
     ReleaseView, RollbackOrder, ScaleOrder, ServiceChange, ServiceView, ServicesOrder, Status,
 };
+pub use builds::{BuildContext, BuildEvent, BuildOrder, MAX_BUILD_ORDER, SecretBytes};
 pub use container::{
     ContainerView, Created, ExecOrder, Exited, HealthView, KillOrder, LogLine, LogQuery, OwnerView, PortView,
     RemoveOrder, RunOrder, StatsView, StopOrder,
@@ -20,6 +22,5 @@ pub use container::{
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};
 pub use machine::{Check, DaemonView, Event, Verdict};
 pub use store::{
-    BuildEvent, BuildOrder, HistoryView, ImageView, Loaded, NetworkCreate, NetworkView, Pruned, TagOrder,
-    VolumeCreate, VolumeView,
+    HistoryView, ImageView, Loaded, NetworkCreate, NetworkView, Pruned, TagOrder, VolumeCreate, VolumeView,
 };

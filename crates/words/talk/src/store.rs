@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use base::{Bytes, Report, Timestamp};
 use serde::{Deserialize, Serialize};
-use spec::Build;
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,54 +164,4 @@ pub struct NetworkView {
     pub containers: BTreeMap<String, String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-}
-
-/// `POST /v1/build`, in the query as JSON; the body is the context as a tar archive.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct BuildOrder {
-    /// How; its `context` is not looked at, and its `dockerfile` is a path in the archive.
-    pub build: Build,
-    /// The names of the image.
-    pub names: Vec<String>,
-}
-
-/// A line of the stream that answers a build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "build", rename_all = "snake_case")]
-pub enum BuildEvent {
-    /// A step begins.
-    Step {
-        /// Its place, from 1 up.
-        number: u32,
-        /// How many there are.
-        of: u32,
-        /// As the Dockerfile has it.
-        text: String,
-        /// Its result was there already.
-        cached: bool,
-    },
-    /// A step said something.
-    Output {
-        /// The text, as it came.
-        text: String,
-    },
-    /// Something is odd, but goes on.
-    Warning {
-        /// What.
-        text: String,
-    },
-    /// The image is there. The last line.
-    Built {
-        /// By digest.
-        id: String,
-        /// Steps whose result was there already.
-        cached: u32,
-        /// All steps.
-        steps: u32,
-    },
-    /// It could not be built. The last line.
-    Failed {
-        /// Why.
-        report: Report,
-    },
 }

@@ -106,7 +106,7 @@ pub(super) fn mount(text: &str, app: &mut App) -> Result<Mount, Report> {
 }
 
 /// `NAME:ADDRESS` or `NAME=ADDRESS`.
-pub(super) fn host(text: &str) -> Result<(String, String), Report> {
+pub(crate) fn host(text: &str) -> Result<(String, String), Report> {
     let pair = text.split_once('=').or_else(|| text.split_once(':'));
     pair.filter(|(name, address)| !name.is_empty() && !address.is_empty())
         .map(|(name, address)| (name.to_owned(), address.to_owned()))

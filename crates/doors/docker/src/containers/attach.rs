@@ -136,6 +136,11 @@ pub(super) async fn resize(
 ) -> Result<StatusCode, Refusal> {
     let id = docker.containers.find(&id)?;
     let size = life::size(&params)?;
+    let record = docker.containers.inspect(&id)?.record;
+    if record.state.runs() && !record.service.tty {
+        // Without a terminal there is nothing to resize, which is no error in docker's eyes.
+        return Ok(StatusCode::OK);
+    }
     docker.containers.resize(&id, size.rows, size.columns).await?;
     Ok(StatusCode::OK)
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base::{Problem, Report};
+use base::Problem;
 use containers::{ContainerError, ExecOrder, ExecState, Started};
 use runtime::Event;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::attach::{Framing, Hijack, Lane};
 use super::{attach, life};
 use crate::Shared;
-use crate::answer::{Answer, Refusal, line};
+use crate::answer::{Answer, Refusal};
 use crate::params::{Document, MaybeDocument, Params};
 use crate::version::ApiVersion;
 use crate::wire;
@@ -104,7 +104,7 @@ pub(super) async fn start(
         Err(error @ ContainerError::NotExecuted { .. }) if !config.detach => {
             // The client is told on the stream that it expects, as docker does.
             let (hijack, response) = Hijack::take(request, Framing::of(order.tty.is_some(), version));
-            let text = format!("OCI runtime exec failed: {}\r\n", line(&Report::of(&error)));
+            let text = format!("{}\r\n", Refusal::from(error).message);
             tokio::spawn(async move {
                 if let Some((_, mut writer)) = hijack.open().await {
                     writer.send(Lane::Stdout, text.as_bytes()).await;

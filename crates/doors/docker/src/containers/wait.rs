@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use containers::{State as Is, Until};
 use futures_util::FutureExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Shared;
 use crate::answer::Refusal;
@@ -31,17 +31,11 @@ pub(super) async fn wait(
     // From here on no end is missed, though the client may start it only when it has the head of our answer.
     let ended = docker.containers.wait_until(&id, until)?;
     let body = ended.map(|view| {
-        let (code, error) = match view.record.state {
-            Is::Exited { code, error, .. } => (code, error),
-            Is::Created | Is::Running { .. } => (0, None),
+        let code = match view.record.state {
+            Is::Exited { code, .. } => code,
+            Is::Created | Is::Running { .. } => 0,
         };
-        let error = error.map_or(Value::Null, |message| json!({ "Message": message }));
-        let mut document = json!({ "StatusCode": code });
-        if !error.is_null() {
-            document["Error"] = error;
-        }
-        let mut text = document.to_string();
-        text.push('\n');
+        let text = format!("{}\n", json!({ "StatusCode": code }));
         std::io::Result::Ok(Bytes::from(text))
     });
     let body = Body::from_stream(body.into_stream());

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 fn check(text: &str, target: Option<&str>, order: Expect) {
     let file = parse(text).expect("every file here can be read");
     let set = |name: &str| (name == "BASE").then(|| "b".to_owned());
-    let shown = match Graph::new(&file, &set, target) {
+    let shown = match Graph::new(&file, &set, target, &BTreeSet::new()) {
         Ok(graph) => {
             let name =
                 |number: &usize| graph.stages[*number].name.clone().unwrap_or_else(|| number.to_string());
@@ -78,7 +78,7 @@ proptest! {
         let text: String = links.iter().enumerate().map(stage).collect();
         let file = parse(&text).expect("it is whole");
         let target = target % links.len();
-        let graph = Graph::new(&file, &|_: &str| None, Some(&format!("s{target}"))).expect("it is whole");
+        let graph = Graph::new(&file, &|_: &str| None, Some(&format!("s{target}")), &BTreeSet::new()).expect("it is whole");
         prop_assert_eq!(graph.target(), target);
         for (place, stage) in graph.order.iter().enumerate() {
             for need in &graph.stages[*stage].needs {

@@ -153,12 +153,84 @@ fn folders_links_and_patterns_land_where_docker_puts_them() {
     );
     check(
         SITE,
+        "COPY --parents site/./css/a.css /p/",
+        expect![[r#"
+        layer 1
+          755 0:0 p/
+          755 0:0 p/css/
+          644 0:0 p/css/a.css = a"#]],
+    );
+    check(
+        SITE,
+        "COPY --parents ./site/./**/*.css readme.* /p/",
+        expect![[r#"
+        layer 1
+          755 0:0 p/
+          755 0:0 p/css/
+          644 0:0 p/css/a.css = a
+          644 0:0 p/css/b.css = b
+          644 0:0 p/readme.md = r"#]],
+    );
+    check(
+        SITE,
+        "COPY --parents s*/./css /p/",
+        expect![[r#"
+        layer 1
+          755 0:0 p/
+          755 0:0 p/css/
+          644 0:0 p/css/a.css = a
+          644 0:0 p/css/b.css = b"#]],
+    );
+    check(
+        SITE,
+        "COPY --parents site/nothing /p/",
+        expect![[r#"
+        error: Dockerfile line 2: `site/nothing` is not in the context
+           1 | FROM base:1
+           2 > COPY --parents site/nothing /p/
+          hint: paths are relative to the context; what `.dockerignore` takes is not there either"#]],
+    );
+    check(SITE, "COPY --parents site/n* /p/", expect!["layer 1"]);
+    check(
+        SITE,
         "COPY --exclude=**/*.css --exclude=link site /s",
         expect![[r#"
         layer 1
           755 0:0 s/
           755 0:0 s/css/
           644 0:0 s/index.html = hi"#]],
+    );
+}
+
+#[test]
+fn permissions_may_be_said_in_letters() {
+    check(
+        SITE,
+        "COPY --chmod=u=rwX,go=X site /s",
+        expect![[r#"
+        layer 1
+          711 0:0 s/
+          711 0:0 s/css/
+          600 0:0 s/css/a.css = a
+          600 0:0 s/css/b.css = b
+          600 0:0 s/index.html = hi
+          s/link -> css/a.css"#]],
+    );
+    check(
+        SITE,
+        "COPY --chmod=go-r <<EOF /t\nx\nEOF",
+        expect![[r#"
+        layer 1
+          600 0:0 t = x"#]],
+    );
+    check(
+        SITE,
+        "COPY --chmod=hello site /s",
+        expect![[r#"
+        error: Dockerfile line 2: `hello` cannot be permissions
+           1 | FROM base:1
+           2 > COPY --chmod=hello site /s
+          hint: allowed is octal digits up to 7777, as in `0755`, or clauses, as in `u=rwX,go-w`"#]],
     );
 }
 
@@ -250,8 +322,8 @@ fn a_wrong_copy_says_what_to_do() {
         SITE,
         "COPY --chmod=rwx readme.md /a",
         expect![[r#"
-        error: Dockerfile line 2: `rwx` cannot be permissions
-          hint: allowed is octal digits up to 7777, as in `0755`"#]],
+            error: Dockerfile line 2: `rwx` cannot be permissions
+              hint: allowed is octal digits up to 7777, as in `0755`, or clauses, as in `u=rwX,go-w`"#]],
     );
     check_error(
         SITE,
@@ -268,8 +340,8 @@ fn what_cannot_be_copied_or_has_no_place_is_refused() {
         SITE,
         "ADD https://example.org/x.tar /x",
         expect![[r#"
-        error: Dockerfile line 2: ADD of `https://example.org/x.tar` is not supported
-          hint: fetch it into the context before the build, or in a RUN"#]],
+            error: Dockerfile line 2: could not fetch `https://example.org/x.tar`
+              because: `https://example.org/x.tar` cannot be fetched: this builder has no way to the network"#]],
     );
     check_error(
         SITE,
@@ -570,17 +642,11 @@ fn an_archive_as_the_context_gives_the_same_image_as_the_folder() {
         crate::context::Limits::default(),
     )
     .expect("the context is sound");
+    let archive = crate::Context::Archive(Box::new(std::io::Cursor::new(tar)));
     let request = crate::BuildRequest {
-        context: crate::Context::Archive(Box::new(std::io::Cursor::new(tar))),
-        dockerfile: dockerfile.to_owned(),
-        args: Default::default(),
-        target: None,
-        tags: Vec::new(),
-        labels: Default::default(),
-        no_cache: true,
+        no_cache: crate::NoCache::Always,
         epoch: Some(1_000_000_000),
-        limits: Default::default(),
-        cancel: Default::default(),
+        ..crate::BuildRequest::new(archive, crate::DockerfileSource::Text(dockerfile.to_owned()))
     };
     let second = world.builder.build(request, &super::world::Chroot, &|_| ());
     let second = second.unwrap_or_else(|error| panic!("{}", describe(&error)));

@@ -9,15 +9,15 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base::{Clock, Kind, Problem, Report, SystemClock};
 use images::{Image, Images, LayerSource, PackOptions};
 use oci::{ImageConfig, Reference};
 
 use crate::{
-    BuildError, BuildRequest, Builder, Built, Cancel, Context, Progress, RunLimits, RunMountKind, RunOrder,
-    Runner, Stream,
+    BuildError, BuildRequest, Builder, Built, Cancel, Context, DockerfileSource, NoCache, Progress,
+    RunMountKind, RunOrder, Runner, Stream,
 };
 
 /// The name of the base image.
@@ -87,21 +87,36 @@ impl World {
 
     pub(crate) fn build(&self, dockerfile: &str) -> Outcome {
         let wish = self.request.borrow();
+        let text = DockerfileSource::Text(dockerfile.to_owned());
         let request = BuildRequest {
-            context: Context::Folder(self.context()),
-            dockerfile: dockerfile.to_owned(),
             args: wish.args.clone(),
             target: wish.target.clone(),
             tags: vec!["built:1".parse::<Reference>().expect("a name")],
             labels: wish.labels.clone(),
-            no_cache: wish.no_cache,
+            no_cache: if wish.no_cache { NoCache::Always } else { NoCache::Never },
             epoch: wish.epoch,
-            limits: RunLimits::default(),
             cancel: wish.cancel.clone(),
+            ..BuildRequest::new(Context::Folder(self.context()), text)
         };
-        let progress = RefCell::new(Vec::new());
-        let built = self.builder.build(request, &Chroot, &|event| progress.borrow_mut().push(event));
-        Outcome { built, progress: progress.into_inner() }
+        self.request(request)
+    }
+
+    /// A request for this Dockerfile over the context.
+    pub(crate) fn wish(&self, dockerfile: &str) -> BuildRequest {
+        let text = DockerfileSource::Text(dockerfile.to_owned());
+        BuildRequest::new(Context::Folder(self.context()), text)
+    }
+
+    /// The build that this request asks for.
+    pub(crate) fn request(&self, request: BuildRequest) -> Outcome {
+        self.request_with(request, &Chroot)
+    }
+
+    pub(crate) fn request_with(&self, request: BuildRequest, runner: &dyn Runner) -> Outcome {
+        let progress = Mutex::new(Vec::new());
+        let told = |event| progress.lock().expect("nobody panics while telling").push(event);
+        let built = self.builder.build(request, runner, &told);
+        Outcome { built, progress: progress.into_inner().expect("nobody panics while telling") }
     }
 
     /// The files that the build put above the base image, and nothing else of the outcome.

@@ -16,6 +16,18 @@ pub(crate) struct NewImage {
     pub(crate) config: Vec<u8>,
     pub(crate) layers: Vec<NewLayer>,
     pub(crate) names: Vec<Reference>,
+    /// The image that it was made from, if it was made here.
+    pub(crate) parent: Option<ImageId>,
+    /// Where it came from, if it came from a registry.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Which image of which registry it is.
+pub(crate) struct Origin {
+    /// Its manifest to the byte.
+    pub(crate) manifest: Vec<u8>,
+    /// The repository with the digest that names it there.
+    pub(crate) called: Reference,
 }
 
 /// A layer of it, with its files if the store does not have them.
@@ -38,6 +50,9 @@ impl Inner {
         for (number, image) in images.iter().enumerate() {
             let path = config_path(work, number);
             disk::write_synced(&path, &image.config)?;
+            if let Some(origin) = &image.origin {
+                disk::write_synced(&manifest_path(work, number), &origin.manifest)?;
+            }
         }
         self.faults.point("image: configurations written").on("sync", work)?;
         // One call for thousands of files; an image that only changes its configuration does not wait for it.
@@ -51,6 +66,10 @@ impl Inner {
         let mut state = self.state();
         for (number, image) in images.iter().enumerate() {
             self.place(&mut state, hold, &config_path(work, number), &image.id.0, Place::Blob)?;
+            if let Some(origin) = &image.origin {
+                let digest = Digest::sha256(&origin.manifest);
+                self.place(&mut state, hold, &manifest_path(work, number), &digest, Place::Blob)?;
+            }
             for layer in &image.layers {
                 if let Some(blob) = &layer.blob {
                     self.place(&mut state, hold, blob, &layer.record.blob, Place::Blob)?;
@@ -109,11 +128,16 @@ impl Inner {
             for image in images {
                 let known = record.images.contains_key(&image.id);
                 let layers = image.layers.into_iter().map(|layer| layer.record).collect();
-                record
+                let entry = record
                     .images
                     .entry(image.id.clone())
-                    .or_insert(ImageRecord { added, layers: Vec::new() })
-                    .layers = layers;
+                    .or_insert_with(|| ImageRecord { parent: image.parent, ..ImageRecord::new(added) });
+                entry.layers = layers;
+                if let Some(origin) = image.origin {
+                    entry.manifest = Some(Digest::sha256(&origin.manifest));
+                    entry.digests.insert(origin.called);
+                    entry.pulled = Some(added);
+                }
                 for name in &image.names {
                     record.names.insert(name.clone(), image.id.clone());
                 }
@@ -126,6 +150,10 @@ impl Inner {
             }
         })
     }
+}
+
+fn manifest_path(work: &Path, number: usize) -> PathBuf {
+    work.join(format!("manifest{number}"))
 }
 
 fn config_path(work: &Path, number: usize) -> PathBuf {

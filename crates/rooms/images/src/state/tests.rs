@@ -25,7 +25,7 @@ fn sample() -> Record {
         version: VERSION,
         images: BTreeMap::from([(
             id.clone(),
-            ImageRecord { added: Timestamp(1_700_000_000), layers: vec![layer] },
+            ImageRecord { layers: vec![layer], ..ImageRecord::new(Timestamp(1_700_000_000)) },
         )]),
         names: BTreeMap::from([("web:1".parse().unwrap(), id)]),
     }
@@ -59,6 +59,29 @@ fn the_record_on_disk_keeps_its_form() {
     let text = serde_json::to_string_pretty(&sample()).unwrap();
     golden.assert_eq(&text);
     assert_eq!(serde_json::from_str::<Record>(golden.data()).unwrap(), sample());
+}
+
+#[test]
+fn what_registries_call_an_image_is_kept_too() {
+    let golden = expect![[r#"
+        {
+          "added": 1700000000,
+          "layers": [],
+          "digests": [
+            "docker.io/library/web@sha256:6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d"
+          ],
+          "manifest": "sha256:6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d",
+          "pulled": 1700000001
+        }"#]];
+    let digest = Digest::sha256(b"image");
+    let record = ImageRecord {
+        digests: BTreeSet::from([format!("web@{digest}").parse().unwrap()]),
+        manifest: Some(digest),
+        pulled: Some(Timestamp(1_700_000_001)),
+        ..ImageRecord::new(Timestamp(1_700_000_000))
+    };
+    golden.assert_eq(&serde_json::to_string_pretty(&record).unwrap());
+    assert_eq!(serde_json::from_str::<ImageRecord>(golden.data()).unwrap(), record);
 }
 
 #[test]

@@ -35,6 +35,11 @@ impl Namespace {
         self.number == number
     }
 
+    /// To open sockets in it.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Whether it is the one that we stand in ourselves.
     fn is_ours(&self) -> bool {
         std::fs::metadata("/proc/thread-self/ns/net").is_ok_and(|ours| ours.ino() == self.number)

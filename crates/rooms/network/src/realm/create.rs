@@ -148,6 +148,7 @@ impl Realm {
             labels: order.labels.clone(),
             app: order.app.clone(),
             driver_opts: order.driver_opts.clone(),
+            remarks: order.remarks.clone(),
         })
     }
 

@@ -6,6 +6,7 @@ use base::{ContainerId, NetworkName, Timestamp};
 use expect_test::expect;
 
 use super::{AttachmentRecord, Folder, NetworkRecord, SubnetRecord};
+use crate::order::Remarks;
 use crate::problems::OpenError;
 
 fn network() -> NetworkRecord {
@@ -27,6 +28,7 @@ fn network() -> NetworkRecord {
         labels: BTreeMap::new(),
         app: Some("shop".parse().unwrap()),
         driver_opts: BTreeMap::new(),
+        remarks: Remarks::default(),
     }
 }
 

@@ -1,0 +1,95 @@
+//! What lies behind a URL: which are git's, and the refusal of those.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use base::{Kind, Report};
+use oci::{Digest, Sha256Hasher};
+
+use crate::order::Cancel;
+use crate::ports::{Fetched, Fetcher, Moved};
+
+/// Whether the text names a file behind HTTP.
+pub(crate) fn is_http(text: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// Whether the text names a git repository, as docker's clients and BuildKit tell them.
+pub(crate) fn is_git(text: &str) -> bool {
+    if ["git://", "git@", "ssh://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return true;
+    }
+    if is_http(text) {
+        let path = text.split(['#', '?']).next().unwrap_or(text);
+        return path.ends_with(".git");
+    }
+    text.starts_with("github.com/")
+}
+
+/// The name of the file that a URL names, if its path has one.
+pub(crate) fn file_name(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (_, path) = rest.split_once('/')?;
+    let last = path.trim_end_matches('/').rsplit('/').next()?;
+    let named = !last.is_empty() && last != "." && last != "..";
+    named.then(|| percent_decoded(last)).filter(|name| !name.contains(['/', '\0']))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = |bytes: &[u8]| u8::from_str_radix(std::str::from_utf8(bytes).ok()?, 16).ok();
+        match (first, after) {
+            (b'%', [high, low, behind @ ..]) if hex(&[*high, *low]).is_some() => {
+                bytes.extend(hex(&[*high, *low]));
+                rest = behind;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The digest of a file's content.
+pub(crate) fn digest(path: &Path) -> io::Result<Digest> {
+    let mut hasher = Sha256Hasher::new(io::sink());
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finish().1)
+}
+
+/// Why a git repository is not fetched.
+pub(crate) fn git_refused(url: &str) -> Report {
+    Report::new(Kind::Unsupported, format!("the git repository `{url}` cannot be a source here"))
+        .because("this program does not speak git")
+        .hint("clone it first and build from the folder, or name a tar archive of it by its URL")
+}
+
+/// Stands where nobody handed in a fetcher.
+pub(crate) struct NoFetcher;
+
+impl Fetcher for NoFetcher {
+    fn fetch(
+        &self,
+        url: &str,
+        _most: u64,
+        _to: &mut dyn Write,
+        _told: &mut dyn FnMut(Moved),
+        _cancel: &Cancel,
+    ) -> Result<Fetched, Report> {
+        let text = format!("`{url}` cannot be fetched: this builder has no way to the network");
+        Err(Report::new(Kind::Unsupported, text))
+    }
+}
+
+impl fmt::Debug for NoFetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoFetcher")
+    }
+}

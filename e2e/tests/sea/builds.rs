@@ -1,0 +1,268 @@
+//! Builds by the real program: what commands are lent and bound to, where files come from, and where they go.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use e2e::Sea;
+
+/// The arguments of a build in the folder `app`.
+fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["build", "-t", "app:v1"], more, &["app"]].concat()
+}
+
+#[test]
+fn secrets_and_agents_reach_commands_and_stay_nowhere() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "app/Dockerfile",
+        "FROM busybox:1.36\n\
+         RUN --mount=type=secret,id=token cat /run/secrets/token > /copied && wc -c < /copied && rm /copied\n\
+         RUN --mount=type=secret,id=name,env=NAME [ ${#NAME} = 6 ]\n\
+         RUN --mount=type=ssh [ -S \"$SSH_AUTH_SOCK\" ]\n\
+         RUN ls /run/secrets /run/buildkit 2>&1 || true\n",
+    );
+    let token = sea.write("token", "t0ps3cr3t");
+    let socket = sea.home().join("agent.sock");
+    let _agent = UnixListener::bind(&socket)?;
+    let (token, agent) =
+        (format!("id=token,src={}", token.display()), format!("default={}", socket.display()));
+    let flags = ["--secret", &token, "--secret", "id=name,env=SHIP", "--ssh", &agent, "--progress=plain"];
+    let mut command = sea.command(&build(&flags));
+    let out = command.env("SHIP", "anchor").output()?;
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    ensure!(out.status.success(), "{told}");
+    ensure!(told.contains(" 9\n"), "the secret has nine bytes: {told}");
+    ensure!(told.contains("/run/secrets: No such file"), "nothing is left of it: {told}");
+    let found = Command::new("grep").args(["-rl", "t0ps3cr3t"]).arg(sea.root()).output()?;
+    ensure!(found.stdout.is_empty(), "it stands in {}", String::from_utf8_lossy(&found.stdout));
+    let history = sea.sea(&["image", "history", "app:v1"]).exits(0);
+    ensure!(!history.text().contains("anchor"), "{history}");
+    sea.write("app/Dockerfile", "FROM busybox:1.36\nRUN --mount=type=secret,id=none,required true\n");
+    sea.sea(&build(&[])).exits(1).complains("no secret `none`");
+    sea.end()
+}
+
+#[test]
+fn files_come_out_as_folders_and_archives() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "app/Dockerfile",
+        "FROM busybox:1.36 AS make\nRUN mkdir /out && echo made > /out/file && ln -s file /out/link && chmod 640 /out/file\n\
+         FROM scratch\nCOPY --from=make /out /\n",
+    );
+    let home = sea.home();
+    let path = |name: &str| home.join(name).display().to_string();
+    sea.sea(&["build", "-o", &path("plain"), "app"]).exits(0);
+    ensure!(std::fs::read_to_string(home.join("plain/link"))? == "made\n");
+    let tar = format!("type=tar,dest={}", path("files.tar"));
+    let oci = format!("type=oci,dest={}", path("image.tar"));
+    let (id, meta) = (path("id"), path("meta.json"));
+    sea.sea(&build(&["-o", &tar, "-o", &oci, "--iidfile", &id, "--metadata-file", &meta])).exits(0);
+    let listed = Command::new("tar").args(["-tvf", &path("files.tar")]).output()?;
+    let listed = String::from_utf8(listed.stdout)?;
+    ensure!(listed.contains("-rw-r-----") && listed.contains("link -> file"), "{listed}");
+    let id = std::fs::read_to_string(id)?;
+    ensure!(sea.json(&["image", "inspect", "app:v1"])[0]["id"] == id.as_str(), "{id}");
+    let meta: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(meta)?)?;
+    ensure!(meta["containerimage.config.digest"] == id.as_str() && meta["image.name"] == "app:v1", "{meta}");
+    sea.sea(&["image", "rm", "app:v1"]).exits(0);
+    sea.sea(&["image", "load", "-i", &path("image.tar")]).exits(0).mentions("app:v1");
+    // To standard output, with nothing else in it.
+    let out = sea.command(&["build", "-q", "-o", "-", "app"]).output()?;
+    let mut list = Command::new("tar")
+        .args(["-tf", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    list.stdin.take().context("it has one")?.write_all(&out.stdout)?;
+    let names = String::from_utf8(list.wait_with_output()?.stdout)?;
+    ensure!(names == "file\nlink\n", "{names}");
+    sea.end()
+}
+
+#[test]
+fn the_dockerfile_and_the_context_come_from_where_they_are_said_to() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write("app/own", "own");
+    sea.write("other/Dockerfile.x", "FROM busybox:1.36\nCOPY own /\nRUN [ ! -e /left ] && cat /own\n");
+    sea.write("other/Dockerfile.x.dockerignore", "left\n");
+    sea.write("app/left", "");
+    sea.sea(&["build", "-f", "other/Dockerfile.x", "app"]).exits(0);
+    sea.sea_with(&["build", "-f", "-", "app"], b"FROM busybox:1.36\nCOPY own /\n")?.exits(0);
+    sea.sea_with(&["build", "-"], b"FROM busybox:1.36\nRUN true\n")?.exits(0);
+    sea.sea_with(&["build", "-"], b"FROM busybox:1.36\nCOPY own /\n")?
+        .exits(1)
+        .complains("`own` is not in the context");
+    sea.write("app/sub/Dockerfile", "FROM busybox:1.36\nCOPY own more /\nCOPY --from=more file /\n");
+    sea.write("app/more", "");
+    sea.write("more/file", "");
+    let tar = Command::new("tar").args(["-czf", "-", "-C"]).arg(sea.home().join("app")).arg(".").output()?;
+    let named = ["build", "--build-context", "more=more", "-f", "sub/Dockerfile", "-"];
+    sea.sea_with(&named, &tar.stdout)?.exits(0);
+    sea.sea(&["build", "nowhere"]).exits(1).complains("no folder");
+    sea.sea(&["build", "https://github.com/o/r.git"]).exits(1).complains("git");
+    sea.sea(&["build", "--call", "targets", "-f", "other/Dockerfile.x", "app"])
+        .exits(0)
+        .mentions("busybox:1.36");
+    sea.end()
+}
+
+/// Answers every request with this body, one connection after the other.
+fn serve(body: &'static [u8]) -> Result<std::net::SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut buffer = [0; 1024];
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                match stream.read(&mut buffer) {
+                    Ok(got) if got > 0 => head.extend_from_slice(&buffer[..got]),
+                    _ => break,
+                }
+            }
+            let answer = if head.starts_with(b"GET /moved") {
+                b"HTTP/1.1 302 Found\r\nlocation: /there\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    .to_vec()
+            } else if head.starts_with(b"GET /none") {
+                b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
+            } else if head.starts_with(b"GET /short") {
+                b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\nshort".to_vec()
+            } else {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nlast-modified: Thu, 01 Jan 1970 00:01:40 GMT\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                [head.as_bytes(), body].concat()
+            };
+            let _ = stream.write_all(&answer);
+        }
+    });
+    Ok(address)
+}
+
+#[test]
+fn what_a_url_names_is_added_and_checked() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let at = serve(b"cargo")?;
+    let sum = "93eff2ba3b9b318a70d8ac0a78e73c4b26ab6ed7a6ce7d2e6c8dd82a5c7bd4ad";
+    let dockerfile = |line: &str| sea.write("app/Dockerfile", &format!("FROM busybox:1.36\n{line}\n"));
+    dockerfile(&format!(
+        "ADD http://{at}/moved /file\nRUN [ $(cat /file) = cargo ] && [ $(stat -c %Y /file) = 100 ]"
+    ));
+    sea.sea(&build(&[])).exits(0);
+    dockerfile(&format!("ADD --checksum=sha256:{sum} http://{at}/file /"));
+    sea.sea(&build(&[])).exits(1).complains("has the digest sha256:");
+    dockerfile(&format!("ADD http://{at}/none /"));
+    sea.sea(&build(&[])).exits(1).complains("404");
+    dockerfile(&format!("ADD http://{at}/short /"));
+    sea.sea(&build(&[])).exits(1).complains("in the middle");
+    sea.end()
+}
+
+#[test]
+fn commands_have_the_network_the_names_and_the_limits_that_are_asked_for() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "app/Dockerfile",
+        "FROM busybox:1.36\n\
+         RUN --network=none [ $(ls /sys/class/net) = lo ]\n\
+         RUN grep -q '10.1.2.3.*db' /etc/hosts && [ $(ulimit -n) = 1234 ] && df -k /dev/shm | grep -q 32768\n",
+    );
+    let flags = ["--add-host", "db:10.1.2.3", "--ulimit", "nofile=1234:2345", "--shm-size", "32m"];
+    sea.sea(&build(&flags)).exits(0);
+    sea.write("app/Dockerfile", "FROM busybox:1.36\nRUN --network=host ls /sys/class/net\n");
+    sea.sea(&build(&[])).exits(1).complains("--network host");
+    sea.sea(&build(&["--network", "host"])).exits(0);
+    // A command that wants more than the build may have is ended, and it is said why.
+    sea.write("app/Dockerfile", "FROM busybox:1.36\nRUN tail /dev/zero\n");
+    let done = sea.sea(&build(&["--memory", "32m"])).exits(1);
+    ensure!(done.stderr.contains("32.0 MiB of memory together"), "the bound is printed: {done}");
+    ensure!(done.stderr.contains("needed more than its memory of 32.0 MiB"), "{done}");
+    let groups =
+        Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-name", "build-*"]).output()?;
+    let groups = String::from_utf8(groups.stdout)?;
+    let tag = sea.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    ensure!(!groups.lines().any(|line| line.contains(&tag)), "no cgroup is left: {groups}");
+    sea.end()
+}
+
+#[test]
+fn the_same_inputs_give_the_same_image_at_any_time() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "app/Dockerfile",
+        "FROM busybox:1.36 AS a\nARG SOURCE_DATE_EPOCH\nRUN mkdir /made && echo $SOURCE_DATE_EPOCH > /made/one && touch /made/two\n\
+         FROM busybox:1.36\nCOPY --from=a /made /made\nCOPY own /\nCOPY <<EOF /text\nhi\nEOF\nRUN date > /dev/null; ls -l /made > /listed\nWORKDIR /w\n",
+    );
+    sea.write("app/own", "own");
+    let id = |more: &[&str]| -> Result<String> {
+        let done = sea.sea(&build(&[&["-q", "--no-cache"], more].concat())).exits(0);
+        Ok(done.text().trim().to_owned())
+    };
+    let epoch = "SOURCE_DATE_EPOCH=1000000000";
+    let first = id(&["--build-arg", epoch])?;
+    // Another time, in another file system order, and with other times of the sources.
+    std::fs::remove_file(sea.home().join("app/own"))?;
+    sea.write("app/own", "own");
+    ensure!(id(&["--build-arg", epoch])? == first, "the same inputs");
+    let other = Sea::with_images(&["busybox"])?;
+    other.write("app/Dockerfile", &std::fs::read_to_string(sea.home().join("app/Dockerfile"))?);
+    other.write("app/own", "own");
+    let out = other
+        .command(&["build", "-q", "-t", "app:v1", "app"])
+        .env("SOURCE_DATE_EPOCH", "1000000000")
+        .output()?;
+    // The variable is no argument by itself, so one file says something else: compare what does not depend on it.
+    ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let done = other.sea(&["build", "-q", "--build-arg", epoch, "-t", "app:v1", "app"]).exits(0);
+    ensure!(done.text().trim() == first, "the same on another daemon: {done}");
+    let view = other.json(&["image", "inspect", "app:v1"]);
+    ensure!(view[0]["created"] == 1_000_000_000_000_000_000_i64, "{view}");
+    other.end()?;
+    sea.end()
+}
+
+#[test]
+fn progress_is_shown_as_asked_and_an_error_shows_its_line() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "app/Dockerfile",
+        "FROM busybox:1.36 AS a\nRUN echo hello\nFROM a\nENV X=1\nRUN echo oops >&2; exit 7\n",
+    );
+    let done = sea.sea(&build(&["--progress", "plain"])).exits(1);
+    for wanted in [
+        "[a 2/2] RUN echo hello",
+        " hello\n",
+        "DONE ",
+        "[stage-1 2/2] RUN echo oops",
+        "ERROR: ",
+        "   5 > RUN echo oops",
+        "exit code 7",
+        "  oops",
+    ] {
+        ensure!(done.stderr.contains(wanted), "`{wanted}` is missing: {done}");
+    }
+    ensure!(!done.stderr.contains("] ENV X"), "what only changes settings is no news: {done}");
+    let done = sea.sea(&build(&["--target", "a", "--progress", "plain"])).exits(0);
+    ensure!(done.stderr.contains("CACHED"), "{done}");
+    let done = sea.sea(&build(&["--target", "a", "--progress", "rawjson"])).exits(0);
+    for line in done.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).with_context(|| line.to_owned())?;
+    }
+    let done = sea.sea(&build(&["--target", "a", "-q"])).exits(0);
+    ensure!(done.stderr.is_empty() && done.text().starts_with("sha256:"), "{done}");
+    let (code, shown) = e2e::on_terminal(sea.command(&build(&["--target", "a", "--no-cache"])), "")?;
+    ensure!(code == 0 && shown.contains("[2/2] RUN echo hello"), "{shown}");
+    ensure!(
+        !Path::new("/dev/shm")
+            .read_dir()?
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("sea-build-"))
+    );
+    sea.end()
+}
