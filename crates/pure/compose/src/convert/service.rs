@@ -213,6 +213,7 @@ fn limits(map: &Map) -> Limits {
         oom_kill_disable: truth(map, "oom_kill_disable"),
         oom_score_adj: number(map, "oom_score_adj"),
         cgroup_parent: text(map, "cgroup_parent"),
+        ..Limits::default()
     }
 }
 
