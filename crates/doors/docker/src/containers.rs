@@ -3,6 +3,7 @@
 mod archive;
 mod attach;
 mod changes;
+mod commit;
 pub(crate) mod create;
 pub(crate) mod describe;
 mod exec;
@@ -12,8 +13,12 @@ mod life;
 mod list;
 mod logs;
 mod more;
+mod pause;
+mod prune;
+mod rename;
 mod stats;
 mod top;
+mod update;
 mod wait;
 
 use std::sync::Arc;

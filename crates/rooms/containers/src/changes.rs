@@ -125,6 +125,22 @@ fn each(top: &Path, found: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()
 }
 
 fn look(rootfs: &Rootfs) -> io::Result<Vec<Change>> {
+    let (mut changes, _) = compare(rootfs)?;
+    let parents: Vec<PathBuf> =
+        changes.keys().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
+    for parent in parents.into_iter().filter(|parent| parent != Path::new("/")) {
+        changes.entry(parent).or_insert(ChangeKind::Modified);
+    }
+    Ok(changes.into_iter().map(|(path, kind)| Change { path, kind }).collect())
+}
+
+/// The paths in a layer, from its top, that are there for mounts alone.
+pub(crate) fn places(rootfs: &Rootfs) -> io::Result<Vec<PathBuf>> {
+    Ok(compare(rootfs)?.1)
+}
+
+/// What changed, without the parents of it; and what does not count.
+fn compare(rootfs: &Rootfs) -> io::Result<(BTreeMap<PathBuf, ChangeKind>, Vec<PathBuf>)> {
     let mut changes: BTreeMap<PathBuf, ChangeKind> = BTreeMap::new();
     let mut folders = Vec::new();
     each(&rootfs.upper, &mut |inside, meta| {
@@ -149,13 +165,8 @@ fn look(rootfs: &Rootfs) -> io::Result<Vec<Change>> {
     for (inside, known) in folders {
         hidden(rootfs, &inside, known, &mut changes)?;
     }
-    forget_places(rootfs, &mut changes);
-    let parents: Vec<PathBuf> =
-        changes.keys().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
-    for parent in parents.into_iter().filter(|parent| parent != Path::new("/")) {
-        changes.entry(parent).or_insert(ChangeKind::Modified);
-    }
-    Ok(changes.into_iter().map(|(path, kind)| Change { path, kind }).collect())
+    let places = forget_places(rootfs, &mut changes);
+    Ok((changes, places))
 }
 
 /// What an image has in a folder that hides it whole.
@@ -226,7 +237,8 @@ fn same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 }
 
 /// Takes out what was made to mount at, and folders that hold nothing else.
-fn forget_places(rootfs: &Rootfs, changes: &mut BTreeMap<PathBuf, ChangeKind>) {
+fn forget_places(rootfs: &Rootfs, changes: &mut BTreeMap<PathBuf, ChangeKind>) -> Vec<PathBuf> {
+    let mut gone = Vec::new();
     let places: Vec<PathBuf> = changes
         .iter()
         .filter(|(path, kind)| **kind == ChangeKind::Added && is_place(path))
@@ -244,6 +256,7 @@ fn forget_places(rootfs: &Rootfs, changes: &mut BTreeMap<PathBuf, ChangeKind>) {
         };
         if empty {
             changes.remove(&place);
+            gone.push(place);
         }
     }
     // `/etc` was touched by that alone.
@@ -251,7 +264,9 @@ fn forget_places(rootfs: &Rootfs, changes: &mut BTreeMap<PathBuf, ChangeKind>) {
     let holds = changes.keys().any(|path| path != etc && path.starts_with(etc));
     if !holds && !below(&rootfs.lower, Path::new("etc")).is_ok_and(|below| below.is_some()) {
         changes.remove(etc);
+        gone.push(etc.to_owned());
     }
+    gone.iter().filter_map(|place| place.strip_prefix("/").ok()).map(Path::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ impl Containers {
             Ok((told, Packed { root, what }))
         })
         .await?;
-        events::noted(self, &cell.record(), "ArchivePath", "archive-path");
+        events::noted(self, &cell.record(), "ContainerArchived", "took files");
         Ok((told, packed))
     }
 
@@ -165,7 +165,7 @@ impl Containers {
         self.inner.tasks.spawn(task, async move {
             let outcome = containers.extract_now(&cell, path, how, archive).await;
             if outcome.is_ok() {
-                events::noted(&containers, &cell.record(), "ExtractToDir", "extract-to-dir");
+                events::noted(&containers, &cell.record(), "ContainerExtracted", "put files");
             }
             let _ = sender.send(outcome);
         });
@@ -226,7 +226,7 @@ impl Containers {
         let (containers, here) = (self.clone(), cell.clone());
         let root = off_thread(move || containers.layers(&here)).await?;
         let what = Packing { node: root.top().clone(), way: Vec::new(), name: Vec::new(), itself: false };
-        events::noted(self, &cell.record(), "ContainerExported", "export");
+        events::noted(self, &cell.record(), "ContainerExported", "exported the root");
         Ok(Packed { root, what })
     }
 

@@ -91,6 +91,7 @@ impl Containers {
             restarts: 0,
             stopped_by_hand: false,
             bounds_due: false,
+            held_still: false,
             asked,
         };
         let folder = self.inner.folder.join(id.as_str());

@@ -50,7 +50,7 @@ impl Containers {
         let pids: Vec<i32> = seen.iter().map(|process| process.pid).collect();
         let now = self.clock().wall();
         let table = off_thread(move || Ok(table(&columns, &pids, &Machine::look(now)))).await?;
-        events::noted(self, &cell.record(), "ContainerTop", "top");
+        events::noted(self, &cell.record(), "ContainerTopped", "listed the processes");
         Ok(table)
     }
 }

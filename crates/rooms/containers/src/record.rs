@@ -63,6 +63,9 @@ pub struct Record {
     /// Its bounds changed while it ran, and it may not have them yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bounds_due: bool,
+    /// It is frozen while an image is made of it, and goes on afterwards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held_still: bool,
     /// What a door was asked for when it was made, in that door's words; for it to tell again.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub asked: serde_json::Value,

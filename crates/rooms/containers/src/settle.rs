@@ -291,6 +291,7 @@ impl Containers {
         match shim.state().await {
             Ok(Seen { phase: Phase::Created, .. }) => {}
             Ok(Seen { paused: frozen, .. }) => {
+                let frozen = frozen && !self.let_move(cell, shim).await;
                 // The daemon may have died before it wrote down what it had done.
                 if matches!(cell.record().state, State::Running { paused, .. } if paused != frozen) {
                     cell.note(|live| {
@@ -309,6 +310,19 @@ impl Containers {
         let (code, source) = (failure.code(), Report::of(&failure));
         self.never_ran(cell, shim, code, &ContainerError::NotStarted { name, code, source }).await;
         false
+    }
+
+    /// Lets go on what was frozen while an image was made of it, of which nobody knows any more.
+    async fn let_move(&self, cell: &Cell, shim: &Shim) -> bool {
+        if !cell.record().held_still {
+            return false;
+        }
+        let thawed = shim.resume().await;
+        if let Err(problem) = &thawed {
+            tracing::warn!(container.id = %cell.id, "could not let a container go on: {problem}");
+        }
+        cell.note(|live| live.record.held_still = false);
+        thawed.is_ok()
     }
 
     /// What was well stays so until a check says otherwise: nobody is taken out of service by our absence.

@@ -13,8 +13,8 @@ use crate::disk::{self, DiskError, OnPath as _};
 use crate::find::FindError;
 use crate::image::ImageId;
 use crate::load::{LoadError, NewImage, NewLayer};
-use crate::pack;
 pub use crate::pack::PackOptions;
+use crate::pack::{self, Way};
 use crate::state::{LayerRecord, Packing};
 use crate::store::{Hold, Images};
 
@@ -26,6 +26,8 @@ pub enum LayerSource<'a> {
     Snapshot(&'a str, PackOptions),
     /// A folder with an overlay's marks for deletions, or without any; it stays as it is.
     Dir(&'a Path, PackOptions),
+    /// The same without these paths, below the folder, which are there for the mounts of whoever runs above it.
+    Upper(&'a Path, &'a [PathBuf]),
     /// A layer's tar, plain or packed.
     Tar(&'a mut dyn Read),
 }
@@ -103,7 +105,7 @@ impl Images {
         }
         let taken = match &layer {
             LayerSource::Snapshot(key, _) => Some((*key).to_owned()),
-            LayerSource::None | LayerSource::Dir(..) | LayerSource::Tar(_) => None,
+            LayerSource::None | LayerSource::Dir(..) | LayerSource::Upper(..) | LayerSource::Tar(_) => None,
         };
         layers.extend(self.new_layer(&layers, layer, &work.path)?);
         let mut config = config;
@@ -176,7 +178,7 @@ impl Images {
                     return Err(CommitError::NoSnapshot(key.to_owned()));
                 }
                 let upper = inner.snapshot_path(key).join("upper");
-                let blob = pack_blob(&upper, work, options, true)?;
+                let blob = pack_blob(&upper, work, options, Way::Settle)?;
                 let record = plain_record(below, &blob, disk::tree_size(&upper)?);
                 let folder = work.join(record.chain_id.hex());
                 disk::make_dir(&folder)?;
@@ -184,8 +186,13 @@ impl Images {
                 disk::rename(&upper, &folder.join("diff"))?;
                 Ok(Some(NewLayer { record, blob: Some(blob.path), folder: Some(folder) }))
             }
+            LayerSource::Upper(path, without) => {
+                let blob = pack_blob(path, work, PackOptions::default(), Way::Without(without))?;
+                let record = plain_record(below, &blob, 0);
+                Ok(Some(inner.unpack(&blob, record.chain_id, record.diff_id, &lower, work)?))
+            }
             LayerSource::Dir(path, options) => {
-                let blob = pack_blob(path, work, options, false)?;
+                let blob = pack_blob(path, work, options, Way::Without(&[]))?;
                 let record = plain_record(below, &blob, 0);
                 Ok(Some(inner.unpack(&blob, record.chain_id, record.diff_id, &lower, work)?))
             }
@@ -231,11 +238,11 @@ fn plain_record(below: &[NewLayer], blob: &Spooled, size: u64) -> LayerRecord {
     }
 }
 
-fn pack_blob(dir: &Path, work: &Path, options: PackOptions, settle: bool) -> Result<Spooled, CommitError> {
+fn pack_blob(dir: &Path, work: &Path, options: PackOptions, way: Way<'_>) -> Result<Spooled, CommitError> {
     let path = work.join("layer.tar");
     let file = File::create(&path).on("create", &path)?;
     let out = BufWriter::with_capacity(256 << 10, Sha256Hasher::new(file));
-    let out = pack::pack(dir, out, options, settle)
+    let out = pack::pack(dir, out, options, way)
         .map_err(|source| CommitError::Pack { path: dir.to_owned(), source })?;
     let (_, digest, size) =
         out.into_inner().map_err(io::IntoInnerError::into_error).on("write", &path)?.finish();

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, Timespec, Timestamps};
 use tar::EntryType;
@@ -26,15 +26,28 @@ pub struct PackOptions {
     pub latest_mtime: Option<i64>,
 }
 
-/// Packs a folder. With `settle`, times that are set back are set back in the folder, too.
+/// What is done with the folder itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way<'a> {
+    /// Times that are set back are set back in the folder, too.
+    Settle,
+    /// It stays as it is, and these paths in it stay out.
+    Without(&'a [PathBuf]),
+}
+
+/// Packs a folder.
 pub(crate) fn pack<W: Write>(
     dir: &Path,
     out: W,
     options: PackOptions,
-    settle: bool,
+    way: Way<'_>,
 ) -> Result<W, LayerError> {
     let root = tree::open_root(dir).map_err(|error| LayerError::disk("", error))?;
-    let mut packer = Packer { tar: TarWriter::new(out), links: HashMap::new(), options, settle };
+    let (settle, without) = match way {
+        Way::Settle => (true, &[][..]),
+        Way::Without(paths) => (false, paths),
+    };
+    let mut packer = Packer { tar: TarWriter::new(out), links: HashMap::new(), options, settle, without };
     let stat = rustix::fs::fstat(&root).map_err(|error| LayerError::disk("", error.into()))?;
     // The root is worth an entry only where it is not what everybody makes of it.
     if (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) != (0o755, 0, 0) {
@@ -49,15 +62,16 @@ pub(crate) fn pack<W: Write>(
 /// Folders within folders; one more is refused, since each holds a descriptor and a part of the stack.
 const MAX_DEPTH: usize = 1024;
 
-struct Packer<W> {
+struct Packer<'a, W> {
     tar: TarWriter<W>,
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     options: PackOptions,
     settle: bool,
+    without: &'a [PathBuf],
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     fn folder(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<(), LayerError> {
         let at = |error: io::Error| LayerError::disk(&title(path), error);
         if path.iter().filter(|byte| **byte == b'/').count() > MAX_DEPTH {
@@ -86,6 +100,9 @@ impl<W: Write> Packer<W> {
     }
 
     fn entry(&mut self, dir: &OwnedFd, name: &[u8], mut inside: Vec<u8>) -> Result<(), LayerError> {
+        if self.without.iter().any(|path| path.as_os_str().as_bytes() == inside) {
+            return Ok(());
+        }
         let called = title(&inside);
         let at = |error: io::Error| LayerError::disk(&called, error);
         let Some(stat) = tree::stat(dir.as_fd(), name).map_err(|error| at(error.into()))? else {

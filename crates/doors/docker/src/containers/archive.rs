@@ -1,13 +1,14 @@
 //! `/containers/{id}/archive`: files out of a container and into it, as `docker cp` has them.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use containers::{CopyError, Extraction, FileStat, Packed, UnpackError};
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
 use rustix::fs::FileType;
 use serde_json::json;
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -18,6 +19,8 @@ use crate::params::Params;
 
 /// So much of an archive travels at once.
 const PIECE_BYTES: usize = 128 << 10;
+/// A client may think for so long in the middle of an archive.
+const SILENCE: Duration = Duration::from_secs(300);
 const STAT: HeaderName = HeaderName::from_static("x-docker-container-path-stat");
 
 /// A problem in docker's words, which name the container as the client did.
@@ -102,9 +105,14 @@ pub(super) async fn put(
     Ok(StatusCode::OK)
 }
 
-/// A body for a thread that may wait.
+/// A body for a thread that may wait. It holds a container up, so a client that says nothing any more is given up.
 fn reader(body: Body) -> impl io::Read + Send + 'static {
-    let stream = body.into_data_stream().map_err(io::Error::other);
+    let stream = futures_util::stream::unfold(body.into_data_stream(), |mut data| async move {
+        match tokio::time::timeout(SILENCE, data.next()).await {
+            Ok(piece) => Some((piece?.map_err(io::Error::other), data)),
+            Err(_) => Some((Err(io::Error::from(io::ErrorKind::TimedOut)), data)),
+        }
+    });
     SyncIoBridge::new(StreamReader::new(Box::pin(stream)))
 }
 

@@ -14,11 +14,11 @@ use super::{Last, MAX_DEPTH, Node, Root, path_of};
 
 /// How an archive is unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Unpacking {
+pub(crate) struct Unpacking {
     /// A folder never takes the place of something else, nor something else that of a folder.
-    pub keep_kinds: bool,
+    pub(crate) keep_kinds: bool,
     /// Who owns what is new, in place of those whom the archive names.
-    pub owner: Option<(u32, u32)>,
+    pub(crate) owner: Option<(u32, u32)>,
 }
 
 /// Why an archive was not unpacked whole. What came before stays.
