@@ -109,11 +109,12 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 
 /// What the Docker API serves: the same rooms.
 fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, Report> {
-    let pullers = BasePullers::new(daemon.images.clone(), daemon.registries.clone());
+    let pullers: Arc<dyn buildkit::Pullers> =
+        Arc::new(BasePullers::new(daemon.images.clone(), daemon.registries.clone()));
     let parts = buildkit::Parts {
         builds: Arc::new(
             buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())
-                .with_pullers(Arc::new(pullers)),
+                .with_pullers(pullers.clone()),
         ),
         images: daemon.images.clone(),
         fetcher: Some(Arc::new(HttpFetcher::new())),
@@ -127,6 +128,7 @@ fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, 
     })?;
     Ok(Arc::new(docker::Docker {
         buildkit,
+        pullers,
         containers: daemon.containers.clone(),
         images: daemon.images.clone(),
         registries: daemon.registries.clone(),

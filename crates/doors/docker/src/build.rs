@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Pieces, Refusal, blocking};
+use crate::credentials::Ring;
 use crate::images::failure;
 use crate::params::Params;
 use crate::version::ApiVersion;
@@ -44,6 +45,7 @@ async fn build(
     if params.text("version") == Some("2") {
         return builders::build(&docker, request).await;
     }
+    let ring = Arc::new(Ring::of(request.headers()));
     let order = query::order(&params, version, crate::images::reader(request.into_body()))?;
     let quiet = params.truth("q");
     let (pieces, response) = Pieces::json();
@@ -57,7 +59,7 @@ async fn build(
     let (begun, first) = oneshot::channel();
     let output = Output { pieces, begun: Mutex::new(Some(begun)), kept: Mutex::default(), quiet };
     let building = tokio::task::spawn_blocking(move || {
-        run(&docker, order, &output, version);
+        run(&docker, (order, ring), &output, version);
         // It holds the stream open.
         watcher.abort();
     });
@@ -119,14 +121,15 @@ impl Output {
     }
 }
 
-fn run(docker: &Docker, order: BuildRequest, output: &Output, version: ApiVersion) {
+fn run(docker: &Docker, (order, ring): (BuildRequest, Arc<Ring>), output: &Output, version: ApiVersion) {
     let tags: Vec<String> = order.tags.iter().map(oci::Reference::familiar).collect();
     let teller = Mutex::new(Teller::default());
     let progress = |progress| {
         let said = teller.lock().unwrap_or_else(PoisonError::into_inner).tell(progress);
         said.into_iter().for_each(|document| output.say(document));
     };
-    match docker.builder.build(order, &*docker.runner, &progress) {
+    let builder = docker.builder.clone().with_puller(docker.pullers.puller(ring));
+    match builder.build(order, &*docker.runner, &progress) {
         Ok(built) => {
             if version >= ApiVersion(1, 30) {
                 output.say(json!({ "aux": { "ID": built.image } }));

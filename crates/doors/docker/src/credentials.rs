@@ -1,9 +1,12 @@
-//! What clients send to convince registries: `X-Registry-Auth`, and the body of `/auth`.
+//! What clients send to convince registries: `X-Registry-Auth`, `X-Registry-Config`, and the body of `/auth`.
 //!
-//! The header holds a document in base64. As docker has it, what cannot be read there is passed over: most images may be
+//! The headers hold documents in base64. As docker has it, what cannot be read there is passed over: most images may be
 //! had without.
 
+use std::collections::BTreeMap;
+
 use axum::http::HeaderMap;
+use base::Report;
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::DecodePaddingMode;
@@ -71,6 +74,32 @@ pub(crate) fn keys(headers: &HeaderMap, registry: &str) -> Keyring {
     match sent.and_then(|sent| sent.login()) {
         Some(login) => Keyring::anonymous().with(registry, login),
         None => Keyring::anonymous(),
+    }
+}
+
+/// The logins that a client sends along with a build, by registry.
+pub(crate) struct Ring(Keyring);
+
+impl Ring {
+    /// Those of `X-Registry-Config`.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let sent: Option<BTreeMap<String, Credentials>> = document(headers, "x-registry-config");
+        let with = |keys: Keyring, (registry, one): (String, Credentials)| match one.login() {
+            Some(login) => keys.with(&registry, login),
+            None => keys,
+        };
+        Self(sent.into_iter().flatten().fold(Keyring::anonymous(), with))
+    }
+}
+
+impl buildkit::Credentials for Ring {
+    fn credentials(&self, host: &str) -> Result<Option<(String, String)>, Report> {
+        Ok(match self.0.get(host) {
+            Some(Login::Password { user, password }) => Some((user.clone(), password.clone())),
+            Some(Login::Identity { token, .. }) => Some((String::new(), token.clone())),
+            // A token that the registry itself takes cannot be said as a name and a password.
+            Some(Login::Registry { .. }) | None => None,
+        })
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Docker {
     pub builder: ::build::Builder,
     /// How a build runs commands.
     pub runner: Arc<dyn ::build::Runner + Send + Sync>,
+    /// How builds of the classic sort get base images with the client's logins.
+    pub pullers: Arc<dyn buildkit::Pullers>,
     /// Builds by BuildKit's protocol.
     pub buildkit: buildkit::BuildKit,
     /// The time.

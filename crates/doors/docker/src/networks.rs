@@ -42,7 +42,8 @@ impl Docker {
     /// Every network, docker's own three first made sure of.
     async fn known_networks(&self) -> Result<Vec<Known>, Refusal> {
         self.networks.ensure_default().await.map_err(|problem| Refusal::of(&problem))?;
-        let mut known: Vec<Known> = self.networks.list().await.into_iter().map(Known::Bridge).collect();
+        let mut known: Vec<Known> =
+            self.networks.list().await.into_iter().map(|view| Known::Bridge(Box::new(view))).collect();
         known.push(Known::Host);
         known.push(Known::None);
         Ok(known)

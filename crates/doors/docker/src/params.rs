@@ -210,16 +210,6 @@ impl Filters {
         values.is_empty() || values.iter().map(String::as_str).any(fits)
     }
 
-    /// A value that is a truth.
-    pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        let Some(value) = self.values(name).first() else { return Ok(None) };
-        match value.as_str() {
-            "1" | "true" | "True" | "TRUE" | "t" | "T" => Ok(Some(true)),
-            "0" | "false" | "False" | "FALSE" | "f" | "F" => Ok(Some(false)),
-            other => Err(Refusal::invalid(format!("invalid filter '{name}={other}'"))),
-        }
-    }
-
     /// Whether labels fit: every `label` must, as a name or `name=value`, and no `label!` may.
     pub(crate) fn labels<'a>(&self, get: impl Fn(&str) -> Option<&'a str>) -> bool {
         let fits = |wanted: &String| match wanted.split_once('=') {

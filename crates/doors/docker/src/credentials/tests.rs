@@ -5,7 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use registry::Login;
 
-use super::keys;
+use buildkit::Credentials as _;
+
+use super::{Ring, keys};
 
 fn headers(name: &'static str, text: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -41,4 +43,16 @@ fn what_cannot_be_read_is_no_login() {
     for text in ["", "e30=", "%%%", "bm90IGpzb24="] {
         assert_eq!(keys(&headers("x-registry-auth", text), "r.example").get("r.example"), None, "{text}");
     }
+}
+
+#[test]
+fn a_build_has_a_ring_of_logins() {
+    let text = URL_SAFE.encode(
+        r#"{"https://index.docker.io/v1/":{"username":"a","password":"b"},"r.example":{"identitytoken":"t"}}"#,
+    );
+    let ring = Ring::of(&headers("x-registry-config", &text));
+    let said = |host: &str| ring.credentials(host).expect("an answer");
+    assert_eq!(said("docker.io"), Some(("a".into(), "b".into())));
+    assert_eq!(said("r.example"), Some((String::new(), "t".into())));
+    assert_eq!(said("elsewhere"), None);
 }

@@ -254,8 +254,8 @@ pub(super) async fn prune(State(docker): Shared, params: Params) -> Answer<Value
         for image in worker.images.list() {
             let labels = &image.config.config.labels;
             let tagged = image.names.iter().any(|name| name.digest().is_none());
-            let meant = !image.intermediate
-                && !(dangling && tagged)
+            let unwanted = image.intermediate || (dangling && tagged);
+            let meant = !unwanted
                 && until.is_none_or(|until| image.created.is_some_and(|created| created <= until))
                 && filters.labels(|name| labels.get(name).map(String::as_str));
             if !meant {

@@ -16,7 +16,7 @@ use crate::version::ApiVersion;
 #[derive(Debug, Clone)]
 pub(super) enum Known {
     /// A bridge of ours.
-    Bridge(NetworkView),
+    Bridge(Box<NetworkView>),
     /// The host's network.
     Host,
     /// No network.
