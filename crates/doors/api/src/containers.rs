@@ -83,13 +83,13 @@ async fn kill(State(daemon): Shared, Path(id): Path<String>, Json(order): Json<K
 /// `POST /v1/containers/{id}/pause`.
 async fn pause(State(daemon): Shared, Path(id): Path<String>) -> Answer<()> {
     let id = daemon.containers.find(&id)?;
-    ok(daemon.containers.pause(&id, true).await?)
+    ok(daemon.containers.pause(&id, true).await.map(drop)?)
 }
 
 /// `POST /v1/containers/{id}/unpause`.
 async fn unpause(State(daemon): Shared, Path(id): Path<String>) -> Answer<()> {
     let id = daemon.containers.find(&id)?;
-    ok(daemon.containers.pause(&id, false).await?)
+    ok(daemon.containers.pause(&id, false).await.map(drop)?)
 }
 
 /// `POST /v1/containers/{id}/remove`.
