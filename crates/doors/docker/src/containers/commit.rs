@@ -43,7 +43,9 @@ pub(super) async fn commit(
         .transpose()
         .map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?;
     let name = name(&params)?;
-    let id = docker.containers.find(params.get("container").unwrap_or_default())?;
+    let container = params.text("container");
+    let container = container.ok_or_else(|| Refusal::invalid("invalid name or ID supplied: \"\""))?;
+    let id = docker.containers.find(container)?;
     let record = docker.containers.inspect(&id)?.record;
     let image = docker.images.find(&record.image_id).map_err(|problem| Refusal::of(&problem))?;
     let command = docker.containers.command(&record);
