@@ -12,11 +12,11 @@ use oci::{Health, History, ImageConfig, Reference, RunConfig};
 use serde_json::{Value, json};
 
 use super::describe;
+use crate::Shared;
 use crate::answer::{Refusal, line};
 use crate::images::names;
 use crate::params::{MaybeDocument, Params};
 use crate::wire::{self, Config};
-use crate::Shared;
 
 /// What a container alone has a use for.
 const NOT_OF_IMAGES: [&str; 11] = [
