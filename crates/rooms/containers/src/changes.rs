@@ -259,12 +259,23 @@ fn forget_places(rootfs: &Rootfs, changes: &mut BTreeMap<PathBuf, ChangeKind>) -
             gone.push(place);
         }
     }
-    // `/etc` was touched by that alone.
-    let etc = Path::new("/etc");
-    let holds = changes.keys().any(|path| path != etc && path.starts_with(etc));
-    if !holds && !below(&rootfs.lower, Path::new("etc")).is_ok_and(|below| below.is_some()) {
-        changes.remove(etc);
-        gone.push(etc.to_owned());
+    // What holds them was touched by that alone.
+    for parent in ["/sys", "/dev", "/etc"].map(Path::new) {
+        let holds = changes.keys().any(|path| path != parent && path.starts_with(parent));
+        let inside = parent.strip_prefix("/").unwrap_or(parent);
+        let now = fs::symlink_metadata(rootfs.upper.join(inside)).ok().filter(fs::Metadata::is_dir);
+        let (Some(now), false, true) = (now, holds, changes.contains_key(parent)) else { continue };
+        let looks = |meta: &fs::Metadata| (meta.mode(), meta.uid(), meta.gid());
+        match below(&rootfs.lower, inside) {
+            Ok(Some(before)) if looks(&before) == looks(&now) => {
+                changes.remove(parent);
+            }
+            Ok(None) => {
+                changes.remove(parent);
+                gone.push(parent.to_owned());
+            }
+            Ok(Some(_)) | Err(_) => {}
+        }
     }
     gone.iter().filter_map(|place| place.strip_prefix("/").ok()).map(Path::to_owned).collect()
 }

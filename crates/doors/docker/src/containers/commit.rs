@@ -12,11 +12,11 @@ use oci::{Health, History, ImageConfig, Reference, RunConfig};
 use serde_json::{Value, json};
 
 use super::describe;
+use crate::Shared;
 use crate::answer::{Refusal, line};
 use crate::images::names;
 use crate::params::{MaybeDocument, Params};
 use crate::wire::{self, Config};
-use crate::Shared;
 
 /// What a container alone has a use for.
 const NOT_OF_IMAGES: [&str; 11] = [
@@ -43,7 +43,9 @@ pub(super) async fn commit(
         .transpose()
         .map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?;
     let name = name(&params)?;
-    let id = docker.containers.find(params.get("container").unwrap_or_default())?;
+    let container = params.text("container");
+    let container = container.ok_or_else(|| Refusal::invalid("invalid name or ID supplied: \"\""))?;
+    let id = docker.containers.find(container)?;
     let record = docker.containers.inspect(&id)?.record;
     let image = docker.images.find(&record.image_id).map_err(|problem| Refusal::of(&problem))?;
     let command = docker.containers.command(&record);

@@ -91,114 +91,41 @@ impl Column {
 
     /// The title that `ps` gives it under this name.
     pub(super) fn title(self, name: &str) -> &'static str {
+        own_title(name).unwrap_or_else(|| self.usual_title())
+    }
+
+    fn usual_title(self) -> &'static str {
         match self {
             Self::Address => "ADDR",
-            Self::Arguments => {
-                if name == "cmd" {
-                    "CMD"
-                } else {
-                    "COMMAND"
-                }
-            }
+            Self::Arguments | Self::Command => "COMMAND",
             Self::BsdTime | Self::Time | Self::TimeSeconds => "TIME",
-            Self::Command => {
-                if name == "ucmd" {
-                    "CMD"
-                } else {
-                    "COMMAND"
-                }
-            }
             Self::Cpu => "C",
             Self::CpuShare => "%CPU",
             Self::Elapsed | Self::ElapsedSeconds => "ELAPSED",
             Self::Flags => "F",
-            Self::Gid => match name {
-                "egid" => "EGID",
-                "rgid" => "RGID",
-                _ => "GID",
-            },
-            Self::Group => match name {
-                "egroup" => "EGROUP",
-                "rgroup" => "RGROUP",
-                _ => "GROUP",
-            },
-            Self::MajorFaults => {
-                if name == "pagein" {
-                    "PAGEIN"
-                } else {
-                    "MAJFLT"
-                }
-            }
+            Self::Gid => "GID",
+            Self::Group => "GROUP",
+            Self::MajorFaults => "MAJFLT",
             Self::MemoryShare => "%MEM",
             Self::MinorFaults => "MINFLT",
             Self::Nice => "NI",
-            Self::Pgid => {
-                if name == "pgrp" {
-                    "PGRP"
-                } else {
-                    "PGID"
-                }
-            }
-            Self::Pid => match name {
-                "tgid" => "TGID",
-                "lwp" => "LWP",
-                "tid" => "TID",
-                "spid" => "SPID",
-                _ => "PID",
-            },
+            Self::Pgid => "PGID",
+            Self::Pid => "PID",
             Self::Ppid => "PPID",
             Self::Priority => "PRI",
             Self::Processor => "PSR",
-            Self::Rss => {
-                if name == "rsz" {
-                    "RSZ"
-                } else {
-                    "RSS"
-                }
-            }
-            Self::Session => {
-                if name == "sid" {
-                    "SID"
-                } else {
-                    "SESS"
-                }
-            }
+            Self::Rss => "RSS",
+            Self::Session => "SESS",
             Self::Size => "SZ",
-            Self::Start => {
-                if name == "stime" {
-                    "STIME"
-                } else {
-                    "START"
-                }
-            }
+            Self::Start => "START",
             Self::StartLong => "STARTED",
             Self::State => "STAT",
             Self::StateLetter => "S",
-            Self::Terminal => {
-                if name == "tt" {
-                    "TT"
-                } else {
-                    "TTY"
-                }
-            }
+            Self::Terminal => "TTY",
             Self::TerminalGroup => "TPGID",
-            Self::Threads => {
-                if name == "nlwp" {
-                    "NLWP"
-                } else {
-                    "THCNT"
-                }
-            }
-            Self::Uid => match name {
-                "euid" => "EUID",
-                "ruid" => "RUID",
-                _ => "UID",
-            },
-            Self::User => match name {
-                "euser" => "EUSER",
-                "ruser" => "RUSER",
-                _ => "USER",
-            },
+            Self::Threads => "THCNT",
+            Self::Uid => "UID",
+            Self::User => "USER",
             Self::Virtual => "VSZ",
             Self::Waits => "WCHAN",
         }
@@ -251,6 +178,33 @@ impl Column {
             Self::Waits => of.waits.clone(),
         }
     }
+}
+
+/// The titles of names that say the same as another.
+fn own_title(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "cmd" | "ucmd" => "CMD",
+        "egid" => "EGID",
+        "egroup" => "EGROUP",
+        "euid" => "EUID",
+        "euser" => "EUSER",
+        "lwp" => "LWP",
+        "nlwp" => "NLWP",
+        "pagein" => "PAGEIN",
+        "pgrp" => "PGRP",
+        "rgid" => "RGID",
+        "rgroup" => "RGROUP",
+        "rsz" => "RSZ",
+        "ruid" => "RUID",
+        "ruser" => "RUSER",
+        "sid" => "SID",
+        "spid" => "SPID",
+        "stime" => "STIME",
+        "tgid" => "TGID",
+        "tid" => "TID",
+        "tt" => "TT",
+        _ => return None,
+    })
 }
 
 fn tenths(number: u64) -> String {

@@ -168,7 +168,7 @@ impl Root {
     }
 
     /// Lays a mount over the files; false where its place is missing and not to be made.
-    fn lay(&mut self, target: &str, node: Node, make: bool) -> io::Result<bool> {
+    pub(super) fn lay(&mut self, target: &str, node: Node, make: bool) -> io::Result<bool> {
         let found = self.find(target.as_bytes(), Last::Follow)?;
         if found.node.is_none() {
             if !make {

@@ -174,7 +174,7 @@ fn what_was_packed_unpacks_to_the_same() {
     let data = home.path().join("root/data");
     fs::hard_link(home.path().join("root/etc/passwd"), data.join("sub/linked")).unwrap();
     fs::hard_link(home.path().join("root/etc/passwd"), data.join("sub/twice")).unwrap();
-    let mut large = fs::File::create(data.join("large")).unwrap();
+    let mut large = File::create(data.join("large")).unwrap();
     large.write_all(&[9; 300_000]).unwrap();
     let (node, way) = root.find(b"/data", Last::Stay).and_then(Found::there).unwrap();
     let mut bytes = Vec::new();
