@@ -156,14 +156,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     let tag = Tag::of_root(root);
     let cgroup_root = format!("sea-{tag}");
     let program = root::program()?;
-    let network_folder = root.join("network");
-    let names = NamesLaunch::Process {
-        program: program.clone(),
-        args: vec!["names".into(), network_folder.clone().into_os_string()],
-    };
-    let networks =
-        Networks::open(tag, &network_folder, Settings { names, ..Settings::default() }).await.map_err(of)?;
-    let networks = networks.with_journal(store.clone());
+    let networks = networks(root, tag, &program).await?.with_journal(store.clone());
     base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
     base::crash::point("daemon: edge found");
@@ -216,6 +209,14 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
         root: root.to_owned(),
         http,
     }))
+}
+
+/// The networks, whose names a process of its own answers.
+async fn networks(root: &Path, tag: Tag, program: &Path) -> Result<Networks, Report> {
+    let folder = root.join("network");
+    let args = vec!["names".into(), folder.clone().into_os_string()];
+    let names = NamesLaunch::Process { program: program.to_owned(), args };
+    Networks::open(tag, &folder, Settings { names, ..Settings::default() }).await.map_err(of)
 }
 
 fn of(problem: impl Problem) -> Report {

@@ -1,13 +1,17 @@
 //! `/containers/…` and `/exec/…`.
 
+mod archive;
 mod attach;
+mod changes;
 pub(crate) mod create;
 pub(crate) mod describe;
 mod exec;
+mod export;
 mod inspect;
 mod life;
 mod list;
 mod logs;
+mod more;
 mod wait;
 
 use std::sync::Arc;
@@ -35,4 +39,5 @@ pub(crate) fn routes() -> Router<Arc<Docker>> {
         .route("/exec/{id}/start", post(exec::start))
         .route("/exec/{id}/resize", post(exec::resize))
         .route("/exec/{id}/json", get(exec::inspect))
+        .merge(more::more_routes())
 }

@@ -110,6 +110,40 @@ pub(crate) fn resized(containers: &Containers, record: &Record, rows: u16, colum
     note(containers, record, "ContainerResized", message, json!({ "rows": rows, "columns": columns }));
 }
 
+/// It was frozen, or goes on.
+pub(crate) fn paused(containers: &Containers, record: &Record, frozen: bool) {
+    let (event, what) = if frozen { ("ContainerPaused", "froze") } else { ("ContainerUnpaused", "thawed") };
+    note(containers, record, event, format!("{what} `{}`", record.name), Value::Null);
+}
+
+/// It has another name.
+pub(crate) fn renamed(containers: &Containers, record: &Record, old: &str) {
+    let message = format!("renamed `{old}` to `{}`", record.name);
+    note(containers, record, "ContainerRenamed", message, json!({ "oldName": old }));
+}
+
+/// Its bounds or its restart policy changed.
+pub(crate) fn updated(containers: &Containers, record: &Record) {
+    note(
+        containers,
+        record,
+        "ContainerUpdated",
+        format!("changed the bounds of `{}`", record.name),
+        Value::Null,
+    );
+}
+
+/// An image was made of it.
+pub(crate) fn committed(containers: &Containers, record: &Record, image: &str, name: &str, comment: &str) {
+    let detail = json!({ "imageID": image, "imageRef": name, "comment": comment });
+    note(containers, record, "ContainerCommitted", format!("made an image of `{}`", record.name), detail);
+}
+
+/// Somebody looked at it or reached into it, which docker's clients hear of.
+pub(crate) fn noted(containers: &Containers, record: &Record, event: &'static str, what: &str) {
+    note(containers, record, event, format!("{what} of `{}`", record.name), Value::Null);
+}
+
 /// Something happened to a program beside its own.
 pub(crate) fn exec(containers: &Containers, record: &Record, event: &'static str, detail: Value) {
     let what = match event {

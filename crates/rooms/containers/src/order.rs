@@ -321,7 +321,11 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
 }
 
 /// A folder of a volume; a path that climbs out of it is refused.
-fn inside(folder: PathBuf, subpath: Option<&str>, target: &str) -> Result<PathBuf, ContainerError> {
+pub(crate) fn inside(
+    folder: PathBuf,
+    subpath: Option<&str>,
+    target: &str,
+) -> Result<PathBuf, ContainerError> {
     let Some(subpath) = subpath else { return Ok(folder) };
     let plain = Path::new(subpath).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if plain {

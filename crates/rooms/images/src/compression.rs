@@ -16,7 +16,7 @@ const BUFFER: usize = 256 << 10;
 const ZSTD_WINDOW: u32 = 27;
 
 /// A stream, unpacked if it was packed, and how it was. It ends in an error once it has grown beyond its bounds.
-pub(crate) fn unpacked<'a>(
+pub fn unpacked<'a>(
     reader: impl Read + 'a,
     limits: &Limits,
 ) -> io::Result<(Compression, Box<dyn Read + 'a>)> {

@@ -62,6 +62,7 @@ mod tree;
 pub use apply::{LayerError, Refusal};
 pub use collect::{Collected, Keep, Prune};
 pub use commit::{CommitError, LayerSource, PackOptions};
+pub use compression::unpacked;
 pub use disk::DiskError;
 pub use find::{FindError, RemoveError, Removed, TagError};
 pub use fsck::{Damage, Fsck};
@@ -69,11 +70,14 @@ pub use image::{Image, ImageId, Usage};
 pub use journal::Happening;
 pub use limits::Limits;
 pub use load::{LoadError, Loaded, Progress};
+pub use pack::{Out, TarWriter};
 pub use pull::{LayerState, PullError, PullOrder, PullStep, Pulled};
 pub use push::{PushError, PushOrder, PushState, PushStep, Pushed};
 pub use save::SaveError;
 pub use snapshot::{Snapshot, SnapshotError, Trash};
 pub use store::{Hold, Images, OpenError, Options};
+pub use tape::{Entry, EntryKind, Extent, Tape, TapeError};
+pub use tar::EntryType;
 
 #[cfg(test)]
 mod tests;

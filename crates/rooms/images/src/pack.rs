@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Stat, Timespec, Timestamps};
 use tar::EntryType;
 
-pub(crate) use writer::{Out, TarWriter};
+pub use writer::{Out, TarWriter};
 
 use crate::apply::{LayerError, Refusal};
 use crate::parents::{self, Attribute};

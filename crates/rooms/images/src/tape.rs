@@ -11,7 +11,7 @@ use std::io::{self, Read};
 
 use tar::Header;
 
-pub(crate) use sparse::Extent;
+pub use sparse::Extent;
 
 use crate::limits::Limits;
 
@@ -19,41 +19,57 @@ const BLOCK: usize = 512;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntryKind {
+pub enum EntryKind {
+    /// A file.
     File,
+    /// Another name of a file.
     HardLink,
+    /// A symbolic link.
     Symlink,
+    /// A character device.
     CharDevice,
+    /// A block device.
     BlockDevice,
+    /// A folder.
     Dir,
+    /// A pipe.
     Fifo,
+    /// What no file system has, by the letter that stands for it.
     Other(u8),
 }
 
 /// One entry; its content is read from the [`Tape`] next.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) name: Vec<u8>,
-    pub(crate) kind: EntryKind,
+pub struct Entry {
+    /// Its name, as the archive has it.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
     /// The target of a link.
-    pub(crate) link: Vec<u8>,
+    pub link: Vec<u8>,
     /// Bytes of the file, holes included.
-    pub(crate) size: u64,
-    pub(crate) mode: u32,
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
     /// Major and minor number of a device.
-    pub(crate) device: (u32, u32),
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mtime_secs: i64,
-    pub(crate) mtime_nanos: u32,
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub device: (u32, u32),
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// When it was changed, in seconds since 1970.
+    pub mtime_secs: i64,
+    /// And so many nanoseconds.
+    pub mtime_nanos: u32,
+    /// Extended attributes.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where the stored bytes belong, if the file has holes.
-    pub(crate) extents: Option<Vec<Extent>>,
+    pub extents: Option<Vec<Extent>>,
 }
 
 impl Entry {
     /// The name for people.
-    pub(crate) fn title(&self) -> String {
+    pub fn title(&self) -> String {
         title(&self.name)
     }
 }
@@ -65,17 +81,25 @@ pub(crate) fn title(name: &[u8]) -> String {
 
 /// Why a stream is not a tar that we read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TapeError {
+pub enum TapeError {
+    /// It could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It is damaged.
     #[error("{what}")]
-    Damaged { entry: String, what: &'static str },
+    Damaged {
+        /// The last entry that was whole, or the one that is not.
+        entry: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// It is larger than its bounds.
     #[error("it has more than {0} entries")]
     TooMany(u64),
 }
 
 /// Reads a tar stream.
-pub(crate) struct Tape<R> {
+pub struct Tape<R> {
     inner: R,
     /// Stored bytes of this entry that were not read yet, and the padding behind them.
     left: u64,
@@ -87,7 +111,8 @@ pub(crate) struct Tape<R> {
 }
 
 impl<R: Read> Tape<R> {
-    pub(crate) fn new(inner: R, limits: &Limits) -> Self {
+    /// A stream that begins here.
+    pub fn new(inner: R, limits: &Limits) -> Self {
         Self {
             inner,
             left: 0,
@@ -100,7 +125,7 @@ impl<R: Read> Tape<R> {
     }
 
     /// The next entry; none at the end of the archive. Skips what was not read of the one before.
-    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TapeError> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TapeError> {
         let mut extended = pax::Extended::default();
         loop {
             self.skip(self.left + self.padding)?;
@@ -126,7 +151,7 @@ impl<R: Read> Tape<R> {
     }
 
     /// Reads the whole rest of the stream, so that a hash around it covers every byte.
-    pub(crate) fn drain(&mut self) -> io::Result<()> {
+    pub fn drain(&mut self) -> io::Result<()> {
         io::copy(&mut self.inner, &mut io::sink()).map(drop)
     }
 

@@ -20,7 +20,7 @@ use base::{AppName, ContainerName, Kind, Problem};
 use containers::Create;
 use oci::ImageConfig;
 use serde_json::{Value, json};
-use spec::{App, Logging, Namespace, PullPolicy, Restart, Service, UpdatePolicy};
+use spec::{App, Limits, Logging, Namespace, PullPolicy, Restart, Service, UpdatePolicy};
 
 use crate::answer::{Refusal, blocking};
 use crate::params::{Document, Params};
@@ -93,8 +93,26 @@ fn order(
     let joined = networks::joined(&config, &host_config, &endpoints, version, &mut app)?;
     let limits = bounds::limits(&host_config, &mut warnings)?;
     let mounts = mounts::mounts(docker, &config, &host_config, &mut app)?;
+    let service = Service { limits, mounts, ..service(&config, &host_config, joined)? };
+    let auto_remove = host_config.auto_remove;
+    let asked = serde_json::to_value(Asked { config, host_config, endpoints })
+        .map_err(|error| Refusal::failed(format!("the order cannot be kept: {error}")))?;
+    let order = Create {
+        name: None,
+        service,
+        app: Arc::new(app),
+        image: Some(image.id.to_string()),
+        owner: None,
+        auto_remove,
+        asked,
+    };
+    Ok((order, warnings))
+}
+
+/// All of the service but its bounds and mounts.
+fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) -> Result<Service, Refusal> {
     let healthcheck = config.healthcheck.as_ref().map(health).transpose()?.flatten();
-    let service = Service {
+    Ok(Service {
         image: config.image.clone(),
         build: None,
         pull_policy: PullPolicy::Never,
@@ -113,15 +131,15 @@ fn order(
         stdin_open: config.open_stdin,
         init: host_config.init.unwrap_or(false),
         read_only: host_config.readonly_rootfs,
-        mounts,
+        mounts: Vec::new(),
         secrets: Vec::new(),
         configs: Vec::new(),
         shm_size: bounds::shm_size(host_config.shm_size)?,
-        devices: security::devices(&host_config),
-        security: security::security(&host_config)?,
+        devices: security::devices(host_config),
+        security: security::security(host_config)?,
         sysctls: host_config.sysctls.clone().unwrap_or_default().into_iter().collect(),
         ulimits: bounds::ulimits(&host_config.resources.ulimits)?,
-        limits,
+        limits: Limits::default(),
         network_mode: joined.mode,
         networks: joined.networks,
         ports: joined.ports,
@@ -135,7 +153,7 @@ fn order(
         uts_host: security::uts(&host_config.uts_mode)?,
         cgroup_host: security::cgroup(&host_config.cgroupns_mode)?,
         healthcheck,
-        restart: restart(&host_config)?,
+        restart: restart(host_config)?,
         stop_signal: config.stop_signal.clone().filter(|signal| !signal.is_empty()),
         stop_grace_period: config.stop_timeout.map_or(GRACE, grace),
         logging: logging(&host_config.log_config)?,
@@ -145,20 +163,7 @@ fn order(
         rollback: UpdatePolicy::default(),
         post_start: Vec::new(),
         pre_stop: Vec::new(),
-    };
-    let auto_remove = host_config.auto_remove;
-    let asked = serde_json::to_value(Asked { config, host_config, endpoints })
-        .map_err(|error| Refusal::failed(format!("the order cannot be kept: {error}")))?;
-    let order = Create {
-        name: None,
-        service,
-        app: Arc::new(app),
-        image: Some(image.id.to_string()),
-        owner: None,
-        auto_remove,
-        asked,
-    };
-    Ok((order, warnings))
+    })
 }
 
 fn nothing() -> App {

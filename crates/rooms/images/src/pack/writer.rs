@@ -10,21 +10,30 @@ const MAX_ID: u64 = 0o777_7777;
 const MAX_NUMBER: u64 = 0o777_7777_7777;
 
 /// An entry to write.
-pub(crate) struct Out<'a> {
-    pub(crate) name: &'a [u8],
-    pub(crate) kind: EntryType,
-    pub(crate) link: &'a [u8],
-    pub(crate) size: u64,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mtime: i64,
-    pub(crate) xattrs: &'a [(Vec<u8>, Vec<u8>)],
+pub struct Out<'a> {
+    /// Its name; a folder's ends with a slash.
+    pub name: &'a [u8],
+    /// What it is.
+    pub kind: EntryType,
+    /// The target of a link.
+    pub link: &'a [u8],
+    /// Bytes of content that follow.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// When it was changed, in seconds since 1970.
+    pub mtime: i64,
+    /// Extended attributes.
+    pub xattrs: &'a [(Vec<u8>, Vec<u8>)],
 }
 
 impl<'a> Out<'a> {
     /// A plain file of root's with this content length.
-    pub(crate) fn file(name: &'a str, size: u64) -> Self {
+    pub fn file(name: &'a str, size: u64) -> Self {
         let kind = EntryType::Regular;
         Self {
             name: name.as_bytes(),
@@ -41,17 +50,32 @@ impl<'a> Out<'a> {
 }
 
 /// A tar being written.
-pub(crate) struct TarWriter<W> {
+pub struct TarWriter<W> {
     out: W,
 }
 
 impl<W: Write> TarWriter<W> {
-    pub(crate) fn new(out: W) -> Self {
+    /// One that begins here.
+    pub fn new(out: W) -> Self {
         Self { out }
     }
 
     /// Writes an entry and exactly its size of content.
-    pub(crate) fn put(&mut self, entry: &Out<'_>, content: &mut dyn Read) -> io::Result<()> {
+    pub fn put(&mut self, entry: &Out<'_>, content: &mut dyn Read) -> io::Result<()> {
+        self.put_numbered(entry, None, content)
+    }
+
+    /// Writes a device, which has a major and a minor number in place of content.
+    pub fn put_device(&mut self, entry: &Out<'_>, numbers: (u32, u32)) -> io::Result<()> {
+        self.put_numbered(entry, Some(numbers), &mut io::empty())
+    }
+
+    fn put_numbered(
+        &mut self,
+        entry: &Out<'_>,
+        device: Option<(u32, u32)>,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
         let records = records(entry);
         if !records.is_empty() {
             let header = Out {
@@ -63,20 +87,20 @@ impl<W: Write> TarWriter<W> {
                 mtime: 0,
                 ..*entry
             };
-            self.header(&header)?;
+            self.header(&header, None)?;
             self.content(&mut &records[..], records.len() as u64)?;
         }
-        self.header(entry)?;
+        self.header(entry, device)?;
         self.content(content, entry.size)
     }
 
     /// Writes the end mark.
-    pub(crate) fn finish(mut self) -> io::Result<W> {
+    pub fn finish(mut self) -> io::Result<W> {
         self.out.write_all(&[0; 2 * BLOCK as usize])?;
         Ok(self.out)
     }
 
-    fn header(&mut self, entry: &Out<'_>) -> io::Result<()> {
+    fn header(&mut self, entry: &Out<'_>, device: Option<(u32, u32)>) -> io::Result<()> {
         let mut header = Header::new_ustar();
         let old = header.as_old_mut();
         let cut = |text: &'_ [u8], most: usize| text.len().min(most);
@@ -88,6 +112,10 @@ impl<W: Write> TarWriter<W> {
         header.set_gid(u64::from(entry.gid).min(MAX_ID));
         header.set_size(entry.size.min(MAX_NUMBER));
         header.set_mtime(u64::try_from(entry.mtime).unwrap_or(0).min(MAX_NUMBER));
+        if let Some((major, minor)) = device {
+            header.set_device_major(major)?;
+            header.set_device_minor(minor)?;
+        }
         header.set_cksum();
         self.out.write_all(header.as_bytes())
     }

@@ -8,9 +8,11 @@ use super::{BLOCK, Tape, TapeError, number, pax};
 
 /// A run of stored bytes at its place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Extent {
-    pub(crate) offset: u64,
-    pub(crate) len: u64,
+pub struct Extent {
+    /// Where it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub len: u64,
 }
 
 /// The most runs that one file may have.

@@ -6,12 +6,10 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
-};
+use rustix::mount::{MountFlags, MoveMountFlags, move_mount};
 
 use crate::failure::{Doing, Failure};
+use crate::layers::Above;
 use crate::order::Rootfs;
 
 /// Opens for a name only: nothing of the file itself is touched.
@@ -34,7 +32,8 @@ pub(super) fn mount(rootfs: &Rootfs, at: &Path) -> Result<OwnedFd, Failure> {
     }
     let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let lower: Vec<String> = lower.iter().map(name).collect();
-    match overlay_by_parts(&lower, &name(&upper), &name(&work), rootfs.volatile) {
+    let above = Above { upper: &name(&upper), work: &name(&work), volatile: rootfs.volatile };
+    match crate::layers::by_parts(&lower, Some(&above)) {
         Ok(overlay) => {
             attach(overlay.as_fd(), open(&at.to_path_buf())?.as_fd())
                 .doing(|| "put the root in its place")?;
@@ -58,29 +57,6 @@ pub(super) fn mount(rootfs: &Rootfs, at: &Path) -> Result<OwnedFd, Failure> {
         }
     }
     open(&at.to_path_buf())
-}
-
-fn overlay_by_parts(
-    lower: &[String],
-    upper: &str,
-    work: &str,
-    volatile: bool,
-) -> rustix::io::Result<OwnedFd> {
-    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for layer in lower {
-        fsconfig_set_string(&overlay, "lowerdir+", layer.as_str())?;
-    }
-    fsconfig_set_string(&overlay, "upperdir", upper)?;
-    fsconfig_set_string(&overlay, "workdir", work)?;
-    // What is written may become a layer of an image, which must mean the same without these marks.
-    for mark in ["redirect_dir", "metacopy", "index"] {
-        fsconfig_set_string(&overlay, mark, "off")?;
-    }
-    if volatile {
-        fsconfig_set_flag(&overlay, "volatile")?;
-    }
-    fsconfig_create(&overlay)?;
-    fsmount(&overlay, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 /// Puts a mount that is in no tree yet onto an open place.

@@ -136,8 +136,8 @@ fn volume(
     Ok(name.to_owned())
 }
 
-/// A mount in its long form.
-fn mount(mount: &wire::Mount, app: &mut App) -> Result<Mount, Refusal> {
+/// What holds of mounts of every type.
+fn check(mount: &wire::Mount) -> Result<(), Refusal> {
     let kind = mount.kind.as_str();
     let wrong = |why: &str| Refusal::invalid(format!("invalid mount config for type \"{kind}\": {why}"));
     if mount.target.is_empty() {
@@ -158,6 +158,14 @@ fn mount(mount: &wire::Mount, app: &mut App) -> Result<Mount, Refusal> {
     if mount.tmpfs_options.is_some() && kind != "tmpfs" {
         return Err(wrong("field TmpfsOptions must not be specified"));
     }
+    Ok(())
+}
+
+/// A mount in its long form.
+fn mount(mount: &wire::Mount, app: &mut App) -> Result<Mount, Refusal> {
+    check(mount)?;
+    let kind = mount.kind.as_str();
+    let wrong = |why: &str| Refusal::invalid(format!("invalid mount config for type \"{kind}\": {why}"));
     let kind = match kind {
         "bind" => {
             let source = &mount.source;
