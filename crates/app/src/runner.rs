@@ -34,14 +34,8 @@ pub(crate) struct BuildRunner {
     networks: Networks,
     containers: Containers,
     handle: Handle,
-    /// Builds whose commands run, each with its bounds and how many run.
-    groups: Mutex<HashMap<String, Group>>,
-}
-
-/// The bounds of a build, and how many of its commands are under them.
-struct Group {
-    cgroup: CgroupGroup,
-    commands: usize,
+    /// The bounds of builds under way.
+    groups: Mutex<HashMap<String, CgroupGroup>>,
 }
 
 impl BuildRunner {
@@ -180,15 +174,14 @@ impl BuildRunner {
         format!("/{}/build-{build}", self.cgroup_root.trim_matches('/'))
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<String, Group>> {
+    fn groups(&self) -> MutexGuard<'_, HashMap<String, CgroupGroup>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more command of the build; the first makes its cgroup.
+    /// Sees to it that the build has its cgroup, which bounds all its commands together.
     fn enter(&self, order: &RunOrder<'_>) -> Result<(), Report> {
         let mut groups = self.groups();
-        if let Some(group) = groups.get_mut(order.build) {
-            group.commands += 1;
+        if groups.contains_key(order.build) {
             return Ok(());
         }
         let limits = limits(order.limits);
@@ -197,21 +190,8 @@ impl BuildRunner {
         for note in cgroup.create(&limits).map_err(of)? {
             tracing::warn!("a build is not bounded as it should be: {note}");
         }
-        groups.insert(order.build.to_owned(), Group { cgroup, commands: 1 });
+        groups.insert(order.build.to_owned(), cgroup);
         Ok(())
-    }
-
-    /// One command less; the last takes the cgroup along.
-    fn leave(&self, build: &str) {
-        let mut groups = self.groups();
-        let Some(group) = groups.get_mut(build) else { return };
-        group.commands -= 1;
-        if group.commands == 0
-            && let Some(group) = groups.remove(build)
-            && let Err(error) = group.cgroup.remove()
-        {
-            tracing::warn!("could not remove the cgroup of a build: {error}");
-        }
     }
 
     fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
@@ -289,12 +269,18 @@ impl Runner for BuildRunner {
             }
             clear(&self.shims, &folder).await;
             base::crash::point("build: step gone");
-            if entered.is_ok() {
-                self.leave(order.build);
-            }
             self.containers.tidy_cgroups();
         });
         outcome
+    }
+
+    fn over(&self, build: &str) {
+        if let Some(group) = self.groups().remove(build)
+            && let Err(error) = group.remove()
+        {
+            tracing::warn!("could not remove the cgroup of a build: {error}");
+        }
+        self.containers.tidy_cgroups();
     }
 }
 

@@ -70,9 +70,9 @@ fn build(daemon: &Daemon, pieces: Pieces, cancel: Cancel, lines: &Lines) -> Resu
 }
 
 fn request(order: BuildOrder, pieces: &Pieces, cancel: Cancel) -> Result<BuildRequest, Report> {
-    let invalid = |text: String| Report::new(Kind::Invalid, text);
     let names = order.names.iter().map(|name| name.parse::<oci::Reference>());
     let tags = names.collect::<Result<Vec<_>, _>>().map_err(|error| Report::of(&error))?;
+    let run = run_settings(&order)?;
     let mut part = 0;
     let mut files = |context: BuildContext| match context {
         BuildContext::Nothing => Context::Empty,
@@ -95,29 +95,6 @@ fn request(order: BuildOrder, pieces: &Pieces, cancel: Cancel) -> Result<BuildRe
     let dockerfile = match (order.build.dockerfile_inline, order.build.dockerfile) {
         (Some(text), _) => DockerfileSource::Text(text),
         (None, path) => DockerfileSource::InContext(path.unwrap_or_default()),
-    };
-    let network = match order.network.as_deref() {
-        None | Some("default" | "bridge") => RunNetwork::Default,
-        Some("none") => RunNetwork::None,
-        Some("host") => RunNetwork::Host,
-        Some(other) => {
-            let text = format!("`{other}` cannot be the network of a build");
-            return Err(invalid(text).hint("allowed is default, none or host"));
-        }
-    };
-    let usual = RunLimits::usual();
-    let limits = RunLimits {
-        memory: order.memory.map_or(usual.memory, |memory| Some(memory).filter(|memory| memory.0 > 0)),
-        cpu_shares: order.cpu_shares.or(usual.cpu_shares),
-        pids: usual.pids,
-    };
-    let ulimits = order.ulimits.into_iter().map(|(name, (soft, hard))| (name, Ulimit { soft, hard }));
-    let run = RunSettings {
-        network,
-        limits,
-        shm_size: order.shm_size,
-        ulimits: ulimits.collect(),
-        hosts: order.hosts,
     };
     let no_cache = match (order.build.no_cache, order.no_cache_stages) {
         (true, _) => NoCache::Always,
@@ -143,6 +120,34 @@ fn request(order: BuildOrder, pieces: &Pieces, cancel: Cancel) -> Result<BuildRe
         jobs: order.jobs.and_then(NonZeroUsize::new),
         cancel,
         ..BuildRequest::new(context, dockerfile)
+    })
+}
+
+/// What holds for all commands.
+fn run_settings(order: &BuildOrder) -> Result<RunSettings, Report> {
+    let network = match order.network.as_deref() {
+        None | Some("default" | "bridge") => RunNetwork::Default,
+        Some("none") => RunNetwork::None,
+        Some("host") => RunNetwork::Host,
+        Some(other) => {
+            let report = Report::new(Kind::Invalid, format!("`{other}` cannot be the network of a build"));
+            return Err(report.hint("allowed is default, none or host"));
+        }
+    };
+    let usual = RunLimits::usual();
+    let limits = RunLimits {
+        memory: order.memory.map_or(usual.memory, |memory| Some(memory).filter(|memory| memory.0 > 0)),
+        cpu_shares: order.cpu_shares.or(usual.cpu_shares),
+        pids: usual.pids,
+    };
+    let ulimit =
+        |(name, (soft, hard)): (&String, &(i64, i64))| (name.clone(), Ulimit { soft: *soft, hard: *hard });
+    Ok(RunSettings {
+        network,
+        limits,
+        shm_size: order.shm_size,
+        ulimits: order.ulimits.iter().map(ulimit).collect(),
+        hosts: order.hosts.clone(),
     })
 }
 

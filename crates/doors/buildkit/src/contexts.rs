@@ -25,6 +25,9 @@ use oci::Digest;
 /// The most bytes that are kept for later builds.
 const KEPT_BYTES: u64 = 8 << 30;
 
+/// The most trees that are kept, whatever their size.
+const TREES: usize = 1024;
+
 /// The trees that are kept.
 pub(crate) struct Contexts {
     dir: PathBuf,
@@ -171,7 +174,7 @@ impl Contexts {
         {
             let mut kept = self.lock();
             let mut sum: u64 = kept.values().map(|tree| tree.bytes).sum();
-            while sum > bound && kept.len() > 1 {
+            while (sum > bound || kept.len() > TREES) && kept.len() > 1 {
                 let oldest = kept.iter().min_by_key(|(_, tree)| tree.made);
                 let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
                 if let Some(tree) = kept.remove(&key) {

@@ -247,7 +247,7 @@ impl Work {
         let name = format!("importing cache manifest from {place}");
         let chore = crate::progress::Chore::begin(&job.reference, name, now);
         job.hub.tell(chore.started());
-        job.hub.tell(chore.line("the layers of this image are used if it is here", now));
+        job.hub.tell(chore.line("the steps of this image are taken over if it is here", now));
         job.hub.tell(chore.ended(None, engine.clock.wall()));
     }
 }

@@ -1,25 +1,22 @@
-//! `/session` and `/grpc`: the connections of BuildKit's clients, and `POST /build` of those before them.
+//! `/session` and `/grpc`: the connections of BuildKit's clients, and `POST /build` of the first of them.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use hyper_util::rt::TokioIo;
 
 use crate::answer::Refusal;
-use crate::params::Params;
 use crate::{Docker, Shared};
 
 pub(crate) fn routes() -> Router<Arc<Docker>> {
     Router::new()
         .route("/session", post(session))
         .route("/grpc", post(grpc))
-        .route("/build", post(build).layer(DefaultBodyLimit::disable()))
-        .route("/build/cancel", post(cancel))
 }
 
 /// Leaves HTTP/1 for what the client speaks from here on.
@@ -61,17 +58,8 @@ async fn grpc(State(docker): Shared, mut request: Request) -> Result<Response, R
     Ok(response)
 }
 
-/// `POST /build`: by BuildKit's means where the client says so.
-async fn build(State(docker): Shared, params: Params, request: Request) -> Result<Response, Refusal> {
-    if params.text("version") == Some("2") {
-        let response = docker.buildkit.build(request).await.map_err(|report| Refusal::told(&report))?;
-        return Ok(response.map(Body::new));
-    }
-    Err(Refusal::unsupported("this build is not to be had yet"))
-}
-
-/// `POST /build/cancel`.
-async fn cancel(State(docker): Shared, params: Params) -> StatusCode {
-    docker.buildkit.cancel(params.get("id").unwrap_or_default());
-    StatusCode::OK
+/// `POST /build` of a client that wants it done by BuildKit's means.
+pub(crate) async fn build(docker: &Docker, request: Request) -> Result<Response, Refusal> {
+    let response = docker.buildkit.build(request).await.map_err(|report| Refusal::told(&report))?;
+    Ok(response.map(Body::new))
 }

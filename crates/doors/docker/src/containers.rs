@@ -12,6 +12,8 @@ mod life;
 mod list;
 mod logs;
 mod more;
+mod stats;
+mod top;
 mod wait;
 
 use std::sync::Arc;

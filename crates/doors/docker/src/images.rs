@@ -34,6 +34,7 @@ use crate::answer::{Answer, Refusal, blocking, unknown};
 use crate::params::Params;
 use crate::version::ApiVersion;
 use crate::{Docker, Shared};
+pub(crate) use archives::reader;
 use names::{check_platform, find, tagged};
 
 pub(crate) fn routes() -> Router<Arc<Docker>> {

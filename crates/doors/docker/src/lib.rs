@@ -17,6 +17,7 @@
 //! | `swarm` | what docker refuses where there is no swarm |
 
 mod answer;
+mod build;
 mod builders;
 mod containers;
 mod events;
@@ -53,9 +54,9 @@ pub struct Docker {
     /// The journal.
     pub store: store::Store,
     /// Builds of images.
-    pub builder: build::Builder,
+    pub builder: ::build::Builder,
     /// How a build runs commands.
-    pub runner: Arc<dyn build::Runner + Send + Sync>,
+    pub runner: Arc<dyn ::build::Runner + Send + Sync>,
     /// Builds by BuildKit's protocol.
     pub buildkit: buildkit::BuildKit,
     /// The time.
@@ -77,6 +78,7 @@ pub fn router(docker: Arc<Docker>) -> Router {
     let routes = Router::new()
         .merge(system::routes())
         .merge(swarm::routes())
+        .merge(build::routes())
         .merge(events::routes())
         .merge(images::routes())
         .merge(networks::routes())

@@ -1,4 +1,7 @@
-//! `/_ping`, `/version`, `/info`, `/auth`: who answers here.
+//! `/_ping`, `/version`, `/info`, `/system/df`: who answers here, and what there is.
+
+mod info;
+mod usage;
 
 use std::sync::Arc;
 
@@ -14,7 +17,19 @@ use crate::version::{NEWEST, OLDEST};
 use crate::{Docker, Shared};
 
 pub(crate) fn routes() -> Router<Arc<Docker>> {
-    Router::new().route("/_ping", get(ping)).route("/version", get(version))
+    Router::new()
+        .route("/_ping", get(ping))
+        .route("/version", get(version))
+        .route("/info", get(info::info))
+        .route("/system/df", get(usage::usage))
+}
+
+/// The engine that speaks the newest API that we speak. Clients compare this version to know what they may ask for.
+const ENGINE: &str = "29.3.1";
+
+/// The version that clients compare: the engine's that we answer like, and behind the plus, which orders nothing, ours.
+fn engine(docker: &Docker) -> String {
+    format!("{ENGINE}+sea{}", docker.version)
 }
 
 /// `GET /_ping` and `HEAD /_ping`.
@@ -38,7 +53,7 @@ async fn version(State(docker): Shared) -> Json<Value> {
         "Platform": { "Name": "Seaworthy" },
         "Components": [{
             "Name": "Engine",
-            "Version": docker.version,
+            "Version": engine(&docker),
             "Details": {
                 "ApiVersion": NEWEST.to_string(),
                 "Arch": arch,
@@ -50,8 +65,12 @@ async fn version(State(docker): Shared) -> Json<Value> {
                 "MinAPIVersion": OLDEST.to_string(),
                 "Os": "linux",
             },
+        }, {
+            "Name": "Seaworthy",
+            "Version": docker.version,
+            "Details": {},
         }],
-        "Version": docker.version,
+        "Version": engine(&docker),
         "ApiVersion": NEWEST.to_string(),
         "MinAPIVersion": OLDEST.to_string(),
         "GitCommit": "",

@@ -120,8 +120,8 @@ name!(
     /// A network's name, unique on its daemon.
     NetworkName,
     "a network's name",
-    "2 to 250 of a-z, A-Z, 0-9, `_`, `.` and `-`, beginning with a letter or digit",
-    docker_name
+    "1 to 250 of a-z, A-Z, 0-9, `_`, `.` and `-`, beginning with a letter or digit",
+    |t| docker_name(t) || (t.len() == 1 && t.bytes().all(|b| b.is_ascii_alphanumeric()))
 );
 name!(
     /// A container's id: 64 hexadecimal digits.

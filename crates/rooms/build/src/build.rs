@@ -25,7 +25,9 @@ use crate::dockerfile::{self, Dockerfile, Span, Warning};
 use crate::error::{BuildError, StepFault};
 use crate::graph::Graph;
 use crate::intake::{Intake, Sources};
-use crate::order::{BuildRequest, Built, Cancel, NoCache, RunSettings};
+use crate::order::{
+    BuildRequest, Built, Cancel, Context, DockerfileSource, NamedContext, NoCache, RunSettings,
+};
 use crate::ports::{Agents, Fetcher, Moved, Puller, Secrets};
 use crate::progress::{Progress, Teller};
 use crate::remote::NoFetcher;
@@ -44,8 +46,10 @@ pub struct Builder {
     pub(crate) images: Images,
     pub(crate) clock: Arc<dyn Clock>,
     dir: PathBuf,
+    /// A folder in memory, if the machine has some mounted.
+    memory: Option<PathBuf>,
     fetcher: Arc<dyn Fetcher>,
-    puller: Option<Arc<dyn Puller>>,
+    pub(crate) puller: Option<Arc<dyn Puller>>,
     /// Read by steps that use a cache folder, written by whoever removes these.
     pub(crate) caches: Arc<RwLock<()>>,
     /// Keys of steps that some build does now, and cache folders that one step at a time may use.
@@ -73,8 +77,18 @@ impl Builder {
                     .map_err(|error| BuildError::store("drop a stale snapshot")(&error))?;
             }
         }
-        let fetcher = Arc::new(NoFetcher);
-        Ok(Self { images, clock, dir, fetcher, puller: None, caches: Arc::default(), turns: Arc::default() })
+        let memory = crate::memory::place(&dir)
+            .map_err(|error| BuildError::scratch("make memory for", &dir, error))?;
+        Ok(Self {
+            images,
+            clock,
+            dir,
+            memory,
+            fetcher: Arc::new(NoFetcher),
+            puller: None,
+            caches: Arc::default(),
+            turns: Arc::default(),
+        })
     }
 
     /// The same with a way to what URLs name.
@@ -103,37 +117,24 @@ impl Builder {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError> {
         let teller = Teller::new(progress);
-        let scratch = Scratch::new(&self.dir.join("scratch"))?;
+        let scratch = Scratch::new(&self.dir.join("scratch"), self.memory.as_deref())?;
         base::crash::point("build: scratch made");
         let stop = request.cancel.below();
-        let began = self.clock.now();
-        teller.plan(vec![steps::context_step()]);
-        teller.started(CONTEXT);
-        let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
-        let taken = intake.take(request.context, request.contexts, &request.dockerfile);
+        let taken = {
+            let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
+            self.take_in(&intake, request.context, request.contexts, &request.dockerfile)
+        };
         let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
-        self.finished(&teller, CONTEXT, began, None);
-        base::crash::point("build: context taken in");
-
-        let file = dockerfile::parse(&text)?;
-        let global = Global::new(&file, &request.args).map_err(|(index, fault)| {
-            let span = file.instructions.get(index).map_or(Span::line(1), |one| one.span);
-            BuildError::step(span, &text, fault.into())
-        })?;
-        let graph = Graph::new(&file, &global, request.target.as_deref(), &sources.names())
-            .map_err(|fault| BuildError::stages(fault, &text))?;
-        for Warning { span, message } in &file.warnings {
-            teller.warn(span.start, message.clone());
-        }
-        for name in global.unused(&file) {
-            teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
-        }
+        let Understood { file, global, graph } =
+            understand(&text, &request.args, request.target.as_deref(), &sources, &teller)?;
         let epoch = match request.epoch {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
         };
         let (plan, planned) = steps::plan(&graph, &text);
         teller.plan(planned);
+        let others = crate::inline::read(self, &request.cache_from, request.pull, &teller, &stop);
+        let inline = request.args.get("BUILDKIT_INLINE_CACHE").is_some_and(|value| value == "1");
         let here = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let job = Job {
             builder: self,
@@ -162,10 +163,32 @@ impl Builder {
             board: Board::new(),
             permits: Permits::new(request.jobs.map_or(here, NonZeroUsize::get)),
             holds: Mutex::default(),
+            settings: Mutex::default(),
+            others,
+            inline,
         };
-        let image = job.all()?;
+        let image = job.all();
+        job.runner.over(&job.scratch.key);
+        let image = image?;
         let (steps, cached) = job.teller.totals();
         Ok(Built { image, steps, cached })
+    }
+
+    /// Takes the context in, which is the first step.
+    fn take_in(
+        &self,
+        intake: &Intake<'_>,
+        context: Context,
+        named: Vec<(String, NamedContext)>,
+        dockerfile: &DockerfileSource,
+    ) -> Result<(Sources, String), BuildError> {
+        let began = self.clock.now();
+        intake.teller.plan(vec![steps::context_step()]);
+        intake.teller.started(CONTEXT);
+        let taken = intake.take(context, named, dockerfile)?;
+        self.finished(intake.teller, CONTEXT, began, None);
+        base::crash::point("build: context taken in");
+        Ok(taken)
     }
 
     pub(crate) fn finished(
@@ -202,6 +225,36 @@ impl Builder {
         }
         Ok(folders)
     }
+}
+
+/// A Dockerfile that makes sense with the arguments of its build.
+struct Understood {
+    file: Dockerfile,
+    global: Global,
+    graph: Graph,
+}
+
+fn understand(
+    text: &str,
+    args: &BTreeMap<String, String>,
+    target: Option<&str>,
+    sources: &Sources,
+    teller: &Teller<'_>,
+) -> Result<Understood, BuildError> {
+    let file = dockerfile::parse(text)?;
+    let global = Global::new(&file, args).map_err(|(index, fault)| {
+        let span = file.instructions.get(index).map_or(Span::line(1), |one| one.span);
+        BuildError::step(span, text, fault.into())
+    })?;
+    let graph = Graph::new(&file, &global, target, &sources.names())
+        .map_err(|fault| BuildError::stages(fault, text))?;
+    for Warning { span, message } in &file.warnings {
+        teller.warn(span.start, message.clone());
+    }
+    for name in global.unused(&file) {
+        teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
+    }
+    Ok(Understood { file, global, graph })
 }
 
 /// What ends because the build was called off says just that.
@@ -244,6 +297,12 @@ pub(crate) struct Job<'a> {
     pub permits: Permits,
     /// Keep what was made so far from being collected.
     holds: Mutex<Vec<Hold>>,
+    /// The keys of settings that were seen.
+    pub settings: Mutex<Vec<String>>,
+    /// Steps of images of `--cache-from`, by their keys: the image, and how many of its layers.
+    others: BTreeMap<String, (Image, usize)>,
+    /// Whether the image tells of its steps, for the `--cache-from` of others.
+    inline: bool,
 }
 
 /// A stage that is done.
@@ -252,6 +311,8 @@ pub(crate) struct Done {
     /// Its layers; the configuration is the one beside it.
     pub image: Image,
     pub config: ImageConfig,
+    /// The keys of the steps that led to it, each with the number of layers behind it.
+    pub steps: Vec<(String, usize)>,
 }
 
 impl Job<'_> {
@@ -301,6 +362,7 @@ impl Job<'_> {
         self.teller.started(step);
         let image = self.finish(wanted)?;
         base::crash::point("build: image made");
+        self.remember_settings(&image);
         for tag in &self.wish.tags {
             self.builder
                 .images
@@ -314,7 +376,7 @@ impl Job<'_> {
     /// The image of the wanted stage. One with the same layers and settings that a cached build made is taken as it
     /// is, so that building the same again gives the same image.
     fn finish(&self, done: Done) -> Result<ImageId, BuildError> {
-        let Done { image, mut config } = done;
+        let Done { image, mut config, steps: wanted_steps } = done;
         config.config.labels.extend(self.wish.labels.clone());
         let key = self.image_key(&image, &config);
         if self.wish.no_cache != NoCache::Always
@@ -324,18 +386,18 @@ impl Job<'_> {
             return Ok(known);
         }
         config.created = Some(self.time().to_string());
+        if self.inline {
+            crate::inline::write(&mut config, &wanted_steps);
+        }
         let made = self.commit(&image, LayerSource::None, config)?;
         self.remember(&key, &made)?;
         Ok(made)
     }
 
     fn image_key(&self, image: &Image, config: &ImageConfig) -> String {
-        let mut timeless = config.clone();
-        timeless.created = None;
-        timeless.history.iter_mut().for_each(|step| step.created = None);
-        timeless.rootfs.diff_ids.clear();
-        let text = serde_json::to_string(&timeless).unwrap_or_default();
-        self.key(image, "image", &[&text])
+        let text = crate::stage::timeless(config);
+        let inline = if self.inline { "inline" } else { "" };
+        self.key(image, "image", &[&text, inline])
     }
 
     /// The key of a step: the layers below it, its kind, all that decides what it does, and the time it is given.
@@ -360,12 +422,34 @@ impl Job<'_> {
         }
     }
 
-    /// The layers that a step with this key led to before.
+    /// The layers that a step with this key led to before, here or in an image of `--cache-from`.
     pub(crate) fn recall(&self, key: &str) -> Option<Image> {
         let images = &self.builder.images;
-        let id = images.cache_get(key)?;
+        let id = images.cache_get(key).or_else(|| self.taken_over(key))?;
         let kept = self.keep(&id);
         images.find(&id.to_string()).ok().filter(|_| kept)
+    }
+
+    /// The layers of an image of `--cache-from` up to this step, as an image of their own.
+    fn taken_over(&self, key: &str) -> Option<ImageId> {
+        let (image, layers) = self.others.get(key)?;
+        let mut hold = self.builder.images.hold();
+        let config = ImageConfig::clone(&image.config);
+        let cut = self.builder.images.cut(&mut hold, &image.id, *layers, config);
+        self.holds().push(hold);
+        // Losing it costs time only.
+        let cut = cut.inspect_err(|error| tracing::warn!("could not take a step over: {error}")).ok()?;
+        self.remember(key, &cut).ok()?;
+        Some(cut)
+    }
+
+    /// Remembers that the image came of these settings, so that they count as known.
+    fn remember_settings(&self, image: &ImageId) {
+        let keys = std::mem::take(&mut *self.settings.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Err(error) = self.builder.images.cache_put_all(keys, image) {
+            // Losing it costs time only.
+            tracing::warn!("could not remember the settings of a build: {error}");
+        }
     }
 
     pub(crate) fn remember(&self, key: &str, image: &ImageId) -> Result<(), BuildError> {
@@ -471,22 +555,30 @@ impl Job<'_> {
     }
 }
 
-/// A folder that goes when the build ends, however it ends.
+/// Folders that go when the build ends, however it ends: one on the disk, and one in memory.
 pub(crate) struct Scratch {
     pub key: String,
     path: PathBuf,
+    memory: Option<PathBuf>,
 }
 
 impl Scratch {
-    fn new(parent: &Path) -> Result<Self, BuildError> {
+    fn new(parent: &Path, memory: Option<&Path>) -> Result<Self, BuildError> {
         let key: String = kernel_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
         let path = parent.join(&key);
         fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
-        Ok(Self { key, path })
+        // Where memory takes no more folders the disk does.
+        let memory = memory.and_then(|memory| crate::memory::folder(memory, &key).ok());
+        Ok(Self { key, path, memory })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder in memory, or the one on the disk where there is none.
+    pub(crate) fn unwritten(&self) -> &Path {
+        self.memory.as_deref().unwrap_or(&self.path)
     }
 
     /// A new folder in it whose name begins like this.
@@ -503,17 +595,32 @@ impl Scratch {
 
     /// A new folder in it.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, BuildError> {
-        let path = self.path.join(name);
-        fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
-        Ok(path)
+        made(self.path.join(name))
     }
+
+    /// A new folder for files that are few and small: in memory, if there is room.
+    pub(crate) fn light_folder(&self, name: &str) -> Result<PathBuf, BuildError> {
+        let memory = self.memory.as_deref().filter(|memory| crate::memory::has_room(memory));
+        made(memory.unwrap_or(&self.path).join(name))
+    }
+}
+
+fn made(path: PathBuf) -> Result<PathBuf, BuildError> {
+    fs::create_dir(&path).map_err(|error| BuildError::scratch("create", &path, error))?;
+    Ok(path)
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            let path = self.path.display();
-            tracing::warn!(path = %path, error = %error, "could not remove the scratch folder `{path}`; the next start does");
+        let told = |path: &Path, removed: io::Result<()>| {
+            if let Err(error) = removed {
+                let path = path.display();
+                tracing::warn!(path = %path, error = %error, "could not remove the scratch folder `{path}`; the next start does");
+            }
+        };
+        if let Some(memory) = &self.memory {
+            told(memory, crate::memory::remove(memory));
         }
+        told(&self.path, fs::remove_dir_all(&self.path));
     }
 }

@@ -228,9 +228,11 @@ impl StageRun<'_> {
     fn private<'g>(&self, given: &'g mut Given<'_>) -> Result<&'g Private, BuildError> {
         let private = match given.private.take() {
             Some(private) => private,
-            None => Private::new(self.job.scratch.path()).map_err(|error| {
-                BuildError::scratch("make a folder for secrets beside", self.job.scratch.path(), error)
-            })?,
+            None => {
+                let parent = self.job.scratch.unwritten();
+                Private::new(parent)
+                    .map_err(|error| BuildError::scratch("make a folder in", parent, error))?
+            }
         };
         Ok(given.private.insert(private))
     }

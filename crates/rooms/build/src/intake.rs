@@ -21,6 +21,8 @@ use crate::upper::included;
 
 /// The longest file that is fetched as a context.
 const MAX_FETCHED: u64 = 4 << 30;
+/// A context of so many bytes, with the headers of its archive, is light: it is unpacked in memory.
+const LIGHT: usize = 32 << 20;
 /// What a Dockerfile is called where nobody says.
 const DOCKERFILE: &str = "Dockerfile";
 
@@ -89,16 +91,8 @@ impl Intake<'_> {
         let dir = match context {
             Context::Folder(dir) => dir,
             Context::Empty => self.scratch.folder(name)?,
-            Context::Archive(reader) => {
-                let dir = self.scratch.folder(name)?;
-                self.unpack(reader, &dir, name)?;
-                dir
-            }
-            Context::Url(url) => {
-                let dir = self.scratch.folder(name)?;
-                self.fetch(&url, &dir, name)?;
-                dir
-            }
+            Context::Archive(reader) => self.unpack(reader, name)?,
+            Context::Url(url) => self.fetch(&url, name)?,
         };
         let tree = Tree::open([&dir]).map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
@@ -109,34 +103,41 @@ impl Intake<'_> {
         Ok(Files { tree, dir })
     }
 
-    /// Unpacks an archive, plain or packed.
-    fn unpack(&self, reader: impl Read, dir: &Path, name: &str) -> Result<(), BuildError> {
+    /// Unpacks an archive, plain or packed, into a new folder.
+    fn unpack(&self, reader: impl Read, name: &str) -> Result<PathBuf, BuildError> {
         let counted = Counted { reader, intake: self, name, bytes: 0, told: 0 };
         let mut reader = BufReader::with_capacity(256 << 10, counted);
-        let head = reader.fill_buf().map_err(|source| ContextError::Archive { source })?;
-        let limits = context::Limits::default();
-        match packing_of(head) {
+        let broken = |source| ContextError::Archive { source };
+        let head = reader.fill_buf().map_err(broken)?;
+        let dir = match packing_of(head) {
             // An empty body is an empty context.
-            _ if head.is_empty() => {}
+            _ if head.is_empty() => self.scratch.folder(name)?,
             Some(Packing::Gzip) => {
-                context::unpack(flate2::bufread::MultiGzDecoder::new(&mut reader), dir, limits)?;
+                self.unpack_plain(flate2::bufread::MultiGzDecoder::new(&mut reader), name)?
             }
             Some(Packing::Zstd) => {
-                let unpacked = zstd::Decoder::with_buffer(&mut reader)
-                    .map_err(|source| ContextError::Archive { source })?;
-                context::unpack(unpacked, dir, limits)?;
+                self.unpack_plain(zstd::Decoder::with_buffer(&mut reader).map_err(broken)?, name)?
             }
             Some(Packing::Foreign(what)) => {
                 let why = format!("it is packed with {what}; pack it with gzip or zstd, or not at all");
-                return Err(ContextError::Archive { source: io::Error::other(why) }.into());
+                return Err(broken(io::Error::other(why)).into());
             }
-            Some(Packing::Tar) | None => {
-                context::unpack(&mut reader, dir, limits)?;
-            }
-        }
+            Some(Packing::Tar) | None => self.unpack_plain(&mut reader, name)?,
+        };
         let bytes = reader.get_ref().bytes;
         self.moved(name, bytes, true);
-        Ok(())
+        Ok(dir)
+    }
+
+    /// Unpacks a plain archive: a small one in memory, since a disk is slow at making many files that soon go again.
+    fn unpack_plain(&self, mut reader: impl Read, name: &str) -> Result<PathBuf, BuildError> {
+        let mut begun = Vec::new();
+        let read = reader.by_ref().take(LIGHT as u64).read_to_end(&mut begun);
+        read.map_err(|source| ContextError::Archive { source })?;
+        let dir =
+            if begun.len() < LIGHT { self.scratch.light_folder(name)? } else { self.scratch.folder(name)? };
+        context::unpack(io::Cursor::new(begun).chain(reader), &dir, context::Limits::default())?;
+        Ok(dir)
     }
 
     fn moved(&self, name: &str, bytes: u64, done: bool) {
@@ -145,7 +146,7 @@ impl Intake<'_> {
     }
 
     /// Fetches an archive, or a single file that is the Dockerfile.
-    fn fetch(&self, url: &str, dir: &Path, name: &str) -> Result<(), BuildError> {
+    fn fetch(&self, url: &str, name: &str) -> Result<PathBuf, BuildError> {
         if crate::remote::is_git(url) {
             return Err(BuildError::Remote(crate::remote::git_refused(url)));
         }
@@ -164,10 +165,12 @@ impl Intake<'_> {
         let packing =
             crate::archive::packing(&mut file).map_err(|error| BuildError::scratch("read", &kept, error))?;
         if packing.is_some() {
-            return self.unpack(file, dir, name);
+            return self.unpack(file, name);
         }
+        let dir = self.scratch.folder(name)?;
         let place = dir.join(DOCKERFILE);
-        fs::rename(&kept, &place).map_err(|error| BuildError::scratch("create", &place, error))
+        fs::rename(&kept, &place).map_err(|error| BuildError::scratch("create", &place, error))?;
+        Ok(dir)
     }
 }
 

@@ -15,28 +15,18 @@ use base::kernel_bytes;
 use crate::mounts::Access;
 use crate::ports::Agents;
 
-/// Where memory is mounted on most machines.
-const MEMORY: &[&str] = &["/dev/shm", "/run"];
-/// What statfs(2) says of a tmpfs.
-const TMPFS: i64 = 0x0102_1994;
 /// Connections that one command has to one agent at once.
 const MAX_CONNECTIONS: usize = 16;
 
-/// A folder of root's own that goes with the command; in memory where the machine has some mounted.
+/// A folder of root's own that goes with the command.
 pub(crate) struct Private(PathBuf);
 
 impl Private {
-    /// Makes it; below `beside` where no memory is mounted.
-    pub(crate) fn new(beside: &Path) -> io::Result<Self> {
+    /// Makes it in this folder, which should be in memory.
+    pub(crate) fn new(parent: &Path) -> io::Result<Self> {
         let name: String = kernel_bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-        let in_memory = |folder: &&&str| {
-            rustix::fs::statfs(**folder).is_ok_and(|found| found.f_type == TMPFS)
-                && fs::metadata(folder).is_ok()
-        };
-        let parent = MEMORY.iter().find(in_memory).map_or(beside, Path::new);
-        let path = parent.join(format!("sea-build-{name}"));
-        fs::create_dir(&path)?;
-        let made = Self(path);
+        let made = Self(parent.join(format!("lent-{name}")));
+        fs::create_dir(&made.0)?;
         fs::set_permissions(&made.0, Permissions::from_mode(0o700))?;
         Ok(made)
     }

@@ -13,6 +13,9 @@ pub trait Runner: Sync {
     /// Runs the command to its end and gives its exit code, 128 and the signal's number if a signal ended it.
     /// An error means that it did not run at all.
     fn run(&self, order: &RunOrder<'_>, output: &mut dyn FnMut(Stream, &[u8])) -> Result<i32, Report>;
+
+    /// The build is over, however it ended: none of its commands runs, and no more will.
+    fn over(&self, _build: &str) {}
 }
 
 /// A command to run.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use base::Problem;
 use images::{Image, Images, LayerSource, PackOptions, Snapshot};
@@ -44,6 +45,8 @@ pub(crate) struct StageRun<'a> {
     pub settings: Settings,
     /// Whether its steps may come from the cache.
     recalls: bool,
+    /// The keys of its steps, each with the number of layers behind it.
+    steps: Vec<(String, usize)>,
 }
 
 /// Files that a step takes: a folder's, or those of a stage or an image.
@@ -83,7 +86,7 @@ impl Job<'_> {
         for (step, one) in steps.iter().skip(1).zip(&stage.instructions) {
             self.within(*step, || run.instruction(one, *step))?;
         }
-        Ok(Done { image: run.image, config: run.settings.config })
+        Ok(Done { image: run.image, config: run.settings.config, steps: run.steps })
     }
 
     fn begin_stage(&self, number: usize, step: usize) -> Result<(StageRun<'_>, Vec<String>), BuildError> {
@@ -91,14 +94,16 @@ impl Job<'_> {
         let began = self.builder.clock.now();
         self.check_platform(stage)?;
         let escape = self.file.directives.escape;
-        let (image, config) = self.base(stage, step)?;
+        let Done { image, mut config, steps: base_steps } = self.base(stage, step)?;
+        crate::inline::forget(&mut config);
         let triggers = config.config.on_build.clone();
         let settings = if stage.base == Base::Scratch {
             Settings::scratch(escape)
         } else {
             Settings::new(config, escape)
         };
-        let run = StageRun { job: self, number, image, settings, recalls: self.may_recall(number) };
+        let recalls = self.may_recall(number);
+        let run = StageRun { job: self, number, image, settings, recalls, steps: base_steps };
         self.builder.finished(&self.teller, step, began, run.id());
         Ok((run, triggers))
     }
@@ -140,12 +145,9 @@ impl Job<'_> {
         Ok(numbers.into_iter().zip(read).collect())
     }
 
-    fn base(&self, stage: &Stage, step: usize) -> Result<(Image, ImageConfig), BuildError> {
+    fn base(&self, stage: &Stage, step: usize) -> Result<Done, BuildError> {
         match &stage.base {
-            Base::Stage(number) => {
-                let base = self.board.wait(*number, &self.stop)?;
-                Ok((base.image, base.config))
-            }
+            Base::Stage(number) => self.board.wait(*number, &self.stop),
             Base::Image(name) => self.base_image(name, stage, step),
             Base::Context(name) => match self.sources.named.get(name) {
                 Some(Named::Files(files)) => self.base_folder(files),
@@ -154,23 +156,23 @@ impl Job<'_> {
             },
             Base::Scratch => {
                 let id = self.commit_on(None, LayerSource::None, ImageConfig::scratch())?;
-                Ok((self.find(&id)?, ImageConfig::scratch()))
+                Ok(Done { image: self.find(&id)?, config: ImageConfig::scratch(), steps: Vec::new() })
             }
         }
     }
 
-    fn base_image(&self, name: &str, stage: &Stage, step: usize) -> Result<(Image, ImageConfig), BuildError> {
+    fn base_image(&self, name: &str, stage: &Stage, step: usize) -> Result<Done, BuildError> {
         let image = self.image(name, stage.span, step)?;
         let config = ImageConfig::clone(&image.config);
-        Ok((image, config))
+        Ok(Done { image, config, steps: Vec::new() })
     }
 
     /// A folder as the one layer of an image.
-    fn base_folder(&self, files: &Files) -> Result<(Image, ImageConfig), BuildError> {
+    fn base_folder(&self, files: &Files) -> Result<Done, BuildError> {
         let options = PackOptions { latest_mtime: self.wish.epoch };
         let layer = LayerSource::Dir(&files.dir, options);
         let id = self.commit_on(None, layer, ImageConfig::scratch())?;
-        Ok((self.find(&id)?, ImageConfig::scratch()))
+        Ok(Done { image: self.find(&id)?, config: ImageConfig::scratch(), steps: Vec::new() })
     }
 
     /// We build for the machine that we run on, and say so when somebody asks for another.
@@ -245,7 +247,7 @@ impl<'a> StageRun<'a> {
                 if let Some(line) = line {
                     self.history(line, true);
                 }
-                Did::Anew
+                self.only_settings()
             }
         };
         match did {
@@ -253,6 +255,15 @@ impl<'a> StageRun<'a> {
             Did::Anew => job.builder.finished(&job.teller, step, began, self.id()),
         }
         Ok(())
+    }
+
+    /// Whether an image with these settings over these layers was made before. There is nothing to do in any case.
+    fn only_settings(&self) -> Did {
+        let job = self.job;
+        let key = job.key(&self.image, "settings", &[&timeless(&self.settings.config)]);
+        let known = self.recalls && job.builder.images.cache_get(&key).is_some();
+        job.settings.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        if known { Did::Cached } else { Did::Anew }
     }
 
     /// What an image of all up to here would be named.
@@ -285,13 +296,13 @@ impl<'a> StageRun<'a> {
         let job = self.job;
         self.history(line, false);
         if let Some(image) = self.recall(key) {
-            self.image = image;
+            self.reached(key, image);
             return Ok(Did::Cached);
         }
         // The same step of another stage or build is waited for rather than done twice.
         let _turn = job.builder.turns.take(key, &job.stop)?;
         if let Some(image) = self.recall(key) {
-            self.image = image;
+            self.reached(key, image);
             return Ok(Did::Cached);
         }
         let _permit = job.permits.take(&job.stop)?;
@@ -303,8 +314,14 @@ impl<'a> StageRun<'a> {
         let options = PackOptions { latest_mtime: job.wish.epoch };
         let id = job.commit(&self.image, LayerSource::Snapshot(&shot.key, options), config)?;
         job.remember(key, &id)?;
-        self.image = job.find(&id)?;
+        let image = job.find(&id)?;
+        self.reached(key, image);
         Ok(Did::Anew)
+    }
+
+    fn reached(&mut self, key: &str, image: Image) {
+        self.steps.push((key.to_owned(), image.chain.len()));
+        self.image = image;
     }
 
     fn recall(&self, key: &str) -> Option<Image> {
@@ -393,7 +410,7 @@ impl<'a> StageRun<'a> {
         match found.node {
             Some(Node::Folder(..)) => {
                 self.history(line, true);
-                Ok(Did::Anew)
+                Ok(self.only_settings())
             }
             Some(Node::Link(..) | Node::Other(..)) => {
                 Err(wrong(format!("`{path}` is there and is no folder"), None))
@@ -412,6 +429,15 @@ impl<'a> StageRun<'a> {
             }
         }
     }
+}
+
+/// A configuration without the times in it.
+pub(crate) fn timeless(config: &ImageConfig) -> String {
+    let mut timeless = config.clone();
+    timeless.created = None;
+    timeless.history.iter_mut().for_each(|step| step.created = None);
+    timeless.rootfs.diff_ids.clear();
+    serde_json::to_string(&timeless).unwrap_or_default()
 }
 
 /// The files of an image.

@@ -58,7 +58,7 @@ pub enum ConnectError {
         /// The network.
         network: NetworkName,
         /// Why.
-        source: AttachError,
+        source: Box<AttachError>,
     },
 }
 
@@ -178,7 +178,7 @@ impl Containers {
         networks.attach(network, order).await.map_err(|source| ConnectError::Attach {
             container: record.name.clone(),
             network: network.clone(),
-            source,
+            source: Box::new(source),
         })?;
         if default_route {
             self.lead(cell, network).await?;

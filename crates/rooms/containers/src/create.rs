@@ -90,6 +90,7 @@ impl Containers {
             state: State::Created,
             restarts: 0,
             stopped_by_hand: false,
+            bounds_due: false,
             asked,
         };
         let folder = self.inner.folder.join(id.as_str());

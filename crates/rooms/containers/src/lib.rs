@@ -24,14 +24,19 @@ mod health;
 mod listing;
 mod order;
 mod problem;
+mod processes;
+mod prune;
 mod publish;
 mod record;
 mod remove;
+mod rename;
 mod root;
 mod settle;
 mod start;
 mod stop;
 mod volume_events;
+mod update;
+mod usage;
 mod volumes;
 mod watch;
 
@@ -58,13 +63,18 @@ pub use execs::{ExecState, ExecView, Started};
 pub use health::image_check;
 pub use listing::{Filter, View};
 pub use problem::{ContainerError, RecordError, VolumeError};
+pub use processes::{ProcessTable, TopError};
+pub use prune::Pruned;
 pub use record::{FileRecord, Owner, Record, Stage, State};
 pub use remove::Removal;
+pub use rename::RenameError;
 pub use root::unpack::UnpackError;
 pub use settle::OpenError;
 pub use stop::By;
 pub use volume_events::VolumeUse;
 pub use volumes::{Said, Volume, VolumeOrder, Volumes};
+pub use update::Update;
+pub use usage::{LinkFigures, Usage};
 
 use cell::Cell;
 

@@ -175,7 +175,7 @@ fn environment(record: &Record, image: &ImageConfig, tty: bool) -> Vec<String> {
 }
 
 /// Where the container's cgroup is.
-fn cgroup(record: &Record, root: &str) -> String {
+pub(crate) fn cgroup(record: &Record, root: &str) -> String {
     let parent = record.service.limits.cgroup_parent.as_deref().unwrap_or(root);
     format!("/{}/{}", parent.trim_matches('/'), record.id)
 }
@@ -349,7 +349,7 @@ fn device(device: &spec::Device) -> wanted::Device {
     }
 }
 
-fn limits(limits: &spec::Limits) -> wanted::Limits {
+pub(crate) fn limits(limits: &spec::Limits) -> wanted::Limits {
     wanted::Limits {
         memory: limits.memory,
         memory_reservation: limits.memory_reservation,
@@ -363,7 +363,20 @@ fn limits(limits: &spec::Limits) -> wanted::Limits {
         pids: limits.pids,
         blkio_weight: limits.blkio_weight,
         oom_kill_disable: limits.oom_kill_disable,
+        cpuset_mems: limits.cpuset_mems.clone(),
+        devices: limits.devices.iter().map(device_bound).collect(),
     }
+}
+
+fn device_bound(bound: &spec::DeviceBound) -> wanted::DeviceBound {
+    let what = match bound.what {
+        spec::DeviceRate::ReadBytes => wanted::DeviceRate::ReadBytes,
+        spec::DeviceRate::WrittenBytes => wanted::DeviceRate::WrittenBytes,
+        spec::DeviceRate::Reads => wanted::DeviceRate::Reads,
+        spec::DeviceRate::Writes => wanted::DeviceRate::Writes,
+        spec::DeviceRate::Weight => wanted::DeviceRate::Weight,
+    };
+    wanted::DeviceBound { path: (&bound.path).into(), what, most: bound.most }
 }
 
 /// Which other container a service's namespace is taken from, if any.

@@ -60,6 +60,9 @@ pub struct Record {
     pub restarts: u32,
     /// A person stopped it, so nobody starts it but a person.
     pub stopped_by_hand: bool,
+    /// Its bounds changed while it ran, and it may not have them yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bounds_due: bool,
     /// What a door was asked for when it was made, in that door's words; for it to tell again.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub asked: serde_json::Value,

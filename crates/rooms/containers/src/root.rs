@@ -158,6 +158,9 @@ impl Root {
         let folder = path.ends_with(b"/") || path.ends_with(b"/.");
         while let Some(name) = names.pop() {
             if name == ".." {
+                if here.as_ref().is_some_and(|node| !node.is_folder()) {
+                    return Err(Errno::NOTDIR.into());
+                }
                 if way.len() > base.len() {
                     way.pop();
                     here = self.descend(&way)?;

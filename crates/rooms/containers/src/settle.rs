@@ -260,6 +260,7 @@ impl Containers {
             [on.ipv4.map(std::net::IpAddr::V4), on.ipv6.map(std::net::IpAddr::V6)].into_iter().flatten()
         });
         cell.live().addresses = addresses.collect();
+        self.finish_changes(cell, &attachments).await;
         self.resume_health(cell);
         self.watch(cell, shim, run);
         if let Err(problem) = self.publish(cell).await {
@@ -267,6 +268,22 @@ impl Containers {
         }
         base::crash::point("settling: a container taken up");
         self.announce(cell);
+    }
+
+    /// Does what a change of its name or bounds has left to do when the daemon died.
+    async fn finish_changes(&self, cell: &Arc<Cell>, attachments: &[network::Attachment]) {
+        let record = cell.record();
+        let names = crate::start::own_names(&record, crate::order::hostname(&record).as_deref());
+        if attachments.iter().any(|on| on.names != names)
+            && let Err(problem) = self.inner.rooms.networks.rename(&cell.id, names).await
+        {
+            tracing::warn!(container.id = %cell.id, "could not change a container's name on its networks: {problem}");
+        }
+        if record.bounds_due
+            && let Err(problem) = self.bound(cell, &crate::update::anything()).await
+        {
+            tracing::warn!(container.id = %cell.id, "could not change a container's bounds: {problem}");
+        }
     }
 
     /// Whether its process runs. One that was to run, and whose daemon died before it told the shim, is let go now.

@@ -185,12 +185,19 @@ impl Containers {
         Ok(())
     }
 
-    /// Freezes it, or lets it go on.
-    pub async fn pause(&self, id: &ContainerId, freeze: bool) -> Result<(), ContainerError> {
+    /// Freezes it, or lets it go on. Says whether it was otherwise before.
+    pub async fn pause(&self, id: &ContainerId, freeze: bool) -> Result<bool, ContainerError> {
         let cell = self.cell(id)?;
         let _turn = cell.turn.lock().await;
+        self.pause_in_turn(&cell, freeze).await
+    }
+
+    pub(crate) async fn pause_in_turn(&self, cell: &Arc<Cell>, freeze: bool) -> Result<bool, ContainerError> {
         let name = cell.record().name;
         let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(name.clone()))?;
+        if matches!(cell.record().state, crate::State::Running { paused, .. } if paused == freeze) {
+            return Ok(false);
+        }
         base::crash::point("container: about to be frozen or thawed");
         let done = if freeze { shim.pause().await } else { shim.resume().await };
         done.map_err(|problem| ContainerError::failed(format!("freeze or thaw `{name}`"), &problem))?;
@@ -200,8 +207,9 @@ impl Containers {
                 *paused = freeze;
             }
         })?;
-        self.announce(&cell);
-        Ok(())
+        events::paused(self, &cell.record(), freeze);
+        self.announce(cell);
+        Ok(true)
     }
 
     fn stop_signal(&self, record: &crate::Record) -> Result<i32, ContainerError> {

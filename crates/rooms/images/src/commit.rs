@@ -123,6 +123,42 @@ impl Images {
         Ok(id)
     }
 
+    /// Makes an image of the lowest layers of another, with this configuration; its history is cut to them too.
+    pub fn cut(
+        &self,
+        hold: &mut Hold,
+        image: &ImageId,
+        layers: usize,
+        mut config: ImageConfig,
+    ) -> Result<ImageId, CommitError> {
+        let inner = &*self.0;
+        let work = inner.work()?;
+        let kept = {
+            let mut state = inner.state();
+            let record = state.record.images.get(image);
+            let record = record.ok_or_else(|| FindError::NoImage { name: image.to_string() })?.clone();
+            let kept: Vec<_> = record.layers.into_iter().take(layers).collect();
+            for layer in &kept {
+                hold.pin(&mut state, &layer.chain_id);
+                hold.pin(&mut state, &layer.blob);
+            }
+            kept
+        };
+        config.rootfs.diff_ids = kept.iter().map(|layer| layer.diff_id.clone()).collect();
+        let mut left = kept.len();
+        config.history.retain(|step| {
+            let stays = left > 0;
+            left -= usize::from(stays && !step.empty_layer);
+            stays
+        });
+        let bytes = serde_json::to_vec(&config).map_err(io::Error::other).on("write", &work.path)?;
+        let id = ImageId(Digest::sha256(&bytes));
+        let layers = kept.into_iter().map(|record| NewLayer { record, blob: None, folder: None }).collect();
+        let image = NewImage { id: id.clone(), config: bytes, layers, names: Vec::new() };
+        inner.publish(&work.path, hold, vec![image])?;
+        Ok(id)
+    }
+
     fn new_layer(
         &self,
         below: &[NewLayer],

@@ -42,7 +42,7 @@ impl Default for Limits {
             download_age: Duration::from_secs(24 * 3600),
             layers: 499,
             images: 10_000,
-            cached_steps: 2_000,
+            cached_steps: 5_000,
         }
     }
 }

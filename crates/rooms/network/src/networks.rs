@@ -178,6 +178,12 @@ impl Networks {
         self.with(move |realm| realm.set_ready(&container, ready).map(drop)).await
     }
 
+    /// The names that mean a container alone, on all its networks, from now on.
+    pub async fn rename(&self, container: &ContainerId, names: Vec<String>) -> Result<(), ChangeError> {
+        let container = container.clone();
+        self.with(move |realm| realm.rename(&container, &names)).await
+    }
+
     /// Makes the machine agree with the record, of which only live containers' attachments are kept. To be
     /// called when the daemon starts.
     pub async fn settle(&self, live: &[ContainerId]) -> Result<Settled, ChangeError> {

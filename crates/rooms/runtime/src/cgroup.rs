@@ -5,6 +5,7 @@
 
 mod devices;
 mod group;
+mod figures;
 mod limits;
 mod stats;
 
@@ -20,10 +21,11 @@ use crate::order::{Device, Limits};
 
 pub(crate) use devices::each as each_device;
 pub use group::CgroupGroup;
+pub use figures::{DeviceFigure, Figures};
 pub use stats::Stats;
 
 /// The controllers of the first version that a container always joins.
-const ALWAYS: &[&str] = &["memory", "cpu", "cpuacct", "pids", "devices", "blkio"];
+const ALWAYS: &[&str] = &["memory", "cpu", "cpuacct", "cpuset", "pids", "devices", "blkio"];
 
 /// One hierarchy of the first version.
 #[derive(Debug, Clone)]
@@ -81,16 +83,14 @@ pub(crate) struct Cgroup {
 
 impl Cgroup {
     /// The place; nothing is made yet.
-    pub(crate) fn at(path: &str, limits: &Limits, hierarchies: &Hierarchies) -> Result<Self, Failure> {
+    pub(crate) fn at(path: &str, hierarchies: &Hierarchies) -> Result<Self, Failure> {
         let relative = Path::new(path).strip_prefix("/").unwrap_or(Path::new(""));
         let plain = relative.components().all(|c| matches!(c, std::path::Component::Normal(_)));
         if relative.as_os_str().is_empty() || !plain {
             return Err(Failure::invalid(format!("`{path}` is not the absolute path of a cgroup")));
         }
         let freezer = hierarchies.second.is_none().then_some("freezer");
-        let cpuset = limits.cpuset.as_ref().map(|_| "cpuset");
-        let wanted =
-            |name: &String| ALWAYS.contains(&name.as_str()) || freezer == Some(name) || cpuset == Some(name);
+        let wanted = |name: &String| ALWAYS.contains(&name.as_str()) || freezer == Some(name);
         let first = hierarchies
             .first
             .iter()
@@ -147,8 +147,10 @@ impl Cgroup {
                 notes.push(format!("{} is not bounded: this machine has no such cgroup", write.what));
                 continue;
             };
-            match put(&dir.join(write.file), &write.value).or_else(|error| match &write.instead {
-                Some((file, value)) => put(&dir.join(file), value),
+            let number = write.device.as_deref().map(device_number).transpose()?.unwrap_or_default();
+            let put = |file: &str, value: &str| put(&dir.join(file), &format!("{number}{value}"));
+            match put(write.file, &write.value).or_else(|error| match &write.instead {
+                Some((file, value)) => put(file, value),
                 None => Err(error),
             }) {
                 Ok(()) => {}
@@ -305,6 +307,14 @@ impl Cgroup {
     fn first_dir(&self, controller: &str) -> Option<&PathBuf> {
         self.first.iter().find(|(all, _)| all.iter().any(|c| c == controller)).map(|(_, dir)| dir)
     }
+}
+
+/// A device as the control files name it, and the space behind it.
+fn device_number(path: &Path) -> Result<String, Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = fs::metadata(path).doing(|| format!("look at the device `{}`", path.display()))?;
+    let number = meta.rdev();
+    Ok(format!("{}:{} ", rustix::fs::major(number), rustix::fs::minor(number)))
 }
 
 /// Removes a cgroup and those that the container has made below it.

@@ -21,7 +21,7 @@ mod shim;
 mod shims;
 mod sys;
 
-pub use cgroup::{CgroupGroup, Stats};
+pub use cgroup::{CgroupGroup, DeviceFigure, Figures, Stats};
 pub use exit::Exit;
 pub use failure::Failure;
 pub use layers::{seen_layers, writable_layers};

@@ -322,6 +322,39 @@ pub struct Limits {
     /// Not ended when memory is short.
     #[serde(default)]
     pub oom_kill_disable: bool,
+    /// Memory nodes, as in `0-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuset_mems: Option<String>,
+    /// Input and output of single devices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceBound>,
+}
+
+/// A bound of a device's input or output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceBound {
+    /// The device's path on the host.
+    pub path: PathBuf,
+    /// What is bounded.
+    pub what: DeviceRate,
+    /// The most in a second; a weight of 10 to 1000.
+    pub most: u64,
+}
+
+/// What of a device's input or output is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceRate {
+    /// Bytes read.
+    ReadBytes,
+    /// Bytes written.
+    WrittenBytes,
+    /// Reads.
+    Reads,
+    /// Writes.
+    Writes,
+    /// The share against others.
+    Weight,
 }
 
 /// What becomes of a container's output.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 
-use super::{archive, changes, export};
+use super::{archive, changes, export, stats, top};
 use crate::Docker;
 
 pub(crate) fn more_routes() -> Router<Arc<Docker>> {
@@ -13,4 +13,6 @@ pub(crate) fn more_routes() -> Router<Arc<Docker>> {
         .route("/containers/{id}/archive", get(archive::get).head(archive::head).put(archive::put))
         .route("/containers/{id}/export", get(export::export))
         .route("/containers/{id}/changes", get(changes::changes))
+        .route("/containers/{id}/stats", get(stats::stats))
+        .route("/containers/{id}/top", get(top::top))
 }

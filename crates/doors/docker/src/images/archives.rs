@@ -225,7 +225,7 @@ fn config(docker: &Docker, platform: Option<&str>, params: &Params) -> Result<Im
         }
         (config.architecture, config.variant) = (platform.architecture, platform.variant);
     }
-    let changed = build::changed(config, params.all("changes"));
+    let changed = ::build::changed(config, params.all("changes"));
     let mut config = changed.map_err(|problem| {
         Refusal::invalid(line(&base::Report { hint: None, ..base::Report::of(&problem) }))
     })?;

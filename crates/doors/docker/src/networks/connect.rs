@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use base::{ContainerId, Problem};
+use base::ContainerId;
 use containers::ConnectError;
 use network::AttachError;
 use serde::Deserialize;
@@ -197,15 +197,15 @@ fn refusal(problem: ConnectError) -> Refusal {
         ConnectError::Shared { mode: NetworkMode::None, .. } => Refusal::invalid(PRIVATE),
         ConnectError::Shared { .. } => Refusal::invalid(SHARED),
         ConnectError::Invalid(text) => Refusal::invalid(format!("invalid endpoint settings:\n{text}")),
-        ConnectError::Attach { source: AttachError::Address { taken: true, .. }, .. } => {
-            Refusal::new(StatusCode::FORBIDDEN, "Address already in use")
-        }
-        ConnectError::Attach { source: AttachError::Address { address, network, .. }, .. } => {
-            Refusal::invalid(format!(
+        ConnectError::Attach { source, .. } => match *source {
+            AttachError::Address { taken: true, .. } => {
+                Refusal::new(StatusCode::FORBIDDEN, "Address already in use")
+            }
+            AttachError::Address { address, network, .. } => Refusal::invalid(format!(
                 "invalid endpoint settings:\nno configured subnet contains IP address {address} (network {network})"
-            ))
-        }
-        other => Refusal::of(&other as &dyn Problem),
+            )),
+            other => Refusal::of(&other),
+        },
     }
 }
 

@@ -8,12 +8,20 @@ use expect_test::expect;
 
 const APP: &str = "FROM base:1 AS build\nWORKDIR /src\nCOPY go.sum .\nRUN echo fetched > deps\nCOPY src src\nARG V=1\nRUN echo $V > out\nFROM base:1\nCOPY --from=build /src/out /app\nCMD [\"/app\"]";
 
-/// Which steps came from the cache, by their number.
+/// Which steps that make files came from the cache, by their number.
 fn cached(world: &World, dockerfile: &str) -> Vec<usize> {
     let outcome = world.build(dockerfile);
+    let settings: Vec<usize> = outcome
+        .progress
+        .iter()
+        .filter_map(|event| match event {
+            Progress::Started(step) if step.kind == crate::StepKind::Settings => Some(step.number),
+            _ => None,
+        })
+        .collect();
     let steps = outcome.progress.iter().filter_map(|event| match event {
         // Counted from the first FROM: the context comes before it.
-        Progress::Cached { step, .. } => Some(*step - 1),
+        Progress::Cached { step, .. } if !settings.contains(step) => Some(*step - 1),
         _ => None,
     });
     let mut steps: Vec<usize> = steps.collect();
@@ -34,7 +42,7 @@ fn a_second_build_does_nothing_and_gives_the_same_image() {
     let first = world.build(APP).good();
     assert_eq!((first.steps, first.cached), (10, 0));
     let second = world.build(APP).good();
-    assert_eq!((second.image.clone(), second.cached), (first.image.clone(), 6));
+    assert_eq!((second.image.clone(), second.cached), (first.image.clone(), 8));
     world.reopen();
     assert_eq!(world.build(APP).good(), second, "it survives a restart");
     world.request.borrow_mut().no_cache = true;
@@ -126,7 +134,7 @@ fn what_the_cache_holds_is_not_collected_and_what_was_collected_is_built_again()
     let world = world();
     let first = world.build(APP).good();
     world.images.collect(&images::Keep::default(), false).expect("the store is sound");
-    assert_eq!(world.build(APP).good().cached, 6);
+    assert_eq!(world.build(APP).good().cached, 8);
     world
         .images
         .prune(
@@ -138,4 +146,35 @@ fn what_the_cache_holds_is_not_collected_and_what_was_collected_is_built_again()
     let again = world.build(APP).good();
     assert_eq!((again.cached, again.steps), (0, first.steps));
     assert!(world.images.fsck().is_ok_and(|report| report.damage.is_empty()));
+}
+
+#[test]
+fn an_image_that_tells_of_its_steps_spares_them_elsewhere() {
+    let here = world();
+    here.request.borrow_mut().args.insert("BUILDKIT_INLINE_CACHE".into(), "1".into());
+    let built = here.build(APP).good();
+    let mut archive = Vec::new();
+    here.images.save(["built:1"], &mut archive).expect("the image is whole");
+    // Another machine, which has the base image and this one.
+    let there = world();
+    there.images.load(&mut archive.as_slice(), &mut |_| ()).expect("the archive is whole");
+    there.images.tag("built:1", &"other:1".parse().expect("a name")).expect("the name is free");
+    let request = |from: &str, dockerfile: &str| crate::BuildRequest {
+        cache_from: vec![from.to_owned()],
+        args: [("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned())].into(),
+        ..there.wish(dockerfile)
+    };
+    let last = "FROM base:1\nCOPY src /app\nRUN echo done > /done\nCMD [\"/app\"]";
+    let outcome = there.request(request("none:1", last));
+    assert_eq!(
+        outcome.warnings(),
+        ["0: the image `none:1` of `--cache-from` is not here, so no step is taken from it"]
+    );
+    outcome.good();
+    // Of the stages, only the last is told of; its step needs the other stage's result, which is done anew.
+    let again = there.request(request("type=registry,ref=other:1", APP)).good();
+    assert_eq!(again.cached, 1, "{again:?}");
+    let image = there.image(&again);
+    assert_eq!(image.chain, here.image(&built).chain, "the layer is the very same");
+    there.is_clean();
 }

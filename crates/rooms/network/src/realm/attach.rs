@@ -149,6 +149,14 @@ impl Realm {
         Ok(true)
     }
 
+    /// Gives a container other names of its own.
+    pub(crate) fn rename(&mut self, container: &ContainerId, names: &[String]) -> Result<(), ChangeError> {
+        let Some(mut records) = self.attached.get(container).cloned() else { return Ok(()) };
+        records.iter_mut().for_each(|record| record.names = names.to_vec());
+        self.write_attachments(container, records)
+            .map_err(|source| ChangeError::Record { what: "note the names of a container", source })
+    }
+
     fn namespace(&self, order: &AttachOrder) -> Result<Namespace, AttachError> {
         let none =
             |source| AttachError::NoNamespace { container: order.container.clone(), pid: order.pid, source };

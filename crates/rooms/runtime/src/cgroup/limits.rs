@@ -1,6 +1,8 @@
 //! Which control files a container's bounds are written to; nothing is written here.
 
-use crate::order::Limits;
+use std::path::PathBuf;
+
+use crate::order::{DeviceBound, DeviceRate, Limits};
 
 /// One thing to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +17,14 @@ pub(super) struct Write {
     pub(super) instead: Option<(&'static str, String)>,
     /// Nobody asked for it; it only goes along with something else.
     pub(super) optional: bool,
+    /// Whose number goes before the text, if it is about a device.
+    pub(super) device: Option<PathBuf>,
     /// For people.
     pub(super) what: &'static str,
 }
 
 fn write(controller: &'static str, file: &'static str, value: impl ToString, what: &'static str) -> Write {
-    Write { controller, file, value: value.to_string(), instead: None, optional: false, what }
+    Write { controller, file, value: value.to_string(), instead: None, optional: false, device: None, what }
 }
 
 impl Write {
@@ -86,6 +90,10 @@ pub(super) fn first(limits: &Limits) -> Vec<Write> {
     if let Some(set) = &limits.cpuset {
         all.push(write("cpuset", "cpuset.cpus", set, "the processors"));
     }
+    if let Some(set) = &limits.cpuset_mems {
+        all.push(write("cpuset", "cpuset.mems", set, "the memory nodes"));
+    }
+    all.extend(limits.devices.iter().map(first_device));
     if let Some(pids) = limits.pids {
         all.push(write("pids", "pids.max", count(pids), "processes"));
     }
@@ -124,6 +132,10 @@ pub(super) fn second(limits: &Limits) -> Vec<Write> {
     if let Some(set) = &limits.cpuset {
         all.push(write("", "cpuset.cpus", set, "the processors"));
     }
+    if let Some(set) = &limits.cpuset_mems {
+        all.push(write("", "cpuset.mems", set, "the memory nodes"));
+    }
+    all.extend(limits.devices.iter().map(second_device));
     if let Some(pids) = limits.pids {
         all.push(write("", "pids.max", count(pids), "processes"));
     }
@@ -135,6 +147,29 @@ pub(super) fn second(limits: &Limits) -> Vec<Write> {
         );
     }
     all
+}
+
+fn first_device(bound: &DeviceBound) -> Write {
+    let (file, what) = match bound.what {
+        DeviceRate::ReadBytes => ("blkio.throttle.read_bps_device", "bytes read from a device"),
+        DeviceRate::WrittenBytes => ("blkio.throttle.write_bps_device", "bytes written to a device"),
+        DeviceRate::Reads => ("blkio.throttle.read_iops_device", "reads from a device"),
+        DeviceRate::Writes => ("blkio.throttle.write_iops_device", "writes to a device"),
+        DeviceRate::Weight => ("blkio.weight_device", "the weight of a device"),
+    };
+    let write = Write { device: Some(bound.path.clone()), ..write("blkio", file, bound.most, what) };
+    if bound.what == DeviceRate::Weight { write.or("blkio.bfq.weight_device", bound.most) } else { write }
+}
+
+fn second_device(bound: &DeviceBound) -> Write {
+    let (file, key, what) = match bound.what {
+        DeviceRate::ReadBytes => ("io.max", "rbps=", "bytes read from a device"),
+        DeviceRate::WrittenBytes => ("io.max", "wbps=", "bytes written to a device"),
+        DeviceRate::Reads => ("io.max", "riops=", "reads from a device"),
+        DeviceRate::Writes => ("io.max", "wiops=", "writes to a device"),
+        DeviceRate::Weight => ("io.bfq.weight", "", "the weight of a device"),
+    };
+    Write { device: Some(bound.path.clone()), ..write("", file, format!("{key}{}", bound.most), what) }
 }
 
 fn count(pids: i64) -> String {

@@ -16,7 +16,7 @@ const SECOND: &str = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdele
 
 #[test]
 fn a_container_joins_the_hierarchies_that_bound_it() {
-    let place = |mounts| Cgroup::at("/sea-1/abc", &Limits::default(), &Hierarchies::parse(mounts)).unwrap();
+    let place = |mounts| Cgroup::at("/sea-1/abc", &Hierarchies::parse(mounts)).unwrap();
     let hybrid = place(HYBRID);
     let first: Vec<_> = hybrid.first.iter().map(|(_, dir)| dir.to_str().unwrap()).collect();
     assert_eq!(first, ["/sys/fs/cgroup/cpu,cpuacct/sea-1/abc", "/sys/fs/cgroup/memory/sea-1/abc"]);
@@ -29,7 +29,7 @@ fn a_container_joins_the_hierarchies_that_bound_it() {
 #[test]
 fn a_path_that_leads_elsewhere_is_no_cgroup() {
     for bad in ["/", "", "/a/../b", "/.."] {
-        assert!(Cgroup::at(bad, &Limits::default(), &Hierarchies::parse(SECOND)).is_err(), "{bad}");
+        assert!(Cgroup::at(bad, &Hierarchies::parse(SECOND)).is_err(), "{bad}");
     }
 }
 

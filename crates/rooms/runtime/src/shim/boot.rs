@@ -17,7 +17,7 @@ use crate::sys::{self, CloneOrder, Cloned};
 /// Makes the container up to its last step. If it cannot, nothing of it is left.
 pub(super) fn boot(dir: &Path, order: Order) -> Result<Watch, Failure> {
     let hierarchies = Hierarchies::find().doing(|| "find the cgroups")?;
-    let cgroup = Cgroup::at(&order.cgroup, &order.limits, &hierarchies)?;
+    let cgroup = Cgroup::at(&order.cgroup, &hierarchies)?;
     // What an earlier run that was killed has left would count, and could still write.
     let listener = super::listen()?;
     match make(dir, &order, &cgroup) {

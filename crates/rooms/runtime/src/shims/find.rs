@@ -89,12 +89,10 @@ pub(super) async fn reap_lost(dir: &Path, order: &Order) -> Result<(), ReapError
         }
         tokio::time::sleep(PAUSE).await;
     }
-    let (path, limits) = (order.cgroup.clone(), order.limits.clone());
+    let path = order.cgroup.clone();
     let clear = move || -> Result<(), String> {
         let hierarchies = Hierarchies::find().map_err(|error| error.to_string())?;
-        // All that a container may ever have joined.
-        let limits = crate::order::Limits { cpuset: limits.cpuset.or(Some(String::new())), ..limits };
-        let cgroup = Cgroup::at(&path, &limits, &hierarchies).map_err(|failure| failure.line())?;
+        let cgroup = Cgroup::at(&path, &hierarchies).map_err(|failure| failure.line())?;
         cgroup.kill();
         base::crash::point("reaping: processes killed");
         cgroup.remove().map_err(|error| error.to_string())?;

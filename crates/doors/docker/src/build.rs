@@ -1,0 +1,203 @@
+//! `POST /build` as docker's classic builder answers it, `/build/prune` and `/build/cancel`.
+//!
+//! The body is the context as an archive. Steps come one after the other, since clients read them so.
+
+mod query;
+mod told;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::build::BuildRequest;
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::answer::{Answer, Pieces, Refusal, blocking};
+use crate::images::failure;
+use crate::params::Params;
+use crate::version::ApiVersion;
+use crate::{Docker, Shared, builders};
+use told::Teller;
+
+/// So many bytes of the story of a quiet build are kept, for the case that it fails.
+const KEPT: usize = 1 << 20;
+
+pub(crate) fn routes() -> Router<Arc<Docker>> {
+    Router::new()
+        .route("/build", post(build).layer(DefaultBodyLimit::disable()))
+        .route("/build/prune", post(prune))
+        .route("/build/cancel", post(cancel))
+}
+
+/// `POST /build`.
+async fn build(
+    State(docker): Shared,
+    version: ApiVersion,
+    params: Params,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if params.text("version") == Some("2") {
+        return builders::build(&docker, request).await;
+    }
+    let order = query::order(&params, version, crate::images::reader(request.into_body()))?;
+    let quiet = params.truth("q");
+    let (pieces, response) = Pieces::json();
+    let cancel = order.cancel.clone();
+    let watched = pieces.clone();
+    let watcher = tokio::spawn(async move {
+        // When nobody reads any more, nobody wants the image.
+        watched.closed().await;
+        cancel.cancel();
+    });
+    let (begun, first) = oneshot::channel();
+    let output = Output { pieces, begun: Mutex::new(Some(begun)), kept: Mutex::default(), quiet };
+    let building = tokio::task::spawn_blocking(move || {
+        run(&docker, order, &output, version);
+        // It holds the stream open.
+        watcher.abort();
+    });
+    // What is wrong before the first step is an answer of its own, with a status.
+    match first.await {
+        Ok(Some(refusal)) => Err(refusal),
+        Ok(None) => Ok(response),
+        Err(_) => match building.await {
+            Ok(()) => Ok(response),
+            Err(error) => Err(crate::answer::broken(&error)),
+        },
+    }
+}
+
+/// Where a build's story goes.
+struct Output {
+    pieces: Pieces,
+    /// Told once, with the first piece or with what is wrong.
+    begun: Mutex<Option<oneshot::Sender<Option<Refusal>>>>,
+    /// What a quiet build would have said.
+    kept: Mutex<(Vec<Value>, usize)>,
+    quiet: bool,
+}
+
+impl Output {
+    fn say(&self, document: Value) {
+        if self.quiet {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let size = document.to_string().len();
+            if kept.1 + size <= KEPT {
+                kept.1 += size;
+                kept.0.push(document);
+            }
+            return;
+        }
+        self.send(&document);
+    }
+
+    fn send(&self, document: &Value) {
+        self.begin(None);
+        self.pieces.send_blocking(document);
+    }
+
+    /// Says that the answer begins, or what is wrong; false when it has begun before.
+    fn begin(&self, refusal: Option<Refusal>) -> bool {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A client that went away needs no word.
+        begun.is_some_and(|begun| begun.send(refusal).is_ok())
+    }
+
+    /// Ends with a failure: with a status when nothing was said yet.
+    fn fail(&self, refusal: Refusal, document: &Value) {
+        let kept = std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).0);
+        if kept.is_empty() && self.begin(Some(refusal)) {
+            return;
+        }
+        kept.iter().for_each(|piece| self.send(piece));
+        self.send(document);
+    }
+}
+
+fn run(docker: &Docker, order: BuildRequest, output: &Output, version: ApiVersion) {
+    let tags: Vec<String> = order.tags.iter().map(oci::Reference::familiar).collect();
+    let teller = Mutex::new(Teller::default());
+    let progress = |progress| {
+        let said = teller.lock().unwrap_or_else(PoisonError::into_inner).tell(progress);
+        said.into_iter().for_each(|document| output.say(document));
+    };
+    match docker.builder.build(order, &*docker.runner, &progress) {
+        Ok(built) => {
+            if version >= ApiVersion(1, 30) {
+                output.say(json!({ "aux": { "ID": built.image } }));
+            }
+            output.say(stream(format!("Successfully built {}\n", built.image.short())));
+            tags.iter().for_each(|tag| output.say(stream(format!("Successfully tagged {tag}\n"))));
+            if output.quiet {
+                output.send(&stream(format!("{}\n", built.image)));
+            }
+        }
+        Err(error) => {
+            let command = teller.lock().unwrap_or_else(PoisonError::into_inner).command();
+            let fault = told::fault(&error, &command);
+            let mut document = failure(&fault.refusal.message);
+            if let Some(code) = fault.code {
+                document["errorDetail"]["code"] = code.into();
+            }
+            output.fail(fault.refusal, &document);
+        }
+    }
+}
+
+fn stream(text: impl Into<String>) -> Value {
+    json!({ "stream": text.into() })
+}
+
+/// `POST /build/prune`: forgets the steps that builds remember, and what their cache mounts hold.
+async fn prune(State(docker): Shared, version: ApiVersion, params: Params) -> Answer<Value> {
+    let filters = params.filters()?;
+    const NAMES: [&str; 9] =
+        ["description", "id", "inuse", "parent", "private", "shared", "type", "unused-for", "until"];
+    filters.only(&NAMES)?;
+    if let Some(name) = NAMES.iter().find(|name| filters.has(name)) {
+        return Err(Refusal::unsupported(format!(
+            "the filter `{name}` is not had here: the build cache is pruned as a whole"
+        )));
+    }
+    let bytes = |name: &str| -> Result<u64, Refusal> {
+        let Some(text) = params.text(name) else { return Ok(0) };
+        text.parse().map_err(|_| {
+            Refusal::invalid(format!(
+                "{name} is in bytes and expects an integer, got {text}: strconv.Atoi: parsing \"{text}\": invalid syntax"
+            ))
+        })
+    };
+    let mut reserved = if version >= ApiVersion(1, 48) { bytes("reserved-space")? } else { 0 };
+    if reserved == 0 {
+        reserved = bytes("keep-storage")?;
+    }
+    let worker = docker.clone();
+    let (ids, freed) = blocking(move || {
+        let (ids, freed) = worker.images.forget_steps(reserved).map_err(|problem| Refusal::of(&problem))?;
+        if reserved == 0 {
+            worker.builder.prune_caches().map_err(|problem| Refusal::of(&problem))?;
+        }
+        Ok::<_, Refusal>((ids, freed))
+    })
+    .await??;
+    docker.pruned("builder", freed);
+    let ids: Vec<&str> = ids.iter().map(|id| id.0.hex()).collect();
+    let deleted = if ids.is_empty() { Value::Null } else { json!(ids) };
+    Ok(Json(json!({ "CachesDeleted": deleted, "SpaceReclaimed": freed })))
+}
+
+/// `POST /build/cancel`: a classic build ends with its connection; others have ids.
+async fn cancel(State(docker): Shared, params: Params) -> Result<Response, Refusal> {
+    match params.text("id") {
+        Some(id) => {
+            docker.buildkit.cancel(id);
+            Ok(([(header::CONTENT_TYPE, "application/json")], "").into_response())
+        }
+        None => Err(Refusal::invalid("build ID not provided")),
+    }
+}
