@@ -154,7 +154,8 @@ impl Images {
         let bytes = serde_json::to_vec(&config).map_err(io::Error::other).on("write", &work.path)?;
         let id = ImageId(Digest::sha256(&bytes));
         let layers = kept.into_iter().map(|record| NewLayer { record, blob: None, folder: None }).collect();
-        let image = NewImage { id: id.clone(), config: bytes, layers, names: Vec::new() };
+        let image =
+            NewImage { id: id.clone(), config: bytes, layers, names: Vec::new(), parent: None, origin: None };
         inner.publish(&work.path, hold, vec![image])?;
         Ok(id)
     }
