@@ -12,11 +12,13 @@ mod left;
 pub mod load;
 pub mod process;
 mod pty;
+mod registry;
 mod sea;
 mod wait;
 
 pub use done::Done;
 pub use left::Traces;
 pub use pty::on_terminal;
+pub use registry::RegistryServer;
 pub use sea::{Sea, image, program};
 pub use wait::{until, until_ok};

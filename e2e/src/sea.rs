@@ -127,8 +127,10 @@ impl Sea {
         command
     }
 
-    fn surround(&self, command: &mut Command) {
+    pub(crate) fn surround(&self, command: &mut Command) {
         command.env("SEA_ROOT", &self.root).env("SEA_HTTP", "127.0.0.1:0");
+        // Nothing goes to registries beyond this machine; tests of registries name theirs.
+        command.env("SEA_PULL", "never").env("DOCKER_CONFIG", self.home().join("docker"));
         command.env_remove("SEA_HOST").env_remove("SEA_FORMAT").current_dir(self.home()).stdin(Stdio::null());
     }
 

@@ -14,9 +14,11 @@ pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "git"];
 /// To make the test images, the other implementations that tests compare with, and what makes and shows namespaces,
 /// links and filters.
 pub(crate) const TEST: &[&str] = &[
+    "apache2-utils",
     "bsdutils",
     "busybox-static",
     "ca-certificates",
+    "docker-registry",
     "iproute2",
     "mmdebstrap",
     "nftables",

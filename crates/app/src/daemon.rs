@@ -17,6 +17,7 @@ use network::{NamesLaunch, Networks, Settings, Tag};
 use plan::ports::Traffic;
 use plan::traffic::RouteShare;
 use proxy::{Edge, EdgeConfig};
+use registry::Client;
 use runtime::Shims;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,7 @@ use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
 use crate::log_file::LogFile;
+use crate::registry_role;
 use crate::root;
 use crate::runner::BuildRunner;
 use crate::usual_place::UsualPlace;
@@ -62,13 +64,21 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
     let server = Server::bind(&root.join("sea.sock")).map_err(|problem| Report::of(&problem))?;
     let docker_server = Server::bind(&root.join("docker.sock")).map_err(|problem| Report::of(&problem))?;
     base::crash::point("daemon: socket bound");
-    let daemon = open(root, args).await?;
+    let registries = registry_role::client(args)?;
+    let daemon = open(root, args, registries).await?;
     base::crash::arm("serving");
     tracing::info!(
         root = %root.display(),
         http = %daemon.http.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         "sea {} serves `{}`", daemon.version, root.display()
     );
+    if let Some(address) = args.registry {
+        // Apps are not to wait for a registry that cannot be served.
+        if let Err(report) = registry_role::beside(&daemon, address, args).await {
+            tracing::error!("the registry is not served: {report}");
+        }
+        base::crash::point("daemon: registry served");
+    }
     let (stop, stopped) = tokio::sync::watch::channel(());
     let until = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
         // A sender that is gone is the sign.
@@ -145,7 +155,7 @@ async fn leave_nothing(daemon: &api::Daemon) {
 }
 
 /// Opens every room, in an order in which each finds what it needs.
-async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report> {
+async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<api::Daemon>, Report> {
     let clock = SystemClock::shared();
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
@@ -196,6 +206,7 @@ async fn open(root: &Path, args: &DaemonArgs) -> Result<Arc<api::Daemon>, Report
     Ok(Arc::new(api::Daemon {
         containers,
         images,
+        registries,
         networks,
         apps,
         edge,

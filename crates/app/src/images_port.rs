@@ -18,8 +18,8 @@ impl ports::Images for ImagesPort {
             let mut report = Report::of(&problem);
             if problem.kind() == base::Kind::NotFound {
                 report.hint = Some(format!(
-                    "bring it here with `sea image load -i FILE`, or make it with `build:` and `sea up --build`; nothing \
-                     pulls `{name}` yet"
+                    "bring it here with `sea pull {name}` or `sea image load -i FILE`, or make it with `build:` and \
+                     `sea up --build`"
                 ));
             }
             report

@@ -9,6 +9,7 @@ mod fetch;
 mod images_port;
 mod kept_address;
 mod log_file;
+mod registry_role;
 mod root;
 mod runner;
 mod usual_place;
@@ -64,6 +65,7 @@ fn command(cli: Cli) -> ExitCode {
         Err(report) => Err(report),
         Ok(place) => match &cli.command {
             Command::Daemon(args) => daemon::run(&place.root, args).map(|()| ExitCode::SUCCESS),
+            Command::Registry(args) => registry_role::run(&place.root, args, json),
             _ => person(cli, place),
         },
     };

@@ -54,7 +54,7 @@ impl BuildRunner {
         }
         let top = format!("/{}", cgroup_root.trim_matches('/'));
         for name in CgroupGroup::below(&top).into_iter().filter(|name| name.starts_with("build-")) {
-            let gone = CgroupGroup::at(&format!("{top}/{name}"), &Limits::default());
+            let gone = CgroupGroup::at(&format!("{top}/{name}"));
             if let Some(error) = gone.ok().and_then(|group| group.remove().err()) {
                 tracing::warn!("could not remove the cgroup of a build that is over: {error}");
             }
@@ -186,7 +186,7 @@ impl BuildRunner {
         }
         let limits = limits(order.limits);
         let of = |failure: runtime::Failure| Report::of(&failure);
-        let cgroup = CgroupGroup::at(&self.group_path(order.build), &limits).map_err(of)?;
+        let cgroup = CgroupGroup::at(&self.group_path(order.build)).map_err(of)?;
         for note in cgroup.create(&limits).map_err(of)? {
             tracing::warn!("a build is not bounded as it should be: {note}");
         }

@@ -12,6 +12,7 @@ mod images;
 mod limits;
 mod logs;
 mod pair;
+mod registries;
 mod release;
 mod requests;
 mod run;

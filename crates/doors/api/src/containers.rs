@@ -83,13 +83,19 @@ async fn kill(State(daemon): Shared, Path(id): Path<String>, Json(order): Json<K
 /// `POST /v1/containers/{id}/pause`.
 async fn pause(State(daemon): Shared, Path(id): Path<String>) -> Answer<()> {
     let id = daemon.containers.find(&id)?;
-    ok(daemon.containers.pause(&id, true).await?)
+    match daemon.containers.pause(&id, true).await? {
+        true => ok(()),
+        false => Err(Refusal(Report::new(Kind::Conflict, "the container is paused already"))),
+    }
 }
 
 /// `POST /v1/containers/{id}/unpause`.
 async fn unpause(State(daemon): Shared, Path(id): Path<String>) -> Answer<()> {
     let id = daemon.containers.find(&id)?;
-    ok(daemon.containers.pause(&id, false).await?)
+    match daemon.containers.pause(&id, false).await? {
+        true => ok(()),
+        false => Err(Refusal(Report::new(Kind::Conflict, "the container is not paused"))),
+    }
 }
 
 /// `POST /v1/containers/{id}/remove`.

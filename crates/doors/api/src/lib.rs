@@ -12,6 +12,7 @@ mod images;
 mod logs;
 mod networks;
 mod prune;
+mod registries;
 mod streams;
 mod views;
 mod volumes;
@@ -36,6 +37,8 @@ pub struct Daemon {
     pub containers: ::containers::Containers,
     /// Images.
     pub images: ::images::Images,
+    /// The registries that images come from and go to.
+    pub registries: registry::Client,
     /// Networks.
     pub networks: network::Networks,
     /// Apps and releases.
@@ -71,6 +74,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .merge(apps::routes())
         .merge(containers::routes())
         .merge(images::routes())
+        .merge(registries::routes())
         .merge(volumes::routes())
         .merge(networks::routes())
         .route("/logs", get(logs::logs))

@@ -100,6 +100,8 @@ pub(crate) fn image(image: &Image, containers: u32) -> ImageView {
         ports: run.exposed_ports.keys().cloned().collect(),
         labels: run.labels.clone(),
         layers: image.config.rootfs.diff_ids.iter().map(ToString::to_string).collect(),
+        digests: image.digests.iter().map(oci::Reference::familiar).collect(),
+        pulled: image.pulled,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod build;
+mod registry;
 mod run;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, Call, ProgressMode};
+pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, RegistryArgs, RegistryCommand, ServeArgs};
 pub use run::RunArgs;
 
 const EXAMPLES: &str = "Examples:
@@ -184,6 +186,27 @@ pub enum Command {
         after_help = "Examples:\n  sea build\n  sea build -t shop/web:v2 ./web\n  sea build -o out --target files --secret id=token,env=TOKEN ."
     )]
     Build(Box<BuildArgs>),
+    /// Fetch images from registries
+    #[command(
+        after_help = "Examples:\n  sea pull busybox:1.36\n  sea pull web cache\n  sea pull -q registry.local:5000/team/web:v8"
+    )]
+    Pull(PullArgs),
+    /// Send images to registries
+    #[command(after_help = "Examples:\n  sea push registry.local:5000/team/web:v8\n  sea push")]
+    Push(PushArgs),
+    /// Sign in to a registry; the login is kept where docker keeps it
+    #[command(
+        after_help = "Examples:\n  sea login registry.local\n  pass show registry | sea login -u ann --password-stdin registry.local"
+    )]
+    Login(LoginArgs),
+    /// Forget the login for a registry
+    #[command(after_help = "Examples:\n  sea logout registry.local")]
+    Logout(LogoutArgs),
+    /// Serve a registry, and keep it small
+    #[command(
+        after_help = "Examples:\n  sea registry --listen 127.0.0.1:5000\n  sea registry --listen 0.0.0.0:5000 --htpasswd users --tls-cert chain.pem --tls-key key.pem\n  sea registry --mirror https://registry-1.docker.io\n  sea registry tags team/web"
+    )]
+    Registry(Box<RegistryArgs>),
     /// Work with images
     #[command(
         subcommand,
@@ -230,6 +253,8 @@ impl Command {
             Self::Stop(args) | Self::Restart(args) => &mut args.app,
             Self::Rollback(args) => &mut args.app,
             Self::Build(args) => &mut args.app,
+            Self::Pull(args) | Self::Image(ImageCommand::Pull(args)) => &mut args.app,
+            Self::Push(args) | Self::Image(ImageCommand::Push(args)) => &mut args.app,
             Self::Events(args) => &mut args.app,
             Self::Ls
             | Self::Logs(_)
@@ -240,6 +265,9 @@ impl Command {
             | Self::Rm(_)
             | Self::Inspect(_)
             | Self::Image(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Registry(_)
             | Self::Volume(_)
             | Self::Network(_)
             | Self::Prune(_)
@@ -284,9 +312,33 @@ pub struct UpArgs {
     /// Why, for the list of releases
     #[arg(short, long)]
     pub message: Option<String>,
+    /// When to fetch images, whatever the file says
+    #[arg(long, value_enum, env = "SEA_PULL")]
+    pub pull: Option<Pull>,
     /// Only show the plan
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// When to fetch images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pull {
+    /// When they are not here.
+    Missing,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<Pull> for spec::PullPolicy {
+    fn from(pull: Pull) -> Self {
+        match pull {
+            Pull::Missing => Self::Missing,
+            Pull::Always => Self::Always,
+            Pull::Never => Self::Never,
+        }
+    }
 }
 
 /// `sea down`.
@@ -536,6 +588,10 @@ pub enum ImageCommand {
     /// List images
     #[command(visible_alias = "list")]
     Ls,
+    /// Fetch images from registries
+    Pull(PullArgs),
+    /// Send images to registries
+    Push(PushArgs),
     /// Take images in from an archive of `docker save` or an OCI layout
     Load {
         /// The archive; standard input when none
@@ -707,6 +763,21 @@ pub struct DaemonArgs {
     /// Where the edge answers requests by host and path; :8080 without the right to bind :80
     #[arg(long, env = "SEA_HTTP", value_name = "ADDRESS")]
     pub http: Option<String>,
+    /// Serve a registry too, at this address
+    #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
+    pub registry: Option<std::net::SocketAddr>,
+    /// Who may use that registry: a file made with `htpasswd -B`
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    pub registry_htpasswd: Option<PathBuf>,
+    /// Keep so many of the newest tags of each repository there, and what runs or a release keeps
+    #[arg(long, value_name = "N", requires = "registry")]
+    pub registry_keep: Option<usize>,
+    /// Ask this address before docker's own registry; may be given several times
+    #[arg(long, env = "SEA_MIRROR", value_name = "URL")]
+    pub mirror: Vec<String>,
+    /// A registry that may lack TLS or a certificate that somebody signed; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
     /// What to log, as in `info` or `network=debug`
     #[arg(long, env = "SEA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,

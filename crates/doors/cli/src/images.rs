@@ -27,6 +27,8 @@ impl Session {
     pub(crate) async fn image(&self, command: ImageCommand) -> Done {
         match command {
             ImageCommand::Ls => self.images().await,
+            ImageCommand::Pull(args) => self.pull(args).await,
+            ImageCommand::Push(args) => self.push(args).await,
             ImageCommand::Load { input } => self.load_images(input.as_deref()).await,
             ImageCommand::Save { images, output } => self.save_images(&images, output.as_deref()).await,
             ImageCommand::Rm { images, force } => self.remove_images(&images, force).await,

@@ -11,10 +11,12 @@ mod containers;
 mod disk;
 mod images;
 mod launch;
+mod layers;
 mod logs;
 mod networks;
 mod output;
 mod project;
+mod registries;
 mod resolve;
 mod rollout;
 mod runs;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 use base::{Kind, Problem, Report};
 use wire::Client;
 
-pub use args::{Cli, Command, DaemonArgs};
+pub use args::{Cli, Command, DaemonArgs, RegistryArgs, RegistryCommand, ServeArgs};
 pub use launch::Launch;
 pub use output::print_report;
 
@@ -112,6 +114,10 @@ impl Session {
             Command::Rollback(args) => self.rollback(args).await,
             Command::Releases(_) => self.releases().await,
             Command::Build(args) => self.build(*args).await,
+            Command::Pull(args) => self.pull(args).await,
+            Command::Push(args) => self.push(args).await,
+            Command::Login(args) => self.login(args).await,
+            Command::Logout(args) => self.logout(args).await,
             Command::Image(command) => self.image(command).await,
             Command::Volume(command) => self.volume(command).await,
             Command::Network(command) => self.network(command).await,
@@ -120,7 +126,9 @@ impl Session {
             Command::Doctor => self.doctor(),
             Command::Version => self.version().await,
             Command::Completion(args) => Ok(system::completion(args.shell)),
-            Command::Daemon(_) => Err(Report::new(Kind::Internal, "the daemon is started elsewhere")),
+            Command::Daemon(_) | Command::Registry(_) => {
+                Err(Report::new(Kind::Internal, "what serves is started elsewhere"))
+            }
         }
     }
 

@@ -31,6 +31,14 @@ pub(crate) fn note(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Prints a line of a stream for programs.
+pub(crate) fn say_json_line(line: &impl serde::Serialize) {
+    match serde_json::to_string(line) {
+        Ok(text) => say(text),
+        Err(error) => note(format!("error: the answer cannot be printed: {error}")),
+    }
+}
+
 /// Prints a document for programs.
 pub(crate) fn say_json(document: &impl serde::Serialize) {
     match serde_json::to_string_pretty(document) {

@@ -37,6 +37,7 @@ impl Session {
             self.show_plan(&plan, &converted.chosen);
             return Ok(0);
         }
+        self.pull_images(&converted.app, args.pull.map(Into::into)).await?;
         if !args.no_build {
             self.build_images(&converted.app, args.build).await?;
         }

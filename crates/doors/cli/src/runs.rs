@@ -37,6 +37,11 @@ impl Session {
             Ok(order) => order,
             Err(problem) => return self.not_run(problem),
         };
+        let image =
+            order.app.services.values().next().map(|service| service.image.clone()).unwrap_or_default();
+        if let Err(problem) = self.have_to_run(&image, args.pull.into()).await {
+            return self.not_run(problem);
+        }
         if args.detach {
             return self.run_detached(&order).await;
         }
@@ -63,6 +68,12 @@ impl Session {
             }
             Err(error) => self.not_run(report(error)),
         }
+    }
+
+    /// Makes sure that a daemon answers and has the image.
+    async fn have_to_run(&self, image: &str, policy: spec::PullPolicy) -> Result<(), Report> {
+        self.ensure_daemon().await?;
+        self.have_image(image, policy).await
     }
 
     async fn run_detached(&self, order: &RunOrder) -> Done {

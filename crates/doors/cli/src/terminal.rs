@@ -27,6 +27,29 @@ pub(crate) fn size() -> Option<(u16, u16)> {
     Some((size.ws_row, size.ws_col))
 }
 
+/// What is typed is not shown, until it is dropped.
+pub(crate) struct Hidden {
+    before: Termios,
+}
+
+impl Hidden {
+    /// None if standard input is no terminal.
+    pub(crate) fn begin() -> Option<Self> {
+        let before = termios::tcgetattr(io::stdin()).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(termios::LocalModes::ECHO);
+        termios::tcsetattr(io::stdin(), OptionalActions::Drain, &hidden).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // There is nothing to do about a terminal that has gone.
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+    }
+}
+
 /// Raw mode, until it is dropped.
 pub(crate) struct Raw {
     before: Termios,

@@ -14,9 +14,7 @@ use crate::answer::Refusal;
 use crate::{Docker, Shared};
 
 pub(crate) fn routes() -> Router<Arc<Docker>> {
-    Router::new()
-        .route("/session", post(session))
-        .route("/grpc", post(grpc))
+    Router::new().route("/session", post(session)).route("/grpc", post(grpc))
 }
 
 /// Leaves HTTP/1 for what the client speaks from here on.

@@ -34,9 +34,9 @@ mod root;
 mod settle;
 mod start;
 mod stop;
-mod volume_events;
 mod update;
 mod usage;
+mod volume_events;
 mod volumes;
 mod watch;
 
@@ -71,10 +71,10 @@ pub use rename::RenameError;
 pub use root::unpack::UnpackError;
 pub use settle::OpenError;
 pub use stop::By;
-pub use volume_events::VolumeUse;
-pub use volumes::{Said, Volume, VolumeOrder, Volumes};
 pub use update::Update;
 pub use usage::{LinkFigures, Usage};
+pub use volume_events::VolumeUse;
+pub use volumes::{Said, Volume, VolumeOrder, Volumes};
 
 use cell::Cell;
 

@@ -4,8 +4,8 @@
 //! carries no controllers but still kills and freezes, so it is used for that.
 
 mod devices;
-mod group;
 mod figures;
+mod group;
 mod limits;
 mod stats;
 
@@ -20,8 +20,8 @@ use crate::failure::{Doing, Failure};
 use crate::order::{Device, Limits};
 
 pub(crate) use devices::each as each_device;
-pub use group::CgroupGroup;
 pub use figures::{DeviceFigure, Figures};
+pub use group::CgroupGroup;
 pub use stats::Stats;
 
 /// The controllers of the first version that a container always joins.

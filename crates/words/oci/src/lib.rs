@@ -15,7 +15,7 @@ pub use config::{Health, History, ImageConfig, RootFs, RunConfig};
 pub use digest::{Algorithm, Digest, InvalidDigest, Mismatch, Sha256Hasher, Verifier, chain_ids};
 pub use manifest::{Descriptor, Document, Index, Manifest};
 pub use media::{Compression, MediaType};
-pub use platform::Platform;
+pub use platform::{InvalidPlatform, Platform};
 pub use reference::{InvalidReference, Reference};
 
 /// Fields of a document that this program does not know; kept for whoever reads it next.

@@ -1,7 +1,9 @@
 //! Platforms: which machines an image runs on, and which of several is ours.
 
 use std::fmt;
+use std::str::FromStr;
 
+use base::{Kind, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::Extra;
@@ -56,6 +58,40 @@ impl Platform {
     }
 }
 
+/// Why a text is not a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a platform")]
+pub struct InvalidPlatform(String);
+
+impl Problem for InvalidPlatform {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("write system and processor, as in `linux/amd64` or `linux/arm/v7`".into())
+    }
+}
+
+impl FromStr for Platform {
+    type Err = InvalidPlatform;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let invalid = || InvalidPlatform(text.chars().take(100).collect());
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(invalid());
+        }
+        match parts[..] {
+            [os, architecture] => Ok(Self::new(os, architecture)),
+            [os, architecture, variant] => {
+                Ok(Self { variant: Some(variant.into()), ..Self::new(os, architecture) })
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
@@ -67,6 +103,16 @@ impl fmt::Display for Platform {
 mod tests {
     //! Tests of which platform fits.
     use super::*;
+
+    #[test]
+    fn a_platform_is_read_as_it_is_written() {
+        for text in ["linux/amd64", "linux/arm/v7"] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
+        for text in ["linux", "linux/", "a/b/c/d", ""] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_same_machine_fits_best_and_another_not_at_all() {

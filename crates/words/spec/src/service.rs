@@ -200,6 +200,11 @@ pub enum PullPolicy {
     Never,
     /// Build it even if it is here.
     Build,
+    /// Before a deploy, if the last time was so long ago.
+    Every {
+        /// How long.
+        seconds: u64,
+    },
 }
 
 /// A device of the host in a container.

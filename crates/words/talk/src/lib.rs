@@ -8,6 +8,7 @@ mod builds;
 mod container;
 mod frame;
 mod machine;
+mod registry;
 mod store;
 
 pub use app::{
@@ -21,6 +22,7 @@ pub use container::{
 };
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};
 pub use machine::{Check, DaemonView, Event, Verdict};
+pub use registry::{Credential, LayerStage, LoginOrder, PullImage, Pulling, PushImage, Pushing, Secret};
 pub use store::{
     HistoryView, ImageView, Loaded, NetworkCreate, NetworkView, Pruned, TagOrder, VolumeCreate, VolumeView,
 };

@@ -28,6 +28,12 @@ pub struct ImageView {
     pub labels: BTreeMap<String, String>,
     /// Its layers, by the digest of their content.
     pub layers: Vec<String>,
+    /// What it is called at registries, as in `web@sha256:…`.
+    #[serde(default)]
+    pub digests: Vec<String>,
+    /// When a registry last said that this is what a name means.
+    #[serde(default)]
+    pub pulled: Option<Timestamp>,
 }
 
 /// A step of an image's making.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use e2e::crash::Role;
-use e2e::{Done, Sea};
+use e2e::{Done, RegistryServer, Sea};
 
 use super::{BUSYBOX, Operation, survives};
 
@@ -128,6 +128,33 @@ fn one_image_is_removed() -> Result<()> {
     survives(
         Role::Serving,
         &Operation { before: &before, act: &|sea| Ok(vec![remove(sea)]), again: &again, check: &check },
+    )
+}
+
+#[test]
+fn an_image_is_pulled() -> Result<()> {
+    let server = RegistryServer::debian(None)?;
+    let name = format!("{}/busy:v1", server.address);
+    let pull = |sea: &Sea| sea.sea(&["pull", "-q", &name]);
+    let before = |sea: &Sea| {
+        load(sea).exits(0);
+        sea.sea(&["image", "tag", BUSYBOX, &name]).exits(0);
+        sea.sea(&["push", "-q", &name]).exits(0);
+        sea.sea(&["image", "prune", "--all"]).exits(0);
+        Ok(())
+    };
+    let again = |sea: &Sea| {
+        pull(sea).exits(0);
+        Ok(())
+    };
+    let check = |sea: &Sea| {
+        sea.sea(&["image", "fsck"]).exits(0).mentions("whole");
+        sea.sea(&["run", "--rm", &name, "echo", "whole"]).exits(0).says("whole");
+        Ok(())
+    };
+    survives(
+        Role::Serving,
+        &Operation { before: &before, act: &|sea| Ok(vec![pull(sea)]), again: &again, check: &check },
     )
 }
 

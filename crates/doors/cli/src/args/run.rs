@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::Pull;
+
 /// `sea run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -18,6 +20,9 @@ pub struct RunArgs {
         required = true
     )]
     pub words: Vec<String>,
+    /// When to fetch the image
+    #[arg(long, value_enum, env = "SEA_PULL", default_value_t = Pull::Missing)]
+    pub pull: Pull,
     /// Return once it runs
     #[arg(short, long)]
     pub detach: bool,

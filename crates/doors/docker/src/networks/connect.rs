@@ -197,6 +197,7 @@ fn refusal(problem: ConnectError) -> Refusal {
         ConnectError::Shared { mode: NetworkMode::None, .. } => Refusal::invalid(PRIVATE),
         ConnectError::Shared { .. } => Refusal::invalid(SHARED),
         ConnectError::Invalid(text) => Refusal::invalid(format!("invalid endpoint settings:\n{text}")),
+        other @ ConnectError::NotOn { .. } => Refusal::of(&other),
         ConnectError::Attach { source, .. } => match *source {
             AttachError::Address { taken: true, .. } => {
                 Refusal::new(StatusCode::FORBIDDEN, "Address already in use")

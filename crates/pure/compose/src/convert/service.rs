@@ -138,13 +138,41 @@ fn pull_policy(desk: &mut Desk<'_>, name: &str, map: &Map) -> PullPolicy {
         "never" => PullPolicy::Never,
         "build" => PullPolicy::Build,
         "" | "missing" | "if_not_present" => PullPolicy::Missing,
-        other => {
-            let message =
-                format!("`{other}` means `always` here: the image is looked for before every deploy");
-            desk.warn("C0202", node, format!("services.{name}.pull_policy"), message);
-            PullPolicy::Always
-        }
+        "daily" => PullPolicy::Every { seconds: DAY },
+        "weekly" => PullPolicy::Every { seconds: 7 * DAY },
+        other => other.strip_prefix("every_").and_then(span).map_or_else(
+            || {
+                let message =
+                    format!("`{other}` means `always` here: the image is looked for before every deploy");
+                desk.warn("C0202", node, format!("services.{name}.pull_policy"), message);
+                PullPolicy::Always
+            },
+            |seconds| PullPolicy::Every { seconds },
+        ),
     }
+}
+
+const DAY: u64 = 24 * 3600;
+
+/// A span of time as in `1d12h`, in seconds.
+fn span(text: &str) -> Option<u64> {
+    let mut total = 0_u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = rest.split_at(end);
+        let seconds = match unit.chars().next()? {
+            'w' => 7 * DAY,
+            'd' => DAY,
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds)?)?;
+        rest = &unit[1..];
+    }
+    (!text.is_empty()).then_some(total)
 }
 
 fn devices(map: &Map) -> Vec<Device> {
@@ -213,6 +241,7 @@ fn limits(map: &Map) -> Limits {
         oom_kill_disable: truth(map, "oom_kill_disable"),
         oom_score_adj: number(map, "oom_score_adj"),
         cgroup_parent: text(map, "cgroup_parent"),
+        ..Limits::default()
     }
 }
 

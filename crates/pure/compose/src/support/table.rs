@@ -307,7 +307,7 @@ pub(crate) static TABLE: &[Row] = &[
     r("services.*.provider", "C0301", "A service must be a container."),
     r("services.*.provider.options", "C0301", "A service must be a container."),
     r("services.*.provider.type", "C0301", "A service must be a container."),
-    h("services.*.pull_policy", "`refresh`, `daily`, `weekly` and `every_…` are `always` here (C0202)."),
+    h("services.*.pull_policy", "`daily`, `weekly` and `every_…` count from the last pull; `refresh` is `always` here (C0202)."),
     w("services.*.pull_refresh_after", "C0121", "An image is looked for at a deploy only."),
     h("services.*.read_only", ""),
     h("services.*.restart", "Absent: `unless-stopped`, or `no` for a job."),

@@ -52,7 +52,7 @@ enum Step {
     Known(LayerRecord),
     /// Unpacked from a file that grows, or is whole already.
     Unpack {
-        plan: Plan,
+        plan: Box<Plan>,
         from: PathBuf,
         reader: Follower,
     },
@@ -135,7 +135,7 @@ impl Take {
         }
         let arrival = &arrivals[digest];
         let reader = arrival.growing.follow(&arrival.path).on("open", &arrival.path)?;
-        Ok(Step::Unpack { plan: plan.clone(), from: arrival.path.clone(), reader })
+        Ok(Step::Unpack { plan: Box::new(plan.clone()), from: arrival.path.clone(), reader })
     }
 
     /// Begins the downloads, the lowest layer first.

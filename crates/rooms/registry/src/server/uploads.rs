@@ -94,7 +94,8 @@ impl Registry {
         from: Option<String>,
         headers: HeaderMap,
     ) -> Result<Option<Response>, Refusal> {
-        let digest: Digest = wanted.parse().map_err(|_| Refusal::bad_digest(wanted))?;
+        // Who asks for what cannot be is given an upload, as everybody whose blob cannot be taken over.
+        let Ok(digest) = wanted.parse::<Digest>() else { return Ok(None) };
         if let Some(from) = &from {
             // Whoever may push here need not be allowed to read there.
             let want = super::guard::Want::Pull(from.clone());
@@ -190,12 +191,9 @@ impl Registry {
         let announced = announced(&parts.headers);
         if let Some(range) = parts.headers.get(CONTENT_RANGE) {
             let range = range.to_str().ok().and_then(ranges::chunk);
-            let invalid = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, Code::BlobUploadInvalid, text);
-            let range =
-                range.ok_or_else(|| invalid("the `Content-Range` is not of the form `first-last`"))?;
-            if *range.start() != session.length() {
-                return Err(out_of_order(name, session));
-            }
+            // One that cannot be read is out of order, too.
+            let range = range.filter(|range| *range.start() == session.length());
+            let range = range.ok_or_else(|| out_of_order(name, session))?;
             let length = range.end() - range.start() + 1;
             if announced.is_some_and(|announced| announced != length) {
                 let text = "`Content-Range` and `Content-Length` contradict each other";

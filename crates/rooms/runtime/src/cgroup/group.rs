@@ -11,14 +11,14 @@ pub struct CgroupGroup(Cgroup);
 
 impl CgroupGroup {
     /// The group at this absolute path below every hierarchy; nothing is made yet.
-    pub fn at(path: &str, limits: &Limits) -> Result<Self, Failure> {
+    pub fn at(path: &str) -> Result<Self, Failure> {
         let hierarchies = Hierarchies::find().doing(|| "find the cgroups of this machine")?;
-        Cgroup::at(path, limits, &hierarchies).map(Self)
+        Cgroup::at(path, &hierarchies).map(Self)
     }
 
     /// The names of what is below the cgroup at this path, in any hierarchy.
     pub fn below(path: &str) -> Vec<String> {
-        let all = Hierarchies::find().ok().and_then(|all| Cgroup::at(path, &Limits::default(), &all).ok());
+        let all = Hierarchies::find().ok().and_then(|all| Cgroup::at(path, &all).ok());
         let dirs = all.into_iter().flat_map(|cgroup| {
             cgroup.first.into_iter().map(|(_, dir)| dir).chain(cgroup.second).collect::<Vec<_>>()
         });

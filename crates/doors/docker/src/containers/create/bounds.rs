@@ -2,7 +2,7 @@
 
 use base::Bytes;
 use indexmap::IndexMap;
-use spec::{Limits, Ulimit};
+use spec::{DeviceBound, DeviceRate, Limits, Ulimit};
 
 use crate::answer::Refusal;
 use crate::wire::{self, HostConfig};
@@ -49,8 +49,30 @@ pub(crate) fn limits(host: &HostConfig, warnings: &mut Vec<String>) -> Result<Li
         oom_kill_disable: of.oom_kill_disable.unwrap_or(false),
         oom_score_adj: Some(host.oom_score_adj).filter(|adjust| *adjust != 0).map(|adjust| adjust as i32),
         cgroup_parent: Some(of.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
-        ..Limits::default()
+        cpuset_mems: Some(of.cpuset_mems.clone()).filter(|set| !set.is_empty()),
+        devices: devices(of)?,
     })
+}
+
+/// Bounds of single devices' input and output.
+fn devices(of: &wire::Resources) -> Result<Vec<DeviceBound>, Refusal> {
+    let mut all = Vec::new();
+    for (what, rates) in [
+        (DeviceRate::ReadBytes, &of.blkio_device_read_bps),
+        (DeviceRate::WrittenBytes, &of.blkio_device_write_bps),
+        (DeviceRate::Reads, &of.blkio_device_read_iops),
+        (DeviceRate::Writes, &of.blkio_device_write_iops),
+    ] {
+        let bound = |one: &wire::ThrottleDevice| DeviceBound { path: one.path.clone(), what, most: one.rate };
+        all.extend(rates.iter().map(bound));
+    }
+    for wire::WeightDevice { path, weight } in &of.blkio_weight_device {
+        if !(10..=1000).contains(weight) {
+            return Err(Refusal::invalid("Range of blkio weight is from 10 to 1000"));
+        }
+        all.push(DeviceBound { path: path.clone(), what: DeviceRate::Weight, most: (*weight).into() });
+    }
+    Ok(all)
 }
 
 fn memory(of: &wire::Resources) -> Result<(), Refusal> {
@@ -111,12 +133,6 @@ fn refused(of: &wire::Resources) -> Result<(), Refusal> {
         ("CpuPercent", of.cpu_percent != 0),
         ("IOMaximumIOps", of.io_maximum_iops != 0),
         ("IOMaximumBandwidth", of.io_maximum_bandwidth != 0),
-        ("CpusetMems", !of.cpuset_mems.is_empty()),
-        ("BlkioWeightDevice", !of.blkio_weight_device.is_empty()),
-        ("BlkioDeviceReadBps", !of.blkio_device_read_bps.is_empty()),
-        ("BlkioDeviceWriteBps", !of.blkio_device_write_bps.is_empty()),
-        ("BlkioDeviceReadIOps", !of.blkio_device_read_iops.is_empty()),
-        ("BlkioDeviceWriteIOps", !of.blkio_device_write_iops.is_empty()),
         ("DeviceCgroupRules", of.device_cgroup_rules.as_ref().is_some_and(|rules| !rules.is_empty())),
     ] {
         if asked {

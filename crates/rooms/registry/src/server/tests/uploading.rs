@@ -67,9 +67,13 @@ async fn a_chunk_out_of_order_is_told_where_to_go_on() {
     let target = format!("{place}?digest={}", Digest::sha256(b"abcdef"));
     let came = served.send("PUT", &target, &[("content-range", "9-11")], b"def").await;
     assert_eq!(came.status, 416);
-    for (range, code) in [("5-3", "BLOB_UPLOAD_INVALID"), ("3-9", "SIZE_INVALID")] {
+    for (range, status, code) in [
+        ("5-3", 416, "BLOB_UPLOAD_INVALID"),
+        ("nonsense", 416, "BLOB_UPLOAD_INVALID"),
+        ("3-9", 400, "SIZE_INVALID"),
+    ] {
         let came = served.send("PATCH", &place, &[("content-range", range)], b"def").await;
-        assert_eq!((came.status.as_u16(), came.code().as_str()), (400, code));
+        assert_eq!((came.status.as_u16(), came.code().as_str()), (status, code));
     }
     assert_eq!(served.send("PUT", &target, &[("content-range", "3-5")], b"def").await.status, 201);
 }
@@ -112,6 +116,8 @@ async fn a_blob_is_taken_over_from_another_repository() {
     let mount = |query: String| format!("/v2/to/there/blobs/uploads/?{query}");
     let came = served.send("POST", &mount(format!("mount={digest}&from=not/here")), &[], b"").await;
     assert_eq!(came.status, 202, "it begins an upload instead");
+    let came = served.send("POST", &mount("mount=nonsense&from=from/here".into()), &[], b"").await;
+    assert_eq!(came.status, 202);
     let came = served.send("POST", &mount(format!("mount={digest}&from=from/here")), &[], b"").await;
     assert_eq!(
         (came.status.as_u16(), came.header("location")),
