@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base::Problem;
+use base::{ContainerId, Problem};
 use containers::{ContainerError, ExecOrder, ExecState, Started};
 use runtime::Event;
 use serde::Deserialize;
@@ -75,7 +75,7 @@ pub(super) async fn create(
 }
 
 /// Refuses a container in which nothing can be run now.
-fn runs(containers: &containers::Containers, id: &str) -> Result<(), Refusal> {
+fn runs(containers: &containers::Containers, id: &ContainerId) -> Result<(), Refusal> {
     match containers.inspect(id)?.record.state {
         containers::State::Running { paused: true, .. } => {
             Err(Refusal::conflict(format!("Container {id} is paused, unpause the container before exec")))
