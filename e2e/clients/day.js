@@ -55,14 +55,18 @@ async function versions() {
   assert.strictEqual((await docker.info()).Images, 1);
 }
 
-async function run() {
-  const out = new PassThrough();
-  const text = all(out);
-  const [end, box] = await docker.run(BUSYBOX, ['sh', '-c', 'echo hi; exit 3'], out, { Tty: false });
-  out.end();
-  assert.strictEqual(end.StatusCode, 3);
-  assert.strictEqual(String(await text), 'hi\n');
+// Runs a program to its end and removes it: its exit code and what it said.
+async function ran(image, words, options = {}) {
+  const lanes = [new PassThrough(), new PassThrough()];
+  const texts = Promise.all(lanes.map(all));
+  const [end, box] = await docker.run(image, words, lanes, { Tty: false, ...options });
+  lanes.forEach((lane) => lane.end());
   await box.remove();
+  return [end.StatusCode, ...(await texts).map(String)];
+}
+
+async function run() {
+  assert.deepStrictEqual(await ran(BUSYBOX, ['sh', '-c', 'echo hi; echo no >&2; exit 3']), [3, 'hi\n', 'no\n']);
   await refused(404, () => docker.getContainer('nobody').inspect());
   await refused(404, () => docker.createContainer({ Image: 'nobody/nothing:v1' }));
   await refused(400, async () => {
@@ -184,11 +188,7 @@ async function build() {
   const context = { context: path.resolve('context'), src: ['Dockerfile', 'own.txt'] };
   const lines = await followed(await docker.buildImage(context, { t: 'app:v1', buildargs: { WHO: 'us' } }));
   assert(lines.some((line) => line.stream?.includes('Successfully tagged app:v1')), JSON.stringify(lines));
-  const out = new PassThrough();
-  const text = all(out);
-  await docker.run('app:v1', [], out, { Tty: false, HostConfig: { AutoRemove: true } });
-  out.end();
-  assert.strictEqual(String(await text), 'for us\nown\n');
+  assert.deepStrictEqual(await ran('app:v1', []), [0, 'for us\nown\n', '']);
 }
 
 async function images(pack) {
@@ -217,7 +217,7 @@ async function events() {
   const stream = await docker.getEvents({ filters: { type: ['container'] } });
   let text = '';
   stream.on('data', (piece) => (text += piece));
-  await docker.run(BUSYBOX, ['true'], new PassThrough(), { HostConfig: { AutoRemove: true } });
+  await ran(BUSYBOX, ['true']);
   await until('the last is told', () => text.includes('"destroy"'));
   stream.destroy();
   const actions = text.trim().split('\n').map((line) => JSON.parse(line).Action);
