@@ -12,7 +12,6 @@ RUN mkdir /www && echo "$GREETING" > /www/index.html
 CMD ["httpd", "-f", "-p", "80", "-h", "/www"]
 END
 cat > docker-compose.yml <<'END'
-version: "3.8"
 services:
   web:
     build:
@@ -26,7 +25,7 @@ services:
     stop_grace_period: 0s
   client:
     image: busybox:1.36
-    command: sh -c 'wget -qO- http://web/ > /kept/page; echo fetched; cat'
+    command: sh -c 'until wget -qO /kept/page http://web/; do sleep 0.1; done; echo fetched; cat'
     stdin_open: true
     depends_on: [web]
     volumes: ["kept:/kept"]

@@ -217,7 +217,7 @@ def images():
     app = client.images.get("app:v1")
     assert app.history()[0]["CreatedBy"]
     assert app.tag("kept", "v1")
-    saved = b"".join(client.images.get("kept:v1").save(named=True))
+    saved = b"".join(client.images.get("kept:v1").save(named="kept:v1"))
     client.images.remove("app:v1")
     client.images.remove("kept:v1", force=True)
     refused(docker.errors.ImageNotFound, lambda: client.images.get("kept:v1"))

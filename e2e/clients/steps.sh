@@ -3,8 +3,11 @@
 # Tells what comes now.
 step() { echo "-- $*"; }
 
+# Where a failure is told, wherever the output of the command that failed goes.
+exec 3>&2
+
 # Fails and says why.
-wrong() { echo "wrong: $*" >&2; exit 1; }
+wrong() { echo "wrong: $*" >&3; exit 1; }
 
 # Two texts are the same.
 is() { [ "$1" = "$2" ] || wrong "\`$1\` where \`$2\` was expected"; }
@@ -12,7 +15,7 @@ is() { [ "$1" = "$2" ] || wrong "\`$1\` where \`$2\` was expected"; }
 # A file has a line that matches: has FILE [-i] PATTERN.
 has() {
     file=$1; shift
-    grep -q "$@" "$file" || { cat "$file" >&2; wrong "nothing in \`$file\` matches \`$*\`"; }
+    grep -q "$@" "$file" || { cat "$file" >&3; wrong "nothing in \`$file\` matches \`$*\`"; }
 }
 
 # A command ends with this code.
