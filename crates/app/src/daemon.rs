@@ -28,6 +28,7 @@ use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
 use crate::log_file::LogFile;
+use crate::pullers::BasePullers;
 use crate::registry_role;
 use crate::root;
 use crate::runner::BuildRunner;
@@ -108,8 +109,12 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 
 /// What the Docker API serves: the same rooms.
 fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, Report> {
+    let pullers = BasePullers::new(daemon.images.clone(), daemon.registries.clone());
     let parts = buildkit::Parts {
-        builds: Arc::new(buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())),
+        builds: Arc::new(
+            buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())
+                .with_pullers(Arc::new(pullers)),
+        ),
         images: daemon.images.clone(),
         fetcher: Some(Arc::new(HttpFetcher::new())),
         clock: daemon.clock.clone(),
@@ -124,6 +129,7 @@ fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, 
         buildkit,
         containers: daemon.containers.clone(),
         images: daemon.images.clone(),
+        registries: daemon.registries.clone(),
         networks: daemon.networks.clone(),
         apps: daemon.apps.clone(),
         store: daemon.store.clone(),
@@ -188,7 +194,8 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
         )?;
     base::crash::point("daemon: build steps ended");
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
-    let builder = builder.with_fetcher(Arc::new(HttpFetcher::new()));
+    let pullers = BasePullers::new(images.clone(), registries.clone());
+    let builder = builder.with_fetcher(Arc::new(HttpFetcher::new())).with_puller(pullers.anonymous());
     base::crash::point("daemon: builder opened");
     let apps = control::Apps::open(
         store.clone(),

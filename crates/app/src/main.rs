@@ -9,6 +9,7 @@ mod fetch;
 mod images_port;
 mod kept_address;
 mod log_file;
+mod pullers;
 mod registry_role;
 mod root;
 mod runner;

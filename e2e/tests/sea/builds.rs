@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -217,8 +216,8 @@ fn the_same_inputs_give_the_same_image_at_any_time() -> Result<()> {
         .command(&["build", "-q", "-t", "app:v1", "app"])
         .env("SOURCE_DATE_EPOCH", "1000000000")
         .output()?;
-    // The variable is no argument by itself, so one file says something else: compare what does not depend on it.
     ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    ensure!(String::from_utf8_lossy(&out.stdout).trim() == first, "the environment says the same");
     let done = other.sea(&["build", "-q", "--build-arg", epoch, "-t", "app:v1", "app"]).exits(0);
     ensure!(done.text().trim() == first, "the same on another daemon: {done}");
     let view = other.json(&["image", "inspect", "app:v1"]);
@@ -258,11 +257,5 @@ fn progress_is_shown_as_asked_and_an_error_shows_its_line() -> Result<()> {
     ensure!(done.stderr.is_empty() && done.text().starts_with("sha256:"), "{done}");
     let (code, shown) = e2e::on_terminal(sea.command(&build(&["--target", "a", "--no-cache"])), "")?;
     ensure!(code == 0 && shown.contains("[2/2] RUN echo hello"), "{shown}");
-    ensure!(
-        !Path::new("/dev/shm")
-            .read_dir()?
-            .flatten()
-            .any(|entry| entry.file_name().to_string_lossy().starts_with("sea-build-"))
-    );
     sea.end()
 }

@@ -78,7 +78,7 @@ impl Session {
         let described = match call {
             Call::Build | Call::Check => {
                 let found = build::describe::check(text).map_err(report)?;
-                found.iter().for_each(|warning| note(warning));
+                found.iter().for_each(note);
                 if found.is_empty() {
                     say("no warnings");
                 }

@@ -1,4 +1,4 @@
-//! `/images` and `/distribution`.
+//! `/images`, `/distribution` and `/auth`.
 //!
 //! Names of images hold slashes, so what follows `/images/` is taken apart here: the last part says what is wanted.
 //!
@@ -8,10 +8,14 @@
 //! | `select`, `views` | which images to list, and how docker describes one |
 //! | `remove` | what a removal takes and what is in its way; pruning |
 //! | `archives` | load, save, import |
-//! | `remote` | what goes over the network |
+//! | `pull`, `push`, `carry` | from and to registries, with docker's progress |
+//! | `remote` | what is asked of registries: distribution, logins, searches |
 
 mod archives;
+mod carry;
 pub(crate) mod names;
+mod pull;
+mod push;
 mod remote;
 mod remove;
 mod select;
@@ -47,6 +51,7 @@ pub(crate) fn routes() -> Router<Arc<Docker>> {
         .route("/images/prune", post(remove::prune))
         .route("/images/{*rest}", get(read).post(act).delete(remove::remove))
         .route("/distribution/{*rest}", get(remote::distribution))
+        .route("/auth", post(remote::auth))
 }
 
 impl Docker {
@@ -155,7 +160,7 @@ async fn act(
 ) -> Result<Response, Refusal> {
     match rest.rsplit_once('/') {
         Some((name, "tag")) => tag(&docker, name, &params).await,
-        Some((name, "push")) => remote::push(&docker, name, &params, &headers).await,
+        Some((name, "push")) => push::push(&docker, name, &params, &headers).await,
         _ => Err(unknown(uri).await),
     }
 }
@@ -188,7 +193,7 @@ async fn create(
 ) -> Result<Response, Refusal> {
     let platform = params.text("platform").filter(|_| version >= ApiVersion(1, 32));
     match params.text("fromImage") {
-        Some(from) => remote::pull(&docker, from, platform, &params, &headers).await,
+        Some(from) => pull::pull(&docker, from, platform, &params, &headers).await,
         None => archives::import(docker, platform.map(str::to_owned), params, body).await,
     }
 }

@@ -13,7 +13,9 @@
 //! | `system` | `/_ping`, `/version`, `/info`, `/auth`, `/system/df` |
 //! | `events` | `/events`: the journal in docker's words |
 //! | `containers` | `/containers/…`, `/exec/…`, `/commit` |
-//! | `images` | `/images/…`, `/build/prune`, `/distribution/…` |
+//! | `images` | `/images/…`, `/distribution/…`, `/auth` |
+//! | `build`, `builders` | `/build…`, `/session`, `/grpc` |
+//! | `credentials` | what clients send for registries |
 //! | `networks`, `volumes` | `/networks…`, `/volumes…` |
 //! | `swarm` | what docker refuses where there is no swarm |
 
@@ -21,6 +23,7 @@ mod answer;
 mod build;
 mod builders;
 mod containers;
+mod credentials;
 mod drain;
 mod events;
 mod images;
@@ -49,6 +52,8 @@ pub struct Docker {
     pub containers: ::containers::Containers,
     /// Images.
     pub images: ::images::Images,
+    /// How registries are reached.
+    pub registries: registry::Client,
     /// Networks.
     pub networks: network::Networks,
     /// Apps and releases, whose images and networks must not go.

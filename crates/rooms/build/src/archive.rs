@@ -25,10 +25,13 @@ const MAX_ENTRIES: u64 = 2_000_000;
 pub(crate) enum Packing {
     Tar,
     Gzip,
+    Bzip2,
+    Xz,
     Zstd,
-    /// One that we know by its first bytes and cannot read.
-    Foreign(&'static str),
 }
+
+/// The largest dictionary of an xz archive, which is held in memory: twice that of `xz -9e`.
+const MAX_DICTIONARY: u64 = 128 << 20;
 
 /// What the file is packed with, if it is a tar archive.
 pub(crate) fn packing(file: &mut File) -> io::Result<Option<Packing>> {
@@ -36,14 +39,16 @@ pub(crate) fn packing(file: &mut File) -> io::Result<Option<Packing>> {
     let length = read_full(file, &mut head)?;
     file.seek(SeekFrom::Start(0))?;
     let packing = match packing_of(&head[..length]) {
-        None | Some(Packing::Tar | Packing::Foreign(_)) => return Ok(packing_of(&head[..length])),
+        None | Some(Packing::Tar) => return Ok(packing_of(&head[..length])),
         Some(packing) => packing,
     };
     let mut block = [0u8; 512];
     // A compressed file that is no archive is copied as it is.
-    let inner = reader(file, packing)
-        .and_then(|mut inner| read_full(&mut inner, &mut block))
-        .is_ok_and(|length| is_tar(&block[..length]));
+    let inner = match reader(file, packing) {
+        Ok(mut inner) => read_full(&mut inner, &mut block).is_ok_and(|length| is_tar(&block[..length])),
+        // It is refused when it is unpacked, with the reason.
+        Err(_) => packing == Packing::Xz,
+    };
     file.seek(SeekFrom::Start(0))?;
     Ok(inner.then_some(packing))
 }
@@ -51,21 +56,75 @@ pub(crate) fn packing(file: &mut File) -> io::Result<Option<Packing>> {
 /// What something that begins like this is packed with, or that it is a plain tar archive.
 pub(crate) fn packing_of(head: &[u8]) -> Option<Packing> {
     match head {
-        [b'B', b'Z', b'h', ..] => Some(Packing::Foreign("bzip2")),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Packing::Foreign("xz")),
+        [b'B', b'Z', b'h', ..] => Some(Packing::Bzip2),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Packing::Xz),
         [0x1f, 0x8b, ..] => Some(Packing::Gzip),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Packing::Zstd),
         _ => head.get(..512).is_some_and(is_tar).then_some(Packing::Tar),
     }
 }
 
-fn reader(file: &File, packing: Packing) -> io::Result<Box<dyn Read + '_>> {
-    let buffered = BufReader::with_capacity(64 << 10, file);
+/// Unpacks what is packed like this.
+pub(crate) fn unpacked<'r>(
+    mut buffered: impl io::BufRead + 'r,
+    packing: Packing,
+) -> io::Result<Box<dyn Read + 'r>> {
     Ok(match packing {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Packing::Bzip2 => Box::new(bzip2_rs::DecoderReader::new(buffered)),
+        Packing::Xz => {
+            let dictionary = dictionary(buffered.fill_buf()?);
+            if dictionary.is_none_or(|bytes| bytes > MAX_DICTIONARY) {
+                let why =
+                    "its xz dictionary is larger than 128 MiB, or it is packed in a way that xz rarely uses";
+                return Err(io::Error::other(why));
+            }
+            Box::new(lzma_rust2::XzReader::new(buffered, true))
+        }
         Packing::Zstd => Box::new(zstd::Decoder::with_buffer(buffered)?),
-        Packing::Tar | Packing::Foreign(_) => Box::new(buffered),
+        Packing::Tar => Box::new(buffered),
     })
+}
+
+/// The size of the dictionary of an xz archive's first block, if its last filter is LZMA2.
+fn dictionary(head: &[u8]) -> Option<u64> {
+    // Twelve bytes of stream header, then the block's: its size, flags, perhaps two sizes, and its filters.
+    let flags = *head.get(13)?;
+    let mut at = 14;
+    let mut number = || {
+        let (mut value, mut shift) = (0u64, 0);
+        loop {
+            let byte = *head.get(at)?;
+            at += 1;
+            value |= u64::from(byte & 0x7f).checked_shl(shift)?;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+            shift += 7;
+        }
+    };
+    for flag in [0x40, 0x80] {
+        if flags & flag != 0 {
+            number()?;
+        }
+    }
+    for _ in 0..flags & 3 {
+        // A filter in front of the last, with its properties; those of the known ones are at most four bytes.
+        number()?;
+        for _ in 0..number()? {
+            number()?;
+        }
+    }
+    let (filter, properties) = (number()?, number()?);
+    let bits = number()?;
+    if filter != 0x21 || properties != 1 || bits > 40 {
+        return None;
+    }
+    Some(if bits == 40 { u32::MAX.into() } else { (2 | (bits & 1)) << (bits / 2 + 11) })
+}
+
+fn reader(file: &File, packing: Packing) -> io::Result<Box<dyn Read + '_>> {
+    unpacked(BufReader::with_capacity(64 << 10, file), packing)
 }
 
 fn read_full(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {

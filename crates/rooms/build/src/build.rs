@@ -39,6 +39,8 @@ use crate::steps::{self, CONTEXT};
 pub(crate) const SNAPSHOTS: &str = "build-";
 /// So many stages are under way at once; most of them wait for others.
 const MAX_STAGES: usize = 32;
+/// The stack of a stage: commands may make folders within folders, which are packed one within the other.
+const STACK: usize = 32 << 20;
 
 /// Builds images. Clones share the folder.
 #[derive(Clone)]
@@ -103,6 +105,12 @@ impl Builder {
         Self { puller: Some(puller), ..self }
     }
 
+    /// Its folder in memory.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> Option<&Path> {
+        self.memory.as_deref()
+    }
+
     pub(crate) fn fetcher(&self) -> &dyn Fetcher {
         &*self.fetcher
     }
@@ -131,6 +139,9 @@ impl Builder {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
         };
+        if request.pull && self.puller.is_none() {
+            teller.warn(0, "no registry can be reached, so the images that are here are taken".to_owned());
+        }
         let (plan, planned) = steps::plan(&graph, &text);
         teller.plan(planned);
         let others = crate::inline::read(self, &request.cache_from, request.pull, &teller, &stop);
@@ -337,14 +348,16 @@ impl Job<'_> {
                 }
             }
         };
-        match self.graph.order.len() {
-            0 | 1 => work(),
-            stages => std::thread::scope(|scope| {
-                for _ in 0..stages.min(MAX_STAGES) {
-                    scope.spawn(work);
+        std::thread::scope(|scope| {
+            for _ in 0..self.graph.order.len().min(MAX_STAGES) {
+                let thread = std::thread::Builder::new().name("build stage".into()).stack_size(STACK);
+                // The others take its stages, and at last this thread does.
+                if let Err(error) = thread.spawn_scoped(scope, work) {
+                    tracing::warn!("could not begin a thread for a build: {error}");
                 }
-            }),
-        }
+            }
+        });
+        work();
         if self.wish.cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::ignore::{Ignore, IgnoreError};
 use crate::tape::{self, Item, TapeError};
 use crate::tree::{Folder, Node, Tree, kind};
-use crate::upper::{Attributes, create, included};
+use crate::upper::{Attributes, MAX_DEPTH, create, included};
 use crate::users::Owner;
 
 /// The bounds of a context.
@@ -184,6 +184,9 @@ struct Packer<'a, W: Write> {
 impl<W: Write> Packer<'_, W> {
     fn folder(&mut self, folder: &Folder, below: &Path) -> Result<(), ContextError> {
         let read = |path: &Path, source| ContextError::Read { path: path.to_owned(), source };
+        if below.iter().count() > MAX_DEPTH {
+            return Err(read(below, io::Error::other("it is more than 512 folders deep")));
+        }
         for name in folder.names().map_err(|error| read(below, error))? {
             let path = below.join(&name);
             let Some(node) = folder.get(&name).map_err(|error| read(&path, error))? else { continue };
@@ -319,6 +322,9 @@ fn safe_path(item: &Item) -> Result<PathBuf, ContextError> {
     }
     let parts = bytes.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
     let parts: Vec<&OsStr> = parts.map(OsStr::from_bytes).collect();
+    if parts.len() > MAX_DEPTH {
+        return refuse("it is more than 512 folders deep");
+    }
     if parts.iter().any(|part| *part == "..") {
         return refuse("its name climbs out of the context");
     }

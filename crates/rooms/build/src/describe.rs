@@ -207,12 +207,12 @@ impl Checks<'_> {
                 }
                 Some(_) | None => {}
             }
-            self.from_arguments(image, line);
+            self.base_arguments(image, line);
         }
     }
 
     /// Every variable of a FROM is declared before the first.
-    fn from_arguments(&mut self, image: &str, line: u32) {
+    fn base_arguments(&mut self, image: &str, line: u32) {
         let global = Global::new(self.file, &BTreeMap::new()).ok();
         let asked = std::cell::RefCell::new(Vec::new());
         let look = |name: &str| {

@@ -10,7 +10,7 @@ use images::Image;
 use rustix::fs::{FileType, major, minor};
 
 use crate::tree::{Folder, Node, Tree, kind};
-use crate::upper::attributes;
+use crate::upper::{MAX_DEPTH, attributes};
 
 /// Why an image's files were not written.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,9 @@ struct Export<W: Write> {
 impl<W: Write> Export<W> {
     fn folder(&mut self, folder: &Folder, below: &Path) -> Result<(), ExportError> {
         let read = |path: &Path, source| ExportError::Read { path: path.to_owned(), source };
+        if below.iter().count() > MAX_DEPTH {
+            return Err(read(below, io::Error::other("it is more than 512 folders deep")));
+        }
         for name in folder.names().map_err(|error| read(below, error))? {
             let path = below.join(&name);
             let Some(node) = folder.get(&name).map_err(|error| read(&path, error))? else { continue };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
 
-use crate::archive::{Packing, packing_of};
+use crate::archive::{packing_of, unpacked};
 use crate::build::{Builder, Scratch};
 use crate::context::{self, ContextError};
 use crate::error::BuildError;
@@ -112,17 +112,8 @@ impl Intake<'_> {
         let dir = match packing_of(head) {
             // An empty body is an empty context.
             _ if head.is_empty() => self.scratch.folder(name)?,
-            Some(Packing::Gzip) => {
-                self.unpack_plain(flate2::bufread::MultiGzDecoder::new(&mut reader), name)?
-            }
-            Some(Packing::Zstd) => {
-                self.unpack_plain(zstd::Decoder::with_buffer(&mut reader).map_err(broken)?, name)?
-            }
-            Some(Packing::Foreign(what)) => {
-                let why = format!("it is packed with {what}; pack it with gzip or zstd, or not at all");
-                return Err(broken(io::Error::other(why)).into());
-            }
-            Some(Packing::Tar) | None => self.unpack_plain(&mut reader, name)?,
+            None => self.unpack_plain(&mut reader, name)?,
+            Some(packing) => self.unpack_plain(unpacked(&mut reader, packing).map_err(broken)?, name)?,
         };
         let bytes = reader.get_ref().bytes;
         self.moved(name, bytes, true);

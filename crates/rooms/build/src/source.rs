@@ -11,7 +11,7 @@ use crate::error::StepFault;
 use crate::glob::{Dialect, Glob};
 use crate::ignore::clean;
 use crate::tree::{Folder, Node, Tree, kind};
-use crate::upper::{How, attributes, included};
+use crate::upper::{How, MAX_DEPTH, attributes, included};
 
 /// Paths that one pattern may mean; more is refused.
 const MAX_MATCHES: usize = 100_000;
@@ -107,6 +107,9 @@ pub(crate) fn resolve_parents(
 
 /// Finds what matches; what is below a match comes along with it.
 fn walk(folder: &Folder, below: &Path, glob: &Glob, found: &mut dyn FnMut(PathBuf)) -> io::Result<()> {
+    if below.iter().count() > MAX_DEPTH {
+        return Err(io::Error::other("it is more than 512 folders deep"));
+    }
     for name in folder.names()? {
         let path = below.join(&name);
         if glob.matches(&path.to_string_lossy()) {
@@ -166,6 +169,9 @@ fn hash_folder(
     how: How<'_>,
     to: &mut Sha256Hasher<io::Sink>,
 ) -> io::Result<()> {
+    if path.iter().count() > MAX_DEPTH {
+        return Err(io::Error::other("it is more than 512 folders deep"));
+    }
     for name in folder.names()? {
         let inside = path.join(&name);
         let Some(node) = folder.get(&name)? else { continue };

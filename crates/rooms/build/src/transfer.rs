@@ -54,8 +54,11 @@ pub(crate) struct Ends<'a> {
     pub here: &'a Tree,
 }
 
+/// A file that was fetched, and what came along with it.
+pub(crate) type Got = Result<(PathBuf, Fetched), StepFault>;
+
 /// Fetches a URL, with the digest that it must have.
-pub(crate) type Fetch<'a> = &'a dyn Fn(&str, Option<&Digest>) -> Result<(PathBuf, Fetched), StepFault>;
+pub(crate) type Fetch<'a> = &'a dyn Fn(&str, Option<&Digest>) -> Got;
 
 impl Plan {
     /// Expands, finds, and fetches.
@@ -130,7 +133,7 @@ impl Plan {
         add: bool,
         unpack: Option<bool>,
         ends: &Ends<'_>,
-        fetch: &dyn Fn(&str) -> Result<(PathBuf, Fetched), StepFault>,
+        fetch: &dyn Fn(&str) -> Got,
     ) -> Result<(), StepFault> {
         if remote::is_git(&source) || remote::is_http(&source) {
             if !add {
@@ -313,12 +316,6 @@ impl Plan {
     }
 
     fn unpack(&self, path: &Path, file: &File, packing: Packing, upper: &Upper) -> Result<(), StepFault> {
-        if let Packing::Foreign(name) = packing {
-            return Err(StepFault::Unsupported {
-                what: format!("ADD of `{}`, which is packed with {name},", path.display()),
-                instead: "pack it with gzip or zstd, or COPY it and unpack it in a RUN",
-            });
-        }
         let (_, real) = upper.folder(Path::new(&self.target), self.owner.unwrap_or_default())?;
         archive::unpack(file, packing, upper, &real, self.owner).map_err(|reason| match reason {
             Reason::Refused(why) => StepFault::Archive { archive: path.display().to_string(), why },

@@ -19,7 +19,7 @@ use crate::tree::{Folder, Node, Tree, kind};
 use crate::users::Owner;
 
 /// Folders within folders; more is refused.
-const MAX_DEPTH: usize = 512;
+pub(crate) const MAX_DEPTH: usize = 512;
 
 /// Names that mean a deletion in a layer's archive, and so cannot be a file's name in an image.
 const WHITEOUT: &[u8] = b".wh.";

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use base::{Kind, Problem};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 /// The disk did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +92,62 @@ pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         meta => meta.on("look at", path)?,
     };
-    if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.on("remove", path)
+    if meta.is_dir() { remove_tree(path) } else { fs::remove_file(path) }.on("remove", path)
+}
+
+/// Folders within folders that are removed in place; what is deeper is brought to the top first. A container can make
+/// them deeper than any stack and any number of descriptors.
+const IN_PLACE: usize = 64;
+
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = rustix::fs::open(path, flags, Mode::empty())?;
+    let mut spilled = 0;
+    loop {
+        let before = spilled;
+        empty(&root, &root, 0, &mut spilled)?;
+        if spilled == before {
+            return fs::remove_dir(path);
+        }
+    }
+}
+
+/// Removes all that is in a folder; what is too deep goes to `root` under a number.
+fn empty(folder: &OwnedFd, root: &OwnedFd, depth: usize, spilled: &mut u64) -> io::Result<()> {
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+            // Gone meanwhile, or moved to the top by ourselves.
+            Ok(()) | Err(Errno::NOENT) => continue,
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => continue,
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if depth >= IN_PLACE {
+            loop {
+                *spilled += 1;
+                let place = format!(".removed-{spilled}");
+                match rustix::fs::renameat_with(folder, name, root, place.as_str(), RenameFlags::NOREPLACE) {
+                    Err(Errno::EXIST) => {}
+                    moved => break moved?,
+                }
+            }
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let inner = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+        empty(&inner, root, depth + 1, spilled)?;
+        rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
 }
 
 /// Bytes on the disk of a file or of a folder with all it holds; a file of several names counts once.
@@ -115,4 +173,39 @@ pub(crate) fn tree_size(path: &Path) -> Result<u64, DiskError> {
         }
     }
     Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    /// Folders within folders, made name by name; gives the innermost.
+    fn nest(top: &Path, depth: usize) -> OwnedFd {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut here = rustix::fs::open(top, flags, Mode::empty()).expect("a folder of the test");
+        for _ in 0..depth {
+            rustix::fs::mkdirat(&here, "a", Mode::RWXU).expect("a folder");
+            here = rustix::fs::openat(&here, "a", flags, Mode::empty()).expect("it was just made");
+        }
+        here
+    }
+
+    #[test]
+    fn what_is_deeper_than_any_stack_is_removed_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).expect("a folder");
+        fs::write(outside.join("file"), "stays").expect("a file");
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join(".removed-1/x")).expect("folders");
+        symlink(&outside, tree.join("link")).expect("a link");
+        let deepest = nest(&tree, 30_000);
+        rustix::fs::symlinkat(&outside, &deepest, "link").expect("a link");
+        drop(deepest);
+        remove(&tree).expect("all of it can be removed");
+        assert!(!tree.exists());
+        assert!(outside.join("file").exists());
+        remove(&tree).expect("what is not there is removed already");
+    }
 }

@@ -46,6 +46,9 @@ pub(crate) fn pack<W: Write>(
     packer.tar.finish().map_err(|error| LayerError::disk("", error))
 }
 
+/// Folders within folders; one more is refused, since each holds a descriptor and a part of the stack.
+const MAX_DEPTH: usize = 1024;
+
 struct Packer<W> {
     tar: TarWriter<W>,
     /// The first name of each file that has several.
@@ -57,6 +60,10 @@ struct Packer<W> {
 impl<W: Write> Packer<W> {
     fn folder(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<(), LayerError> {
         let at = |error: io::Error| LayerError::disk(&title(path), error);
+        if path.iter().filter(|byte| **byte == b'/').count() > MAX_DEPTH {
+            let entry = title(&path[..path.len().min(100)]);
+            return Err(LayerError::Refused { entry, why: Refusal::TooLong });
+        }
         let mut names = Vec::new();
         for entry in Dir::read_from(dir).map_err(|error| at(error.into()))? {
             let entry = entry.map_err(|error| at(error.into()))?;

@@ -15,6 +15,7 @@ use registry::{BlobError, Client, Image as Remote, Keyring, Repository};
 
 use crate::events;
 use crate::image::ImageId;
+use crate::journal::Happening;
 use crate::load::Origin;
 use crate::store::Images;
 
@@ -125,6 +126,7 @@ impl Images {
             taken => taken?,
         };
         events::pulled(&pulled.id, &order.image.familiar());
+        self.tell(&pulled.id, Happening::Pulled { name: order.image.familiar() });
         Ok(pulled)
     }
 

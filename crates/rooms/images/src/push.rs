@@ -21,6 +21,7 @@ use crate::disk::DiskError;
 use crate::events;
 use crate::find::resolve;
 use crate::image::ImageId;
+use crate::journal::Happening;
 use crate::state::{LayerRecord, Packing};
 use crate::store::{Hold, Images};
 
@@ -144,6 +145,7 @@ impl Images {
         let digest = sender.repository.put_manifest(tag, &media_type, bytes.into()).await?;
         self.remember(&parcel.id, &order.image, &digest)?;
         events::pushed(&parcel.id, &order.image.familiar());
+        self.tell(&parcel.id, Happening::Pushed { name: order.image.familiar() });
         Ok(Pushed { digest, size })
     }
 

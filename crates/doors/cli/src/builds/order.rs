@@ -57,7 +57,7 @@ pub(super) fn parcel(args: &BuildArgs, context: &str, file: Option<&str>) -> Res
             context: String::new(),
             dockerfile: path,
             dockerfile_inline: inline,
-            args: arguments(&args.build_arg).into_iter().collect(),
+            args: with_epoch(arguments(&args.build_arg)).into_iter().collect(),
             target: args.target.clone(),
             labels: pairs(&args.label, "--label")?.into_iter().collect(),
             tags: Vec::new(),
@@ -72,7 +72,7 @@ pub(super) fn parcel(args: &BuildArgs, context: &str, file: Option<&str>) -> Res
         cache_from: args.cache_from.clone(),
         secrets: args.secret.iter().map(|text| secret(text)).collect::<Result<_, _>>()?,
         agents: args.ssh.iter().map(|text| agent(text)).collect::<Result<_, _>>()?,
-        epoch: epoch()?,
+        epoch: None,
         network: args.network.clone(),
         memory: size(&args.memory)?,
         cpu_shares: args.cpu_shares,
@@ -91,6 +91,18 @@ pub(super) fn arguments(texts: &[String]) -> Vec<(String, String)> {
         None => Some((text.clone(), std::env::var(text).ok()?)),
     };
     texts.iter().filter_map(one).collect()
+}
+
+/// The arguments, and `SOURCE_DATE_EPOCH` of our environment for a Dockerfile that declares it, as docker has it.
+fn with_epoch(mut given: Vec<(String, String)>) -> Vec<(String, String)> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    if let Ok(value) = std::env::var(NAME)
+        && !value.is_empty()
+        && given.iter().all(|(name, _)| name != NAME)
+    {
+        given.push((NAME.to_owned(), value));
+    }
+    given
 }
 
 /// `SOURCE_DATE_EPOCH` of our environment.

@@ -1,47 +1,24 @@
-//! What goes over the network: pull, push, search, distribution.
+//! What is asked of registries: what an image is there, whether a login is good, and what there is.
 
-use std::sync::Arc;
-
+use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use base::{Kind, Problem, Report};
+use oci::{Document, ImageConfig, Platform, Reference};
+use registry::{CallError, Repository};
+use serde_json::{Value, json};
 
-use super::names::{pulled, reference, tagged};
-use crate::answer::Refusal;
+use super::names::reference;
+use super::pull::refusal;
+use crate::Shared;
+use crate::answer::{Answer, Refusal, line};
+use crate::credentials::{self, Credentials};
 use crate::params::Params;
-use crate::{Docker, Shared};
 
-fn not_yet(what: &str) -> Refusal {
-    Refusal::failed(format!(
-        "{what}: this daemon does not reach registries: load an archive with `docker load`"
-    ))
-}
-
-/// `POST /images/create?fromImage=…`.
-pub(super) async fn pull(
-    _docker: &Arc<Docker>,
-    from: &str,
-    _platform: Option<&str>,
-    params: &Params,
-    _headers: &HeaderMap,
-) -> Result<Response, Refusal> {
-    let name = pulled(from, params.text("tag"))?;
-    Err(not_yet(&format!("could not pull `{}`", name.familiar())))
-}
-
-/// `POST /images/{name}/push`.
-pub(super) async fn push(
-    _docker: &Arc<Docker>,
-    name: &str,
-    params: &Params,
-    _headers: &HeaderMap,
-) -> Result<Response, Refusal> {
-    let name = match params.text("tag") {
-        Some(tag) => tagged(name, Some(tag))?,
-        None => reference(name)?,
-    };
-    Err(not_yet(&format!("could not push `{}`", name.familiar())))
-}
+/// The most bytes of a configuration that is looked at for its platform.
+const CONFIG_BYTES: u64 = 8 << 20;
 
 /// `GET /images/search`.
 pub(super) async fn search(params: Params) -> Result<Response, Refusal> {
@@ -54,15 +31,74 @@ pub(super) async fn search(params: Params) -> Result<Response, Refusal> {
 
 /// `GET /distribution/{name}/json`.
 pub(super) async fn distribution(
-    State(_docker): Shared,
+    State(docker): Shared,
     Path(rest): Path<String>,
+    headers: HeaderMap,
     uri: axum::http::Uri,
-) -> Result<Response, Refusal> {
-    match rest.strip_suffix("/json") {
-        Some(name) => {
-            let name = reference(name)?;
-            Err(not_yet(&format!("could not look at `{}`", name.familiar())))
+) -> Answer<Value> {
+    let Some(name) = rest.strip_suffix("/json") else { return Err(crate::answer::unknown(uri).await) };
+    let image = reference(name)?;
+    let keys = credentials::keys(&headers, image.domain());
+    let repository = docker.registries.repository(&image, keys);
+    let which = match image.digest() {
+        Some(digest) => digest.to_string(),
+        None => image.tag().unwrap_or_default().to_owned(),
+    };
+    let raw = repository.manifest(&which).await.map_err(|problem| refusal(&problem, &image))?;
+    let platforms = platforms(&repository, &raw.bytes, &image).await?;
+    Ok(Json(json!({
+        "Descriptor": {
+            "mediaType": raw.media_type.as_str(), "digest": raw.digest, "size": raw.bytes.len(),
+        },
+        "Platforms": platforms.iter().map(platform).collect::<Vec<_>>(),
+    })))
+}
+
+/// The machines that an image is for: as its index says, or the configuration of the one that it is.
+async fn platforms(
+    repository: &Repository,
+    bytes: &[u8],
+    image: &Reference,
+) -> Result<Vec<Platform>, Refusal> {
+    let document: Document = serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::failed(format!("`{}` is no image: {error}", image.familiar())))?;
+    match document {
+        Document::Index(index) => Ok(index.manifests.into_iter().filter_map(|one| one.platform).collect()),
+        Document::Manifest(manifest) => {
+            let config = &manifest.config;
+            let blob = repository.blob(&config.digest, config.size, CONFIG_BYTES).await;
+            let blob = blob.map_err(|problem| refusal(&problem, image))?;
+            // What is no image of files, as a chart, is for no machine.
+            let read: Option<ImageConfig> = serde_json::from_slice(&blob).ok();
+            Ok(read.iter().map(ImageConfig::platform).collect())
         }
-        None => Err(crate::answer::unknown(uri).await),
+    }
+}
+
+fn platform(platform: &Platform) -> Value {
+    let mut view = json!({ "architecture": platform.architecture, "os": platform.os });
+    if let Some(variant) = &platform.variant {
+        view["variant"] = variant.as_str().into();
+    }
+    view
+}
+
+/// `POST /auth`: asks the registry whether a login is good. Nothing is kept.
+pub(super) async fn auth(State(docker): Shared, body: Bytes) -> Answer<Value> {
+    let sent: Credentials = serde_json::from_slice(&body).map_err(|error| {
+        let empty = body.iter().all(u8::is_ascii_whitespace);
+        Refusal::failed(if empty { "EOF".to_owned() } else { error.to_string() })
+    })?;
+    match docker.registries.login(sent.registry(), sent.login()).await {
+        Ok(()) => Ok(Json(json!({ "Status": "Login Succeeded", "IdentityToken": "" }))),
+        Err(problem) => Err(denied(&problem)),
+    }
+}
+
+fn denied(problem: &CallError) -> Refusal {
+    let text = line(&Report::of(problem as &dyn Problem));
+    match problem.kind() {
+        Kind::Denied => Refusal::new(StatusCode::UNAUTHORIZED, text),
+        _ => Refusal::failed(text),
     }
 }

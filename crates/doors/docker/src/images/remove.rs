@@ -149,6 +149,9 @@ impl Docker {
             Ok(removed) => {
                 let deleted = removed.iter().any(|one| matches!(one, Removed::Deleted(_)));
                 if deleted {
+                    // What it was called at registries goes with it.
+                    let lost = image.digests.iter().filter(|name| !image.names.contains(name));
+                    gone.extend(lost.map(|name| Gone::Untagged(name.familiar())));
                     gone.push(Gone::Image(image.id.clone()));
                     gone.extend(
                         own_layers(image, all).into_iter().map(|(layer, size)| Gone::Layer(layer, size)),

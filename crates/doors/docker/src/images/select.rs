@@ -7,6 +7,7 @@ use images::{Image, ImageId};
 use oci::Reference;
 
 use super::names::find;
+use super::views::all_names;
 use crate::Docker;
 use crate::answer::Refusal;
 use crate::params::{Filters, Params};
@@ -66,7 +67,8 @@ impl Selection {
         if !timely || !self.filters.labels(|name| labels.get(name).map(String::as_str)) {
             return None;
         }
-        let names: Vec<&Reference> = image.names.iter().filter(|name| self.is_meant(name)).collect();
+        let names: Vec<&Reference> =
+            all_names(image).into_iter().filter(|name| self.is_meant(name)).collect();
         let tagged = names.iter().any(|name| name.digest().is_none());
         if names.is_empty() {
             // Steps on the way to an image are shown to those who ask for everything.

@@ -45,6 +45,12 @@ fn split(names: &[&Reference]) -> (Vec<String>, Vec<String>) {
     (tags.into_iter().map(Reference::familiar).collect(), digests.into_iter().map(digest).collect())
 }
 
+/// What people call an image, and what it is called at registries.
+pub(super) fn all_names(image: &Image) -> Vec<&Reference> {
+    let own = image.names.iter().filter(|name| !image.digests.contains(name));
+    own.chain(&image.digests).collect()
+}
+
 /// An image in a list. `counts` says how many containers are made of it, and how much it shares, if anybody asked.
 pub(super) fn summary(
     image: &Image,
@@ -77,8 +83,7 @@ pub(super) fn summary(
 
 /// An image, whole.
 pub(super) fn inspect(image: &Image, version: ApiVersion) -> Value {
-    let names: Vec<&Reference> = image.names.iter().collect();
-    let (tags, digests) = split(&names);
+    let (tags, digests) = split(&all_names(image));
     let config = &image.config;
     let extra = |name: &str| config.extra.get(name).and_then(Value::as_str).unwrap_or_default();
     let last = config.history.last().and_then(|step| step.comment.as_deref()).unwrap_or_default();

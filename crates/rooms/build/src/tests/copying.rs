@@ -151,6 +151,10 @@ fn folders_links_and_patterns_land_where_docker_puts_them() {
           755 0:0 p/site/css/
           644 0:0 p/site/css/a.css = a"#]],
     );
+}
+
+#[test]
+fn parents_keep_the_folders_behind_the_pivot() {
     check(
         SITE,
         "COPY --parents site/./css/a.css /p/",
@@ -191,6 +195,10 @@ fn folders_links_and_patterns_land_where_docker_puts_them() {
           hint: paths are relative to the context; what `.dockerignore` takes is not there either"#]],
     );
     check(SITE, "COPY --parents site/n* /p/", expect!["layer 1"]);
+}
+
+#[test]
+fn what_is_excluded_stays_behind() {
     check(
         SITE,
         "COPY --exclude=**/*.css --exclude=link site /s",
@@ -451,6 +459,16 @@ fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
     tar.into_inner().expect("to memory")
 }
 
+const BZIP2: &str = "425a68393141592653592651d3af00002d5b80d1804000ef00000267001e400808200054564000340c8314693d40c11a0d7718fc8624244ef8952b5e59c10805dd2324432045e04422f812ca9cf0c0896fc66869200f8bb9229c28481328e9d780";
+const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3e007ff00425d00320bc8c00e502708fce700a38049b29bc2aa52007ad55b9785fa0d4040a9f4403922fc2969fa0fcb57798ec2a1b915f922818a04b123aa24867aa5aafe833c16a8000000006198defa3461560500015e8010000000575a2e14b1c467fb020000000004595a";
+const XZ_LARGE: &str = "fd377a585a000004e6d6b44602002101240000005e1fc7f9e007ff00425d00320bc8c00e502708fce700a38049b29bc2aa52007ad55b9785fa0d4040a9f4403922fc2969fa0fcb57798ec2a1b915f922818a04b123aa24867aa5aafe833c16a8000000006198defa3461560500015e8010000000575a2e14b1c467fb020000000004595a";
+
+/// The bytes that a text of hexadecimal digits stands for.
+fn bytes(text: &str) -> Vec<u8> {
+    let pair = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("two digits");
+    (0..text.len()).step_by(2).map(pair).collect()
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(bytes).expect("to memory");
@@ -526,12 +544,42 @@ fn add_unpacks_archives_and_copies_everything_else() {
             layer 2
               x is special"#]],
     );
+}
+
+#[test]
+fn add_unpacks_what_old_programs_packed_and_bounds_the_memory_for_it() {
+    // A file of four letters, packed by the programs of those names; then one that wants a gigabyte of memory.
+    check_add(
+        &bytes(BZIP2),
+        "ADD a.tar /x",
+        expect![[r#"
+        layer 1
+          755 0:0 x/
+          755 0:0 x/d/
+          640 5:6 x/d/f = text"#]],
+    );
+    check_add(
+        &bytes(XZ),
+        "ADD a.tar /x",
+        expect![[r#"
+        layer 1
+          755 0:0 x/
+          755 0:0 x/d/
+          640 5:6 x/d/f = text"#]],
+    );
+    check_add(
+        &bytes(XZ_LARGE),
+        "ADD a.tar /x",
+        expect![
+            "error: Dockerfile line 2: the archive `a.tar` cannot be unpacked: it is not whole (its xz dictionary is larger than 128 MiB, or it is packed in a way that xz rarely uses)"
+        ],
+    );
     check_add(
         b"BZh91AY",
         "ADD a.tar /x",
         expect![[r#"
-            error: Dockerfile line 2: ADD of `a.tar`, which is packed with bzip2, is not supported
-              hint: pack it with gzip or zstd, or COPY it and unpack it in a RUN"#]],
+            layer 1
+              644 0:0 x = BZh91AY"#]],
     );
 }
 

@@ -221,6 +221,10 @@ fn what_a_build_cannot_do_is_refused() {
             error: Dockerfile line 2: `target=/` cannot be a field of `--mount`
               hint: allowed is any path but the root"#]],
     );
+}
+
+#[test]
+fn rights_and_machines_beyond_ours_are_refused_and_empty_variables_told() {
     check_error(
         "RUN --network=host true",
         expect![[r#"

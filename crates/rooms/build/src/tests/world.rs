@@ -140,6 +140,7 @@ impl World {
         let left: Vec<_> = fs::read_dir(&scratch).expect("the builder made it").collect();
         assert!(left.is_empty(), "scratch is empty: {left:?}");
         assert_eq!(self.images.snapshots(), Vec::new(), "no snapshot is left");
+        assert!(!self.builder.memory().is_some_and(Path::exists), "nothing is left in memory");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("proc is mounted");
         let root = self.dir.path().to_string_lossy();
         assert!(!mounts.contains(&*root), "no mount is left");

@@ -20,6 +20,8 @@ fn image(names: &[&str]) -> Image {
         created: None,
         tagged: None,
         parent: None,
+        digests: Vec::new(),
+        pulled: None,
     }
 }
 
