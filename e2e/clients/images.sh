@@ -1,6 +1,6 @@
 #!/bin/sh
-# Images by other programs than docker. In the environment: WITH, which of skopeo, podman and buildah; SOCKET, the
-# daemon's; DOCKER_HOST, the same; REGISTRY, host and port of a registry.
+# Images by other programs than docker, in mounts of our own. In the environment: WITH, which of skopeo, podman and
+# buildah; SOCKET, the daemon's; REGISTRY, host and port of a registry.
 set -eu
 . "$(dirname "$0")/steps.sh"
 ask() { curl -sf --unix-socket "$SOCKET" "http://docker$1"; }
@@ -37,6 +37,8 @@ skopeo_day() {
 
 # What podman and buildah have in common.
 both() {
+    # Debian's look for the daemon at the usual place and nowhere else.
+    mount -t tmpfs none /run; ln -s "$SOCKET" /run/docker.sock
     step "pull from the daemon, push to a registry and back into the daemon"
     "$WITH" pull --signature-policy policy.json docker-daemon:busybox:1.36 > out
     "$WITH" images > out; has out busybox
