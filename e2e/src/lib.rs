@@ -4,6 +4,7 @@
 //! from outside: requests over sockets, processes in `/proc`, what is left on the machine. Nothing here uses sea's own
 //! code for what it checks, so that a mistake is not made twice.
 
+pub mod clients;
 pub mod crash;
 mod done;
 mod exact;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod demo;
 mod harbour;
 mod http;
@@ -27,6 +28,7 @@ Usage: cargo xtask <chore>
   tidy             check what STYLE.md asks and a machine can see
   bench [name...]  build for speed and run the scripts under bench/; without a name, all
   ci [stage...]    tidy, clippy, docs and all that `test` runs; or only the stages named
+  clients          make the clients of the Docker API that the tests drive
   harbour          build the programs and the secret that examples/harbour needs
 
 Example: cargo xtask demo
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "bench" => bench::run(rest),
         "ci" => ci::run(rest),
+        "clients" => suite::clients().map(drop),
         "harbour" => harbour::build(),
         "help" | "-h" | "--help" => {
             print(USAGE);

@@ -29,6 +29,10 @@ pub(crate) const TEST: &[&str] = &[
     "util-linux",
 ];
 
+/// Clients of the Docker API and of registries that Debian has, and what the others are made with.
+pub(crate) const CLIENTS: &[&str] =
+    &["buildah", "debian-archive-keyring", "docker-compose", "podman", "python3-venv", "skopeo"];
+
 /// The peers that benchmarks measure against, and what drives them.
 pub(crate) const BENCH: &[&str] =
     &["docker.io", "podman", "runc", "python3", "wrk", "haproxy", "nginx-light"];

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::stage::{Did, Stages};
-use crate::{harbour, leftovers, needs, shell, tree};
+use crate::{clients, harbour, leftovers, needs, shell, tree};
 
 /// The images that tests run real programs from.
 const IMAGES: &[&str] = &["busybox", "debian", "redis", "nginx", "python", "postgres"];
@@ -24,12 +24,14 @@ pub(crate) fn run() -> Result<()> {
 /// The stages of `test`, for whoever runs them.
 pub(crate) fn all(stages: &mut Stages) -> Result<()> {
     let images = images_folder()?;
+    let clients_at = cache_folder("SEA_TEST_CLIENTS", "clients")?;
     stages.run("needs", || {
-        needs::install(needs::BUILD)?;
-        needs::install(needs::TEST)?;
-        Ok(Did(needs::BUILD.len() + needs::TEST.len(), "packages"))
+        let needs = [needs::BUILD, needs::TEST, &clients::needs()].concat();
+        needs::install(&needs)?;
+        Ok(Did(needs.len(), "packages"))
     })?;
     stages.run("images", || make_images(&images))?;
+    stages.run("clients", || clients::make(&clients_at))?;
     stages.run("harbour", harbour::test)?;
     stages.run("build", build)?;
     let before = leftovers::look()?;
@@ -37,6 +39,14 @@ pub(crate) fn all(stages: &mut Stages) -> Result<()> {
     stages.run("e2e", || tests(&images, Part::EndToEnd))?;
     stages.run("doc tests", || doc_tests(&images))?;
     stages.run("leftovers", || leftovers::none_since(&before))
+}
+
+/// Where the clients are that the tests drive; made first, if they are not there.
+pub(crate) fn clients() -> Result<PathBuf> {
+    let folder = cache_folder("SEA_TEST_CLIENTS", "clients")?;
+    needs::install(&clients::needs())?;
+    clients::make(&folder)?;
+    Ok(folder)
 }
 
 /// Where the test images are; made first, if they are not there.
@@ -47,17 +57,21 @@ pub(crate) fn images() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Outside the repository, so that no clean-up of it takes them: they are slow to make.
 fn images_folder() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("SEA_TEST_IMAGES") {
+    cache_folder("SEA_TEST_IMAGES", "images")
+}
+
+/// Outside the repository, so that no clean-up of it takes what is there: it is slow to make.
+fn cache_folder(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(variable) {
         return Ok(folder.into());
     }
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = cache
         .or_else(home)
-        .context("neither HOME nor XDG_CACHE_HOME is set; set SEA_TEST_IMAGES to a folder")?;
-    Ok(cache.join("seaworthy/images"))
+        .with_context(|| format!("neither HOME nor XDG_CACHE_HOME is set; set {variable} to a folder"))?;
+    Ok(cache.join("seaworthy").join(name))
 }
 
 /// Makes the images that are not there yet; each takes about half a minute.
@@ -131,6 +145,7 @@ fn doc_tests(images: &Path) -> Result<Did> {
 /// What tests find in their environment; and test programs run as root.
 fn with_environment<'a>(command: &'a mut Command, images: &Path) -> Result<&'a mut Command> {
     command.env("SEA_TEST_IMAGES", images).env("SEA_BIN", program());
+    command.env("SEA_TEST_CLIENTS", cache_folder("SEA_TEST_CLIENTS", "clients")?);
     if !shell::is_root()? {
         ensure!(
             shell::installed("sudo"),

@@ -125,8 +125,9 @@ fn run(docker: &Docker, (order, ring): (BuildRequest, Arc<Ring>), output: &Outpu
     let tags: Vec<String> = order.tags.iter().map(oci::Reference::familiar).collect();
     let teller = Mutex::new(Teller::default());
     let progress = |progress| {
-        let said = teller.lock().unwrap_or_else(PoisonError::into_inner).tell(progress);
-        said.into_iter().for_each(|document| output.say(document));
+        // Held until all is said, so that nothing comes in between.
+        let mut teller = teller.lock().unwrap_or_else(PoisonError::into_inner);
+        teller.tell(progress).into_iter().for_each(|document| output.say(document));
     };
     let builder = docker.builder.clone().with_puller(docker.pullers.puller(ring));
     match builder.build(order, &*docker.runner, &progress) {

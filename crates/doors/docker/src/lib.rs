@@ -8,6 +8,7 @@
 //! | file | endpoints |
 //! | --- | --- |
 //! | `version` | the prefix `/v1.…`, negotiated |
+//! | `drain` | the rest of a body that nobody needed |
 //! | `params`, `answer` | queries and bodies as docker reads them, errors as it writes them |
 //! | `system` | `/_ping`, `/version`, `/info`, `/auth`, `/system/df` |
 //! | `events` | `/events`: the journal in docker's words |
@@ -23,6 +24,7 @@ mod build;
 mod builders;
 mod containers;
 mod credentials;
+mod drain;
 mod events;
 mod images;
 mod networks;
@@ -95,6 +97,7 @@ pub fn router(docker: Arc<Docker>) -> Router {
         .fallback(answer::unknown)
         .method_not_allowed_fallback(answer::unknown)
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))
+        .layer(axum::middleware::map_request(drain::to_the_end))
         .with_state(docker);
     version::negotiated(routes)
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::routing::{any, get};
+use axum::{Json, Router};
 
 use crate::Docker;
 use crate::answer::Refusal;
-use axum::Json;
-use axum::http::StatusCode;
 
 pub(crate) fn routes() -> Router<Arc<Docker>> {
     let mut routes = Router::new()
@@ -17,7 +17,7 @@ pub(crate) fn routes() -> Router<Arc<Docker>> {
         .route("/swarm/join", any(no_swarm_here))
         .route("/swarm/{*rest}", any(no_swarm))
         .route("/plugins", get(no_plugins))
-        .route("/plugins/{*rest}", any(no_plugins_here));
+        .route("/plugins/{*rest}", any(no_plugins_here).get(no_plugin));
     for kind in ["nodes", "services", "tasks", "secrets", "configs"] {
         routes = routes
             .route(&format!("/{kind}"), any(no_swarm))
@@ -40,6 +40,14 @@ async fn no_swarm_here() -> Refusal {
 /// There are none.
 async fn no_plugins() -> Json<[(); 0]> {
     Json([])
+}
+
+/// `GET /plugins/{name}/json`: none is found, which `docker inspect` relies on.
+async fn no_plugin(Path(rest): Path<String>) -> Refusal {
+    match rest.strip_suffix("/json") {
+        Some(name) => Refusal::missing(format!("plugin \"{name}\" not found")),
+        None => Refusal::unsupported("there are no plugins here"),
+    }
 }
 
 async fn no_plugins_here() -> Refusal {

@@ -19,6 +19,10 @@ pub(crate) struct ApiVersion(pub(crate) u16, pub(crate) u16);
 pub(crate) const NEWEST: ApiVersion = ApiVersion(1, 53);
 /// The oldest that we speak.
 pub(crate) const OLDEST: ApiVersion = ApiVersion(1, 24);
+/// skopeo, podman and buildah name this version, of long ago, and use nothing but [`CARRIED`], which has not changed.
+const CARRIERS: ApiVersion = ApiVersion(1, 22);
+/// How images are carried out of a daemon and into one.
+const CARRIED: [&str; 2] = ["/images/get", "/images/load"];
 
 impl fmt::Display for ApiVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +72,7 @@ fn versioned(mut request: Request) -> Result<Request, Refusal> {
         let text = format!("client version {version} is too new. Maximum supported API version is {NEWEST}");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
     }
-    if version < OLDEST {
+    if version < OLDEST && !(version >= CARRIERS && CARRIED.contains(&rest)) {
         let text = format!(
             "client version {version} is too old. Minimum supported API version is {OLDEST}, please upgrade your client to a newer version"
         );
@@ -81,7 +85,7 @@ fn versioned(mut request: Request) -> Result<Request, Refusal> {
     let uri: Uri =
         target.parse().map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the target is malformed"))?;
     *request.uri_mut() = uri;
-    request.extensions_mut().insert(version);
+    request.extensions_mut().insert(version.max(OLDEST));
     Ok(request)
 }
 

@@ -3,12 +3,15 @@
 //! The library hands out raw entries; long names and extended headers are read here, up to a bound, so that no
 //! archive can make us hold more than a few of them.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use tar::EntryType;
 
 /// Bytes of one entry's long name or extended headers.
 const MAX_HEADER: u64 = 1 << 20;
+/// What archives are made of.
+const BLOCK: u64 = 512;
 
 /// An entry without its content.
 pub(crate) struct Item {
@@ -55,13 +58,25 @@ pub(crate) fn each<E>(
     reader: impl Read,
     mut take: impl FnMut(&Item, &mut dyn Read) -> Result<(), E>,
 ) -> Result<(), TapeError<E>> {
-    let mut archive = tar::Archive::new(reader);
+    let arrived = Cell::new(0);
+    let mut archive = tar::Archive::new(Counted { reader, arrived: &arrived });
     let mut ahead = Ahead::default();
+    // Where the content of the last entry ends.
+    let mut end = u64::MAX;
     for entry in archive.entries().map_err(TapeError::Broken)?.raw(true) {
-        let mut entry = entry.map_err(TapeError::Broken)?;
+        let mut entry = match entry {
+            // Some writers leave out the zeros after the last entry, and what fills up its last block.
+            Err(_)
+                if end < u64::MAX && arrived.get() >= end && arrived.get() < end.next_multiple_of(BLOCK) =>
+            {
+                return Ok(());
+            }
+            entry => entry.map_err(TapeError::Broken)?,
+        };
         let header = entry.header().clone();
         let kind = header.entry_type();
         let size = header.entry_size().map_err(TapeError::Broken)?;
+        end = entry.raw_file_position().saturating_add(size);
         let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
         let refuse = |why| Err(TapeError::Refused { name: name.clone(), why });
         if kind.is_gnu_longname() || kind.is_gnu_longlink() || is_extended(kind) {
@@ -89,6 +104,20 @@ pub(crate) fn each<E>(
         take(&item, &mut entry).map_err(TapeError::Taker)?;
     }
     Ok(())
+}
+
+/// Counts what has arrived.
+struct Counted<'a, R> {
+    reader: R,
+    arrived: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.arrived.set(self.arrived.get() + read as u64);
+        Ok(read)
+    }
 }
 
 fn item<R: Read>(header: &tar::Header, entry: &tar::Entry<'_, R>, said: Ahead, size: u64) -> Item {
@@ -159,3 +188,6 @@ fn record(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let record = text.get(blank + 1..length)?.strip_suffix(b"\n")?;
     Some((record, &text[length..]))
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,7 +173,7 @@ impl Containers {
             mac: wish.mac_address.as_deref().and_then(|text| text.parse().ok()),
             default_route: false,
             dns: record.service.dns.clone(),
-            ready: !health.checked || health.well == Some(true),
+            ready: !health.checked || health.well == Some(true) || !record.names_wait(),
         };
         networks.attach(network, order).await.map_err(|source| ConnectError::Attach {
             container: record.name.clone(),

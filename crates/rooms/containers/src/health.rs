@@ -122,7 +122,9 @@ impl Containers {
     fn tell_names(&self, cell: &Arc<Cell>, ready: bool) {
         let (containers, cell) = (self.clone(), cell.clone());
         self.inner.tasks.spawn("names", async move {
-            if !cell.live().record.networks.is_empty()
+            let record = cell.record();
+            if !record.networks.is_empty()
+                && record.names_wait()
                 && let Err(problem) = containers.inner.rooms.networks.set_ready(&cell.id, ready).await
             {
                 tracing::warn!(container.id = %cell.id, "could not tell the names of a container: {problem}");

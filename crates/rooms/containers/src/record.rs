@@ -183,6 +183,12 @@ impl Record {
         wanted && !asked && !self.stopped_by_hand
     }
 
+    /// Whether shared names lead to it only while it is well: so do those of a service, which has other instances to
+    /// lead to. Of a container that somebody made by hand they lead to it as long as it runs, as docker's clients expect.
+    pub(crate) fn names_wait(&self) -> bool {
+        self.owner.is_some()
+    }
+
     /// Reads the record in this folder.
     pub(crate) fn read(folder: &Path) -> Result<Self, RecordError> {
         let path = folder.join(FILE);

@@ -201,7 +201,7 @@ impl Containers {
                 dns: record.service.dns.clone(),
                 mac: parse(attachment.mac_address.as_deref(), "a hardware address").map_err(invalid)?,
                 default_route: Some(index) == joined.way_out,
-                ready: !checked,
+                ready: !checked || !record.names_wait(),
             };
             let name = base::NetworkName::new(network.clone()).map_err(|error| invalid(error.to_string()))?;
             let attached = self.inner.rooms.networks.attach(&name, order).await.map_err(|problem| {

@@ -32,3 +32,4 @@ pub use shims::{
     Attached, CallError, CreateError, Event, FindError, Found, Input, Output, ReapError, Shim, Shims,
     ShimsError, WaitError,
 };
+pub use sys::unread;

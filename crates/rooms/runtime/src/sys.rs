@@ -8,6 +8,7 @@ mod spawn;
 
 pub(crate) use bpf::{Filter, attach_device_program, install_filter};
 pub(crate) use mounts::{MountChange, change_mount};
+pub use net::unread;
 pub(crate) use net::{interface_up, peer_pidfd, watch_end};
 pub(crate) use spawn::{
     CloneOrder, Cloned, clone_process, close_from, close_from_on_exec, default_signals, exec, fork,

@@ -16,10 +16,57 @@ pub(super) struct Teller {
     /// The instructions that are under way, by number.
     texts: BTreeMap<usize, String>,
     last: String,
+    /// The instruction that is being told.
+    told: Option<usize>,
+    /// What waits until that one is over, by number.
+    waiting: BTreeMap<usize, Waiting>,
+}
+
+/// What is to be said of an instruction that runs beside the one that is being told.
+#[derive(Debug, Default)]
+struct Waiting {
+    said: Vec<Value>,
+    over: bool,
 }
 
 impl Teller {
+    /// What there is to say now: one instruction after the other, though some run at the same time.
     pub(super) fn tell(&mut self, progress: Progress) -> Vec<Value> {
+        let (step, over) = match &progress {
+            Progress::Started(step) => (step.number, false),
+            Progress::Output { step, .. } | Progress::Moved { step, .. } => (*step, false),
+            Progress::Cached { step, .. }
+            | Progress::Finished { step, .. }
+            | Progress::Failed { step, .. } => (*step, true),
+            Progress::Planned(_) | Progress::Warning { .. } => return self.words(progress),
+        };
+        let counts = matches!(&progress, Progress::Started(step) if step.count.is_some());
+        let said = self.words(progress);
+        if !counts && self.told != Some(step) && !self.waiting.contains_key(&step) {
+            return said;
+        }
+        let waiting = self.waiting.entry(step).or_default();
+        waiting.said.extend(said);
+        waiting.over |= over;
+        self.flush()
+    }
+
+    /// Takes what may be said: all of the instruction that is being told, and once it is over the next.
+    fn flush(&mut self) -> Vec<Value> {
+        let mut said = Vec::new();
+        while let Some(step) = self.told.or_else(|| self.waiting.keys().next().copied()) {
+            self.told = Some(step);
+            let Some(mut waiting) = self.waiting.remove(&step) else { break };
+            said.append(&mut waiting.said);
+            if !waiting.over {
+                break;
+            }
+            self.told = None;
+        }
+        said
+    }
+
+    fn words(&mut self, progress: Progress) -> Vec<Value> {
         match progress {
             Progress::Started(step) => {
                 let Some((at, of)) = step.count else { return Vec::new() };

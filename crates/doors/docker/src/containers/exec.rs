@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base::Problem;
+use base::{ContainerId, Problem};
 use containers::{ContainerError, ExecOrder, ExecState, Started};
 use runtime::Event;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::attach::{Framing, Hijack, Lane};
+use super::attach::{Framing, Hijack, Lane, Reader, Writer};
 use super::{attach, life};
 use crate::Shared;
 use crate::answer::{Answer, Refusal};
@@ -50,11 +50,7 @@ pub(super) async fn create(
         return Err(Refusal::invalid("No exec command specified"));
     }
     let id = docker.containers.find(&id)?;
-    if let containers::State::Running { paused: true, .. } = docker.containers.inspect(&id)?.record.state {
-        return Err(Refusal::conflict(format!(
-            "Container {id} is paused, unpause the container before exec"
-        )));
-    }
+    runs(&docker.containers, &id)?;
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let keys = some(config.detach_keys);
     attach::Keys::parse(keys.as_deref())?;
@@ -78,6 +74,17 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(json!({ "Id": exec }))).into_response())
 }
 
+/// Refuses a container in which nothing can be run now.
+fn runs(containers: &containers::Containers, id: &ContainerId) -> Result<(), Refusal> {
+    match containers.inspect(id)?.record.state {
+        containers::State::Running { paused: true, .. } => {
+            Err(Refusal::conflict(format!("Container {id} is paused, unpause the container before exec")))
+        }
+        state if !state.runs() => Err(Refusal::conflict(format!("container {id} is not running"))),
+        _ => Ok(()),
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct StartConfig {
@@ -94,42 +101,47 @@ pub(super) async fn start(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (config, request) = start_config(request).await?;
-    let order = docker.containers.exec_inspect(&exec).map_err(no_exec)?.order;
+    let view = docker.containers.exec_inspect(&exec).map_err(no_exec)?;
+    let order = view.order;
+    runs(&docker.containers, &view.container)?;
     if config.console_size.is_some() && !config.tty {
         return Err(Refusal::invalid("console size is only supported when TTY is enabled"));
     }
     let size = config.console_size.filter(|_| version >= ApiVersion(1, 42));
-    let started = match docker.containers.exec_start(&exec, size).await {
-        Ok(started) => started,
-        Err(error @ ContainerError::NotExecuted { .. }) if !config.detach => {
-            // The client is told on the stream that it expects, as docker does.
-            let (hijack, response) = Hijack::take(request, Framing::of(order.tty.is_some(), version));
-            let text = format!("{}\r\n", Refusal::from(error).message);
-            tokio::spawn(async move {
-                if let Some((_, mut writer)) = hijack.open().await {
-                    writer.send(Lane::Stdout, text.as_bytes()).await;
-                    writer.end().await;
-                }
-            });
-            return Ok(response);
-        }
-        Err(error @ ContainerError::Failed { .. }) if error.kind() == base::Kind::Conflict => {
-            return Err(Refusal::conflict(format!("Error: Exec command {exec} is already running")));
-        }
-        Err(error) => return Err(no_exec(error)),
-    };
     if config.detach {
         // It runs on without anybody who listens.
+        docker.containers.exec_start(&exec, size).await.map_err(|error| not_started(&exec, error))?;
         return Ok(StatusCode::OK.into_response());
     }
+    // The answer goes first and the program starts then: a client that reads the head of an answer into a buffer and
+    // the stream past it, as docker-py does, would lose what came with the head.
     let (hijack, response) = Hijack::take(request, Framing::of(order.tty.is_some(), version));
-    tokio::spawn(carry(hijack, started, order));
+    tokio::spawn(async move {
+        let Some((reader, mut writer)) = hijack.open().await else { return };
+        match docker.containers.exec_start(&exec, size).await {
+            Ok(started) => carry((reader, writer), started, order).await,
+            Err(error) => {
+                // The client is told on the stream that it expects, as docker does.
+                let text = format!("{}\r\n", not_started(&exec, error).message);
+                writer.send(Lane::Stdout, text.as_bytes()).await;
+                writer.end().await;
+            }
+        }
+    });
     Ok(response)
 }
 
-async fn carry(hijack: Hijack, started: Started, order: ExecOrder) {
+fn not_started(exec: &str, error: ContainerError) -> Refusal {
+    match error {
+        error @ ContainerError::Failed { .. } if error.kind() == base::Kind::Conflict => {
+            Refusal::conflict(format!("Error: Exec command {exec} is already running"))
+        }
+        error => no_exec(error),
+    }
+}
+
+async fn carry((reader, mut writer): (Reader, Writer), started: Started, order: ExecOrder) {
     let Started { mut output, input } = started;
-    let Some((reader, mut writer)) = hijack.open().await else { return };
     let keys =
         attach::Keys::parse(order.detach_keys.as_deref()).ok().flatten().filter(|_| order.tty.is_some());
     let mut feeding = order.stdin.then(|| tokio::spawn(attach::feed(reader, input, true, keys)));

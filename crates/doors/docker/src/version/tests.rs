@@ -21,3 +21,20 @@ fn versions_are_compared_as_numbers() {
     assert!(ApiVersion(1, 9) < ApiVersion(1, 24));
     assert!(OLDEST < NEWEST);
 }
+
+#[test]
+fn old_versions_are_refused_but_where_images_are_carried() {
+    let check = |path: &str, expected: Option<ApiVersion>| {
+        let request = Request::builder().uri(path).body(axum::body::Body::empty()).expect("a request");
+        let seen = versioned(request).ok().and_then(|request| request.extensions().get().copied());
+        assert_eq!(seen, expected, "{path}");
+    };
+    check("/images/get", Some(NEWEST));
+    check("/v1.24/images/json", Some(OLDEST));
+    check("/v1.22/images/get?names=a", Some(OLDEST));
+    check("/v1.22/images/load", Some(OLDEST));
+    check("/v1.22/images/json", None);
+    check("/v1.23/containers/json", None);
+    check("/v1.21/images/get", None);
+    check("/v1.99/images/get", None);
+}

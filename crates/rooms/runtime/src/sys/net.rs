@@ -53,6 +53,17 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
     }
 }
 
+/// How much memory what was sent takes that the other end has not read yet; of a unix socket, 0 when it has read all.
+pub fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, for which there is room. rustix asks only for what is to be read.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Lets the runtime watch a pidfd, which becomes readable when its process ends.
 pub(crate) fn watch_end(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` keeps its number open as long as it lives, and nobody else closes it.

@@ -52,6 +52,21 @@ fn steps_are_told_as_docker_tells_them() {
 }
 
 #[test]
+fn steps_that_run_at_the_same_time_are_told_one_after_the_other() {
+    let mut teller = Teller::default();
+    let mut tell = |progress| said(&mut teller, progress);
+    let output = |step, text: &str| Progress::Output { step, stream: Stream::Stdout, bytes: text.into() };
+    assert_eq!(tell(Progress::Started(step(4, "FROM b", Some((4, 5))))), "Step 4/5 : FROM b\n");
+    assert_eq!(tell(Progress::Started(step(1, "RUN a", Some((1, 5))))), "");
+    assert_eq!(tell(output(1, "of a\n")), "");
+    assert_eq!(tell(output(4, "of b\n")), "of b\n");
+    assert_eq!(tell(Progress::Finished { step: 4, took_ms: 1, image: None }), "Step 1/5 : RUN a\nof a\n");
+    assert_eq!(tell(output(1, "more\n")), "more\n");
+    assert_eq!(tell(Progress::Failed { step: 1, why: "it failed".into() }), "");
+    assert_eq!(tell(Progress::Started(step(5, "RUN c", Some((5, 5))))), "Step 5/5 : RUN c\n");
+}
+
+#[test]
 fn the_command_is_shown_as_it_was_run() {
     for (text, command) in [
         ("RUN exit 3", "/bin/sh -c exit 3"),

@@ -1,7 +1,9 @@
 //! A connection that leaves HTTP, or a request and its answer that flow at the same time, as a pair of streams.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
@@ -11,13 +13,20 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade;
 use runtime::Input;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::Keys;
 use crate::answer::Pieces;
 use crate::version::ApiVersion;
+
+/// How long a client may take to read the head of an answer before the stream follows.
+const HEAD_READ: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// How a program's streams share one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +105,7 @@ impl Hijack {
     pub(crate) async fn open(self) -> Option<(Reader, Writer)> {
         match self.way {
             Way::Upgrade(upgrade) => {
-                let (reader, writer) = tokio::io::split(TokioIo::new(upgrade.await.ok()?));
+                let (reader, writer) = tokio::io::split(settled(upgrade.await.ok()?).await);
                 Some((Reader::Raw(reader), Writer { framing: self.framing, to: To::Raw(writer) }))
             }
             Way::Bodies(body, pieces) => Some((
@@ -107,9 +116,37 @@ impl Hijack {
     }
 }
 
+/// A connection of any kind.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// The connection, once the client has read the head of our answer off it.
+///
+/// Some clients, docker-py first among them, read the head into a buffer and the stream past that buffer: they lose
+/// what comes with the head. Docker itself is slow enough that this seldom shows.
+async fn settled(upgraded: Upgraded) -> Box<dyn Duplex> {
+    let parts = match upgrade::downcast::<TokioIo<UnixStream>>(upgraded) {
+        Ok(parts) => parts,
+        Err(other) => return Box::new(TokioIo::new(other)),
+    };
+    let stream = parts.io.into_inner();
+    let read = async {
+        while runtime::unread(stream.as_fd()).is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // A client that does not read for so long will not mind what comes first.
+    let _ = tokio::time::timeout(HEAD_READ, read).await;
+    if parts.read_buf.is_empty() {
+        return Box::new(stream);
+    }
+    let (reader, writer) = stream.into_split();
+    Box::new(tokio::io::join(io::Cursor::new(parts.read_buf).chain(reader), writer))
+}
+
 /// What the client sends.
 pub(crate) enum Reader {
-    Raw(ReadHalf<TokioIo<Upgraded>>),
+    Raw(ReadHalf<Box<dyn Duplex>>),
     Body(BodyDataStream),
 }
 
@@ -134,7 +171,7 @@ pub(crate) struct Writer {
 }
 
 enum To {
-    Raw(WriteHalf<TokioIo<Upgraded>>),
+    Raw(WriteHalf<Box<dyn Duplex>>),
     Body(Pieces),
 }
 

@@ -1,0 +1,35 @@
+//! The `docker` command: Debian's of long ago and the newest, with the classic builder and with BuildKit's.
+
+use anyhow::Result;
+use e2e::clients::{client, driven, script, work};
+use e2e::{RegistryServer, Sea};
+
+fn day(name: &str, builds: &str) -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let registry = RegistryServer::ours(&[])?;
+    let mut command = driven(&sea, "sh")?;
+    command.arg(script("day.sh")).env("DOCKER", client(name).join("usr/bin/docker"));
+    work(command.env("BUILDS", builds).env("REGISTRY", &registry.address))?;
+    registry.end()?;
+    sea.end()
+}
+
+#[test]
+fn docker_20_10_with_the_classic_builder() -> Result<()> {
+    day("docker-20.10", "0")
+}
+
+#[test]
+fn docker_20_10_with_buildkit() -> Result<()> {
+    day("docker-20.10", "1")
+}
+
+#[test]
+fn the_newest_docker_with_the_classic_builder() -> Result<()> {
+    day("docker-newest", "0")
+}
+
+#[test]
+fn the_newest_docker_with_buildx() -> Result<()> {
+    day("docker-newest", "1")
+}
