@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Problem, Report};
+use base::Report;
 use build::{Cancel, Moved, Puller};
 use buildkit::{Credentials, Pullers};
 use images::{Images, LayerState, PullOrder, PullStep};

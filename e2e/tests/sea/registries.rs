@@ -220,3 +220,38 @@ fn nobody_beyond_this_machine_is_served_unasked() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn an_image_goes_straight_to_another_sea_with_only_what_is_missing() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let (sea, other) = (Sea::with_images(&["busybox"])?, Sea::with_images(&["busybox"])?);
+    sea.write("Dockerfile", "FROM busybox:1.36\nCOPY own.txt /\nCMD [\"cat\", \"/own.txt\"]\n");
+    sea.write("own.txt", "own\n");
+    sea.sea(&["build", "-t", "made:v1", "."]).exits(0);
+    let socket = format!("unix://{}", other.root().join("sea.sock").display());
+    sea.sea(&["push", "--to", &socket, "made:v1"]).exits(0).mentions("1 of 2 layers");
+    other.sea(&["run", "--rm", "made:v1"]).exits(0).says("own");
+    sea.sea(&["push", "--to", &socket, "made:v1"]).exits(0).mentions("0 of 2 layers");
+    other.sea(&["image", "prune", "--all"]).exits(0);
+    // What stands for ssh: it runs the other side's command here.
+    let program = e2e::program();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = '-p 2222 -- deploy@server.test sea' ] || exit 9\nshift 5\n\
+         SEA_ROOT='{}' exec '{}' \"$@\"\n",
+        other.root().display(),
+        program.display()
+    );
+    let ssh = sea.write("ssh", &script);
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755))?;
+    let push = |to: &str| -> Result<Done> {
+        let ended = sea.command(&["push", "--to", to, "made:v1"]).env("SEA_SSH", &ssh).output()?;
+        Ok(Done::new(format!("sea push --to {to}"), &ended))
+    };
+    push("ssh://deploy@server.test:2222")?.exits(0).mentions("2 of 2 layers");
+    other.sea(&["run", "--rm", "made:v1"]).exits(0).says("own");
+    other.sea(&["image", "fsck"]).exits(0).mentions("whole");
+    push("ssh://elsewhere.test")?.exits(1).complains("the other side ended");
+    push("ssh://-oProxyCommand=x")?.exits(2);
+    other.end()?;
+    sea.end()
+}

@@ -1,6 +1,6 @@
 //! `/v1/images`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Router<Arc<Daemon>> {
         .route("/images", get(list))
         .route("/images/load", post(load).layer(DefaultBodyLimit::disable()))
         .route("/images/save", get(save))
+        .route("/images/here", post(here))
         .route("/images/tag", post(tag))
         .route("/images/prune", post(prune_images))
         .route("/images/fsck", post(fsck))
@@ -109,17 +110,22 @@ async fn load(State(daemon): Shared, body: Body) -> Response {
 #[derive(Debug, Deserialize)]
 struct SaveQuery {
     names: String,
+    /// Layers that whoever loads it has, by diff id.
+    #[serde(default)]
+    without: String,
 }
 
 /// `GET /v1/images/save`: the archive.
 async fn save(State(daemon): Shared, Query(query): Query<SaveQuery>) -> Result<Response, Refusal> {
     let names: Vec<String> = query.names.split(',').map(str::to_owned).collect();
+    let without = query.without.split(',').filter(|digest| !digest.is_empty());
+    let without: BTreeSet<oci::Digest> = without.map(str::parse).collect::<Result<_, _>>()?;
     // Unknown names are refused before anything is sent.
     for name in &names {
         daemon.images.find(name)?;
     }
     Ok(stream(move |out| {
-        let saved = daemon.images.save(names.iter().map(String::as_str), out);
+        let saved = daemon.images.save_without(names.iter().map(String::as_str), &without, out);
         saved.map_err(|error| Report::of(&error))
     }))
 }
@@ -155,6 +161,12 @@ impl Write for Pipe {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// `POST /v1/images/here`: how many of an image's layers, given from the lowest up, are here.
+async fn here(State(daemon): Shared, Json(layers): Json<Vec<oci::Digest>>) -> Answer<usize> {
+    let counted = tokio::task::spawn_blocking(move || daemon.images.layers_here(&layers)).await;
+    counted.map(Json).map_err(|error| broken(&error))
 }
 
 /// `POST /v1/images/tag`.

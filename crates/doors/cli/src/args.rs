@@ -607,6 +607,12 @@ pub enum ImageCommand {
         #[arg(short, long)]
         output: Option<PathBuf>,
     },
+    /// Print how many of an image's layers, given from the lowest up, are here
+    #[command(hide = true)]
+    Here {
+        /// By diff id
+        layers: Vec<String>,
+    },
     /// Remove names, and images without names
     Rm {
         /// Which

@@ -31,6 +31,14 @@ impl Session {
             ImageCommand::Push(args) => self.push(args).await,
             ImageCommand::Load { input } => self.load_images(input.as_deref()).await,
             ImageCommand::Save { images, output } => self.save_images(&images, output.as_deref()).await,
+            ImageCommand::Here { layers } => {
+                say(self
+                    .client
+                    .call::<usize>(Method::POST, "/v1/images/here", &layers)
+                    .await
+                    .map_err(report)?);
+                Ok(0)
+            }
             ImageCommand::Rm { images, force } => self.remove_images(&images, force).await,
             ImageCommand::Tag { image, name } => {
                 let order = TagOrder { image, name };

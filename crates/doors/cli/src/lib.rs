@@ -20,6 +20,7 @@ mod registries;
 mod resolve;
 mod rollout;
 mod runs;
+mod straight;
 mod stream;
 mod system;
 mod table;

@@ -49,7 +49,10 @@ impl Session {
     pub(crate) async fn push(&self, args: PushArgs) -> Done {
         self.ensure_daemon().await?;
         for image in self.images_of(&args.names, |service| service.build.is_some()).await? {
-            self.push_one(&image).await?;
+            match &args.to {
+                None => self.push_one(&image).await?,
+                Some(to) => self.push_straight(&image, to).await?,
+            }
         }
         Ok(0)
     }

@@ -164,6 +164,13 @@ impl Images {
         self.0.image(&mut state, &id)
     }
 
+    /// Which of an image's layers, given by diff ids from the lowest up, are here: so many of the lowest.
+    pub fn layers_here(&self, diff_ids: &[Digest]) -> usize {
+        let mut hold = self.hold();
+        let chain = oci::chain_ids(diff_ids);
+        chain.iter().take_while(|chain_id| self.0.known_layer(chain_id, &mut hold).is_some()).count()
+    }
+
     /// All images, the newest first. One whose configuration is damaged is left out here; [`Images::fsck`] names it.
     pub fn list(&self) -> Vec<Image> {
         let mut state = self.0.state();

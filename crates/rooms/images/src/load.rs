@@ -68,7 +68,7 @@ pub enum Progress {
 impl Images {
     /// Takes in an archive: plain or packed with gzip or zstd, of `docker save` or an OCI layout.
     ///
-    /// Layers are verified, unpacked, and shared with those that are here. Loading again mends what [`Images::fsck`]
+    /// Layers are verified, unpacked, and shared with those that are here; those may be left out of the archive. Loading again mends what [`Images::fsck`]
     /// found damaged.
     pub fn load(
         &self,
@@ -141,6 +141,8 @@ impl Intake<'_> {
                 lower.insert(0, self.inner.diff_path(&chain_id));
                 NewLayer { record, blob: None, folder: None }
             } else {
+                let missing = || LoadError::Missing { entry: blob.name.clone(), by: "an image".into() };
+                let blob = blob.file.as_ref().ok_or_else(missing)?;
                 let (number, of, bytes) = (number + 1, diff_ids.len(), blob.size);
                 (self.progress)(Progress::Layer { diff_id: diff_id.clone(), number, of, bytes });
                 let layer = self.inner.unpack(blob, chain_id, diff_id.clone(), &lower, self.work)?;

@@ -87,6 +87,16 @@ impl Images {
         names: impl IntoIterator<Item = &'a str>,
         writer: impl Write,
     ) -> Result<(), SaveError> {
+        self.save_without(names, &BTreeSet::new(), writer)
+    }
+
+    /// The same without these layers, by diff id: whoever loads the archive must have them.
+    pub fn save_without<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        without: &BTreeSet<Digest>,
+        writer: impl Write,
+    ) -> Result<(), SaveError> {
         let inner = &*self.0;
         let mut hold = self.hold();
         let mut chosen: BTreeMap<ImageId, Chosen> = BTreeMap::new();
@@ -109,16 +119,21 @@ impl Images {
                 .names
                 .extend(by_name);
         }
-        inner.write_archive(&chosen, writer)?;
+        inner.write_archive(&chosen, without, writer)?;
         chosen.keys().for_each(|id| self.tell(id, Happening::Saved));
         Ok(())
     }
 }
 
 impl Inner {
-    fn write_archive(&self, chosen: &BTreeMap<ImageId, Chosen>, writer: impl Write) -> Result<(), SaveError> {
+    fn write_archive(
+        &self,
+        chosen: &BTreeMap<ImageId, Chosen>,
+        without: &BTreeSet<Digest>,
+        writer: impl Write,
+    ) -> Result<(), SaveError> {
         let mut tar = TarWriter::new(BufWriter::with_capacity(256 << 10, writer));
-        let mut written: BTreeSet<Digest> = BTreeSet::new();
+        let mut written: BTreeSet<Digest> = without.clone();
         let (mut saved, mut entries) = (Vec::new(), Vec::new());
         for (id, image) in chosen {
             let (manifest, text) = manifest(id, image);

@@ -28,6 +28,9 @@ pub struct PushArgs {
     pub app: AppArgs,
     /// Images, or services of the app that are built; all of these when none
     pub names: Vec<String>,
+    /// Send them straight to another sea, which need not be a registry: ssh://[USER@]HOST[:PORT] or unix://PATH
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
 }
 
 /// `sea login`.

@@ -14,9 +14,16 @@ pub(super) struct Found {
     pub(super) config: ImageConfig,
     /// Its configuration to the byte: its digest is the image's id.
     pub(super) config_bytes: Vec<u8>,
-    /// The lowest first.
-    pub(super) layers: Vec<Spooled>,
+    /// The lowest first; none where the archive does not have it, which is well if the store does.
+    pub(super) layers: Vec<Layer>,
     pub(super) names: Vec<Reference>,
+}
+
+/// A layer of an image of the archive.
+pub(super) struct Layer {
+    /// What the archive calls it.
+    pub(super) name: String,
+    pub(super) file: Option<Spooled>,
 }
 
 /// One image in `manifest.json`, as `docker save` writes it.
@@ -66,10 +73,15 @@ fn from_docker(archive: &Archive, saved: Saved) -> Result<Found, LoadError> {
     let config_bytes = archive.bytes(&saved.config, file)?;
     let config = parse_config(&saved.config, &config_bytes)?;
     let layers = saved.layers.unwrap_or_default();
-    let layers = layers.iter().map(|name| archive.wanted(name, DOCKER).cloned()).collect::<Result<_, _>>()?;
+    let layers = layers.into_iter().map(|name| layer(archive, name)).collect::<Result<_, _>>()?;
     let names = saved.repo_tags.unwrap_or_default();
     let names = names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     Ok(Found { config, config_bytes, layers, names })
+}
+
+fn layer(archive: &Archive, name: String) -> Result<Layer, LoadError> {
+    let file = if archive.has(&name) { Some(archive.wanted(&name, DOCKER)?.clone()) } else { None };
+    Ok(Layer { name, file })
 }
 
 /// Descriptors of one name are one image for several machines; those without a name are together, too.
@@ -85,7 +97,14 @@ fn from_oci(archive: &Archive, index: &Index) -> Result<Vec<Found>, LoadError> {
         let file = archive.blob(&manifest.config.digest, "a manifest")?;
         let config_bytes = archive.bytes(&by, file)?;
         let config = parse_config(&by, &config_bytes)?;
-        let layers = manifest.layers.iter().map(|layer| archive.blob(&layer.digest, "a manifest").cloned());
+        let layers = manifest.layers.iter().map(|one| {
+            let name = format!("blobs/{}/{}", one.digest.algorithm().as_str(), one.digest.hex());
+            if archive.has(&name) {
+                archive.blob(&one.digest, "a manifest").map(|file| Layer { name, file: Some(file.clone()) })
+            } else {
+                Ok(Layer { name, file: None })
+            }
+        });
         found.push(Found {
             layers: layers.collect::<Result<_, _>>()?,
             config,

@@ -16,12 +16,12 @@ fn image() -> ImageConfig {
     .expect("an image's configuration")
 }
 
-fn config(text: serde_json::Value) -> Result<Config, Refusal> {
+fn config(text: Value) -> Result<Config, Refusal> {
     merged(wire::read(text).expect("a configuration"), &image())
 }
 
 #[track_caller]
-fn command(text: serde_json::Value, entrypoint: Option<&[&str]>, cmd: Option<&[&str]>) {
+fn command(text: Value, entrypoint: Option<&[&str]>, cmd: Option<&[&str]>) {
     let merged = config(text).expect("it is merged");
     let words = |words: Option<&[&str]>| {
         words.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
@@ -55,7 +55,7 @@ fn what_the_client_says_goes_over_what_the_image_says() {
 
 #[test]
 fn restart_policies_are_taken_or_refused() {
-    let check = |text: serde_json::Value| {
+    let check = |text: Value| {
         restart(&wire::read(text).expect("a host configuration")).map_err(|refusal| refusal.message)
     };
     assert_eq!(check(json!({})), Ok(Restart::No));
@@ -70,7 +70,7 @@ fn restart_policies_are_taken_or_refused() {
 
 #[test]
 fn bounds_that_docker_refuses_are_refused() {
-    let check = |text: serde_json::Value| {
+    let check = |text: Value| {
         bounds::limits(&wire::read(text).expect("a host configuration"), &mut Vec::new())
     };
     assert!(check(json!({"Memory": 6 << 20, "MemorySwap": -1})).is_ok());
@@ -92,7 +92,7 @@ fn bounds_that_docker_refuses_are_refused() {
 
 #[test]
 fn health_checks_are_read() {
-    let check = |text: serde_json::Value| health(&wire::read(text).expect("a check"));
+    let check = |text: Value| health(&wire::read(text).expect("a check"));
     assert!(
         check(json!({"Test": ["CMD-SHELL", "true"], "Interval": 1_000_000_000}))
             .is_ok_and(|check| check.is_some())
