@@ -174,7 +174,7 @@ fn what_ended_before_a_release_was_asked_for_is_no_failure_of_it() {
         instances[0].age = Duration::from_secs(age);
         let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
         let wanted = ledger.wanted().expect("a release");
-        let five_later = base::Timestamp::from_secs(wanted.since.secs() + 5);
+        let five_later = Timestamp::from_secs(wanted.since.secs() + 5);
         let plan = plan(&wanted, &Sight { wall: five_later, ..sight(&instances, &memory) });
         plan.steps.iter().find_map(|step| match step {
             Step::Restart { restarts, .. } => Some(*restarts),

@@ -117,7 +117,7 @@ impl Hijack {
 }
 
 /// A connection of any kind.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(in crate::containers) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// The connection, once the client has read the head of our answer off it.

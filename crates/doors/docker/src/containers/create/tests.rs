@@ -70,9 +70,8 @@ fn restart_policies_are_taken_or_refused() {
 
 #[test]
 fn bounds_that_docker_refuses_are_refused() {
-    let check = |text: Value| {
-        bounds::limits(&wire::read(text).expect("a host configuration"), &mut Vec::new())
-    };
+    let check =
+        |text: Value| bounds::limits(&wire::read(text).expect("a host configuration"), &mut Vec::new());
     assert!(check(json!({"Memory": 6 << 20, "MemorySwap": -1})).is_ok());
     for wrong in [
         json!({"Memory": 1024}),
