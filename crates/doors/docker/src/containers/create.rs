@@ -331,7 +331,6 @@ fn health(check: &HealthConfig) -> Result<Option<spec::HealthCheck>, Refusal> {
         start_period: nanos(check.start_period),
         start_interval: nanos(check.start_interval),
         retries: nanos(check.retries),
-        ..Default::default()
     };
     match containers::image_check(&check) {
         None if !check.test.is_empty() => Err(Refusal::invalid(format!(

@@ -248,9 +248,9 @@ fn the_dockerfile_may_come_with_the_context() {
     .assert_eq(&build("../Dockerfiles", |tar| tar));
     expect![[r#"
         error: the context is not a whole tar archive
-          because: unexpected EOF during skip"#]]
+          because: failed to read entire block"#]]
     .assert_eq(&build("Dockerfile", |mut tar| {
-        tar.truncate(1000);
+        tar.truncate(1100);
         tar
     }));
     expect![[r#"

@@ -103,7 +103,7 @@ fn what_is_no_sound_image_is_refused_and_named() {
     );
     refused(
         &[config_entry.clone(), manifest("\"a\",\"b\"")],
-        expect!["entry `a`, which manifest.json names, is not in the archive"],
+        expect!["entry `a`, which an image names, is not in the archive"],
     );
     let swapped = [Entry::file("a", &image.layers[1]), Entry::file("b", &image.layers[0])];
     refused(
