@@ -62,7 +62,7 @@ docker pause box; is "$(docker inspect -f '{{.State.Status}}' box)" paused; dock
 docker rename box chest; docker update --memory 64m --memory-swap 64m chest
 is "$(docker inspect -f '{{.HostConfig.Memory}}' chest)" 67108864
 docker restart -t 0 chest; is "$(docker inspect -f '{{.State.Running}}' chest)" true
-docker wait chest > waited & waiting=$!
+"$DOCKER" wait chest > waited & waiting=$!
 docker kill -s KILL chest; wait "$waiting"; is "$(cat waited)" 137
 docker commit -m 'as it stands' -c 'CMD cat /tree/a' chest stand:v1 > id
 is "$(docker run --rm stand:v1)" a
@@ -132,7 +132,8 @@ step "events and the end of the day"
 past() { docker events --since 0 --until "$(date +%s)" --format '{{.Action}}' "$@"; }
 for action in create start die destroy; do past --filter type=container > out; has out -x "$action"; done
 past --filter type=image --filter event=tag > out; has out -x tag
-docker events --filter container=brief --format '{{.Action}}' > out & watching=$!
+# Not by the function, whose shell would be killed in its place.
+"$DOCKER" events --filter container=brief --format '{{.Action}}' > out & watching=$!
 told() { docker run --name brief busybox:1.36 true && docker rm brief && grep -qx destroy out; }
 until_ok told; kill "$watching"; has out -x create; has out -x die
 docker system df > out; has out Images

@@ -1,14 +1,16 @@
 //! Other people's clients of the Docker API, and the scripts that drive them through a day's work.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::{Done, Sea};
 
 /// How many seconds a day may take before it counts as hung.
-const DAY: &str = "150";
+const DAY: &str = "100";
 /// What a script says when it came to its end.
 const OVER: &str = "the day is done";
 
@@ -53,8 +55,22 @@ pub fn docker_socket(sea: &Sea) -> PathBuf {
 
 /// Runs a day to its end, which must be a good one.
 pub fn work(command: &mut Command) -> Result<Done> {
-    let output = command.output().with_context(|| format!("{command:?} cannot be run"))?;
+    // Into files: what a day leaves behind may hold a pipe open for ever.
+    let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let status = command
+        .stdout(out.try_clone()?)
+        .stderr(err.try_clone()?)
+        .status()
+        .with_context(|| format!("{command:?} cannot be run"))?;
+    let output = Output { status, stdout: said(&mut out)?, stderr: said(&mut err)? };
     let done = Done::new(format!("{command:?}"), &output);
     ensure!(done.code == 0 && done.stdout.contains(OVER), "{done}");
     Ok(done)
+}
+
+fn said(file: &mut File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
