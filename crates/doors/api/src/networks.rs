@@ -60,6 +60,7 @@ async fn create(State(daemon): Shared, Json(order): Json<NetworkCreate>) -> Answ
 /// `DELETE /v1/networks/{name}`.
 async fn remove(State(daemon): Shared, Path(name): Path<String>) -> Answer<()> {
     let name = daemon.networks.inspect(&name).await?.name;
+    daemon.containers.let_departed_go(name.as_str()).await;
     ok(daemon.networks.remove(&name).await?)
 }
 

@@ -191,6 +191,23 @@ impl Pieces {
         Self::begin("application/json")
     }
 
+    /// A stream of JSON documents whose answer begins with the first of them: some clients take the beginning of an answer
+    /// for a sign that their request needs no more of its body.
+    pub(crate) fn json_once_said() -> (Self, impl Future<Output = Response>) {
+        let (sender, mut receiver) = mpsc::channel(WAITING);
+        let response = async move {
+            let first = receiver.recv().await;
+            let rest = futures_util::stream::unfold(receiver, |mut receiver| async move {
+                let piece = receiver.recv().await?;
+                Some((piece, receiver))
+            });
+            let all = futures_util::StreamExt::chain(futures_util::stream::iter(first), rest);
+            let content = (header::CONTENT_TYPE, "application/json");
+            (StatusCode::OK, [content], Body::from_stream(all)).into_response()
+        };
+        (Self { sender }, response)
+    }
+
     /// Sends bytes; false when nobody reads any more.
     pub(crate) async fn bytes(&self, bytes: impl Into<Bytes>) -> bool {
         self.sender.send(Ok(bytes.into())).await.is_ok()

@@ -115,6 +115,7 @@ async fn remove(State(docker): Shared, Path(text): Path<String>) -> Result<Statu
             format!("{name} is a pre-defined network and cannot be removed"),
         ));
     };
+    docker.containers.let_departed_go(view.name.as_str()).await;
     match docker.networks.remove(&view.name).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(RemoveError::InUse { network, containers }) => {
@@ -164,6 +165,7 @@ async fn prune(State(docker): Shared, params: Params) -> Answer<Value> {
             continue;
         }
         // Somebody may join it at this very moment; then it stays.
+        docker.containers.let_departed_go(view.name.as_str()).await;
         if docker.networks.remove(&view.name).await.is_ok() {
             removed.push(view.name.clone());
         }

@@ -85,6 +85,18 @@ impl Problem for ConnectError {
 }
 
 impl Containers {
+    /// Takes those off a network that are gone already: a removal gives addresses back a moment after its answer, and
+    /// nobody is to find a network in use by a container that is not there.
+    pub async fn let_departed_go(&self, network: &str) {
+        let networks = &self.inner.rooms.networks;
+        let Ok(view) = networks.inspect(network).await else { return };
+        for on in view.attachments.iter().filter(|on| self.cell(&on.container).is_err()) {
+            if let Err(problem) = networks.detach_all(&on.container).await {
+                tracing::warn!(container.id = %on.container, "could not release the addresses of a container: {problem}");
+            }
+        }
+    }
+
     /// Puts it on a network: at once when it runs, else from its next start on.
     pub async fn connect_to(
         &self,

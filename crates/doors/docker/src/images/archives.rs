@@ -54,7 +54,7 @@ pub(super) async fn load(
     let wanted = platforms(&params, version)?;
     let quiet = params.truth_or("quiet", true);
     let mut reader = reader(body);
-    let (pieces, response) = Pieces::json();
+    let (pieces, response) = Pieces::json_once_said();
     tokio::task::spawn_blocking(move || {
         let told = load_now(&docker, &mut reader, (&pieces, quiet), &wanted);
         if let Err(message) = told {
@@ -63,7 +63,7 @@ pub(super) async fn load(
         // What follows the archive is read too, so that the sender can end.
         let _ = io::copy(&mut reader, &mut io::sink());
     });
-    Ok(response)
+    Ok(response.await)
 }
 
 fn load_now(
