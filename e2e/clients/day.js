@@ -262,6 +262,8 @@ async function main() {
   await step(events);
   await step(theEnd);
   console.log('the day is done');
+  // Connections that are kept for more would keep us, too.
+  process.exit(0);
 }
 
 main().catch((error) => {

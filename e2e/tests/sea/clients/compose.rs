@@ -1,4 +1,4 @@
-//! Compose: the first one, in Python, and the second, a plugin of the `docker` command.
+//! Compose, as a plugin of the `docker` command.
 
 use anyhow::Result;
 use e2e::Sea;
@@ -9,11 +9,6 @@ fn up_and_down(compose: &str) -> Result<()> {
     let mut command = driven(&sea, "sh")?;
     work(command.arg(script("compose.sh")).env("COMPOSE", compose))?;
     sea.end()
-}
-
-#[test]
-fn compose_v1() -> Result<()> {
-    up_and_down("/usr/bin/docker-compose")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The `docker` command: Debian's of long ago and the newest, with the classic builder and with BuildKit's.
+//! The `docker` command: Debian's of long ago with both builders, and the newest.
 
 use anyhow::Result;
 use e2e::clients::{client, driven, script, work};
@@ -27,9 +27,4 @@ fn docker_20_10_with_buildkit() -> Result<()> {
 #[test]
 fn the_newest_docker_with_the_classic_builder() -> Result<()> {
     day("docker-newest", "0")
-}
-
-#[test]
-fn the_newest_docker_with_buildx() -> Result<()> {
-    day("docker-newest", "1")
 }
