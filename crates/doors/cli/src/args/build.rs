@@ -90,7 +90,7 @@ pub struct BuildArgs {
     /// Size of /dev/shm
     #[arg(long)]
     pub shm_size: Option<String>,
-    /// Limits of commands: NAME=SOFT[:HARD]
+    /// Limits of commands: `NAME=SOFT[:HARD]`
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub ulimit: Vec<String>,
     /// So many steps at once; one a processor when none

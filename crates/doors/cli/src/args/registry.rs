@@ -28,7 +28,7 @@ pub struct PushArgs {
     pub app: AppArgs,
     /// Images, or services of the app that are built; all of these when none
     pub names: Vec<String>,
-    /// Send them straight to another sea, which need not be a registry: ssh://[USER@]HOST[:PORT] or unix://PATH
+    /// Send them straight to another sea, which need not be a registry: `ssh://[USER@]HOST[:PORT]` or `unix://PATH`
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
 }
@@ -86,7 +86,7 @@ pub struct ServeArgs {
     /// Everybody may do everything, also from other machines
     #[arg(long, conflicts_with = "htpasswd")]
     pub open: bool,
-    /// How clients reach it, for tokens, as in https://registry.example
+    /// How clients reach it, for tokens, as in `https://registry.example`
     #[arg(long, value_name = "URL")]
     pub address: Option<String>,
     /// The certificate, with its chain
