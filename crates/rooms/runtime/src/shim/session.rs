@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use base::{Clock, SystemClock};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions};
 
@@ -122,6 +123,13 @@ impl Session {
             None => self.talk = None,
         }
         Ok(None)
+    }
+
+    /// Whether [`Session::hear`] has something to hear now, be it that the program has taken over.
+    pub(super) fn has_word(&self) -> bool {
+        let Some(talk) = &self.talk else { return false };
+        let mut polled = [PollFd::new(talk, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
 
     /// Whether it may be given more input.

@@ -326,6 +326,11 @@ impl Watch {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         // What it said last lies in the socket still, and tells more than its end.
         if session.talk.is_some() {
+            // What ended may have been the messenger, whose end was seen together with its last word; the process that
+            // it made may stay silent for long, as when the container is frozen, and nobody must wait for it here.
+            if !session.has_word() {
+                return;
+            }
             self.hear_session(id);
             if self.sessions.get(&id).is_some_and(|session| session.talk.is_some()) {
                 return;
