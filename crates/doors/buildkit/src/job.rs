@@ -80,6 +80,8 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.job.cancel.cancel();
         self.job.hub.end();
+        // Who is late may still ask how it went; but what was built is no longer held, and may be removed.
+        self.job.lock_results().clear();
         let (jobs, reference) = (self.jobs.clone(), self.job.reference.clone());
         self.jobs.tasks.spawn("forget a build", async move {
             tokio::time::sleep(LINGER).await;

@@ -24,7 +24,7 @@ use crate::answer::Pieces;
 use crate::version::ApiVersion;
 
 /// How long a client may take to read the head of an answer before the stream follows.
-const HEAD_READ: Duration = Duration::from_secs(1);
+const HEAD_READ: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(1);
 
