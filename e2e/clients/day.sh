@@ -134,10 +134,11 @@ for action in create start die destroy; do past --filter type=container > out; h
 past --filter type=image --filter event=tag > out; has out -x tag
 # Not by the function, whose shell would be killed in its place.
 "$DOCKER" events --filter container=brief --format '{{.Action}}' > out & watching=$!
-told() { docker run --name brief busybox:1.36 true && docker rm brief && grep -qx destroy out; }
-until_ok told; kill "$watching"; has out -x create; has out -x die
+told() { docker run --name brief busybox:1.36 true && docker rm brief && grep -qx create out && grep -qx destroy out; }
+until_ok told; kill "$watching"; has out -x start; has out -x die
 docker system df > out; has out Images
 docker run --name left busybox:1.36 true
 docker container prune -f > out; has out "Total reclaimed space"; is "$(docker ps -aq)" ""
-docker volume prune -f > out; docker network prune -f > out; docker image prune -af > out; is "$(docker images -q)" ""
+docker volume prune -f > out; docker network prune -f > out; docker image prune -af > out
+docker images > out; is "$(docker images -q)" "" || cat out
 echo "the day is done"
