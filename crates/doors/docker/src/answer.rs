@@ -9,12 +9,14 @@ use axum::response::{IntoResponse, Response};
 use base::{Kind, Problem, Report};
 use bytes::Bytes;
 use containers::{ContainerError, VolumeError};
+use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 /// So many pieces of a stream wait for a slow reader; then whoever makes them waits too.
 const WAITING: usize = 64;
+const JSON: &str = "application/json";
 
 /// A problem on its way out.
 #[derive(Debug)]
@@ -171,41 +173,31 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// The sending end of a body that is made while it is read.
 #[derive(Clone)]
 pub(crate) struct Pieces {
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    sender: mpsc::Sender<Result<Bytes, Refusal>>,
 }
 
 impl Pieces {
     /// A stream of this content type, and the response that carries it.
     pub(crate) fn begin(content_type: &'static str) -> (Self, Response) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
-            let piece = receiver.recv().await?;
-            Some((piece, receiver))
-        });
-        let content = (header::CONTENT_TYPE, content_type);
-        (Self { sender }, (StatusCode::OK, [content], Body::from_stream(stream)).into_response())
+        (Self { sender }, carrying(content_type, None, receiver))
     }
 
     /// The same for a stream of JSON documents.
     pub(crate) fn json() -> (Self, Response) {
-        Self::begin("application/json")
+        Self::begin(JSON)
     }
 
-    /// A stream of JSON documents whose answer begins with the first of them: some clients take the beginning of an answer
-    /// for a sign that their request needs no more of its body.
-    pub(crate) fn json_once_said() -> (Self, impl Future<Output = Response>) {
+    /// A stream of JSON documents whose answer begins with the first of them, or is a refusal when that comes first: some
+    /// clients take the beginning of an answer for a sign that their request needs no more of its body.
+    pub(crate) fn json_once_said() -> (Self, impl Future<Output = Result<Response, Refusal>>) {
         let (sender, mut receiver) = mpsc::channel(WAITING);
-        let response = async move {
-            let first = receiver.recv().await;
-            let rest = futures_util::stream::unfold(receiver, |mut receiver| async move {
-                let piece = receiver.recv().await?;
-                Some((piece, receiver))
-            });
-            let all = futures_util::StreamExt::chain(futures_util::stream::iter(first), rest);
-            let content = (header::CONTENT_TYPE, "application/json");
-            (StatusCode::OK, [content], Body::from_stream(all)).into_response()
+        let answer = async move {
+            let broken = || Refusal::failed("the work on this request broke off");
+            let first = receiver.recv().await.ok_or_else(broken)??;
+            Ok(carrying(JSON, Some(first), receiver))
         };
-        (Self { sender }, response)
+        (Self { sender }, answer)
     }
 
     /// Sends bytes; false when nobody reads any more.
@@ -231,13 +223,37 @@ impl Pieces {
     /// Breaks the body off, so that the client knows that it is not whole.
     pub(crate) fn break_off(&self, why: String) {
         // A client that went away needs no word.
-        let _ = self.sender.try_send(Err(io::Error::other(why)));
+        let _ = self.sender.try_send(Err(Refusal::failed(why)));
+    }
+
+    /// Says that there is no answer but this refusal. It must come first.
+    pub(crate) async fn refuse(&self, refusal: Refusal) {
+        let _ = self.sender.send(Err(refusal)).await;
+    }
+
+    /// The same from a thread that may wait.
+    pub(crate) fn refuse_blocking(&self, refusal: Refusal) {
+        let _ = self.sender.blocking_send(Err(refusal));
     }
 
     /// Waits until nobody reads any more.
     pub(crate) async fn closed(&self) {
         self.sender.closed().await;
     }
+}
+
+/// A body of what comes.
+fn carrying(
+    content_type: &'static str,
+    first: Option<Bytes>,
+    receiver: mpsc::Receiver<Result<Bytes, Refusal>>,
+) -> Response {
+    let rest = stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((piece.map_err(|refusal| io::Error::other(refusal.message)), receiver))
+    });
+    let all = stream::iter(first.map(Ok)).chain(rest);
+    (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], Body::from_stream(all)).into_response()
 }
 
 impl io::Write for Pieces {

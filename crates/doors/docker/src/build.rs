@@ -5,6 +5,7 @@
 mod query;
 mod told;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::build::BuildRequest;
@@ -15,7 +16,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Pieces, Refusal, blocking};
 use crate::credentials::Ring;
@@ -48,7 +48,7 @@ async fn build(
     let ring = Arc::new(Ring::of(request.headers()));
     let order = query::order(&params, version, crate::images::reader(request.into_body()))?;
     let quiet = params.truth("q");
-    let (pieces, response) = Pieces::json();
+    let (pieces, answer) = Pieces::json_once_said();
     let cancel = order.cancel.clone();
     let watched = pieces.clone();
     let watcher = tokio::spawn(async move {
@@ -56,29 +56,22 @@ async fn build(
         watched.closed().await;
         cancel.cancel();
     });
-    let (begun, first) = oneshot::channel();
-    let output = Output { pieces, begun: Mutex::new(Some(begun)), kept: Mutex::default(), quiet };
-    let building = tokio::task::spawn_blocking(move || {
-        run(&docker, (order, ring), &output, version);
-        // It holds the stream open.
+    let output = Output { pieces, told: AtomicBool::new(false), kept: Mutex::default(), quiet };
+    let building = tokio::task::spawn_blocking(move || run(&docker, (order, ring), &output, version));
+    tokio::spawn(async move {
+        // Also after a panic: the watcher holds the stream open.
+        let _ = building.await;
         watcher.abort();
     });
     // What is wrong before the first step is an answer of its own, with a status.
-    match first.await {
-        Ok(Some(refusal)) => Err(refusal),
-        Ok(None) => Ok(response),
-        Err(_) => match building.await {
-            Ok(()) => Ok(response),
-            Err(error) => Err(crate::answer::broken(&error)),
-        },
-    }
+    answer.await
 }
 
 /// Where a build's story goes.
 struct Output {
     pieces: Pieces,
-    /// Told once, with the first piece or with what is wrong.
-    begun: Mutex<Option<oneshot::Sender<Option<Refusal>>>>,
+    /// Whether the answer has begun.
+    told: AtomicBool,
     /// What a quiet build would have said.
     kept: Mutex<(Vec<Value>, usize)>,
     quiet: bool,
@@ -99,22 +92,15 @@ impl Output {
     }
 
     fn send(&self, document: &Value) {
-        self.begin(None);
+        self.told.store(true, Ordering::Relaxed);
         self.pieces.send_blocking(document);
-    }
-
-    /// Says that the answer begins, or what is wrong; false when it has begun before.
-    fn begin(&self, refusal: Option<Refusal>) -> bool {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A client that went away needs no word.
-        begun.is_some_and(|begun| begun.send(refusal).is_ok())
     }
 
     /// Ends with a failure: with a status when nothing was said yet.
     fn fail(&self, refusal: Refusal, document: &Value) {
         let kept = std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner).0);
-        if kept.is_empty() && self.begin(Some(refusal)) {
-            return;
+        if kept.is_empty() && !self.told.load(Ordering::Relaxed) {
+            return self.pieces.refuse_blocking(refusal);
         }
         kept.iter().for_each(|piece| self.send(piece));
         self.send(document);

@@ -63,7 +63,7 @@ pub(super) async fn load(
         // What follows the archive is read too, so that the sender can end.
         let _ = io::copy(&mut reader, &mut io::sink());
     });
-    Ok(response.await)
+    response.await
 }
 
 fn load_now(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::response::Response;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::answer::{Pieces, Refusal};
 use crate::images::failure;
@@ -17,49 +17,29 @@ const WAITING: usize = 256;
 /// An answer whose first piece decides whether it is a stream or a refusal.
 pub(super) struct Story {
     pieces: Pieces,
-    begun: Option<oneshot::Sender<Option<Refusal>>>,
-}
-
-/// The other end of a story, which becomes the answer.
-pub(super) struct Listener {
-    response: Response,
-    first: oneshot::Receiver<Option<Refusal>>,
-}
-
-impl Listener {
-    /// The answer, once it is known what it is.
-    pub(super) async fn answer(self) -> Result<Response, Refusal> {
-        match self.first.await {
-            Ok(Some(refusal)) => Err(refusal),
-            Ok(None) => Ok(self.response),
-            Err(_) => Err(Refusal::failed("the work on this request broke off")),
-        }
-    }
+    told: bool,
 }
 
 impl Story {
-    pub(super) fn begin() -> (Self, Listener) {
-        let (pieces, response) = Pieces::json();
-        let (begun, first) = oneshot::channel();
-        (Self { pieces, begun: Some(begun) }, Listener { response, first })
+    /// A story, and the answer that it becomes.
+    pub(super) fn begin() -> (Self, impl Future<Output = Result<Response, Refusal>>) {
+        let (pieces, answer) = Pieces::json_once_said();
+        (Self { pieces, told: false }, answer)
     }
 
     /// Tells a piece; false when nobody hears it any more.
     pub(super) async fn tell(&mut self, document: &Value) -> bool {
-        if let Some(begun) = self.begun.take()
-            && begun.send(None).is_err()
-        {
-            return false;
-        }
+        self.told = true;
         self.pieces.send(document).await
     }
 
     /// Ends with what went wrong: with a status of its own when nothing was told yet.
-    pub(super) async fn fail(mut self, refusal: Refusal) {
-        match self.begun.take() {
+    pub(super) async fn fail(self, refusal: Refusal) {
+        if self.told {
             // Who went away needs no word.
-            Some(begun) => drop(begun.send(Some(refusal))),
-            None => drop(self.pieces.send(&failure(&refusal.message)).await),
+            self.pieces.send(&failure(&refusal.message)).await;
+        } else {
+            self.pieces.refuse(refusal).await;
         }
     }
 
@@ -76,7 +56,7 @@ impl Story {
             let (step, done) = tokio::select! {
                 done = &mut work => (None, Some(done)),
                 step = steps.heard.recv() => (step, None),
-                () = watched.closed(), if self.begun.is_none() => return None,
+                () = watched.closed() => return None,
             };
             if let Some(step) = step {
                 steps.waiting.fetch_sub(1, Ordering::Relaxed);

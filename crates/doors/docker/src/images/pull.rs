@@ -54,7 +54,7 @@ pub(super) async fn pull(
             }
         }
     });
-    listener.answer().await
+    listener.await
 }
 
 /// Whether a name has a tag written in it.

@@ -57,7 +57,7 @@ pub(super) async fn push(
             }
         }
     });
-    listener.answer().await
+    listener.await
 }
 
 /// Sends one image. Nothing when nobody listens any more.
