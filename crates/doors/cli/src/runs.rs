@@ -296,17 +296,7 @@ fn networks(args: &RunArgs, app: &mut App) -> Result<Joined, Report> {
                 return Ok((NetworkMode::Container(container.to_owned()), IndexMap::new()));
             }
             (name, None) => {
-                let network = spec::Network {
-                    name: NetworkName::new(name).map_err(report)?,
-                    external: true,
-                    internal: false,
-                    driver: None,
-                    driver_opts: IndexMap::new(),
-                    enable_ipv6: false,
-                    attachable: false,
-                    ipam: Vec::new(),
-                    labels: IndexMap::new(),
-                };
+                let network = spec::Network::external(NetworkName::new(name).map_err(report)?);
                 app.networks.insert(name.to_owned(), network);
                 joined.insert(name.to_owned(), Attachment::default());
             }

@@ -23,7 +23,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::cgroup::Cgroup;
 use crate::failure::{Doing, Failure, NOT_EXECUTABLE, NOT_MADE};
-use crate::order::{Namespace, Net, Order, Process};
+use crate::order::{MASKED, Namespace, Net, Order, Process, READONLY};
 use crate::sys::{self, CloneOrder, Cloned};
 use talk::{Cue, Word, await_cue, say};
 
@@ -193,23 +193,6 @@ fn sysctl(order: &Order, key: &str, value: &str) -> Result<(), Failure> {
 
 /// Read-only and empty paths, and the root itself.
 fn protect(order: &Order) -> Result<(), Failure> {
-    /// As docker has them.
-    const MASKED: [&str; 12] = [
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/interrupts",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/sys/devices/virtual/powercap",
-        "/sys/firmware",
-    ];
-    /// As docker has them.
-    const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
     let list = |given: &Option<Vec<String>>, usual: &[&str]| match given {
         Some(paths) => paths.clone(),
         None if order.process.capabilities.privileged => Vec::new(),

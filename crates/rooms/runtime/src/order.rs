@@ -9,6 +9,23 @@ use std::path::PathBuf;
 use base::{Bytes, ContainerId};
 use serde::{Deserialize, Serialize};
 
+/// What a container does not see unless its order says otherwise, as docker has it.
+pub const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+/// What it may not write to, likewise.
+pub const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// The version of the record that this program writes.
 pub const VERSION: u32 = 1;
 

@@ -58,6 +58,23 @@ pub struct Network {
     pub labels: IndexMap<String, String>,
 }
 
+impl Network {
+    /// A network that somebody else makes and removes.
+    pub fn external(name: NetworkName) -> Self {
+        Self {
+            name,
+            external: true,
+            internal: false,
+            driver: None,
+            driver_opts: IndexMap::new(),
+            enable_ipv6: false,
+            attachable: false,
+            ipam: Vec::new(),
+            labels: IndexMap::new(),
+        }
+    }
+}
+
 /// One address range of a network. Texts are as in the file, checked by the network room.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ipam {

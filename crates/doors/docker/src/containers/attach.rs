@@ -3,20 +3,23 @@
 mod hijack;
 mod keys;
 
-use std::path::PathBuf;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use containers::Ahead;
-use runtime::logs::{Query, Stream};
-use runtime::{Attached, Event};
+use runtime::logs::{Follower, Query, Stream};
+use runtime::{Attached, Event, Input};
+use tokio::sync::mpsc;
 
-pub(super) use hijack::{Framing, Hijack, Lane, Reader, Writer, detached, feed};
+pub(super) use hijack::{Framing, Hijack, Lane, Reader, Writer};
+use hijack::{detached, feed};
 pub(super) use keys::Keys;
 
 use super::life;
+use super::logs::LOOK_EVERY;
 use crate::Shared;
 use crate::answer::Refusal;
 use crate::params::Params;
@@ -64,13 +67,14 @@ pub(super) async fn attach(
     let folder = docker.containers.log_folder(&id)?;
     let keys = if record.service.tty { keys } else { None };
     let (hijack, response) = Hijack::take(request, framing);
-    let client = Client { wants, ends_input, keys };
+    let stdin = wants.stdin.then_some(EndsInput(ends_input));
+    let client = Client { stdout: wants.stdout, stderr: wants.stderr, stdin, keys };
     tokio::spawn(async move {
         let Some((reader, mut writer)) = hijack.open().await else { return };
-        if wants.logs && !replay(folder, wants, &mut writer).await {
+        if wants.logs && !replay(&folder, wants, &mut writer).await {
             return;
         }
-        let attached = match ahead {
+        let Attached { output, input, .. } = match ahead {
             Some(Ahead::Now(attached)) => *attached,
             Some(Ahead::Then(coming)) => {
                 tokio::select! {
@@ -83,22 +87,16 @@ pub(super) async fn attach(
             }
             None => return writer.end().await,
         };
-        carry(attached, client, reader, writer).await;
+        carry((reader, writer), output, Arc::new(tokio::sync::Mutex::new(input)), client).await;
     });
     Ok(response)
 }
 
 /// Sends what the log has; false when nobody reads any more.
-async fn replay(folder: PathBuf, wants: Wants, writer: &mut Writer) -> bool {
-    let lines = tokio::task::spawn_blocking(move || {
-        let mut lines = Vec::new();
-        let read = runtime::logs::read(&folder, &Query::default(), |line| {
-            lines.push(line);
-            true
-        });
-        read.map(|()| lines)
-    });
-    for line in lines.await.ok().and_then(Result::ok).unwrap_or_default() {
+async fn replay(folder: &FilePath, wants: Wants, writer: &mut Writer) -> bool {
+    // A log that cannot be read is no reason not to attach.
+    let Ok(mut lines) = Follower::new(folder, Query::default(), LOOK_EVERY) else { return true };
+    while let Ok(Some(line)) = lines.try_next() {
         let (lane, wanted) = match line.stream {
             Stream::Stdout => (Lane::Stdout, wants.stdout),
             Stream::Stderr => (Lane::Stderr, wants.stderr),
@@ -111,18 +109,43 @@ async fn replay(folder: PathBuf, wants: Wants, writer: &mut Writer) -> bool {
 }
 
 /// What a client wants of a program, and how it leaves it.
-struct Client {
-    wants: Wants,
-    ends_input: bool,
-    keys: Option<Keys>,
+pub(super) struct Client {
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+    /// Whether it feeds the program, and whether the end of its input is the end of the program's.
+    pub(super) stdin: Option<EndsInput>,
+    pub(super) keys: Option<Keys>,
+}
+
+/// Whether the end of a client's input is the end of the program's.
+pub(super) struct EndsInput(pub(super) bool);
+
+/// What a program writes, one event after another; none once it has ended.
+pub(super) trait Said: Send + 'static {
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send;
+}
+
+impl Said for runtime::Output {
+    async fn next(&mut self) -> Option<Event> {
+        Self::next(self).await.ok()
+    }
+}
+
+impl Said for mpsc::Receiver<Event> {
+    async fn next(&mut self) -> Option<Event> {
+        self.recv().await
+    }
 }
 
 /// Carries a program both ways until it ends or the client leaves.
-async fn carry(attached: Attached, client: Client, reader: Reader, mut writer: Writer) {
-    let Client { wants, ends_input, keys } = client;
-    let Attached { mut output, input, .. } = attached;
-    let input = Arc::new(tokio::sync::Mutex::new(input));
-    let mut feeding = wants.stdin.then(|| tokio::spawn(feed(reader, input, ends_input, keys)));
+pub(super) async fn carry(
+    (reader, mut writer): (Reader, Writer),
+    mut output: impl Said,
+    input: Arc<tokio::sync::Mutex<Input>>,
+    client: Client,
+) {
+    let Client { stdout, stderr, stdin, keys } = client;
+    let mut feeding = stdin.map(|EndsInput(ends)| tokio::spawn(feed(reader, input, ends, keys)));
     loop {
         let event = tokio::select! {
             event = output.next() => event,
@@ -135,10 +158,10 @@ async fn carry(attached: Attached, client: Client, reader: Reader, mut writer: W
             }
         };
         let sent = match event {
-            Ok(Event::Stdout(bytes)) if wants.stdout => writer.send(Lane::Stdout, &bytes).await,
-            Ok(Event::Stderr(bytes)) if wants.stderr => writer.send(Lane::Stderr, &bytes).await,
-            Ok(Event::Stdout(_) | Event::Stderr(_)) => true,
-            Ok(Event::Exited(_)) | Err(_) => break,
+            Some(Event::Stdout(bytes)) if stdout => writer.send(Lane::Stdout, &bytes).await,
+            Some(Event::Stderr(bytes)) if stderr => writer.send(Lane::Stderr, &bytes).await,
+            Some(Event::Stdout(_) | Event::Stderr(_)) => true,
+            Some(Event::Exited(_)) | None => break,
         };
         if !sent {
             break;

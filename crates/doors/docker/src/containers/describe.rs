@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use containers::{Record, State, View};
+use runtime::order::{MASKED, READONLY};
 use serde_json::{Value, json};
 use spec::{MountKind, Namespace, NetworkMode, Probe, Protocol, Restart};
 
-use super::create::security::{MASKED, READONLY};
 use crate::wire::{
     Asked, BindOptions, Config, Device, Empty, HealthConfig, HostConfig, LogConfig, Mount, PortBinding,
     RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,

@@ -6,11 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base::{ContainerId, Problem};
 use containers::{ContainerError, ExecOrder, ExecState, Started};
-use runtime::Event;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::attach::{Framing, Hijack, Lane, Reader, Writer};
+use super::attach::{Client, EndsInput, Framing, Hijack, Lane, Reader, Writer};
 use super::{attach, life};
 use crate::Shared;
 use crate::answer::{Answer, Refusal};
@@ -140,36 +139,16 @@ fn not_started(exec: &str, error: ContainerError) -> Refusal {
     }
 }
 
-async fn carry((reader, mut writer): (Reader, Writer), started: Started, order: ExecOrder) {
-    let Started { mut output, input } = started;
-    let keys =
-        attach::Keys::parse(order.detach_keys.as_deref()).ok().flatten().filter(|_| order.tty.is_some());
-    let mut feeding = order.stdin.then(|| tokio::spawn(attach::feed(reader, input, true, keys)));
-    loop {
-        let event = tokio::select! {
-            event = output.recv() => event,
-            left = attach::detached(&mut feeding) => {
-                if left {
-                    break;
-                }
-                feeding = None;
-                continue;
-            }
-        };
-        let sent = match event {
-            Some(Event::Stdout(bytes)) if order.attach.0 => writer.send(Lane::Stdout, &bytes).await,
-            Some(Event::Stderr(bytes)) if order.attach.1 => writer.send(Lane::Stderr, &bytes).await,
-            Some(Event::Stdout(_) | Event::Stderr(_)) => true,
-            Some(Event::Exited(_)) | None => break,
-        };
-        if !sent {
-            break;
-        }
-    }
-    if let Some(feeding) = feeding {
-        feeding.abort();
-    }
-    writer.end().await;
+async fn carry(streams: (Reader, Writer), started: Started, order: ExecOrder) {
+    let keys = attach::Keys::parse(order.detach_keys.as_deref()).ok().flatten();
+    let (stdout, stderr) = order.attach;
+    let client = Client {
+        stdout,
+        stderr,
+        stdin: order.stdin.then_some(EndsInput(true)),
+        keys: keys.filter(|_| order.tty.is_some()),
+    };
+    attach::carry(streams, started.output, started.input, client).await;
 }
 
 /// The document of a start. Where the client upgrades, its body ends; elsewhere what follows it is input.

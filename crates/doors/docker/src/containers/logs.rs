@@ -14,7 +14,7 @@ use crate::version::ApiVersion;
 use crate::{Docker, Shared};
 
 /// So often we look for new lines.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]
 struct Form {

@@ -15,7 +15,7 @@ pub(crate) fn limits(host: &HostConfig, warnings: &mut Vec<String>) -> Result<Li
     memory(of)?;
     processors(of)?;
     refused(of)?;
-    if of.kernel_memory > 0 {
+    if of.kernel_memory > 0 || of.kernel_memory_tcp > 0 {
         warnings.push("Specifying a kernel memory limit is deprecated and has no effect.".into());
     }
     let some = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);

@@ -179,6 +179,9 @@ fn mount(mount: &wire::Mount, app: &mut App) -> Result<Mount, Refusal> {
             if !options.propagation.is_empty() && !PROPAGATIONS.contains(&options.propagation.as_str()) {
                 return Err(wrong(&format!("invalid propagation mode: {}", options.propagation)));
             }
+            if options.read_only_non_recursive || options.read_only_force_recursive {
+                return Err(wrong("whether mounts below the source are read-only too cannot be chosen here"));
+            }
             if !options.create_mountpoint && std::fs::symlink_metadata(source).is_err() {
                 return Err(wrong(&format!("bind source path does not exist: {source}")));
             }

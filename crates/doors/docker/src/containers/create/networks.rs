@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base::NetworkName;
 use indexmap::IndexMap;
-use spec::{App, Attachment, NetworkMode, Protocol, Published};
+use spec::{App, Attachment, Network, NetworkMode, Protocol, Published};
 
 use crate::answer::Refusal;
 use crate::version::ApiVersion;
@@ -90,24 +90,9 @@ fn join(
     networks: &mut IndexMap<String, Attachment>,
 ) -> Result<(), Refusal> {
     let known = NetworkName::new(name).map_err(|_| Refusal::missing(format!("network {name} not found")))?;
-    app.networks.insert(name.to_owned(), external(known));
+    app.networks.insert(name.to_owned(), Network::external(known));
     networks.insert(name.to_owned(), attachment(settings, mac)?);
     Ok(())
-}
-
-/// A network that somebody else makes and removes.
-fn external(name: NetworkName) -> spec::Network {
-    spec::Network {
-        name,
-        external: true,
-        internal: false,
-        driver: None,
-        driver_opts: IndexMap::new(),
-        enable_ipv6: false,
-        attachable: false,
-        ipam: Vec::new(),
-        labels: IndexMap::new(),
-    }
 }
 
 /// How a container is on a network.
@@ -116,6 +101,9 @@ pub(crate) fn attachment(settings: &EndpointSettings, mac: Option<&str>) -> Resu
         return Err(Refusal::invalid(
             "links are not to be had here: containers on one network find each other by name",
         ));
+    }
+    if settings.driver_opts.as_ref().is_some_and(|options| !options.is_empty()) {
+        return Err(Refusal::unsupported("options of a single endpoint (DriverOpts) are not to be had here"));
     }
     let ipam = settings.ipam_config.clone().unwrap_or_default();
     if !ipam.link_local_ips.is_empty() {

@@ -1,5 +1,6 @@
 //! What a container may do, and what it shares with the host or with others.
 
+use runtime::order::{MASKED, READONLY};
 use spec::{Device, Namespace, Security};
 
 use super::namespace;
@@ -93,26 +94,14 @@ pub(super) fn security(host: &HostConfig) -> Result<Security, Refusal> {
     })
 }
 
-/// The lists that docker writes into a container's description.
-pub(crate) const MASKED: [&str; 11] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/firmware",
-];
-pub(crate) const READONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
+/// Whether these are docker's own lists, whole or as older versions had them.
 fn usual(masked: &[String], readonly: &[String]) -> bool {
-    let all = |paths: &[String], usual: &[&str]| usual.iter().all(|path| paths.iter().any(|one| one == path));
-    masked.len() <= MASKED.len() + 1 && all(readonly, &READONLY) && all(masked, &MASKED[..3])
+    let known = |paths: &[String], usual: &[&str]| paths.iter().all(|path| usual.contains(&path.as_str()));
+    // The youngest entry came late, and interrupts later still.
+    masked.len() >= MASKED.len() - 2
+        && readonly.len() == READONLY.len()
+        && known(masked, &MASKED)
+        && known(readonly, &READONLY)
 }
 
 fn capabilities(asked: Option<&[String]>, field: &str) -> Result<Vec<String>, Refusal> {
