@@ -10,7 +10,7 @@ mod exec;
 mod export;
 mod inspect;
 mod life;
-mod list;
+pub(crate) mod list;
 mod logs;
 mod more;
 mod pause;

@@ -9,8 +9,9 @@ use base::{ContainerId, Timestamp};
 use containers::{State as Is, View};
 use serde_json::{Value, json};
 
-use super::describe;
+use super::{describe, list};
 use crate::answer::Answer;
+use crate::params::Params;
 use crate::version::ApiVersion;
 use crate::{Docker, Shared};
 
@@ -21,10 +22,15 @@ pub(super) async fn inspect(
     State(docker): Shared,
     Path(id): Path<String>,
     version: ApiVersion,
+    params: Params,
 ) -> Answer<Value> {
     let id = docker.containers.find(&id)?;
     let view = docker.containers.inspect(&id)?;
-    Ok(Json(document(&docker, &view, version).await))
+    let mut document = document(&docker, &view, version).await;
+    if params.truth("size") {
+        list::measure(&docker, &view, &mut document).await?;
+    }
+    Ok(Json(document))
 }
 
 /// The ids of all networks, by name.

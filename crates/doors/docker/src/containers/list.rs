@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use base::Timestamp;
-use containers::{Filter, State as Is, View};
+use containers::{ContainerError, Filter, State as Is, View};
 use regex_automata::meta::Regex;
 use serde_json::{Value, json};
 
@@ -65,12 +65,41 @@ pub(super) async fn list(State(docker): Shared, params: Params) -> Answer<Vec<Va
         {
             continue;
         }
-        all.push(document(&docker, view, &ids, now).await);
+        let mut document = document(&docker, view, &ids, now).await;
+        if params.truth("size") {
+            measure(&docker, view, &mut document).await?;
+        }
+        all.push(document);
         if limit.is_some_and(|limit| all.len() as i64 >= limit) {
             break;
         }
     }
     Ok(Json(all))
+}
+
+/// Every container as the list describes it, with its sizes.
+pub(crate) async fn measured(docker: &Arc<Docker>) -> Result<Vec<Value>, Refusal> {
+    let ids = inspect::network_ids(docker).await;
+    let now = docker.clock.wall();
+    let mut all = Vec::new();
+    for view in docker.containers.list(&Filter { all: true, ..Filter::default() }) {
+        let mut document = document(docker, &view, &ids, now).await;
+        measure(docker, &view, &mut document).await?;
+        all.push(document);
+    }
+    Ok(all)
+}
+
+/// Adds the bytes that a container wrote, and those of all its files.
+pub(super) async fn measure(docker: &Docker, view: &View, document: &mut Value) -> Result<(), Refusal> {
+    let (own, whole) = match docker.containers.sizes(&view.record.id).await {
+        // It went meanwhile, and takes no room any more.
+        Err(ContainerError::Missing(_)) => (0, 0),
+        sizes => sizes?,
+    };
+    document["SizeRw"] = own.into();
+    document["SizeRootFs"] = whole.into();
+    Ok(())
 }
 
 async fn document(

@@ -1,17 +1,14 @@
 //! `GET /system/df`: what takes room on the disk.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
 use images::Image;
 use serde_json::{Map, Value, json};
-use tower::ServiceExt;
 
 use crate::answer::{Answer, Refusal, blocking};
+use crate::containers::list;
 use crate::params::Params;
 use crate::version::ApiVersion;
 use crate::volumes::folder_size;
@@ -62,7 +59,7 @@ pub(super) async fn usage(State(docker): Shared, version: ApiVersion, params: Pa
         usage.images = Some((crate::images::for_usage(&docker, &all, version)?, layers(&all)));
     }
     if kinds.containers {
-        usage.containers = Some(containers(&docker, &all).await?);
+        usage.containers = Some(list::measured(&docker).await?);
     }
     if kinds.volumes {
         let worker = docker.clone();
@@ -155,35 +152,6 @@ fn sum(items: &[Value], active: usize, (total, free): (i64, i64), verbose: bool)
 fn layers(all: &[Image]) -> u64 {
     let layers = all.iter().flat_map(|image| image.chain.iter().zip(&image.layer_sizes));
     layers.collect::<BTreeMap<_, _>>().values().map(|size| **size).sum()
-}
-
-/// Containers as their list describes them, each with the bytes that it wrote and those of its image.
-async fn containers(docker: &Arc<Docker>, all: &[Image]) -> Result<Vec<Value>, Refusal> {
-    let list = crate::containers::routes().with_state(docker.clone());
-    let request = Request::get("/containers/json?all=1").body(Body::empty());
-    let request = request.map_err(|error| Refusal::failed(error.to_string()))?;
-    let Ok(response) = list.oneshot(request).await;
-    let body = axum::body::to_bytes(response.into_body(), crate::DOCUMENT_BYTES).await;
-    let body = body.map_err(|error| Refusal::failed(error.to_string()))?;
-    let mut views: Vec<Value> =
-        serde_json::from_slice(&body).map_err(|error| Refusal::failed(error.to_string()))?;
-    let sizes: BTreeMap<String, u64> = all.iter().map(|image| (image.id.to_string(), image.size)).collect();
-    let images = docker.images.clone();
-    blocking(move || {
-        for view in &mut views {
-            let image = view["ImageID"].as_str().unwrap_or_default();
-            let own = image.parse().ok().and_then(|image| {
-                let snapshot = images.snapshot(&image, view["Id"].as_str()?).ok()?;
-                folder_size(&snapshot.upper).ok()
-            });
-            let own = own.unwrap_or(0);
-            let below = sizes.get(image).copied().unwrap_or(0);
-            view["SizeRw"] = own.into();
-            view["SizeRootFs"] = (own + below).into();
-        }
-        views
-    })
-    .await
 }
 
 /// Volumes with their bytes and users. What lies elsewhere takes no room here.
