@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base::{Bytes, ContainerId, Kind, NetworkName, Report, kernel_bytes};
+use base::{Bytes, ContainerId, Kind, Report, kernel_bytes};
 use build::{Cancel, RunLimits, RunMountKind, RunNetwork, RunOrder, Runner, Stream};
 use containers::{Containers, Rooms};
 use network::texts::{HostsOrder, ResolverOrder, hosts, resolv_conf};
-use network::{AttachOrder, Networks};
+use network::{AttachOrder, NetworkView, Networks};
 use runtime::order::{
     self, Capabilities, Limits, LogPolicy, Mount, MountKind, Namespaces, Net, Process, Rlimit, Rootfs,
     Seccomp, Size,
@@ -73,29 +73,53 @@ impl BuildRunner {
 
     /// Makes the container of a step; its program waits.
     async fn make(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Result<Shim, Report> {
-        let gateway = match order.network {
-            RunNetwork::None | RunNetwork::Host => None,
-            RunNetwork::Default => {
-                let network = self.networks.ensure_default().await.map_err(|problem| Report::of(&problem))?;
-                network.subnets.first().map(|subnet| subnet.gateway)
-            }
-        };
+        let network = self.network(order).await?;
+        let gateway = network.and_then(|network| network.subnets.first().map(|subnet| subnet.gateway));
         identity(folder, gateway, order).map_err(|error| {
             Report::new(Kind::Unavailable, "could not write the files of a build step").because(error)
         })?;
         base::crash::point("build: files of a step written");
-        let whole = self.order(id, folder, order);
+        let whole = self.order(id, folder, order)?;
         let cgroups_stay = self.containers.cgroups_stay().await;
         let created = self.shims.create(folder, &whole).await;
         drop(cgroups_stay);
         created.map_err(|problem| Report::of(&problem))
     }
 
+    /// The network that a step is put on, if it is one of ours.
+    async fn network(&self, order: &RunOrder<'_>) -> Result<Option<NetworkView>, Report> {
+        match &order.network {
+            RunNetwork::None | RunNetwork::Host | RunNetwork::Container(_) => Ok(None),
+            RunNetwork::Default => {
+                self.networks.ensure_default().await.map(Some).map_err(|problem| Report::of(&problem))
+            }
+            RunNetwork::Named(name) => {
+                self.networks.inspect(name).await.map(Some).map_err(|problem| Report::of(&problem))
+            }
+        }
+    }
+
+    /// The network namespace of a container that runs.
+    fn namespace_of(&self, container: &str) -> Result<Net, Report> {
+        let id = self.containers.find(container).map_err(|problem| Report::of(&problem))?;
+        let view = self.containers.inspect(&id).map_err(|problem| Report::of(&problem))?;
+        match view.record.state {
+            containers::State::Running { pid, .. } => Ok(Net::Path(format!("/proc/{pid}/ns/net").into())),
+            _ => Err(Report::new(
+                Kind::Conflict,
+                format!("the container `{container}` does not run, so its network cannot be used"),
+            )),
+        }
+    }
+
     /// Connects it and lets its program run.
     async fn start(&self, id: &ContainerId, shim: &Shim, order: &RunOrder<'_>) -> Result<Begun, Report> {
-        if order.network == RunNetwork::Default {
-            let name = NetworkName::new(network::DEFAULT_NETWORK).map_err(|problem| Report::of(&problem))?;
+        if let Some(network) = self.network(order).await? {
+            let default_route = !network.internal;
             let attach = AttachOrder {
+                links: Vec::new(),
+                link_local: Vec::new(),
+                interface: None,
                 container: id.clone(),
                 pid: shim.pid().unsigned_abs(),
                 index: 0,
@@ -104,11 +128,11 @@ impl BuildRunner {
                 ipv4: None,
                 ipv6: None,
                 mac: None,
-                default_route: true,
+                default_route,
                 dns: Vec::new(),
                 ready: true,
             };
-            self.networks.attach(&name, attach).await.map_err(|problem| Report::of(&problem))?;
+            self.networks.attach(&network.name, attach).await.map_err(|problem| Report::of(&problem))?;
         }
         base::crash::point("build: step connected");
         let Attached { output, .. } = shim.attach().await.map_err(|problem| Report::of(&problem))?;
@@ -194,8 +218,8 @@ impl BuildRunner {
         Ok(())
     }
 
-    fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Order {
-        Order {
+    fn order(&self, id: &ContainerId, folder: &Path, order: &RunOrder<'_>) -> Result<Order, Report> {
+        Ok(Order {
             version: order::VERSION,
             id: id.clone(),
             rootfs: Rootfs {
@@ -225,15 +249,17 @@ impl BuildRunner {
             mounts: mounts(folder, order),
             shm_size: order.shm_size.unwrap_or(SHM),
             devices: Vec::new(),
+            device_rules: Vec::new(),
             sysctls: BTreeMap::new(),
             masked_paths: None,
             readonly_paths: None,
             seccomp: Seccomp::Default,
             namespaces: Namespaces {
-                net: match order.network {
+                net: match &order.network {
                     RunNetwork::None => Net::None,
-                    RunNetwork::Default => Net::New,
+                    RunNetwork::Default | RunNetwork::Named(_) => Net::New,
                     RunNetwork::Host => Net::Host,
+                    RunNetwork::Container(container) => self.namespace_of(container)?,
                 },
                 ..Namespaces::default()
             },
@@ -242,7 +268,7 @@ impl BuildRunner {
             limits: Limits::default(),
             read_only: false,
             log: LogPolicy { keep: false, ..LogPolicy::default() },
-        }
+        })
     }
 }
 
@@ -377,7 +403,7 @@ fn identity(folder: &Path, gateway: Option<IpAddr>, order: &RunOrder<'_>) -> io:
     let text = match order.network {
         // There the host's own servers can be reached, also those on its loopback.
         RunNetwork::Host => host,
-        RunNetwork::Default | RunNetwork::None => {
+        RunNetwork::Default | RunNetwork::None | RunNetwork::Named(_) | RunNetwork::Container(_) => {
             resolv_conf(&ResolverOrder { gateways: &gateways, host: &host, ..ResolverOrder::default() })
         }
     };

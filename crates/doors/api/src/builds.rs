@@ -125,15 +125,7 @@ fn request(order: BuildOrder, pieces: &Pieces, cancel: Cancel) -> Result<BuildRe
 
 /// What holds for all commands.
 fn run_settings(order: &BuildOrder) -> Result<RunSettings, Report> {
-    let network = match order.network.as_deref() {
-        None | Some("default" | "bridge") => RunNetwork::Default,
-        Some("none") => RunNetwork::None,
-        Some("host") => RunNetwork::Host,
-        Some(other) => {
-            let report = Report::new(Kind::Invalid, format!("`{other}` cannot be the network of a build"));
-            return Err(report.hint("allowed is default, none or host"));
-        }
-    };
+    let network = RunNetwork::of(order.network.as_deref().unwrap_or_default());
     let usual = RunLimits::usual();
     let limits = RunLimits {
         memory: order.memory.map_or(usual.memory, |memory| Some(memory).filter(|memory| memory.0 > 0)),

@@ -219,7 +219,7 @@ impl Work {
             (name.clone(), place)
         });
         let run = RunSettings {
-            network: options.network,
+            network: options.network.clone(),
             shm_size: options.shm_size.map(base::Bytes),
             ulimits: options.ulimits.clone(),
             hosts: options.hosts.clone(),

@@ -143,6 +143,7 @@ fn service(
         entrypoint,
         command: None,
         environment: words::environment(&args.env_file, &args.env)?,
+        unset_environment: Vec::new(),
         labels: args.label.iter().map(|text| words::label(text)).collect(),
         annotations: IndexMap::new(),
         user: args.user.clone(),
@@ -160,6 +161,7 @@ fn service(
         configs: Vec::new(),
         shm_size: size(args.shm_size.as_deref())?,
         devices: args.device.iter().map(|text| words::device(text)).collect::<Result<_, _>>()?,
+        device_rules: args.device_cgroup_rule.clone(),
         security: Security {
             privileged: args.privileged,
             cap_add: args.cap_add.clone(),

@@ -139,6 +139,10 @@ impl From<ContainerError> for Refusal {
 pub(crate) fn not_run(code: i32, source: &Report) -> String {
     let why = line(source);
     match code {
+        // Its working directory, or what a link leads to.
+        126 if source.kind == Kind::NotFound => {
+            format!("unable to start container process: {why}: no such file or directory")
+        }
         127 => format!("unable to start container process: {why}: executable file not found in $PATH"),
         _ => format!("unable to start container process: {why}: permission denied"),
     }

@@ -107,7 +107,7 @@ impl Output {
     }
 }
 
-fn run(docker: &Docker, (order, ring): (BuildRequest, Arc<Ring>), output: &Output, version: ApiVersion) {
+fn run(docker: &Docker, (mut order, ring): (BuildRequest, Arc<Ring>), output: &Output, version: ApiVersion) {
     let tags: Vec<String> = order.tags.iter().map(oci::Reference::familiar).collect();
     let teller = Mutex::new(Teller::default());
     let progress = |progress| {
@@ -115,6 +115,12 @@ fn run(docker: &Docker, (order, ring): (BuildRequest, Arc<Ring>), output: &Outpu
         let mut teller = teller.lock().unwrap_or_else(PoisonError::into_inner);
         teller.tell(progress).into_iter().for_each(|document| output.say(document));
     };
+    // Who names where the cache comes from means no other, as with docker; steps are found again by what they are, so
+    // those of the images named are among them.
+    let named = &order.cache_from;
+    if !named.is_empty() && !named.iter().any(|name| docker.images.find(name).is_ok()) {
+        order.no_cache = ::build::NoCache::Always;
+    }
     let builder = docker.builder.clone().with_puller(docker.pullers.puller(ring));
     match builder.build(order, &*docker.runner, &progress) {
         Ok(built) => {

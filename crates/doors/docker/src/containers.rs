@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Router<Arc<Docker>> {
         .route("/containers/json", get(list::list))
         .route("/containers/create", post(create::create))
         .route("/containers/{id}", delete(life::remove))
+        .route("/containers/{id}/{alias}", delete(life::remove_link))
         .route("/containers/{id}/json", get(inspect::inspect))
         .route("/containers/{id}/start", post(life::start))
         .route("/containers/{id}/stop", post(life::stop))

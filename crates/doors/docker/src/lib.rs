@@ -27,6 +27,7 @@ mod credentials;
 mod drain;
 mod events;
 mod images;
+mod loose;
 mod networks;
 mod params;
 mod patterns;

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::DOCUMENT_BYTES;
 use crate::answer::Refusal;
+use crate::loose;
 use crate::version::{ApiVersion, NEWEST};
 
 /// A query, in order; names may come more than once.
@@ -258,9 +259,9 @@ async fn document<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Re
             "unsupported Content-Type header ({kind}): must be 'application/json'"
         )));
     }
-    let read: Option<T> =
-        serde_json::from_slice(&body).map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?;
-    Ok(read)
+    let wrong = |error| Refusal::invalid(format!("invalid JSON: {error}"));
+    let document: Option<serde_json::Value> = serde_json::from_slice(&body).map_err(wrong)?;
+    document.map(loose::read).transpose().map_err(wrong)
 }
 
 async fn read(body: Body) -> Result<bytes::Bytes, Refusal> {

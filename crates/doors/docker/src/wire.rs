@@ -5,30 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use crate::loose::Loose;
 
 /// `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Empty {}
-
-/// Reads a document in which null means absent.
-pub(crate) fn read<T: DeserializeOwned>(mut document: Value) -> Result<T, serde_json::Error> {
-    without_nulls(&mut document);
-    serde_json::from_value(document)
-}
-
-fn without_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(without_nulls);
-        }
-        Value::Array(list) => list.iter_mut().for_each(without_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
 
 /// A list of words, which may be written as one word.
 fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
@@ -113,7 +97,7 @@ fn zero(value: &i64) -> bool {
 
 /// How the host lets it run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase", default, remote = "Self")]
 pub(crate) struct HostConfig {
     pub(crate) binds: Option<Vec<String>>,
     #[serde(rename = "ContainerIDFile")]
@@ -159,7 +143,7 @@ pub(crate) struct HostConfig {
     pub(crate) sysctls: Option<BTreeMap<String, String>>,
     pub(crate) runtime: String,
     pub(crate) isolation: String,
-    #[serde(flatten)]
+    #[serde(flatten, skip_deserializing)]
     pub(crate) resources: Resources,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mounts: Option<Vec<Mount>>,
@@ -167,6 +151,22 @@ pub(crate) struct HostConfig {
     pub(crate) readonly_paths: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) init: Option<bool>,
+}
+
+// Its fields and those of its resources stand side by side; each part picks its own.
+impl<'de> Deserialize<'de> for HostConfig {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let document = Value::deserialize(from)?;
+        let wrong = serde::de::Error::custom;
+        let resources = Resources::deserialize(Loose(document.clone())).map_err(wrong)?;
+        Ok(Self { resources, ..Self::deserialize(Loose(document)).map_err(wrong)? })
+    }
+}
+
+impl Serialize for HostConfig {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, to)
+    }
 }
 
 /// What it may use.
@@ -372,13 +372,29 @@ pub(crate) struct NetworkingConfig {
 }
 
 /// The body of `POST /containers/create`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CreateBody {
-    #[serde(flatten)]
     pub(crate) config: Config,
     pub(crate) host_config: HostConfig,
     pub(crate) networking_config: NetworkingConfig,
+}
+
+// As with a host's configuration, what a container runs stands beside the rest.
+impl<'de> Deserialize<'de> for CreateBody {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "PascalCase", default)]
+        struct Rest {
+            host_config: HostConfig,
+            networking_config: NetworkingConfig,
+        }
+        let document = Value::deserialize(from)?;
+        let wrong = serde::de::Error::custom;
+        let Rest { host_config, networking_config } =
+            Rest::deserialize(Loose(document.clone())).map_err(wrong)?;
+        let config = Config::deserialize(Loose(document)).map_err(wrong)?;
+        Ok(Self { config, host_config, networking_config })
+    }
 }
 
 /// What is kept with a container's record, so that `inspect` tells it as it was asked.

@@ -1,6 +1,7 @@
 //! Names and ids, sizes, time, chance, problems, tasks and crash points: what every layer speaks of.
 
 pub mod crash;
+mod device_rule;
 mod name;
 mod problem;
 mod rng;
@@ -8,6 +9,7 @@ mod size;
 mod tasks;
 pub mod time;
 
+pub use device_rule::{DeviceRule, InvalidDeviceRule};
 pub use name::{
     AppName, ContainerId, ContainerName, InvalidName, NetworkName, ReleaseNumber, Revision, ServiceName,
     VolumeName,

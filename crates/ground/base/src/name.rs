@@ -120,8 +120,8 @@ name!(
     /// A network's name, unique on its daemon.
     NetworkName,
     "a network's name",
-    "1 to 250 of a-z, A-Z, 0-9, `_`, `.` and `-`, beginning with a letter or digit",
-    |t| docker_name(t) || (t.len() == 1 && t.bytes().all(|b| b.is_ascii_alphanumeric()))
+    "1 to 250 bytes without `/` and control characters, with no blank at either end",
+    |t| (1..=250).contains(&t.len()) && t.trim() == t && !t.contains('/') && !t.contains(char::is_control)
 );
 name!(
     /// A container's id: 64 hexadecimal digits.

@@ -101,7 +101,6 @@ pub(crate) fn app(project: &Project) -> Result<Converted, LoadError> {
         let service = service::convert(&mut desk, name, map, node, &whole);
         app.services.insert(key, service);
     }
-    network::links(project, &mut app);
     network::bridge(project, &mut app, &mut desk);
     if desk.faults.is_empty() {
         Ok(Converted { app, warnings: desk.warnings, chosen: desk.chosen })

@@ -41,7 +41,7 @@ impl StageRun<'_> {
     pub(crate) fn run(&mut self, run: &Run, span: Span, step: usize) -> Result<Did, BuildError> {
         let job = self.job;
         let plan =
-            Plan::new(run, &self.settings, job.wish.run.network).map_err(|fault| job.fault(span, fault))?;
+            Plan::new(run, &self.settings, &job.wish.run.network).map_err(|fault| job.fault(span, fault))?;
         let mut parts = vec![plan.key()];
         for mount in &plan.mounts {
             if let MountKind::Bind { from, source } = &mount.kind {
@@ -97,7 +97,7 @@ impl StageRun<'_> {
             cwd: plan.folder().to_owned(),
             user: plan.user().to_owned(),
             mounts: std::mem::take(&mut given.mounts),
-            network: plan.network,
+            network: plan.network.clone(),
             limits: job.wish.run.limits,
             shm_size: job.wish.run.shm_size,
             ulimits: &job.wish.run.ulimits,

@@ -48,12 +48,12 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Expands. `network` is what holds where the RUN says nothing.
-    pub(crate) fn new(run: &Run, settings: &Settings, network: RunNetwork) -> Result<Self, StepFault> {
+    pub(crate) fn new(run: &Run, settings: &Settings, network: &RunNetwork) -> Result<Self, StepFault> {
         let network = match run.network.as_deref().map(|text| settings.expand(text)).transpose()?.as_deref() {
-            None | Some("default") => network,
+            None | Some("default") => network.clone(),
             Some("none") => RunNetwork::None,
             // Who may build may run commands in the host's network, but only who builds says so.
-            Some("host") if network == RunNetwork::Host => RunNetwork::Host,
+            Some("host") if *network == RunNetwork::Host => RunNetwork::Host,
             Some("host") => {
                 return Err(unsupported(
                     "`--network=host` of a RUN alone",

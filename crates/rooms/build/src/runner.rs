@@ -69,7 +69,7 @@ pub enum RunMountKind {
 }
 
 /// The network of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RunNetwork {
     /// One that leads outward.
     #[default]
@@ -78,6 +78,23 @@ pub enum RunNetwork {
     None,
     /// The host's own.
     Host,
+    /// One of the host's networks, by its name or id.
+    Named(String),
+    /// That of a container that runs, by its name or id.
+    Container(String),
+}
+
+impl RunNetwork {
+    /// As docker writes it after `--network`.
+    pub fn of(text: &str) -> Self {
+        match (text, text.strip_prefix("container:")) {
+            ("" | "default" | "bridge", _) => Self::Default,
+            ("none", _) => Self::None,
+            ("host", _) => Self::Host,
+            (_, Some(container)) => Self::Container(container.to_owned()),
+            (name, None) => Self::Named(name.to_owned()),
+        }
+    }
 }
 
 /// Bounds of commands; none means no bound of its own.

@@ -132,6 +132,27 @@ impl Containers {
         }
     }
 
+    /// Takes away a name that it has for another container.
+    pub async fn unlink(&self, id: &ContainerId, alias: &str) -> Result<(), ConnectError> {
+        let cell = self.cell(id)?;
+        let _turn = cell.turn.lock().await;
+        let record = cell.record();
+        let on = record.networks.iter().find(|(_, on)| on.links.iter().any(|link| link.alias == alias));
+        let Some((network, mut wish)) = on.map(|(network, on)| (network.clone(), on.clone())) else {
+            return Err(ConnectError::NotOn { container: record.name, network: alias.to_owned() });
+        };
+        wish.links.retain(|link| link.alias != alias);
+        let left = start::links(&wish);
+        self.keep(&cell, |networks| drop(networks.insert(network.clone(), wish)))?;
+        if record.state.runs() {
+            let name = NetworkName::new(network).map_err(|error| ConnectError::Invalid(error.to_string()))?;
+            self.inner.rooms.networks.set_links(id, &name, left).await.map_err(|problem| {
+                ContainerError::failed(format!("change the names that `{}` sees", record.name), &problem)
+            })?;
+        }
+        Ok(())
+    }
+
     /// Takes it off a network.
     pub async fn disconnect_from(&self, id: &ContainerId, network: &str) -> Result<(), ConnectError> {
         let cell = self.cell(id)?;
@@ -185,6 +206,9 @@ impl Containers {
             mac: wish.mac_address.as_deref().and_then(|text| text.parse().ok()),
             default_route: false,
             dns: record.service.dns.clone(),
+            links: start::links(wish),
+            link_local: wish.link_local_ips.iter().filter_map(|text| text.parse().ok()).collect(),
+            interface: wish.interface_name.clone(),
             ready: !health.checked || health.well == Some(true) || !record.names_wait(),
         };
         networks.attach(network, order).await.map_err(|source| ConnectError::Attach {

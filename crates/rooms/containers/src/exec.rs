@@ -52,7 +52,9 @@ impl Containers {
         record: &Record,
         exec: ExecOrder,
     ) -> Result<Attached, ContainerError> {
-        let process = self.process(record, exec)?;
+        let linked = self.link_variables(record).await.unwrap_or_default();
+        let mut process = self.process(record, exec)?;
+        process.env = order::overlaid(linked, process.env);
         base::crash::point("container: about to run one beside");
         shim.exec(&process).await.map_err(|failure| ContainerError::NotExecuted {
             name: record.name.clone(),

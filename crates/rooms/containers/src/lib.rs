@@ -22,6 +22,7 @@ mod exec;
 mod execs;
 mod files;
 mod health;
+mod links;
 mod listing;
 mod order;
 mod problem;

@@ -106,6 +106,7 @@ pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, 
         mounts,
         shm_size: service.shm_size.unwrap_or(SHM_SIZE),
         devices: service.devices.iter().map(device).collect(),
+        device_rules: service.device_rules.clone(),
         sysctls: sysctls(service, own_network),
         masked_paths: unmasked(service).then(Vec::new),
         readonly_paths: unmasked(service).then(Vec::new),
@@ -171,7 +172,13 @@ fn environment(record: &Record, image: &ImageConfig, tty: bool) -> Vec<String> {
         vars.insert("TERM".into(), "xterm".into());
     }
     vars.extend(service.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    vars.retain(|name, _| !service.unset_environment.contains(name));
     vars.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The variables that a service itself names.
+pub(crate) fn variables(service: &Service) -> Vec<String> {
+    service.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// Where the container's cgroup is.

@@ -199,6 +199,9 @@ impl Containers {
                 ipv4: parse(attachment.ipv4_address.as_deref(), "an IPv4 address").map_err(invalid)?,
                 ipv6: parse(attachment.ipv6_address.as_deref(), "an IPv6 address").map_err(invalid)?,
                 dns: record.service.dns.clone(),
+                links: links(attachment),
+                link_local: attachment.link_local_ips.iter().filter_map(|text| text.parse().ok()).collect(),
+                interface: attachment.interface_name.clone(),
                 mac: parse(attachment.mac_address.as_deref(), "a hardware address").map_err(invalid)?,
                 default_route: Some(index) == joined.way_out,
                 ready: !checked || !record.names_wait(),
@@ -308,13 +311,16 @@ impl Containers {
     ) -> Result<Order, ContainerError> {
         let containers = self.clone();
         let shared = self.shared(record)?;
+        let linked = self.link_variables(record).await?;
         let (folder, record) = (cell.folder.clone(), record.clone());
         // Looks at files, so it may wait for a disk.
-        tokio::task::spawn_blocking(move || containers.order_now(&folder, &record, shared, &gateways))
-            .await
-            .unwrap_or_else(|error| {
-                Err(ContainerError::Invalid(format!("the laying out of a container broke off: {error}")))
-            })
+        let made =
+            tokio::task::spawn_blocking(move || containers.order_now(&folder, &record, shared, &gateways));
+        let mut order = made.await.unwrap_or_else(|error| {
+            Err(ContainerError::Invalid(format!("the laying out of a container broke off: {error}")))
+        })?;
+        order.process.env = order::overlaid(linked, order.process.env);
+        Ok(order)
     }
 
     fn order_now(
@@ -489,6 +495,11 @@ pub(crate) fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> 
 pub(crate) fn aliases(record: &Record, attachment: &spec::Attachment) -> Vec<String> {
     let service = record.owner.as_ref().filter(|owner| !owner.job).map(|owner| owner.service.to_string());
     service.into_iter().chain(attachment.aliases.iter().cloned()).collect()
+}
+
+/// Names of others that are valid for it alone, each with whom it means.
+pub(crate) fn links(attachment: &spec::Attachment) -> Vec<(String, String)> {
+    attachment.links.iter().map(|link| (link.alias.clone(), link.target.clone())).collect()
 }
 
 fn parse<T: std::str::FromStr>(text: Option<&str>, what: &str) -> Result<Option<T>, String> {

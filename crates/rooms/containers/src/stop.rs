@@ -147,19 +147,37 @@ impl Containers {
         }
     }
 
-    /// Sends a signal to its process.
+    /// Sends a signal to its process. The last of signals returns when the process has ended.
     pub async fn kill(&self, id: &ContainerId, signal: &str) -> Result<(), ContainerError> {
         let cell = self.cell(id)?;
         let number = signal_number(signal)?;
-        let shim = cell.shim().ok_or_else(|| ContainerError::NotRunning(cell.record().name))?;
-        if number == SIGKILL || number == 15 {
+        let record = cell.record();
+        let ends = number == SIGKILL || number == 15 || self.stop_signal(&record)? == number;
+        let Some(shim) = cell.shim() else {
+            if !record.restarts_soon() {
+                return Err(ContainerError::NotRunning(record.name));
+            }
+            cell.update(|live| live.record.stopped_by_hand = live.record.owner.is_none())?;
+            self.announce(&cell);
+            return Ok(());
+        };
+        if ends {
             cell.update(|live| live.record.stopped_by_hand = live.record.owner.is_none())?;
         }
         // Told first, so that an end that follows comes after it.
-        events::killed(self, &cell.record(), number);
+        events::killed(self, &record, number);
         shim.kill(number).await.map_err(|problem| {
-            ContainerError::failed(format!("send {signal} to `{}`", cell.record().name), &problem)
-        })
+            ContainerError::failed(format!("send {signal} to `{}`", record.name), &problem)
+        })?;
+        if let (true, crate::State::Running { paused: true, .. }) = (ends, &record.state) {
+            // What is frozen hears no signal. One that has ended meanwhile needs not.
+            let _ = shim.resume().await;
+        }
+        if number == SIGKILL {
+            // One that the kernel holds longer ends when it lets go.
+            let _ = tokio::time::timeout(KILL_PATIENCE, cell.until_ended()).await;
+        }
+        Ok(())
     }
 
     /// Stops and starts it.

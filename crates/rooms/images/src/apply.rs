@@ -10,8 +10,7 @@
 mod refusal;
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -240,18 +239,9 @@ impl Target<'_> {
             Err(Errno::NAMETOOLONG) => return Err(Refusal::TooLong.into()),
             file => file?,
         };
-        match &entry.extents {
-            None => copy(content, &mut file, &mut self.buffer)?,
-            Some(extents) => {
-                for extent in extents {
-                    file.seek(SeekFrom::Start(extent.offset))?;
-                    copy(&mut content.take(extent.len), &mut file, &mut self.buffer)?;
-                }
-                file.set_len(entry.size)?;
-            }
-        }
+        entry.fill(&mut file, content, &mut self.buffer)?;
         set_meta(file.as_fd(), entry)?;
-        Ok(rustix::fs::futimens(&file, &times(entry))?)
+        Ok(rustix::fs::futimens(&file, &entry.times())?)
     }
 
     fn dir(&mut self, entry: &Entry, name: &[u8], path: &[u8]) -> Result<(), Stop> {
@@ -266,13 +256,13 @@ impl Target<'_> {
             tree::make_opaque(dir.as_fd())?;
         }
         set_meta(dir.as_fd(), entry)?;
-        self.dirs.push((path.to_vec(), times(entry).last_modification));
+        self.dirs.push((path.to_vec(), entry.times().last_modification));
         Ok(())
     }
 
     fn set_root(&mut self, entry: &Entry) -> Result<(), Stop> {
         set_meta(self.root.as_fd(), entry)?;
-        self.dirs.push((Vec::new(), times(entry).last_modification));
+        self.dirs.push((Vec::new(), entry.times().last_modification));
         Ok(())
     }
 
@@ -348,7 +338,7 @@ impl Target<'_> {
         if with_mode {
             rustix::fs::chmodat(dir, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
         }
-        Ok(rustix::fs::utimensat(dir, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(rustix::fs::utimensat(dir, name, &entry.times(), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     fn count(&mut self, size: u64) -> Result<(), Stop> {
@@ -412,11 +402,6 @@ fn owner(entry: &Entry) -> (Uid, Gid) {
     (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid))
 }
 
-fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec { tv_sec: entry.mtime_secs, tv_nsec: entry.mtime_nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
-}
-
 /// Owner, then mode (a change of owner clears setuid), then attributes (it clears capabilities too).
 fn set_meta(fd: BorrowedFd<'_>, entry: &Entry) -> Result<(), Stop> {
     let (uid, gid) = owner(entry);
@@ -433,16 +418,5 @@ fn set_meta(fd: BorrowedFd<'_>, entry: &Entry) -> Result<(), Stop> {
 }
 
 /// Copies all there is, in large pieces.
-fn copy(from: &mut impl Read, to: &mut File, buffer: &mut [u8]) -> io::Result<()> {
-    loop {
-        match from.read(buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => to.write_all(&buffer[..n])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,10 @@ mod number;
 mod pax;
 mod sparse;
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
+use rustix::fs::{Timespec, Timestamps};
 use tar::Header;
 
 pub use sparse::Extent;
@@ -71,6 +73,33 @@ impl Entry {
     /// The name for people.
     pub fn title(&self) -> String {
         title(&self.name)
+    }
+
+    /// Writes its content into a new file, with the holes that it has.
+    pub fn fill(&self, file: &mut File, content: &mut impl Read, buffer: &mut [u8]) -> io::Result<()> {
+        let Some(extents) = &self.extents else { return copy(content, file, buffer) };
+        for extent in extents {
+            file.seek(SeekFrom::Start(extent.offset))?;
+            copy(&mut content.take(extent.len), file, buffer)?;
+        }
+        file.set_len(self.size)
+    }
+
+    /// When its file was changed, as files are told.
+    pub fn times(&self) -> Timestamps {
+        let time = Timespec { tv_sec: self.mtime_secs, tv_nsec: self.mtime_nanos.into() };
+        Timestamps { last_access: time, last_modification: time }
+    }
+}
+
+fn copy(from: &mut impl Read, to: &mut File, buffer: &mut [u8]) -> io::Result<()> {
+    loop {
+        match from.read(buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => to.write_all(&buffer[..n])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

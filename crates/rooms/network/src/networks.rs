@@ -184,6 +184,17 @@ impl Networks {
         self.with(move |realm| realm.rename(&container, &names)).await
     }
 
+    /// The names that a container alone has for others on one network, from now on: each with whom it means.
+    pub async fn set_links(
+        &self,
+        container: &ContainerId,
+        network: &NetworkName,
+        links: Vec<(String, String)>,
+    ) -> Result<(), ChangeError> {
+        let (container, network) = (container.clone(), network.clone());
+        self.with(move |realm| realm.set_links(&container, &network, &links)).await
+    }
+
     /// Makes the machine agree with the record, of which only live containers' attachments are kept. To be
     /// called when the daemon starts.
     pub async fn settle(&self, live: &[ContainerId]) -> Result<Settled, ChangeError> {

@@ -145,6 +145,12 @@ pub struct AttachOrder {
     pub default_route: bool,
     /// Name servers to ask for foreign names in this container's place; the host's when none.
     pub dns: Vec<IpAddr>,
+    /// Names that are valid for this container alone, each with the name of the one that it means.
+    pub links: Vec<(String, String)>,
+    /// More addresses of its own; nobody looks whether another has them.
+    pub link_local: Vec<IpAddr>,
+    /// What the interface is called inside in place of `eth<index>`.
+    pub interface: Option<String>,
     /// What [`Attachment::ready`] begins as.
     pub ready: bool,
 }

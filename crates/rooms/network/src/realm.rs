@@ -148,6 +148,7 @@ impl Realm {
             addresses: record.ipv4.map(IpAddr::V4).into_iter().chain(record.ipv6.map(IpAddr::V6)).collect(),
             ready: record.ready,
             dns: record.dns.clone(),
+            links: record.links.clone(),
         };
         NamesOfNetwork {
             network: network.name.to_string(),

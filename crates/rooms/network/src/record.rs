@@ -78,6 +78,10 @@ pub(crate) struct AttachmentRecord {
     pub(crate) aliases: Vec<String>,
     pub(crate) ready: bool,
     pub(crate) dns: Vec<IpAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) links: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) link_local: Vec<IpAddr>,
     /// A process that was in the namespace.
     pub(crate) pid: u32,
     /// The namespace's number, which tells whether that process is still the one meant.

@@ -169,6 +169,9 @@ pub(crate) fn joins(number: u8, place: &Place) -> AttachOrder {
         mac: None,
         default_route: true,
         dns: Vec::new(),
+        links: Vec::new(),
+        link_local: Vec::new(),
+        interface: None,
         ready: true,
     }
 }

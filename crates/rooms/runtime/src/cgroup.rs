@@ -171,13 +171,13 @@ impl Cgroup {
     }
 
     /// Allows these devices and the usual ones, nothing else.
-    pub(crate) fn allow_devices(&self, devices: &[Device]) -> Result<(), Failure> {
-        let rules = devices::rules(devices)?;
+    pub(crate) fn allow_devices(&self, devices: &[Device], more: &[base::DeviceRule]) -> Result<(), Failure> {
+        let rules = devices::rules(devices, more)?;
         if let Some(dir) = self.first_dir("devices") {
             put(&dir.join("devices.deny"), "a").doing(|| "close the cgroup's devices")?;
             for rule in &rules {
-                put(&dir.join("devices.allow"), &rule.line())
-                    .doing(|| format!("allow device `{}`", rule.line()))?;
+                put(&dir.join("devices.allow"), &rule.to_string())
+                    .doing(|| format!("allow device `{}`", rule.to_string()))?;
             }
             return Ok(());
         }

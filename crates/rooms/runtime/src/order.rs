@@ -61,6 +61,9 @@ pub struct Order {
     /// Devices of the host beyond the usual ones.
     #[serde(default)]
     pub devices: Vec<Device>,
+    /// Devices that it may use where it has or makes a node for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_rules: Vec<base::DeviceRule>,
     /// Kernel settings of its own namespaces.
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,

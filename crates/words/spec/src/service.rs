@@ -29,6 +29,9 @@ pub struct Service {
     /// Added to the image's environment.
     #[serde(default)]
     pub environment: IndexMap<String, String>,
+    /// Variables that it does not have though the image has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset_environment: Vec<String>,
     /// Labels of the containers.
     #[serde(default)]
     pub labels: IndexMap<String, String>,
@@ -80,6 +83,9 @@ pub struct Service {
     /// Devices of the host.
     #[serde(default)]
     pub devices: Vec<Device>,
+    /// Devices that it may use where it has or makes a node for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_rules: Vec<base::DeviceRule>,
     /// What it may do.
     #[serde(default)]
     pub security: Security,
@@ -362,6 +368,27 @@ pub struct Attachment {
     /// Networks are joined from the highest down.
     #[serde(default)]
     pub priority: i64,
+    /// Names of other containers that are valid for this one alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    /// More addresses, which lead no further than the network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub link_local_ips: Vec<String>,
+    /// The interface's name inside; `eth0` and so on when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface_name: Option<String>,
+    /// Words for a driver of networks, kept to be told.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub driver_opts: IndexMap<String, String>,
+}
+
+/// Another container under a name of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name or id.
+    pub target: String,
+    /// What it is called.
+    pub alias: String,
 }
 
 /// Whose namespace.

@@ -78,7 +78,7 @@ pub struct BuildArgs {
     /// More lines for /etc/hosts of commands: NAME:ADDRESS
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub add_host: Vec<String>,
-    /// The network of commands: default, none or host
+    /// The network of commands: default, none, host, a network, or container:NAME
     #[arg(long)]
     pub network: Option<String>,
     /// The memory of all commands together; half of the machine's when none, 0 for no bound

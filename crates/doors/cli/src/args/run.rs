@@ -145,6 +145,9 @@ pub struct RunArgs {
     /// Devices of the host
     #[arg(help = "Devices of the host: PATH[:PATH][:rwm]", long, value_name = "DEVICE")]
     pub device: Vec<String>,
+    /// Devices that it may use by number, as in `c 13:* rmw`
+    #[arg(long, value_name = "RULE")]
+    pub device_cgroup_rule: Vec<base::DeviceRule>,
     /// Whose processes it sees: `host` or `container:NAME`
     #[arg(long, value_name = "WHOSE")]
     pub pid: Option<String>,

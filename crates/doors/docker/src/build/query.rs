@@ -126,16 +126,7 @@ fn run(params: &Params) -> Result<RunSettings, Refusal> {
         (Some(asked), Some(most)) => Some(asked.min(most)),
         (asked, most) => asked.or(most),
     };
-    let network = match params.text("networkmode") {
-        None | Some("default" | "bridge") => RunNetwork::Default,
-        Some("host") => RunNetwork::Host,
-        Some("none") => RunNetwork::None,
-        Some(other) => {
-            return Err(Refusal::unsupported(format!(
-                "builds do not join the network `{other}`: there are `default`, `host` and `none`"
-            )));
-        }
-    };
+    let network = RunNetwork::of(params.text("networkmode").unwrap_or_default());
     let limits: Vec<Limit> = document(params, "ulimits", "error reading ulimit settings")?;
     let ulimits = limits.into_iter().map(|one| (one.name, Ulimit { soft: one.soft, hard: one.hard }));
     let host = |text: &str| {

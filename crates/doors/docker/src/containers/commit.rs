@@ -16,7 +16,7 @@ use crate::Shared;
 use crate::answer::{Refusal, line};
 use crate::images::names;
 use crate::params::{MaybeDocument, Params};
-use crate::wire::{self, Config};
+use crate::wire::Config;
 
 /// What a container alone has a use for.
 const NOT_OF_IMAGES: [&str; 11] = [
@@ -36,12 +36,8 @@ const NOT_OF_IMAGES: [&str; 11] = [
 pub(super) async fn commit(
     State(docker): Shared,
     params: Params,
-    MaybeDocument(body): MaybeDocument<Value>,
+    MaybeDocument(body): MaybeDocument<Config>,
 ) -> Result<Response, Refusal> {
-    let body: Option<Config> = body
-        .map(wire::read)
-        .transpose()
-        .map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?;
     let name = name(&params)?;
     let container = params.text("container");
     let container = container.ok_or_else(|| Refusal::invalid("invalid name or ID supplied: \"\""))?;

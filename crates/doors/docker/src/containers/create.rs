@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use base::{AppName, ContainerName, Kind, Problem};
 use containers::Create;
 use oci::ImageConfig;
-use serde_json::{Value, json};
+use serde_json::json;
 use spec::{App, Limits, Logging, Namespace, PullPolicy, Restart, Service, UpdatePolicy};
 
 use crate::answer::{Refusal, blocking};
@@ -38,10 +38,8 @@ pub(super) async fn create(
     State(docker): Shared,
     version: ApiVersion,
     params: Params,
-    Document(body): Document<Value>,
+    Document(body): Document<CreateBody>,
 ) -> Result<Response, Refusal> {
-    let body: CreateBody =
-        wire::read(body).map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?;
     let name = params.text("name").map(name).transpose()?;
     if let Some(platform) = params.text("platform") {
         system::is_ours(platform)?;
@@ -119,6 +117,7 @@ fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) 
         entrypoint: Some(config.entrypoint.clone().unwrap_or_default()),
         command: Some(config.cmd.clone().unwrap_or_default()),
         environment: variables(config.env.as_deref().unwrap_or_default()),
+        unset_environment: config.env.iter().flatten().filter(|pair| !pair.contains('=')).cloned().collect(),
         labels: config.labels.clone().into_iter().collect(),
         annotations: host_config.annotations.clone().unwrap_or_default().into_iter().collect(),
         user: Some(config.user.clone()).filter(|user| !user.is_empty()),
@@ -136,6 +135,7 @@ fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) 
         configs: Vec::new(),
         shm_size: bounds::shm_size(host_config.shm_size)?,
         devices: security::devices(host_config),
+        device_rules: security::device_rules(host_config)?,
         security: security::security(host_config)?,
         sysctls: host_config.sysctls.clone().unwrap_or_default().into_iter().collect(),
         ulimits: bounds::ulimits(&host_config.resources.ulimits)?,
@@ -256,7 +256,7 @@ fn environment(own: Vec<String>, image: &[String]) -> Result<Vec<String>, Refusa
     }
     let given: Vec<String> = own.iter().map(|pair| name(pair)).collect();
     let inherited = image.iter().filter(|pair| !given.contains(&name(pair))).cloned();
-    Ok(own.iter().filter(|pair| pair.contains('=')).cloned().chain(inherited).collect())
+    Ok(own.iter().cloned().chain(inherited).collect())
 }
 
 fn variables(pairs: &[String]) -> indexmap::IndexMap<String, String> {

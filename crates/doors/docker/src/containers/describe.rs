@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use spec::{MountKind, Namespace, NetworkMode, Probe, Protocol, Restart};
 
 use crate::wire::{
-    Asked, BindOptions, Config, Device, Empty, HealthConfig, HostConfig, LogConfig, Mount, PortBinding,
-    RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,
+    Asked, BindOptions, Config, Device, Empty, EndpointIpam, HealthConfig, HostConfig, LogConfig, Mount,
+    PortBinding, RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 /// What was asked; for others, what a client would have had to ask for the like.
@@ -333,10 +333,12 @@ pub(crate) fn endpoints(
             .or_else(|| Some(wanted.aliases.clone()).filter(|all| !all.is_empty()));
         let names = on.map(|on| on.names.iter().chain(&on.aliases).cloned().collect::<Vec<_>>());
         let endpoint = json!({
-            "IPAMConfig": said.and_then(|said| said.ipam_config.clone()),
-            "Links": Value::Null,
+            "IPAMConfig": said.and_then(|said| said.ipam_config.clone()).or_else(|| fixed(wanted)),
+            "Links": said
+                .and_then(|said| said.links.clone())
+                .or_else(|| Some(links(wanted)).filter(|links| !links.is_empty() && name != network::DEFAULT_NETWORK)),
             "Aliases": aliases,
-            "DriverOpts": said.and_then(|said| said.driver_opts.clone()),
+            "DriverOpts": Some(&wanted.driver_opts).filter(|options| !options.is_empty()),
             "GwPriority": wanted.gw_priority,
             "NetworkID": ids.get(name).cloned().unwrap_or_default(),
             "EndpointID": on.map_or_else(String::new, |_| endpoint_id(view, name)),
@@ -365,6 +367,21 @@ pub(crate) fn endpoints(
         }));
     }
     all
+}
+
+/// The addresses that were asked for, if any.
+fn fixed(wanted: &spec::Attachment) -> Option<EndpointIpam> {
+    let fixed = EndpointIpam {
+        ipv4_address: wanted.ipv4_address.clone().unwrap_or_default(),
+        ipv6_address: wanted.ipv6_address.clone().unwrap_or_default(),
+        link_local_ips: wanted.link_local_ips.clone(),
+    };
+    (fixed != EndpointIpam::default()).then_some(fixed)
+}
+
+/// Others under names of its own.
+fn links(wanted: &spec::Attachment) -> Vec<String> {
+    wanted.links.iter().map(|link| format!("{}:{}", link.target, link.alias)).collect()
 }
 
 /// An endpoint has no other name here than its container and its network, of which docker's id is made.

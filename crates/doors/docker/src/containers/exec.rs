@@ -15,12 +15,11 @@ use crate::Shared;
 use crate::answer::{Answer, Refusal};
 use crate::params::{Document, MaybeDocument, Params};
 use crate::version::ApiVersion;
-use crate::wire;
 
 /// A program as a client orders it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct ExecConfig {
+pub(super) struct ExecConfig {
     attach_stdin: bool,
     attach_stdout: bool,
     attach_stderr: bool,
@@ -34,17 +33,12 @@ struct ExecConfig {
     working_dir: String,
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Refusal> {
-    wire::read(body).map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))
-}
-
 /// `POST /containers/{id}/exec`.
 pub(super) async fn create(
     State(docker): Shared,
     Path(id): Path<String>,
-    Document(body): Document<Value>,
+    Document(config): Document<ExecConfig>,
 ) -> Result<Response, Refusal> {
-    let config: ExecConfig = read(body)?;
     if config.cmd.is_empty() {
         return Err(Refusal::invalid("No exec command specified"));
     }
@@ -114,7 +108,7 @@ pub(super) async fn start(
     }
     // The answer goes first and the program starts then: a client that reads the head of an answer into a buffer and
     // the stream past it, as docker-py does, would lose what came with the head.
-    let (hijack, response) = Hijack::take(request, Framing::of(order.tty.is_some(), version));
+    let (hijack, response) = Hijack::take(request, Framing::of(config.tty, version));
     tokio::spawn(async move {
         let Some((reader, mut writer)) = hijack.open().await else { return };
         match docker.containers.exec_start(&exec, size).await {
@@ -157,7 +151,7 @@ async fn start_config(request: Request) -> Result<(StartConfig, Request), Refusa
     let mut copy = Request::new(body);
     *copy.headers_mut() = parts.headers.clone();
     let MaybeDocument(document) = MaybeDocument::from_request(copy, &()).await?;
-    let config = document.map(read).transpose()?.unwrap_or_default();
+    let config = document.unwrap_or_default();
     Ok((config, Request::from_parts(parts, axum::body::Body::empty())))
 }
 

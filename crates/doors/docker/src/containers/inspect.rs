@@ -12,21 +12,15 @@ use serde_json::{Value, json};
 use super::{describe, list};
 use crate::answer::Answer;
 use crate::params::Params;
-use crate::version::ApiVersion;
 use crate::{Docker, Shared};
 
 /// What docker writes for a moment that has not come.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-pub(super) async fn inspect(
-    State(docker): Shared,
-    Path(id): Path<String>,
-    version: ApiVersion,
-    params: Params,
-) -> Answer<Value> {
+pub(super) async fn inspect(State(docker): Shared, Path(id): Path<String>, params: Params) -> Answer<Value> {
     let id = docker.containers.find(&id)?;
     let view = docker.containers.inspect(&id)?;
-    let mut document = document(&docker, &view, version).await;
+    let mut document = document(&docker, &view).await;
     if params.truth("size") {
         list::measure(&docker, &view, &mut document).await?;
     }
@@ -38,7 +32,7 @@ pub(crate) async fn network_ids(docker: &Docker) -> BTreeMap<String, String> {
     docker.networks.list().await.into_iter().map(|view| (view.name.to_string(), view.id)).collect()
 }
 
-async fn document(docker: &Arc<Docker>, view: &View, version: ApiVersion) -> Value {
+async fn document(docker: &Arc<Docker>, view: &View) -> Value {
     let record = &view.record;
     let id = &record.id;
     let command = docker.containers.command(record);
@@ -76,7 +70,7 @@ async fn document(docker: &Arc<Docker>, view: &View, version: ApiVersion) -> Val
         "GraphDriver": { "Name": "overlay2", "Data": graph(docker, id, &lower) },
         "Mounts": describe::mount_points(record, docker.containers.volumes()),
         "Config": asked.config,
-        "NetworkSettings": network_settings(view, ports, networks, version),
+        "NetworkSettings": network_settings(view, ports, networks),
     })
 }
 
@@ -130,13 +124,8 @@ fn state(view: &View) -> Value {
     state
 }
 
-/// Since 1.52 what stood there for the default network alone is gone.
-fn network_settings(
-    view: &View,
-    ports: BTreeMap<String, Value>,
-    networks: BTreeMap<String, Value>,
-    version: ApiVersion,
-) -> Value {
+/// What stands there for the default network alone went with 1.52; clients of all ages look for it, so it stays.
+fn network_settings(view: &View, ports: BTreeMap<String, Value>, networks: BTreeMap<String, Value>) -> Value {
     let id = &view.record.id;
     let runs = view.record.state.runs();
     let mut settings = json!({
@@ -145,27 +134,25 @@ fn network_settings(
         "Ports": ports,
         "Networks": networks,
     });
-    if version < ApiVersion(1, 52) {
-        let main = settings["Networks"][network::DEFAULT_NETWORK].clone();
-        let of = |key: &str, otherwise: Value| main.get(key).cloned().unwrap_or(otherwise);
-        for (key, value) in [
-            ("Bridge", json!("")),
-            ("HairpinMode", json!(false)),
-            ("LinkLocalIPv6Address", json!("")),
-            ("LinkLocalIPv6PrefixLen", json!(0)),
-            ("SecondaryIPAddresses", Value::Null),
-            ("SecondaryIPv6Addresses", Value::Null),
-            ("EndpointID", of("EndpointID", json!(""))),
-            ("Gateway", of("Gateway", json!(""))),
-            ("GlobalIPv6Address", of("GlobalIPv6Address", json!(""))),
-            ("GlobalIPv6PrefixLen", of("GlobalIPv6PrefixLen", json!(0))),
-            ("IPAddress", of("IPAddress", json!(""))),
-            ("IPPrefixLen", of("IPPrefixLen", json!(0))),
-            ("IPv6Gateway", of("IPv6Gateway", json!(""))),
-            ("MacAddress", of("MacAddress", json!(""))),
-        ] {
-            settings[key] = value;
-        }
+    let main = settings["Networks"][network::DEFAULT_NETWORK].clone();
+    let of = |key: &str, otherwise: Value| main.get(key).cloned().unwrap_or(otherwise);
+    for (key, value) in [
+        ("Bridge", json!("")),
+        ("HairpinMode", json!(false)),
+        ("LinkLocalIPv6Address", json!("")),
+        ("LinkLocalIPv6PrefixLen", json!(0)),
+        ("SecondaryIPAddresses", Value::Null),
+        ("SecondaryIPv6Addresses", Value::Null),
+        ("EndpointID", of("EndpointID", json!(""))),
+        ("Gateway", of("Gateway", json!(""))),
+        ("GlobalIPv6Address", of("GlobalIPv6Address", json!(""))),
+        ("GlobalIPv6PrefixLen", of("GlobalIPv6PrefixLen", json!(0))),
+        ("IPAddress", of("IPAddress", json!(""))),
+        ("IPPrefixLen", of("IPPrefixLen", json!(0))),
+        ("IPv6Gateway", of("IPv6Gateway", json!(""))),
+        ("MacAddress", of("MacAddress", json!(""))),
+    ] {
+        settings[key] = value;
     }
     settings
 }

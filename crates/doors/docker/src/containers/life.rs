@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use base::{ContainerId, ContainerName};
-use containers::{By, ContainerError, Removal};
+use containers::{By, ConnectError, ContainerError, Removal};
 use runtime::order::Size;
 
 use crate::answer::Refusal;
@@ -85,17 +85,62 @@ pub(super) async fn remove(
     params: Params,
 ) -> Result<StatusCode, Refusal> {
     if params.truth("link") {
-        return Err(Refusal::invalid("there are no links here, so there is none to remove"));
+        return unlink(&docker, &id).await;
     }
     let (id, name) = named(&docker, &id)?;
+    let record = docker.containers.inspect(&id)?.record;
+    if record.restarts_soon() && !params.truth("force") {
+        return Err(runs(&name, "restarting: stop the container before removing or force remove"));
+    }
     let removal = Removal { force: params.truth("force"), volumes: params.truth("v") };
     match docker.containers.remove(&id, removal).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(ContainerError::Running(_)) => Err(Refusal::conflict(format!(
-            "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
-        ))),
+        Err(ContainerError::Running(_)) => {
+            let paused = matches!(record.state, containers::State::Running { paused: true, .. });
+            Err(runs(
+                &name,
+                if paused {
+                    "paused and must be unpaused first"
+                } else {
+                    "running: stop the container before removing or force remove"
+                },
+            ))
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+fn runs(name: &ContainerName, how: &str) -> Refusal {
+    Refusal::conflict(format!("cannot remove container \"{name}\": container is {how}"))
+}
+
+/// `DELETE /containers/{parent}/{alias}`.
+pub(super) async fn remove_link(
+    State(docker): Shared,
+    Path((parent, alias)): Path<(String, String)>,
+    params: Params,
+) -> Result<StatusCode, Refusal> {
+    let link = format!("{parent}/{alias}");
+    if params.truth("link") {
+        unlink(&docker, &link).await
+    } else {
+        Err(Refusal::missing(format!("No such container: {link}")))
+    }
+}
+
+/// `?link=1`: takes the name that one container has for another away, as in `web/db`.
+async fn unlink(docker: &Docker, link: &str) -> Result<StatusCode, Refusal> {
+    let path = link.trim_start_matches('/');
+    let Some((parent, alias)) = path.split_once('/') else {
+        return Err(Refusal::failed("Conflict, cannot remove the default link name of the container"));
+    };
+    let no_parent = |_| Refusal::failed(format!("Cannot get parent /{parent} for link name /{path}"));
+    let id = docker.containers.find(parent).map_err(no_parent)?;
+    docker.containers.unlink(&id, alias).await.map_err(|error| match error {
+        ConnectError::NotOn { .. } => Refusal::missing(format!("No such container: /{path}")),
+        other => Refusal::of(&other),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The size of a terminal's window.

@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use base::ContainerId;
 use containers::{ContainerError, Record, Update};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::create::{bounds, restart};
@@ -13,26 +12,16 @@ use super::describe;
 use crate::answer::{Answer, Refusal};
 use crate::params::Document;
 use crate::version::ApiVersion;
-use crate::wire::{self, HostConfig, Resources, RestartPolicy};
+use crate::wire::{HostConfig, Resources};
 use crate::{Docker, Shared};
 
-/// What may be asked for. Zero and nothing mean that it stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Wanted {
-    #[serde(flatten)]
-    resources: Resources,
-    restart_policy: RestartPolicy,
-}
-
+/// Zero and nothing mean that it stays as it is.
 pub(super) async fn update(
     State(docker): Shared,
     Path(name): Path<String>,
     version: ApiVersion,
-    Document(body): Document<Value>,
+    Document(mut wanted): Document<HostConfig>,
 ) -> Answer<Value> {
-    let mut wanted: Wanted =
-        wire::read(body).map_err(|error| Refusal::invalid(format!("invalid JSON: {error}")))?;
     if version < ApiVersion(1, 40) {
         wanted.resources.pids_limit = None;
     }
@@ -58,7 +47,7 @@ fn changed(
     docker: &Docker,
     id: &ContainerId,
     record: &Record,
-    wanted: Wanted,
+    wanted: HostConfig,
     warnings: &mut Vec<String>,
 ) -> Result<Update, Problem> {
     let command = docker.containers.command(record);

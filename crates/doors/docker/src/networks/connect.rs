@@ -1,7 +1,5 @@
 //! `POST /networks/{name}/connect` and `…/disconnect`.
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use base::ContainerId;
@@ -13,8 +11,9 @@ use spec::{Attachment, NetworkMode};
 use super::missing;
 use super::views::Known;
 use crate::answer::Refusal;
+use crate::containers::create::networks::attachment;
 use crate::params::MaybeDocument;
-use crate::version::ApiVersion;
+use crate::wire::EndpointSettings;
 use crate::{Docker, Shared};
 
 /// The request to join.
@@ -22,31 +21,7 @@ use crate::{Docker, Shared};
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct ConnectRequest {
     container: Option<String>,
-    endpoint_config: Option<Endpoint>,
-}
-
-/// How a container is on a network, as far as it can be asked for; what docker fills in itself is passed over.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(super) struct Endpoint {
-    #[serde(rename = "IPAMConfig")]
-    ipam_config: Option<Addresses>,
-    links: Option<Vec<String>>,
-    aliases: Option<Vec<String>>,
-    driver_opts: Option<BTreeMap<String, String>>,
-    mac_address: Option<String>,
-    gw_priority: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Addresses {
-    #[serde(rename = "IPv4Address")]
-    ipv4: Option<String>,
-    #[serde(rename = "IPv6Address")]
-    ipv6: Option<String>,
-    #[serde(rename = "LinkLocalIPs")]
-    link_local: Option<Vec<String>>,
+    endpoint_config: Option<EndpointSettings>,
 }
 
 /// The request to leave.
@@ -69,17 +44,12 @@ impl Docker {
 /// `POST /networks/{name}/connect`.
 pub(super) async fn connect(
     State(docker): Shared,
-    version: ApiVersion,
     Path(text): Path<String>,
     MaybeDocument(request): MaybeDocument<ConnectRequest>,
 ) -> Result<StatusCode, Refusal> {
     let ConnectRequest { container, endpoint_config } = request.unwrap_or_default();
     let id = docker.container_of(container)?;
-    let mut endpoint = endpoint_config.unwrap_or_default();
-    // Until 1.53 the field only says how it is.
-    if version < ApiVersion(1, 54) {
-        endpoint.mac_address = None;
-    }
+    let endpoint = endpoint_config.unwrap_or_default();
     let view = match docker.network(&text).await? {
         Known::Bridge(view) => view,
         Known::Host => {
@@ -89,7 +59,7 @@ pub(super) async fn connect(
         }
         Known::None => return Err(Refusal::invalid(PRIVATE)),
     };
-    let wish = wish(endpoint, view.name.as_str() == network::DEFAULT_NETWORK)?;
+    let wish = wish(&endpoint, view.name.as_str() == network::DEFAULT_NETWORK)?;
     let done = docker.containers.connect_to(&id, &view.name, wish).await;
     done.map_err(refusal)?;
     Ok(StatusCode::OK)
@@ -100,46 +70,19 @@ const PRIVATE: &str =
 const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
 
 /// From docker's words to ours.
-pub(super) fn wish(endpoint: Endpoint, predefined: bool) -> Result<Attachment, Refusal> {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let addresses = endpoint.ipam_config.unwrap_or_default();
-    let (ipv4_address, ipv6_address) = (given(addresses.ipv4), given(addresses.ipv6));
-    let aliases = endpoint.aliases.unwrap_or_default();
+fn wish(endpoint: &EndpointSettings, predefined: bool) -> Result<Attachment, Refusal> {
+    let fixed = endpoint.ipam_config.clone().unwrap_or_default();
     let mut wrong = Vec::new();
-    if predefined && (ipv4_address.is_some() || ipv6_address.is_some()) {
-        wrong.push("user-specified IP address is supported on user-defined networks only".to_owned());
+    if predefined && !(fixed.ipv4_address.is_empty() && fixed.ipv6_address.is_empty()) {
+        wrong.push("user-specified IP address is supported on user-defined networks only");
     }
-    if predefined && !aliases.is_empty() {
-        wrong.push("network-scoped aliases are only supported for user-defined networks".to_owned());
-    }
-    if let Some(text) = ipv4_address.as_ref().filter(|text| text.parse::<std::net::Ipv4Addr>().is_err()) {
-        wrong.push(format!("invalid IPv4 address: {text}"));
-    }
-    if let Some(text) = ipv6_address.as_ref().filter(|text| text.parse::<std::net::Ipv6Addr>().is_err()) {
-        wrong.push(format!("invalid IPv6 address: {text}"));
+    if predefined && endpoint.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
+        wrong.push("network-scoped aliases are only supported for user-defined networks");
     }
     if !wrong.is_empty() {
         return Err(Refusal::invalid(format!("invalid endpoint settings:\n{}", wrong.join("\n"))));
     }
-    if endpoint.links.is_some_and(|links| !links.is_empty()) {
-        return Err(Refusal::unsupported(
-            "links are not had here: containers on a network find each other by name, and `Aliases` adds names",
-        ));
-    }
-    if addresses.link_local.is_some_and(|all| !all.is_empty()) {
-        return Err(Refusal::unsupported("link-local addresses cannot be given here"));
-    }
-    if let Some(name) = endpoint.driver_opts.unwrap_or_default().keys().next() {
-        return Err(Refusal::unsupported(format!("the endpoint option `{name}` is not had here")));
-    }
-    Ok(Attachment {
-        aliases,
-        ipv4_address,
-        ipv6_address,
-        mac_address: given(endpoint.mac_address),
-        gw_priority: endpoint.gw_priority.unwrap_or_default(),
-        priority: 0,
-    })
+    attachment(endpoint, None)
 }
 
 /// `POST /networks/{name}/disconnect`.

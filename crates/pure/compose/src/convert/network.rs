@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use base::{NetworkName, ServiceName};
 use indexmap::IndexMap;
-use spec::{App, Attachment, Namespace, Network, NetworkMode, Protocol, Published};
+use spec::{App, Attachment, Link, Namespace, Network, NetworkMode, Protocol, Published};
 
 use super::Desk;
-use super::parts::{list, number, text};
+use super::parts::{list, number, pairs, text};
 use crate::Project;
 use crate::tree::{Map, Node};
 
@@ -116,6 +116,7 @@ pub(super) fn attachments(map: &Map) -> IndexMap<String, Attachment> {
     let mut all: IndexMap<String, Attachment> = IndexMap::new();
     for (name, node) in networks.into_iter().flat_map(Map::iter) {
         let own = node.map().unwrap_or(&nothing);
+        let driver_opts = own.get("driver_opts").map(pairs).unwrap_or_default();
         let attachment = Attachment {
             aliases: list(own, "aliases"),
             ipv4_address: text(own, "ipv4_address"),
@@ -123,6 +124,11 @@ pub(super) fn attachments(map: &Map) -> IndexMap<String, Attachment> {
             mac_address: text(own, "mac_address"),
             gw_priority: number(own, "gw_priority").unwrap_or_default(),
             priority: number(own, "priority").unwrap_or_default(),
+            links: links(map),
+            link_local_ips: list(own, "link_local_ips"),
+            interface_name: text(own, "interface_name")
+                .or_else(|| driver_opts.get("com.docker.network.endpoint.ifname").cloned()),
+            driver_opts,
         };
         all.insert(name.to_owned(), attachment);
     }
@@ -182,27 +188,14 @@ pub(super) fn namespace(desk: &mut Desk<'_>, name: &str, map: &Map, key: &str) -
     }
 }
 
-/// The other names of `links` become names of the service that is linked, on the networks that both are on.
-pub(super) fn links(project: &Project, app: &mut App) {
-    for (name, node) in project.section("services") {
-        let Some(map) = node.map() else { continue };
-        let Some(own) = app.services.iter().find(|(key, _)| key.as_str() == name).map(|(_, s)| s) else {
-            continue;
-        };
-        let networks: Vec<String> = own.networks.keys().cloned().collect();
-        for link in list(map, "links") {
-            let Some((target, alias)) = link.split_once(':') else { continue };
-            let Some((_, target)) = app.services.iter_mut().find(|(key, _)| key.as_str() == target) else {
-                continue;
-            };
-            for network in &networks {
-                let Some(attachment) = target.networks.get_mut(network) else { continue };
-                if !attachment.aliases.iter().any(|known| known == alias) {
-                    attachment.aliases.push(alias.to_owned());
-                }
-            }
-        }
-    }
+/// `links` and `external_links`: names of others that are valid for this service alone, on each of its networks.
+fn links(map: &Map) -> Vec<Link> {
+    let link = |text: String| {
+        let (target, alias) = text.split_once(':').unwrap_or((&text, &text));
+        // A service has its own name anyway.
+        (target != alias).then(|| Link { target: target.to_owned(), alias: alias.to_owned() })
+    };
+    list(map, "links").into_iter().chain(list(map, "external_links")).filter_map(link).collect()
 }
 
 /// `network_mode: bridge` means the default network here.

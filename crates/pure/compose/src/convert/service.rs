@@ -53,6 +53,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         entrypoint: map.get("entrypoint").and_then(command_words),
         command: map.get("command").and_then(command_words),
         environment: environment(map),
+        unset_environment: unset_environment(map),
         labels: map.get("labels").map(pairs).unwrap_or_default(),
         annotations: map.get("annotations").map(pairs).unwrap_or_default(),
         user: text(map, "user"),
@@ -70,6 +71,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         configs: mounts::files(desk, name, map, "configs"),
         shm_size: bytes(map, "shm_size"),
         devices: devices(map),
+        device_rules: device_rules(desk, name, map),
         security: security(map),
         sysctls: map.get("sysctls").map(pairs).unwrap_or_default(),
         ulimits: ulimits(map),
@@ -116,6 +118,13 @@ fn environment(map: &Map) -> IndexMap<String, String> {
     let own = map.get("environment").and_then(Node::map);
     let given = own.into_iter().flat_map(Map::iter).filter(|(_, node)| !node.is_null());
     given.map(|(key, node)| (key.to_owned(), node.print())).collect()
+}
+
+/// Those that have no value here and so are to have none there.
+fn unset_environment(map: &Map) -> Vec<String> {
+    let own = map.get("environment").and_then(Node::map);
+    let without = own.into_iter().flat_map(Map::iter).filter(|(_, node)| node.is_null());
+    without.map(|(key, _)| key.to_owned()).collect()
 }
 
 fn build(map: &Map) -> Build {
@@ -173,6 +182,26 @@ fn span(text: &str) -> Option<u64> {
         rest = &unit[1..];
     }
     (!text.is_empty()).then_some(total)
+}
+
+/// Leave to use devices by number.
+fn device_rules(desk: &mut Desk<'_>, name: &str, map: &Map) -> Vec<base::DeviceRule> {
+    let mut all = Vec::new();
+    for text in list(map, "device_cgroup_rules") {
+        match (text.parse(), map.get("device_cgroup_rules")) {
+            (Ok(rule), _) => all.push(rule),
+            (Err(_), Some(node)) => {
+                desk.fault(
+                    node,
+                    format!("services.{name}.device_cgroup_rules"),
+                    format!("`{text}` is no rule for devices"),
+                    "a rule is a kind (a, b or c), numbers, and what is allowed, as in `c 13:* rmw`",
+                );
+            }
+            (Err(_), None) => {}
+        }
+    }
+    all
 }
 
 fn devices(map: &Map) -> Vec<Device> {

@@ -3,11 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 
 use images::{Entry, EntryKind, Limits, Tape, TapeError};
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Last, MAX_DEPTH, Node, Root, path_of};
@@ -149,7 +149,7 @@ impl Target<'_> {
                     rustix::fs::mkdirat(folder.fd(), name, mode).map_err(|e| fail("mkdir")(e.into()))?;
                 }
                 self.finish(&folder, &way, entry, &place)?;
-                self.folders.push((place, times(entry)));
+                self.folders.push((place, entry.times()));
             }
             EntryKind::Symlink => {
                 rustix::fs::symlinkat(OsStr::from_bytes(&entry.link), folder.fd(), name)
@@ -277,23 +277,14 @@ impl Target<'_> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(folder.fd(), name, flags, Mode::from_raw_mode(0o600))?;
         let mut file = File::from(file);
-        match &entry.extents {
-            None => copy(content, &mut file, &mut self.buffer)?,
-            Some(extents) => {
-                for extent in extents {
-                    file.seek(SeekFrom::Start(extent.offset))?;
-                    copy(&mut content.take(extent.len), &mut file, &mut self.buffer)?;
-                }
-                file.set_len(entry.size)?;
-            }
-        }
+        entry.fill(&mut file, content, &mut self.buffer)?;
         let (uid, gid) = self.owner(entry);
         rustix::fs::fchown(&file, Some(uid), Some(gid))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode & 0o7777))?;
         for (key, value) in entry.xattrs.iter().filter(|(key, _)| !is_overlays(key)) {
             kept(rustix::fs::fsetxattr(&file, OsStr::from_bytes(key), value, XattrFlags::empty()))?;
         }
-        Ok(rustix::fs::futimens(&file, &times(entry))?)
+        Ok(rustix::fs::futimens(&file, &entry.times())?)
     }
 
     fn hard_link(
@@ -347,7 +338,7 @@ impl Target<'_> {
                 kept(rustix::fs::setxattr(&*own, OsStr::from_bytes(key), value, XattrFlags::empty()))?;
             }
         }
-        match rustix::fs::utimensat(made.fd(), c"", &times(entry), itself) {
+        match rustix::fs::utimensat(made.fd(), c"", &entry.times(), itself) {
             // Kernels before 5.8 set no times of what is opened by its name; a link's time is no great loss.
             Err(Errno::INVAL) => Ok(()),
             done => Ok(done?),
@@ -390,11 +381,6 @@ fn images_title(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().take(300).collect()
 }
 
-fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec { tv_sec: entry.mtime_secs, tv_nsec: i64::from(entry.mtime_nanos) };
-    Timestamps { last_access: time, last_modification: time }
-}
-
 /// Marks of the overlay mean something to the kernel, and nothing to a program.
 fn is_overlays(key: &[u8]) -> bool {
     key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.")
@@ -405,16 +391,5 @@ fn kept(set: Result<(), Errno>) -> io::Result<()> {
     match set {
         Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
         set => Ok(set?),
-    }
-}
-
-fn copy(from: &mut impl Read, to: &mut File, buffer: &mut [u8]) -> io::Result<()> {
-    loop {
-        match from.read(buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => to.write_all(&buffer[..n])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

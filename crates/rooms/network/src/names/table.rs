@@ -50,6 +50,9 @@ pub struct Member {
     /// Servers to ask in its place; the host's when none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<IpAddr>,
+    /// Names that lead for it alone, each with the name that it stands for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<(String, String)>,
 }
 
 /// The names of one network, arranged for finding.
@@ -84,12 +87,19 @@ impl Directory {
                 let Some(on) = member.names.first().and_then(|own| networks_of.get(own.as_str())) else {
                     continue;
                 };
-                if on.len() < 2 {
+                let links: Vec<_> = on
+                    .iter()
+                    .flat_map(|at| &table.networks[*at].members)
+                    .filter(|one| one.names.first() == member.names.first())
+                    .flat_map(|one| &one.links)
+                    .collect();
+                if on.len() < 2 && links.is_empty() {
                     continue;
                 }
-                let together =
+                let shared =
                     seen.entry((index, on)).or_insert_with(|| Arc::new(together(&directories, index, on)));
-                askers.extend(member.addresses.iter().map(|address| (index, *address, Arc::clone(together))));
+                let own = if links.is_empty() { Arc::clone(shared) } else { Arc::new(shared.linked(&links)) };
+                askers.extend(member.addresses.iter().map(|address| (index, *address, Arc::clone(&own))));
             }
         }
         for (index, address, together) in askers {
@@ -132,6 +142,17 @@ impl Directory {
             }
         }
         directory
+    }
+
+    /// The same with names of one asker's own, which come before all others. One whose container is not there leads
+    /// nowhere.
+    fn linked(&self, links: &[&(String, String)]) -> Self {
+        let mut own = self.clone();
+        for (alias, target) in links {
+            let addresses = self.addresses(target.trim_start_matches('/')).unwrap_or_default().to_vec();
+            own.by_name.insert(alias.to_ascii_lowercase(), addresses);
+        }
+        own
     }
 
     /// The addresses of a name; none if it is not one of ours.

@@ -71,6 +71,7 @@ impl Realm {
                 renamed.aliases.clone_from(&order.aliases);
                 renamed.ready = order.ready;
                 renamed.dns.clone_from(&order.dns);
+                renamed.links.clone_from(&order.links);
                 self.record_attachment(&network, &order.container, renamed.clone())?;
                 return Ok(super::attachment_of(&order.container, &renamed, &network));
             }
@@ -149,6 +150,21 @@ impl Realm {
         Ok(true)
     }
 
+    /// Other names for others, valid on one network.
+    pub(crate) fn set_links(
+        &mut self,
+        container: &ContainerId,
+        network: &NetworkName,
+        links: &[(String, String)],
+    ) -> Result<(), ChangeError> {
+        let id = self.networks.get(network).map(|network| network.id.clone());
+        let Some(mut records) = self.attached.get(container).cloned() else { return Ok(()) };
+        let on = records.iter_mut().filter(|record| Some(&record.network_id) == id.as_ref());
+        on.for_each(|record| record.links = links.to_vec());
+        self.write_attachments(container, records)
+            .map_err(|source| ChangeError::Record { what: "note the links of a container", source })
+    }
+
     /// Gives a container other names of its own.
     pub(crate) fn rename(&mut self, container: &ContainerId, names: &[String]) -> Result<(), ChangeError> {
         let Some(mut records) = self.attached.get(container).cloned() else { return Ok(()) };
@@ -205,7 +221,7 @@ impl Realm {
             .expect("an endless search ends with a find");
         Ok(AttachmentRecord {
             network_id: network.id.clone(),
-            interface: format!("eth{}", order.index),
+            interface: order.interface.clone().unwrap_or_else(|| format!("eth{}", order.index)),
             host_interface,
             mac: order.mac.unwrap_or_else(|| mac_of(addresses[0])),
             ipv4: addresses.iter().find_map(|a| if let IpAddr::V4(v4) = a { Some(*v4) } else { None }),
@@ -215,6 +231,8 @@ impl Realm {
             aliases: order.aliases.clone(),
             ready: order.ready,
             dns: order.dns.clone(),
+            links: order.links.clone(),
+            link_local: order.link_local.clone(),
             pid: order.pid,
             namespace: 0,
             made: false,
@@ -368,6 +386,9 @@ fn configure(
         if record.default_route && !network.internal {
             steps.push(link::default_route(subnet.gateway, index));
         }
+    }
+    for own in &record.link_local {
+        steps.push(link::give_address(index, *own, if own.is_ipv4() { 16 } else { 64 }));
     }
     socket.change(&steps).map_err(|refusal| refusal.source)?;
     socket.await_link(name, |link| link.up)?;

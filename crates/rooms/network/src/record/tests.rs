@@ -45,6 +45,8 @@ fn attachment() -> AttachmentRecord {
         aliases: vec!["web".to_owned()],
         ready: true,
         dns: Vec::new(),
+        links: Vec::new(),
+        link_local: Vec::new(),
         pid: 4711,
         namespace: 4_026_532_000,
         made: true,

@@ -3,56 +3,31 @@
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use base::DeviceRule;
+
 use crate::failure::{Doing, Failure};
 use crate::order::Device;
 
-/// Leave to use one device, or all of a kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rule {
-    block: bool,
-    /// None for all.
-    major: Option<u32>,
-    /// None for all.
-    minor: Option<u32>,
-    read: bool,
-    write: bool,
-    make: bool,
-}
-
-impl Rule {
-    fn usual(major: u32, minor: Option<u32>) -> Self {
-        Self { block: false, major: Some(major), minor, read: true, write: true, make: true }
-    }
-
-    /// As the first version's control file takes it.
-    pub(super) fn line(&self) -> String {
-        let number = |number: Option<u32>| number.map_or("*".to_owned(), |n| n.to_string());
-        let mut line =
-            format!("{} {}:{} ", if self.block { 'b' } else { 'c' }, number(self.major), number(self.minor));
-        for (has, letter) in [(self.read, 'r'), (self.write, 'w'), (self.make, 'm')] {
-            if has {
-                line.push(letter);
-            }
-        }
-        line
-    }
+/// A character device that may be read, written and made.
+fn usual(major: u32, minor: Option<u32>) -> DeviceRule {
+    DeviceRule { kind: 'c', major: Some(major), minor, read: true, write: true, make: true }
 }
 
 /// The usual devices, leave to make (not to use) any node, and the order's own.
-pub(super) fn rules(devices: &[Device]) -> Result<Vec<Rule>, Failure> {
-    let node = |block| Rule { block, major: None, minor: None, read: false, write: false, make: true };
-    let mut rules = vec![node(false), node(true)];
+pub(super) fn rules(devices: &[Device], more: &[DeviceRule]) -> Result<Vec<DeviceRule>, Failure> {
+    let node = |kind| DeviceRule { kind, major: None, minor: None, read: false, write: false, make: true };
+    let mut rules = vec![node('c'), node('b')];
     // null, zero, full, random, urandom; tty, console, ptmx; terminals.
-    rules.extend([3, 5, 7, 8, 9].map(|minor| Rule::usual(1, Some(minor))));
-    rules.extend([0, 1, 2].map(|minor| Rule::usual(5, Some(minor))));
-    rules.push(Rule::usual(136, None));
+    rules.extend([3, 5, 7, 8, 9].map(|minor| usual(1, Some(minor))));
+    rules.extend([0, 1, 2].map(|minor| usual(5, Some(minor))));
+    rules.push(usual(136, None));
     for device in devices {
         for (path, _) in each(device)? {
             let meta = path.metadata().doing(|| format!("look at device `{}`", path.display()))?;
             let number = meta.rdev();
             let may = |letter| device.permissions.is_empty() || device.permissions.contains(letter);
-            rules.push(Rule {
-                block: meta.file_type().is_block_device(),
+            rules.push(DeviceRule {
+                kind: if meta.file_type().is_block_device() { 'b' } else { 'c' },
                 major: Some(rustix::fs::major(number)),
                 minor: Some(rustix::fs::minor(number)),
                 read: may('r'),
@@ -60,6 +35,10 @@ pub(super) fn rules(devices: &[Device]) -> Result<Vec<Rule>, Failure> {
                 make: may('m'),
             });
         }
+    }
+    for rule in more {
+        let kinds: &[char] = if rule.kind == 'a' { &['b', 'c'] } else { &[rule.kind] };
+        rules.extend(kinds.iter().map(|kind| DeviceRule { kind: *kind, ..*rule }));
     }
     Ok(rules)
 }
@@ -102,7 +81,7 @@ fn instruction(code: u8, to: u8, from: u8, jump: i16, value: i32) -> u64 {
 }
 
 /// The same as a program: register 1 points to kind and access, major, minor; the answer is 1 for yes.
-pub(super) fn program(rules: &[Rule]) -> Vec<u64> {
+pub(super) fn program(rules: &[DeviceRule]) -> Vec<u64> {
     const LOAD: u8 = 0x61; // 32 bits from memory
     const SET: u8 = 0xb4; // 32 bits, a number
     const COPY: u8 = 0xbc; // 32 bits, a register
@@ -121,7 +100,7 @@ pub(super) fn program(rules: &[Rule]) -> Vec<u64> {
     ];
     for rule in rules {
         let access = i32::from(rule.make) | i32::from(rule.read) << 1 | i32::from(rule.write) << 2;
-        let mut tests = vec![(2u8, if rule.block { 1 } else { 2 })];
+        let mut tests = vec![(2u8, if rule.kind == 'b' { 1 } else { 2 })];
         tests.extend(rule.major.map(|major| (4, major as i32)));
         tests.extend(rule.minor.map(|minor| (5, minor as i32)));
         // Behind the tests: three that look for access beyond the rule's, two that say yes.

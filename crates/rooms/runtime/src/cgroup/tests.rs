@@ -80,15 +80,15 @@ fn the_device_program_is_accepted_by_the_kernel() {
     let dir = top.join(format!("sea-test-devices-{}", std::process::id()));
     fs::create_dir(&dir).unwrap();
     let open = fs::File::open(&dir).unwrap();
-    let program = devices::program(&devices::rules(&[]).unwrap());
+    let program = devices::program(&devices::rules(&[], &["c 1:11 r".parse().unwrap()]).unwrap());
     let attached = crate::sys::attach_device_program(open.as_fd(), &program);
-    // A process in there may read /dev/null and may not read a block device that nobody allowed.
+    // A process in there may read what is usual and what a rule names, and nothing that nobody allowed.
     let try_read = |path: &str| {
         let script = format!("echo 0 > {}/cgroup.procs && exec head -c1 {path}", dir.display());
         std::process::Command::new("sh").args(["-c", &script]).output().unwrap().status.success()
     };
-    let (null, kmsg) = (try_read("/dev/zero"), try_read("/dev/kmsg"));
+    let read = [try_read("/dev/zero"), try_read("/dev/kmsg"), try_read("/dev/net/tun")];
     fs::remove_dir(&dir).unwrap();
     attached.unwrap();
-    assert_eq!((null, kmsg), (true, false));
+    assert_eq!(read, [true, true, false]);
 }

@@ -49,7 +49,7 @@ fn make(dir: &Path, order: &Order, cgroup: &Cgroup) -> Result<(Session, Vec<Stri
     let mut notes = Vec::new();
     cgroup.create(&order.limits, &mut notes)?;
     if !order.process.capabilities.privileged {
-        cgroup.allow_devices(&order.devices)?;
+        cgroup.allow_devices(&order.devices, &order.device_rules)?;
     }
     base::crash::point("shim: cgroup bounded");
     std::fs::create_dir_all(dir.join("rootfs"))

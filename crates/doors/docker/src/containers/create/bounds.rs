@@ -133,7 +133,6 @@ fn refused(of: &wire::Resources) -> Result<(), Refusal> {
         ("CpuPercent", of.cpu_percent != 0),
         ("IOMaximumIOps", of.io_maximum_iops != 0),
         ("IOMaximumBandwidth", of.io_maximum_bandwidth != 0),
-        ("DeviceCgroupRules", of.device_cgroup_rules.as_ref().is_some_and(|rules| !rules.is_empty())),
     ] {
         if asked {
             named.push(name);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base::NetworkName;
 use indexmap::IndexMap;
-use spec::{App, Attachment, Network, NetworkMode, Protocol, Published};
+use spec::{App, Attachment, Link, Network, NetworkMode, Protocol, Published};
 
 use crate::answer::Refusal;
 use crate::version::ApiVersion;
@@ -15,6 +15,9 @@ use crate::wire::{Config, EndpointSettings, HostConfig, PortBinding};
 const SEVERAL: ApiVersion = ApiVersion(1, 44);
 /// A range of ports names at most so many.
 const MOST_PORTS: usize = 65_536;
+
+/// The option of an endpoint that names the interface inside.
+const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 
 pub(super) struct Joined {
     pub(super) mode: NetworkMode,
@@ -29,11 +32,6 @@ pub(super) fn joined(
     version: ApiVersion,
     app: &mut App,
 ) -> Result<Joined, Refusal> {
-    if host.links.as_ref().is_some_and(|links| !links.is_empty()) {
-        return Err(Refusal::invalid(
-            "links are not to be had here: containers on one network find each other by name",
-        ));
-    }
     if endpoints.len() > 1 && version < SEVERAL {
         return Err(Refusal::invalid("Container cannot be created with multiple network endpoints"));
     }
@@ -74,7 +72,8 @@ pub(super) fn joined(
     }
     let main = if mode == "default" { network::DEFAULT_NETWORK } else { mode };
     let mut networks = IndexMap::new();
-    let settings = endpoints.get(mode).or_else(|| endpoints.get(main)).cloned().unwrap_or_default();
+    let mut settings = endpoints.get(mode).or_else(|| endpoints.get(main)).cloned().unwrap_or_default();
+    settings.links.get_or_insert_default().extend(host.links.clone().unwrap_or_default());
     join(main, &settings, config.mac_address.as_deref(), app, &mut networks)?;
     for (name, settings) in endpoints.iter().filter(|(name, _)| *name != mode && *name != main) {
         join(name, settings, None, app, &mut networks)?;
@@ -97,18 +96,9 @@ fn join(
 
 /// How a container is on a network.
 pub(crate) fn attachment(settings: &EndpointSettings, mac: Option<&str>) -> Result<Attachment, Refusal> {
-    if settings.links.as_ref().is_some_and(|links| !links.is_empty()) {
-        return Err(Refusal::invalid(
-            "links are not to be had here: containers on one network find each other by name",
-        ));
-    }
-    if settings.driver_opts.as_ref().is_some_and(|options| !options.is_empty()) {
-        return Err(Refusal::unsupported("options of a single endpoint (DriverOpts) are not to be had here"));
-    }
     let ipam = settings.ipam_config.clone().unwrap_or_default();
-    if !ipam.link_local_ips.is_empty() {
-        return Err(Refusal::invalid("link-local addresses cannot be chosen here"));
-    }
+    addresses(&ipam.link_local_ips)?;
+    let driver_opts: IndexMap<_, _> = settings.driver_opts.clone().unwrap_or_default().into_iter().collect();
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     if let Some(address) = some(&ipam.ipv4_address).filter(|text| text.parse::<std::net::Ipv4Addr>().is_err())
     {
@@ -125,7 +115,25 @@ pub(crate) fn attachment(settings: &EndpointSettings, mac: Option<&str>) -> Resu
         mac_address: some(&settings.mac_address).or_else(|| mac.and_then(some)),
         gw_priority: settings.gw_priority,
         priority: 0,
+        links: links(settings.links.as_deref().unwrap_or_default())?,
+        link_local_ips: ipam.link_local_ips,
+        interface_name: driver_opts.get(INTERFACE_NAME).filter(|name| !name.is_empty()).cloned(),
+        driver_opts,
     })
+}
+
+/// `container:alias`, or `container`, which is then its own alias.
+fn links(texts: &[String]) -> Result<Vec<Link>, Refusal> {
+    let link = |text: &String| {
+        let (target, alias) = text.split_once(':').unwrap_or((text, text));
+        // As `inspect` tells those of the default network: `/target:/container/alias`.
+        let (target, alias) = (target.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or_default());
+        if target.is_empty() || alias.is_empty() || alias.contains(':') {
+            return Err(Refusal::invalid(format!("bad format for links: {text}")));
+        }
+        Ok(Link { target: target.to_owned(), alias: alias.to_owned() })
+    };
+    texts.iter().map(link).collect()
 }
 
 pub(super) fn addresses(texts: &[String]) -> Result<Vec<IpAddr>, Refusal> {

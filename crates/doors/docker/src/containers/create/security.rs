@@ -117,6 +117,13 @@ fn capabilities(asked: Option<&[String]>, field: &str) -> Result<Vec<String>, Re
     asked.unwrap_or_default().iter().map(known).collect()
 }
 
+/// Leave to use devices beyond those that it is given.
+pub(super) fn device_rules(host: &HostConfig) -> Result<Vec<base::DeviceRule>, Refusal> {
+    let rules = host.resources.device_cgroup_rules.iter().flatten();
+    let wrong = |rule: &String| Refusal::invalid(format!("invalid device cgroup rule format: '{rule}'"));
+    rules.map(|rule| rule.parse().map_err(|_| wrong(rule))).collect()
+}
+
 pub(super) fn devices(host: &HostConfig) -> Vec<Device> {
     let device = |one: &crate::wire::Device| Device {
         source: one.path_on_host.clone(),

@@ -17,7 +17,7 @@ fn image() -> ImageConfig {
 }
 
 fn config(text: Value) -> Result<Config, Refusal> {
-    merged(wire::read(text).expect("a configuration"), &image())
+    merged(loose::read(text).expect("a configuration"), &image())
 }
 
 #[track_caller]
@@ -56,7 +56,7 @@ fn what_the_client_says_goes_over_what_the_image_says() {
 #[test]
 fn restart_policies_are_taken_or_refused() {
     let check = |text: Value| {
-        restart(&wire::read(text).expect("a host configuration")).map_err(|refusal| refusal.message)
+        restart(&loose::read(text).expect("a host configuration")).map_err(|refusal| refusal.message)
     };
     assert_eq!(check(json!({})), Ok(Restart::No));
     assert_eq!(
@@ -71,7 +71,7 @@ fn restart_policies_are_taken_or_refused() {
 #[test]
 fn bounds_that_docker_refuses_are_refused() {
     let check =
-        |text: Value| bounds::limits(&wire::read(text).expect("a host configuration"), &mut Vec::new());
+        |text: Value| bounds::limits(&loose::read(text).expect("a host configuration"), &mut Vec::new());
     assert!(check(json!({"Memory": 6 << 20, "MemorySwap": -1})).is_ok());
     for wrong in [
         json!({"Memory": 1024}),
@@ -91,7 +91,7 @@ fn bounds_that_docker_refuses_are_refused() {
 
 #[test]
 fn health_checks_are_read() {
-    let check = |text: Value| health(&wire::read(text).expect("a check"));
+    let check = |text: Value| health(&loose::read(text).expect("a check"));
     assert!(
         check(json!({"Test": ["CMD-SHELL", "true"], "Interval": 1_000_000_000}))
             .is_ok_and(|check| check.is_some())

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::{Endpoint, wish};
+use super::wish;
+use crate::loose;
 
 fn read(endpoint: serde_json::Value, predefined: bool) -> Result<spec::Attachment, (u16, String)> {
-    let endpoint: Endpoint = serde_json::from_value(endpoint).expect("settings");
-    wish(endpoint, predefined).map_err(|refusal| (refusal.status.as_u16(), refusal.message))
+    wish(&loose::read(endpoint).expect("settings"), predefined)
+        .map_err(|refusal| (refusal.status.as_u16(), refusal.message))
 }
 
 #[test]
@@ -40,7 +41,24 @@ fn settings_are_refused_in_dockers_words() {
         read(no_address, false).expect_err("refused"),
         (400, "invalid endpoint settings:\ninvalid IPv4 address: nine".to_owned())
     );
-    for asked in [json!({ "Links": ["a:b"] }), json!({ "DriverOpts": { "a": "b" } })] {
-        assert_eq!(read(asked.clone(), false).expect_err("refused").0, 501, "{asked}");
+    for (asked, said) in [
+        (json!({ "Links": ["a:b:c"] }), "bad format for links: a:b:c"),
+        (json!({ "IPAMConfig": { "LinkLocalIPs": ["nine"] } }), "nine is not an IP address"),
+    ] {
+        assert_eq!(read(asked, false).expect_err("refused"), (400, said.to_owned()));
     }
+}
+
+#[test]
+fn links_addresses_and_options_are_kept() {
+    let asked = json!({
+        "links": ["/db:/web/store", "cache"], "IPAMConfig": { "LinkLocalIPs": ["169.254.8.8"] },
+        "driverOpts": { "com.docker.network.endpoint.ifname": "lan0", "other": "kept" },
+    });
+    let wish = read(asked, false).expect("taken");
+    let links: Vec<_> = wish.links.iter().map(|link| (link.target.as_str(), link.alias.as_str())).collect();
+    assert_eq!(links, [("db", "store"), ("cache", "cache")]);
+    assert_eq!(wish.link_local_ips, ["169.254.8.8"]);
+    assert_eq!(wish.interface_name.as_deref(), Some("lan0"));
+    assert_eq!(wish.driver_opts.len(), 2);
 }
