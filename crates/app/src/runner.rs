@@ -378,7 +378,7 @@ fn mounts(folder: &Path, order: &RunOrder<'_>) -> Vec<Mount> {
 }
 
 fn bind(source: PathBuf) -> MountKind {
-    MountKind::Bind { source, propagation: None, recursive: true, options: Vec::new() }
+    MountKind::Bind { source, subpath: None, propagation: None, recursive: true, options: Vec::new() }
 }
 
 fn limits(asked: RunLimits) -> Limits {

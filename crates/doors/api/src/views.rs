@@ -32,7 +32,7 @@ pub(crate) fn container(view: &View, command: Vec<String>) -> ContainerView {
             spec::MountKind::Volume { key, .. } => record.volumes.get(key).map(ToString::to_string),
             spec::MountKind::Anonymous => record.anonymous.get(&mount.target).map(ToString::to_string),
             spec::MountKind::Bind { source, .. } => Some(source.clone()),
-            spec::MountKind::Tmpfs(_) => None,
+            spec::MountKind::Image { .. } | spec::MountKind::Tmpfs(_) => None,
         };
         Some((mount.target.clone(), name?))
     });

@@ -4,7 +4,7 @@ use std::io;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::{Kind, Problem, Report};
 use bytes::Bytes;
@@ -158,8 +158,13 @@ impl From<VolumeError> for Refusal {
 }
 
 /// Nothing is served under this target.
-pub(crate) async fn unknown(uri: Uri) -> Refusal {
-    Refusal::missing(format!("page not found: {}", uri.path()))
+pub(crate) fn unknown() -> Refusal {
+    Refusal::missing("page not found")
+}
+
+/// Work whose answer will not come.
+pub(crate) fn cut_off() -> Refusal {
+    Refusal::failed("the work on this request broke off")
 }
 
 /// Work that panicked or was cut off.

@@ -28,6 +28,11 @@ fn upgraded(headers: &HeaderMap) -> Result<Response, Refusal> {
 /// `POST /session`: the client is called over it as long as it lasts.
 async fn session(State(docker): Shared, mut request: Request) -> Result<Response, Refusal> {
     let headers = request.headers().clone();
+    match headers.get(header::UPGRADE).map(|proto| proto.to_str().unwrap_or_default()) {
+        None => return Err(Refusal::invalid("no upgrade proto in request")),
+        Some("h2c") => {}
+        Some(other) => return Err(Refusal::invalid(format!("protocol {other} not supported"))),
+    }
     docker.buildkit.admits_session(&headers).map_err(|error| Refusal::invalid(error.to_string()))?;
     let response = upgraded(&headers)?;
     let upgrade = hyper::upgrade::on(&mut request);

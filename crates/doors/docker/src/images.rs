@@ -111,13 +111,12 @@ async fn read(
     version: ApiVersion,
     Path(rest): Path<String>,
     params: Params,
-    uri: axum::http::Uri,
 ) -> Result<Response, Refusal> {
     match rest.rsplit_once('/') {
         Some((name, "json")) => inspect(&docker, name, version, &params),
         Some((name, "history")) => history(&docker, name, version, &params).await,
         Some((name, "get")) => archives::save(&docker, vec![name.to_owned()], version, &params),
-        _ => Err(unknown(uri).await),
+        _ => Err(unknown()),
     }
 }
 
@@ -156,12 +155,11 @@ async fn act(
     Path(rest): Path<String>,
     params: Params,
     headers: HeaderMap,
-    uri: axum::http::Uri,
 ) -> Result<Response, Refusal> {
     match rest.rsplit_once('/') {
         Some((name, "tag")) => tag(&docker, name, &params).await,
         Some((name, "push")) => push::push(&docker, name, &params, &headers).await,
-        _ => Err(unknown(uri).await),
+        _ => Err(unknown()),
     }
 }
 

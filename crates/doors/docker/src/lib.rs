@@ -24,6 +24,7 @@ mod build;
 mod builders;
 mod containers;
 mod credentials;
+mod detached;
 mod drain;
 mod events;
 mod images;
@@ -91,12 +92,16 @@ pub fn router(docker: Arc<Docker>) -> Router {
         .merge(build::routes())
         .merge(events::routes())
         .merge(images::routes())
-        .merge(networks::routes())
-        .merge(volumes::routes())
-        .merge(containers::routes())
+        .merge(
+            Router::new()
+                .merge(networks::routes())
+                .merge(volumes::routes())
+                .merge(containers::routes())
+                .route_layer(axum::middleware::from_fn_with_state(docker.clone(), detached::to_the_end)),
+        )
         .merge(builders::routes())
-        .fallback(answer::unknown)
-        .method_not_allowed_fallback(answer::unknown)
+        .fallback(|| async { answer::unknown() })
+        .method_not_allowed_fallback(|| async { answer::unknown() })
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES))
         .layer(axum::middleware::map_request(drain::to_the_end))
         .with_state(docker);

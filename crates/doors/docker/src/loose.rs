@@ -10,6 +10,39 @@ pub(crate) fn read<T: DeserializeOwned>(document: Value) -> Result<T, serde_json
     T::deserialize(Loose(document))
 }
 
+/// What is wrong with a document, in the words of Go's decoder.
+pub(crate) fn told(error: &serde_json::Error, body: &[u8]) -> String {
+    let text = error.to_string();
+    if text.starts_with("trailing characters") {
+        return "unexpected content after JSON".to_owned();
+    }
+    let after = [
+        ("key must be a string", "looking for beginning of object key string"),
+        ("expected value", "looking for beginning of value"),
+        ("expected ident", "in literal"),
+        ("expected `:`", "after object key"),
+        ("expected `,` or `}`", "after object key:value pair"),
+        ("expected `,` or `]`", "after array element"),
+        ("trailing comma", "looking for beginning of value"),
+        ("control character", "in string literal"),
+        ("invalid escape", "in string escape code"),
+        ("invalid number", "in numeric literal"),
+    ];
+    let told = match after.iter().find(|(said, _)| text.starts_with(said)) {
+        _ if error.is_eof() => "unexpected EOF".to_owned(),
+        Some((_, place)) => format!("invalid character {} {place}", character(error, body)),
+        None => text,
+    };
+    format!("invalid JSON: {told}")
+}
+
+/// The character at which reading stopped, in quotes.
+fn character(error: &serde_json::Error, body: &[u8]) -> String {
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let byte = line.get(error.column().saturating_sub(1)).copied().unwrap_or(b'\n');
+    format!("'{}'", char::from(byte).escape_default())
+}
+
 /// A part of a document.
 pub(crate) struct Loose(pub(crate) Value);
 
@@ -81,5 +114,54 @@ impl<'de> IntoDeserializer<'de, serde_json::Error> for Loose {
 
     fn into_deserializer(self) -> Self {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{read, told};
+    use crate::wire::{CreateBody, HostConfig};
+
+    #[test]
+    fn names_are_read_in_any_case_and_null_means_absent() {
+        let body: CreateBody = read(json!({
+            "image": "busybox", "hostconfig": { "NETWORKMODE": "none", "memory": 7, "Binds": null }, "Tty": null,
+            "Labels": { "Image": "kept as it is" },
+        }))
+        .unwrap();
+        assert_eq!(body.config.image, "busybox");
+        assert_eq!(body.host_config.network_mode, "none");
+        assert_eq!(body.host_config.resources.memory, 7);
+        assert_eq!(body.config.labels["Image"], "kept as it is");
+    }
+
+    #[test]
+    fn a_host_configuration_is_read_as_it_was_written() {
+        let mut config = HostConfig::default();
+        config.resources.memory_swap = -1;
+        config.shm_size = 64;
+        let written = serde_json::to_value(&config).unwrap();
+        assert_eq!((&written["MemorySwap"], &written["ShmSize"]), (&json!(-1), &json!(64)));
+        assert_eq!(read::<HostConfig>(written).unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_as_go_tells_it() {
+        for (text, expected) in [
+            (
+                "{invalid json",
+                "invalid JSON: invalid character 'i' looking for beginning of object key string",
+            ),
+            ("{} trailing", "unexpected content after JSON"),
+            ("[1 2]", "invalid JSON: invalid character '2' after array element"),
+            ("{\"a\" 1}", "invalid JSON: invalid character '1' after object key"),
+            ("{\"a\": }", "invalid JSON: invalid character '}' looking for beginning of value"),
+            ("{\"a\": 1", "invalid JSON: unexpected EOF"),
+        ] {
+            let error = serde_json::from_str::<Value>(text).unwrap_err();
+            assert_eq!(told(&error, text.as_bytes()), expected, "{text}");
+        }
     }
 }

@@ -259,7 +259,7 @@ async fn document<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Re
             "unsupported Content-Type header ({kind}): must be 'application/json'"
         )));
     }
-    let wrong = |error| Refusal::invalid(format!("invalid JSON: {error}"));
+    let wrong = |error| Refusal::invalid(loose::told(&error, &body));
     let document: Option<serde_json::Value> = serde_json::from_slice(&body).map_err(wrong)?;
     document.map(loose::read).transpose().map_err(wrong)
 }

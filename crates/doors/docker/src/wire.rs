@@ -285,7 +285,7 @@ pub(crate) struct Mount {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) volume_options: Option<VolumeOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) image_options: Option<Value>,
+    pub(crate) image_options: Option<ImageOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tmpfs_options: Option<TmpfsOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,6 +318,13 @@ pub(crate) struct VolumeOptions {
     pub(crate) subpath: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) driver_config: Option<DriverConfig>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct ImageOptions {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) subpath: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

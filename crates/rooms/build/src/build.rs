@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use base::{Clock, Problem, Report, Timestamp, kernel_bytes};
-use images::{Hold, Image, ImageId, Images, LayerSource};
+use images::{Happening, Hold, Image, ImageId, Images, LayerSource};
 use oci::{Digest, ImageConfig};
 
 use crate::board::{Board, Permits, Turns};
@@ -376,6 +376,7 @@ impl Job<'_> {
         let image = self.finish(wanted)?;
         base::crash::point("build: image made");
         self.remember_settings(&image);
+        self.builder.images.tell(&image, Happening::Created);
         for tag in &self.wish.tags {
             self.builder
                 .images

@@ -321,12 +321,17 @@ fn safe_path(item: &Item) -> Result<PathBuf, ContextError> {
         return refuse("its name holds a zero byte");
     }
     let parts = bytes.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
-    let parts: Vec<&OsStr> = parts.map(OsStr::from_bytes).collect();
+    let mut within: Vec<&OsStr> = Vec::new();
+    for part in parts {
+        if part != b".." {
+            within.push(OsStr::from_bytes(part));
+        } else if within.pop().is_none() {
+            return refuse("its name climbs out of the context");
+        }
+    }
+    let parts = within;
     if parts.len() > MAX_DEPTH {
         return refuse("it is more than 512 folders deep");
-    }
-    if parts.iter().any(|part| *part == "..") {
-        return refuse("its name climbs out of the context");
     }
     Ok(parts.into_iter().collect())
 }

@@ -248,30 +248,38 @@ impl Containers {
         let image = self.inner.rooms.images.find(&record.image_id).ok();
         let user = record.service.user.clone().or_else(|| Some(image?.config.config.user.clone()));
         let Some(user) = user.filter(|user| !user.is_empty()) else { return Ok(None) };
-        let list = |path: &str| {
-            let node = root.find(path.as_bytes(), Last::Follow).ok()?.node?;
-            if node.kind() != FileType::RegularFile {
-                return None;
-            }
-            let mut text = String::new();
-            node.open().ok()?.take(LIST_BYTES).read_to_string(&mut text).ok()?;
-            Some(text)
-        };
-        let (passwd, group) =
-            (list("/etc/passwd").unwrap_or_default(), list("/etc/group").unwrap_or_default());
-        let ids = ids_of(&user, &passwd, &group);
-        ids.map(Some).ok_or_else(|| {
-            ContainerError::Invalid(format!("unable to find user {user}: no matching entries in passwd file"))
-                .into()
-        })
+        Ok(Some(ids_in(root, &user)?))
     }
+
+    /// Whether a container knows a user, `user[:group]` by name or number; an error says what it does not know.
+    pub async fn knows_user(&self, id: &ContainerId, user: &str) -> Result<(), CopyError> {
+        let cell = self.cell(id)?;
+        let root = self.root_to_read(&cell).await?;
+        let user = user.to_owned();
+        run(move || ids_in(&root, &user).map(drop)).await
+    }
+}
+
+/// A user by the lists in a container's own files.
+fn ids_in(root: &Root, user: &str) -> Result<(u32, u32), CopyError> {
+    let list = |path: &str| {
+        let node = root.find(path.as_bytes(), Last::Follow).ok()?.node?;
+        if node.kind() != FileType::RegularFile {
+            return None;
+        }
+        let mut text = String::new();
+        node.open().ok()?.take(LIST_BYTES).read_to_string(&mut text).ok()?;
+        Some(text)
+    };
+    let lists = (list("/etc/passwd").unwrap_or_default(), list("/etc/group").unwrap_or_default());
+    ids_of(user, &lists.0, &lists.1).map_err(|why| ContainerError::Invalid(why).into())
 }
 
 /// The most of a list of users that is read.
 const LIST_BYTES: u64 = 8 << 20;
 
-/// `user[:group]`, by name or number, as numbers.
-fn ids_of(user: &str, passwd: &str, group: &str) -> Option<(u32, u32)> {
+/// `user[:group]`, by name or number, as numbers; else what is not known.
+fn ids_of(user: &str, passwd: &str, group: &str) -> Result<(u32, u32), String> {
     let (user, wanted_group) = match user.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (user, None),
@@ -284,12 +292,18 @@ fn ids_of(user: &str, passwd: &str, group: &str) -> Option<(u32, u32)> {
                 .then(|| (id, fields.get(3).and_then(|gid| gid.parse().ok()).unwrap_or(0)))
         })
     };
-    let (uid, own_gid) = line(passwd, user).or_else(|| Some((user.parse().ok()?, 0)))?;
+    let user = if user.is_empty() { "0" } else { user };
+    let (uid, own_gid) = line(passwd, user)
+        .or_else(|| Some((user.parse().ok()?, 0)))
+        .ok_or_else(|| format!("unable to find user {user}: no matching entries in passwd file"))?;
     let gid = match wanted_group {
         None => own_gid,
-        Some(name) => line(group, name).map(|(gid, _)| gid).or_else(|| name.parse().ok())?,
+        Some(name) => line(group, name)
+            .map(|(gid, _)| gid)
+            .or_else(|| name.parse().ok())
+            .ok_or_else(|| format!("unable to find group {name}: no matching entries in group file"))?,
     };
-    Some((uid, gid))
+    Ok((uid, gid))
 }
 
 /// Whether an archive may go into a folder: by the volume that it lies in, else by the root.
@@ -360,7 +374,8 @@ fn plain(path: &str) -> String {
     }
     let clean: PathBuf = std::iter::once(OsStr::new("/")).chain(parts).collect();
     let mut text = String::from_utf8_lossy(clean.as_os_str().as_bytes()).into_owned();
-    let dot = path == "." || path.ends_with("/.");
+    let last = path.trim_end_matches('/');
+    let dot = last == "." || last.ends_with("/.");
     if (dot || path.ends_with('/')) && !text.ends_with('/') {
         text.push('/');
     }

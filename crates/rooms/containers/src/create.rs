@@ -69,7 +69,20 @@ impl Containers {
     ) -> Result<ContainerId, ContainerError> {
         let Create { service, app, owner, auto_remove, asked, .. } = create;
         let mut service = service;
-        service.mounts.iter_mut().for_each(|mount| mount.target = cleaned(&mount.target));
+        for mount in &mut service.mounts {
+            mount.target = cleaned(&mount.target);
+            // Of a container that is there it is always the same image.
+            if let MountKind::Image { image, .. } = &mut mount.kind {
+                let found = self.inner.rooms.images.find(image);
+                let found = found.map_err(|problem| {
+                    ContainerError::failed(
+                        format!("find the image that is mounted at `{}`", mount.target),
+                        &problem,
+                    )
+                })?;
+                *image = found.id.to_string();
+            }
+        }
         crate::order::check(&service)?;
         add_image_volumes(&mut service, image.config.config.volumes.keys());
         let mut record = Record {

@@ -79,7 +79,8 @@ impl Containers {
             ..ExecOrder::default()
         };
         let attached = self.exec_in(shim, record, order).await?;
-        let (code, said) = collect(attached, HOOK_OUTPUT).await;
+        let mut said = Vec::new();
+        let code = collect(attached, HOOK_OUTPUT, &mut said).await;
         if code == 0 {
             return Ok(());
         }
@@ -130,16 +131,18 @@ impl Containers {
 }
 
 /// Waits for the end of a program; keeps the first `limit` bytes of what it says.
-pub(crate) async fn collect(mut attached: Attached, limit: usize) -> (i32, Vec<u8>) {
-    let mut output = Vec::new();
+pub(crate) async fn collect(mut attached: Attached, limit: usize, output: &mut Vec<u8>) -> i32 {
     loop {
         match attached.output.next().await {
             Ok(Event::Stdout(bytes) | Event::Stderr(bytes)) => {
                 let room = limit.saturating_sub(output.len());
                 output.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
-            Ok(Event::Exited(exit)) => return (exit.code, output),
-            Err(problem) => return (-1, problem.to_string().into_bytes()),
+            Ok(Event::Exited(exit)) => return exit.code,
+            Err(problem) => {
+                output.extend_from_slice(problem.to_string().as_bytes());
+                return -1;
+            }
         }
     }
 }

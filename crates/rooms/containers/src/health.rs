@@ -69,9 +69,14 @@ impl Containers {
 
     async fn ask(&self, cell: &Cell, shim: &Shim, check: &HealthCheck) -> HealthLog {
         let start = self.clock().wall();
-        let asked = tokio::time::timeout(check.timeout, probe(self, cell, shim, &check.probe)).await;
+        let mut said = Vec::new();
+        let asked =
+            tokio::time::timeout(check.timeout, probe(self, cell, shim, &check.probe, &mut said)).await;
         let (exit_code, output) = asked.unwrap_or_else(|_| {
-            (-1, format!("the check took longer than its timeout of {:?}", check.timeout))
+            // As docker words it, with what it said until then.
+            let late = format!("Health check exceeded timeout ({:?})", check.timeout);
+            let said = String::from_utf8_lossy(&said);
+            (-1, if said.is_empty() { late } else { format!("{late}: {said}") })
         });
         HealthLog { start, end: self.clock().wall(), exit_code, output }
     }
@@ -156,12 +161,18 @@ pub fn image_check(check: &oci::Health) -> Option<HealthCheck> {
     })
 }
 
-async fn probe(containers: &Containers, cell: &Cell, shim: &Shim, probe: &Probe) -> (i32, String) {
+async fn probe(
+    containers: &Containers,
+    cell: &Cell,
+    shim: &Shim,
+    probe: &Probe,
+    said: &mut Vec<u8>,
+) -> (i32, String) {
     let record = &cell.record();
     match probe {
-        Probe::Exec(args) => run(containers, shim, record, args.clone()).await,
+        Probe::Exec(args) => run(containers, shim, record, args.clone(), said).await,
         Probe::Shell(line) => {
-            run(containers, shim, record, vec!["/bin/sh".into(), "-c".into(), line.clone()]).await
+            run(containers, shim, record, vec!["/bin/sh".into(), "-c".into(), line.clone()], said).await
         }
         Probe::Http { port, path } => {
             let Some(address) = reach(cell, record) else { return (1, "it has no address".into()) };
@@ -187,11 +198,17 @@ pub(crate) fn reach(cell: &Cell, record: &Record) -> Option<IpAddr> {
     }
 }
 
-async fn run(containers: &Containers, shim: &Shim, record: &Record, args: Vec<String>) -> (i32, String) {
+async fn run(
+    containers: &Containers,
+    shim: &Shim,
+    record: &Record,
+    args: Vec<String>,
+    said: &mut Vec<u8>,
+) -> (i32, String) {
     match containers.exec_in(shim, record, ExecOrder { args, ..ExecOrder::default() }).await {
         Ok(attached) => {
-            let (code, output) = exec::collect(attached, OUTPUT).await;
-            (code, String::from_utf8_lossy(&output).into_owned())
+            let code = exec::collect(attached, OUTPUT, said).await;
+            (code, String::from_utf8_lossy(said).into_owned())
         }
         Err(problem) => (-1, Report::of(&problem).to_string()),
     }

@@ -81,7 +81,7 @@ impl Containers {
 
     /// The images that containers are made from, by id.
     pub fn images_in_use(&self) -> Vec<String> {
-        self.cells().into_iter().map(|cell| cell.record().image_id).collect()
+        self.cells().into_iter().flat_map(|cell| cell.record().images()).collect()
     }
 
     /// Whether there is no container that anybody can name.

@@ -27,6 +27,8 @@ pub(crate) struct Surroundings<'a> {
     pub rootfs: Rootfs,
     /// The container's folder.
     pub folder: &'a Path,
+    /// The layers of each image that is mounted, the topmost first, by its id.
+    pub layers: &'a BTreeMap<String, Vec<PathBuf>>,
     /// The folder of each volume, by its name.
     pub mountpoints: &'a BTreeMap<String, PathBuf>,
     /// The cgroup under which containers of this root live.
@@ -108,8 +110,8 @@ pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, 
         devices: service.devices.iter().map(device).collect(),
         device_rules: service.device_rules.clone(),
         sysctls: sysctls(service, own_network),
-        masked_paths: unmasked(service).then(Vec::new),
-        readonly_paths: unmasked(service).then(Vec::new),
+        masked_paths: covered(service, &service.security.masked_paths),
+        readonly_paths: covered(service, &service.security.readonly_paths),
         seccomp,
         namespaces: wanted::Namespaces {
             net: around.shared.net,
@@ -212,7 +214,7 @@ pub(crate) fn process(record: &Record, image: &ImageConfig, tty: bool) -> Result
         user: service.user.as_ref().unwrap_or(&image.config.user).clone(),
         group_add: service.group_add.clone(),
         tty,
-        size: wanted::Size::default(),
+        size: wanted::Size { rows: service.tty_size.0, columns: service.tty_size.1 },
         stdin_open: service.stdin_open,
         capabilities: Capabilities {
             privileged: service.security.privileged,
@@ -238,6 +240,11 @@ fn no_new_privileges(service: &Service) -> bool {
     said.unwrap_or(!service.security.privileged)
 }
 
+/// The paths of one sort; the usual ones when none.
+fn covered(service: &Service, own: &Option<Vec<String>>) -> Option<Vec<String>> {
+    if unmasked(service) { Some(Vec::new()) } else { own.clone() }
+}
+
 fn unmasked(service: &Service) -> bool {
     service.security.privileged
         || service.security.options.iter().any(|option| option.replace(':', "=") == "systempaths=unconfined")
@@ -251,7 +258,8 @@ fn seccomp(service: &Service) -> Result<Seccomp, ContainerError> {
         .rev()
         .find_map(|option| option.strip_prefix("seccomp=").or(option.strip_prefix("seccomp:")));
     match profile {
-        _ if service.security.privileged => Ok(Seccomp::Unconfined),
+        // A profile of one's own holds in any case.
+        None | Some("builtin") if service.security.privileged => Ok(Seccomp::Unconfined),
         None | Some("builtin") => Ok(Seccomp::Default),
         Some("unconfined") => Ok(Seccomp::Unconfined),
         Some(json) if json.trim_start().starts_with('{') => Ok(Seccomp::Profile(json.to_owned())),
@@ -277,6 +285,7 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
         let kind = match &mount.kind {
             spec::MountKind::Bind { source, propagation, recursive, .. } => MountKind::Bind {
                 source: source.into(),
+                subpath: None,
                 propagation: propagation.clone(),
                 recursive: *recursive,
                 options: Vec::new(),
@@ -289,19 +298,31 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
                     ))
                 })?;
                 let folder = mountpoint(name.as_str())?;
-                if !nocopy && subpath.is_none() {
-                    copy_up.push(CopyUp { path: mount.target.clone(), into: folder.clone() });
+                let subpath = part(subpath.as_deref(), &mount.target)?;
+                if !nocopy {
+                    let (path, into) = (mount.target.clone(), folder.clone());
+                    copy_up.push(CopyUp { path, into, subpath: subpath.clone() });
                 }
-                bind(inside(folder, subpath.as_deref(), &mount.target)?)
+                MountKind::Bind {
+                    source: folder,
+                    subpath,
+                    propagation: None,
+                    recursive: true,
+                    options: Vec::new(),
+                }
             }
             spec::MountKind::Anonymous => {
                 let name = record.anonymous.get(&mount.target).ok_or_else(|| {
                     ContainerError::Invalid(format!("the mount at `{}` has no volume", mount.target))
                 })?;
                 let folder = mountpoint(name.as_str())?;
-                copy_up.push(CopyUp { path: mount.target.clone(), into: folder.clone() });
+                copy_up.push(CopyUp { path: mount.target.clone(), into: folder.clone(), subpath: None });
                 bind(folder)
             }
+            spec::MountKind::Image { image, subpath } => MountKind::Layers {
+                layers: around.layers.get(image).cloned().unwrap_or_default(),
+                subpath: part(subpath.as_deref(), &mount.target)?,
+            },
             spec::MountKind::Tmpfs(tmpfs) => {
                 MountKind::Tmpfs { size: tmpfs.size, mode: tmpfs.mode, options: tmpfs.options.clone() }
             }
@@ -327,16 +348,12 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
     Ok((mounts, copy_up))
 }
 
-/// A folder of a volume; a path that climbs out of it is refused.
-pub(crate) fn inside(
-    folder: PathBuf,
-    subpath: Option<&str>,
-    target: &str,
-) -> Result<PathBuf, ContainerError> {
-    let Some(subpath) = subpath else { return Ok(folder) };
+/// A part of a volume or an image; a path that climbs out of it is refused, and so are, when it is mounted, links.
+pub(crate) fn part(subpath: Option<&str>, target: &str) -> Result<Option<PathBuf>, ContainerError> {
+    let Some(subpath) = subpath else { return Ok(None) };
     let plain = Path::new(subpath).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     if plain {
-        Ok(folder.join(subpath))
+        Ok(Some(subpath.into()))
     } else {
         Err(ContainerError::Invalid(format!(
             "the subpath `{subpath}` of the mount at `{target}` leaves its volume"
@@ -345,7 +362,7 @@ pub(crate) fn inside(
 }
 
 fn bind(source: PathBuf) -> MountKind {
-    MountKind::Bind { source, propagation: None, recursive: true, options: Vec::new() }
+    MountKind::Bind { source, subpath: None, propagation: None, recursive: true, options: Vec::new() }
 }
 
 fn device(device: &spec::Device) -> wanted::Device {

@@ -170,6 +170,15 @@ impl State {
 }
 
 impl Record {
+    /// The images that it cannot be without: its own, and those that it has mounted.
+    pub fn images(&self) -> Vec<String> {
+        let mounted = self.service.mounts.iter().filter_map(|mount| match &mount.kind {
+            spec::MountKind::Image { image, .. } => Some(image.clone()),
+            _ => None,
+        });
+        std::iter::once(self.image_id.clone()).chain(mounted).collect()
+    }
+
     /// Whether it has ended and its restart policy starts it again.
     pub fn restarts_soon(&self) -> bool {
         let State::Exited { code, asked, .. } = self.state else { return false };

@@ -346,6 +346,12 @@ impl Containers {
                     .map_err(|error| ContainerError::io(format!("make the folder `{source}`"), &error))?;
             }
         }
+        let mut layers = BTreeMap::new();
+        for id in record.images().into_iter().skip(1) {
+            let found =
+                images.find(&id).map_err(|problem| failed("find an image that is mounted", &problem))?;
+            layers.insert(id, found.lower);
+        }
         let around = Surroundings {
             image: &image.config,
             rootfs: Rootfs {
@@ -355,6 +361,7 @@ impl Containers {
                 volatile: record.auto_remove,
             },
             folder,
+            layers: &layers,
             mountpoints: &self.mountpoints(record)?,
             cgroup_root: &self.inner.cgroup_root,
             shared,

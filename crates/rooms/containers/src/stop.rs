@@ -253,7 +253,7 @@ pub(crate) fn signal_number(text: &str) -> Result<i32, ContainerError> {
         "" => Some(base),
         offset => offset.parse::<i32>().ok().map(|offset| base + offset),
     };
-    let number = bare
+    let number = text
         .parse::<i32>()
         .ok()
         .or_else(|| NAMES.iter().position(|name| *name == bare).map(|at| at as i32 + 1))

@@ -28,7 +28,7 @@ impl Record {
         let name = |mount: &Mount| match &mount.kind {
             MountKind::Volume { key, .. } => self.volumes.get(key),
             MountKind::Anonymous => self.anonymous.get(&mount.target),
-            MountKind::Bind { .. } | MountKind::Tmpfs(_) => None,
+            MountKind::Bind { .. } | MountKind::Image { .. } | MountKind::Tmpfs(_) => None,
         };
         let of = |mount: &Mount| {
             let volume = name(mount)?.to_string();

@@ -108,6 +108,9 @@ fn role(root: &Path) -> u32 {
 
 fn joins(number: u8, place: &Place, alias: &str) -> AttachOrder {
     AttachOrder {
+        links: Vec::new(),
+        link_local: Vec::new(),
+        interface: None,
         container: ContainerId::from_bytes([number; 32]),
         pid: place.0.id(),
         index: 0,

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 
 use crate::order::Rootfs;
@@ -35,6 +35,17 @@ pub fn seen_layers(rootfs: &Rootfs, aside: &Path) -> io::Result<OwnedFd> {
         Err(Errno::INVAL) => by_place(&format!("lowerdir={}", names.join(":")), MountFlags::RDONLY, aside),
         mounted => Ok(mounted?),
     }
+}
+
+/// The layers of an image, the topmost first, as one folder to read from.
+pub fn image_layers(layers: &[PathBuf]) -> io::Result<OwnedFd> {
+    if let [one] = layers {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        return Ok(rustix::mount::open_tree(rustix::fs::CWD, one, flags)?);
+    }
+    let layers = layers.iter().map(open).collect::<io::Result<Vec<_>>>()?;
+    let names: Vec<String> = layers.iter().map(name).collect();
+    Ok(by_parts(&names, None)?)
 }
 
 /// The same to write to. Nobody else may have these layers mounted.

@@ -8,6 +8,7 @@
 //! Must never: run `clone` in the daemon, follow a link out of a container's root, or hold state that only memory
 //! has.
 
+mod beneath;
 mod cgroup;
 mod exit;
 mod failure;
@@ -21,10 +22,11 @@ mod shim;
 mod shims;
 mod sys;
 
+pub use beneath::open_beneath;
 pub use cgroup::{CgroupGroup, DeviceFigure, Figures, Stats};
 pub use exit::Exit;
 pub use failure::Failure;
-pub use layers::{seen_layers, writable_layers};
+pub use layers::{image_layers, seen_layers, writable_layers};
 pub use order::Order;
 pub use protocol::{Phase, ProcessSeen, Seen};
 pub use shim::shim_main;

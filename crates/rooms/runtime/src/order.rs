@@ -112,6 +112,9 @@ pub struct CopyUp {
     pub path: String,
     /// The empty folder.
     pub into: PathBuf,
+    /// The part of it that is meant, if not the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<PathBuf>,
 }
 
 /// A process to run.
@@ -206,6 +209,9 @@ pub enum MountKind {
     Bind {
         /// Where it is on the host.
         source: PathBuf,
+        /// The part of it that is meant. Unlike the source's, links in it lead no further than the source.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subpath: Option<PathBuf>,
         /// `rprivate` when none; `rslave`, `rshared`, … as mount(8) has them.
         #[serde(default)]
         propagation: Option<String>,
@@ -215,6 +221,14 @@ pub enum MountKind {
         /// `nosuid`, `nodev`, `noexec`.
         #[serde(default)]
         options: Vec<String>,
+    },
+    /// The layers of an image over each other, to read.
+    Layers {
+        /// The topmost first.
+        layers: Vec<PathBuf>,
+        /// The part that is meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subpath: Option<PathBuf>,
     },
     /// Memory.
     Tmpfs {

@@ -123,6 +123,7 @@ async fn the_usual_places_are_there_and_guarded() {
 async fn mounts_are_what_the_order_says() {
     let mount = |target: &str, kind, read_only| Mount { target: target.into(), kind, read_only };
     let bind = |rig: &Rig, name: &str| MountKind::Bind {
+        subpath: None,
         source: rig.temp.path().join(name),
         propagation: None,
         recursive: true,
@@ -156,7 +157,7 @@ async fn no_link_of_the_image_leads_a_mount_outside() {
     std::os::unix::fs::symlink(&outside, rig.temp.path().join("image/trap")).unwrap();
     std::os::unix::fs::symlink("../../../../../../etc", rig.temp.path().join("image/up")).unwrap();
     let source = rig.temp.path().join("vol");
-    let kind = MountKind::Bind { source, propagation: None, recursive: true, options: vec![] };
+    let kind = MountKind::Bind { source, subpath: None, propagation: None, recursive: true, options: vec![] };
     rig.order.mounts = vec![Mount { target: "/up/trapped".into(), kind, read_only: false }];
     let (_, log) = within(rig.run()).await;
     assert!(log.contains('f'), "{log}");
@@ -176,10 +177,15 @@ async fn an_empty_volume_takes_over_what_the_image_has() {
     std::os::unix::fs::chown(data.join("sub/f"), Some(5), Some(6)).unwrap();
     let volume = rig.temp.path().join("volume");
     std::fs::create_dir(&volume).unwrap();
-    let kind =
-        MountKind::Bind { source: volume.clone(), propagation: None, recursive: true, options: vec![] };
+    let kind = MountKind::Bind {
+        source: volume.clone(),
+        subpath: None,
+        propagation: None,
+        recursive: true,
+        options: vec![],
+    };
     rig.order.mounts = vec![Mount { target: "/data".into(), kind, read_only: false }];
-    rig.order.copy_up = vec![CopyUp { path: "/data".into(), into: volume.clone() }];
+    rig.order.copy_up = vec![CopyUp { path: "/data".into(), into: volume.clone(), subpath: None }];
     let (exit, log) = within(rig.run()).await;
     assert_eq!(log, ". 100:101 755\nsub 0:0 755\nsub/f 5:6 644\nsub/f\n");
     assert!(exit.code == 0 && volume.join("new").exists());

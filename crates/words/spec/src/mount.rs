@@ -41,6 +41,13 @@ pub enum MountKind {
     },
     /// A volume of the instance alone, kept across its replacement in place, removed with it.
     Anonymous,
+    /// The files of an image, to read.
+    Image {
+        /// Its name; of a container that is made, its id.
+        image: String,
+        /// Only this folder or file of the image.
+        subpath: Option<String>,
+    },
     /// Memory.
     Tmpfs(Tmpfs),
 }

@@ -59,6 +59,9 @@ pub struct Service {
     /// A terminal.
     #[serde(default)]
     pub tty: bool,
+    /// Lines and columns of the terminal at the start; 0 when nobody says.
+    #[serde(default, skip_serializing_if = "is_unsaid")]
+    pub tty_size: (u16, u16),
     /// Standard input stays open.
     #[serde(default)]
     pub stdin_open: bool,
@@ -239,6 +242,12 @@ pub struct Security {
     /// `security_opt` as written: `no-new-privileges:true`, `seccomp=unconfined`, …
     #[serde(default)]
     pub options: Vec<String>,
+    /// Paths that read as empty in place of the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked_paths: Option<Vec<String>>,
+    /// Paths that may not be written to in place of the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readonly_paths: Option<Vec<String>>,
 }
 
 /// A process limit.
@@ -380,6 +389,10 @@ pub struct Attachment {
     /// Words for a driver of networks, kept to be told.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub driver_opts: IndexMap<String, String>,
+}
+
+fn is_unsaid(size: &(u16, u16)) -> bool {
+    *size == (0, 0)
 }
 
 /// Another container under a name of one's own.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::answer::Refusal;
-use crate::images::names::reference;
+use crate::images::names::{platform_of, reference};
 use crate::params::Params;
 use crate::version::ApiVersion;
 
@@ -32,6 +32,9 @@ pub(super) fn order(
     body: impl Read + Send + 'static,
 ) -> Result<BuildRequest, Refusal> {
     refuse(params)?;
+    if let Some(platform) = params.text("platform").filter(|_| version >= ApiVersion(1, 32)) {
+        platform_of(platform)?;
+    }
     let tags = params.all("t").filter(|tag| !tag.is_empty()).map(reference);
     let tags = tags.collect::<Result<Vec<_>, _>>().map_err(|refusal| Refusal::failed(refusal.message))?;
     let args: BTreeMap<String, Option<String>> = document(params, "buildargs", "error reading build args")?;

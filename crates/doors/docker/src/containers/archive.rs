@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(300);
 const STAT: HeaderName = HeaderName::from_static("x-docker-container-path-stat");
 
 /// A problem in docker's words, which name the container as the client did.
-fn refusal(error: CopyError, id: &str) -> Refusal {
+pub(super) fn refusal(error: CopyError, id: &str) -> Refusal {
     let missing = |path: &str| Refusal::missing(format!("Could not find the file {path} in container {id}"));
     match error {
         CopyError::Container(error) => error.into(),

@@ -65,9 +65,18 @@ async fn image(docker: &Arc<Docker>, name: &str) -> Result<images::Image, Refusa
     }
     let (images, asked) = (docker.images.clone(), name.to_owned());
     blocking(move || images.find(&asked)).await?.map_err(|error| match error.kind() {
+        Kind::NotFound if name.parse::<oci::Reference>().is_err() && !is_id(name) => {
+            Refusal::invalid("invalid reference format")
+        }
         Kind::NotFound => Refusal::missing(format!("No such image: {}", familiar(name))),
         _ => Refusal::of(&error),
     })
+}
+
+/// Whether a text can be an image's id, or the beginning of one.
+fn is_id(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    hex.len() <= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A name with its tag, as docker's messages have it.
@@ -85,9 +94,28 @@ fn order(
     let CreateBody { config, mut host_config, networking_config } = body;
     let endpoints = networking_config.endpoints_config;
     let config = merged(config, &image.config)?;
-    defaults(&mut host_config);
+    defaults(&mut host_config, version);
+    if host_config.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+        return Err(Refusal::invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+        ));
+    }
     let mut app = nothing();
     let mut warnings = Vec::new();
+    for link in host_config.links.iter().flatten() {
+        let target = link.split(':').next().unwrap_or_default();
+        docker.containers.find(target).map_err(|error| {
+            Refusal::invalid(format!(
+                "could not get container for {target}: {}",
+                Refusal::from(error).message
+            ))
+        })?;
+    }
+    for mode in [&host_config.pid_mode, &host_config.ipc_mode] {
+        if let Some(other) = mode.strip_prefix("container:").filter(|other| !other.is_empty()) {
+            docker.containers.find(other).map_err(|error| Refusal::invalid(Refusal::from(error).message))?;
+        }
+    }
     let joined = networks::joined(&config, &host_config, &endpoints, version, &mut app)?;
     let limits = bounds::limits(&host_config, &mut warnings)?;
     let mounts = mounts::mounts(docker, &config, &host_config, &mut app)?;
@@ -127,6 +155,7 @@ fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) 
         domainname: Some(config.domainname.clone()).filter(|name| !name.is_empty()),
         container_name: None,
         tty: config.tty,
+        tty_size: host_config.console_size.into(),
         stdin_open: config.open_stdin,
         init: host_config.init.unwrap_or(false),
         read_only: host_config.readonly_rootfs,
@@ -183,7 +212,7 @@ fn grace(seconds: i64) -> Duration {
 }
 
 /// What docker fills in before it keeps a host configuration.
-fn defaults(host: &mut HostConfig) {
+fn defaults(host: &mut HostConfig, version: ApiVersion) {
     let fill = |text: &mut String, usual: &str| {
         if text.is_empty() {
             usual.clone_into(text);
@@ -192,7 +221,7 @@ fn defaults(host: &mut HostConfig) {
     fill(&mut host.network_mode, "default");
     fill(&mut host.log_config.kind, "json-file");
     fill(&mut host.restart_policy.name, "no");
-    fill(&mut host.ipc_mode, "private");
+    fill(&mut host.ipc_mode, if version < ApiVersion(1, 40) { "shareable" } else { "private" });
     fill(&mut host.cgroupns_mode, "private");
     fill(&mut host.runtime, "runc");
     if host.shm_size == 0 {
@@ -214,6 +243,9 @@ fn merged(mut config: Config, image: &ImageConfig) -> Result<Config, Refusal> {
             "the working directory '{}' is invalid, it needs to be an absolute path",
             config.working_dir
         )));
+    }
+    if !config.working_dir.is_empty() {
+        config.working_dir = mounts::clean(&config.working_dir);
     }
     let ports = of.exposed_ports.keys().map(|port| (port.clone(), wire::Empty {}));
     let ports: BTreeMap<_, _> = ports.chain(config.exposed_ports.take().unwrap_or_default()).collect();

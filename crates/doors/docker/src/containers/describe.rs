@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use spec::{MountKind, Namespace, NetworkMode, Probe, Protocol, Restart};
 
 use crate::wire::{
-    Asked, BindOptions, Config, Device, Empty, EndpointIpam, HealthConfig, HostConfig, LogConfig, Mount,
-    PortBinding, RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,
+    Asked, BindOptions, Config, Device, Empty, EndpointIpam, HealthConfig, HostConfig, ImageOptions,
+    LogConfig, Mount, PortBinding, RestartPolicy, TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 /// What was asked; for others, what a client would have had to ask for the like.
@@ -228,6 +228,11 @@ fn long(record: &Record, mount: &spec::Mount) -> Mount {
             long.kind = "volume".into();
             long.source = record.anonymous.get(&mount.target).map(ToString::to_string).unwrap_or_default();
         }
+        MountKind::Image { image, subpath } => {
+            long.kind = "image".into();
+            long.source.clone_from(image);
+            long.image_options = Some(ImageOptions { subpath: subpath.clone().unwrap_or_default() });
+        }
         MountKind::Tmpfs(tmpfs) => {
             long.kind = "tmpfs".into();
             long.tmpfs_options = Some(TmpfsOptions {
@@ -253,6 +258,12 @@ fn mount_point(record: &Record, mount: &spec::Mount, volumes: &containers::Volum
             return Some(json!({
                 "Type": "bind", "Source": source, "Destination": mount.target, "Mode": mode, "RW": writable,
                 "Propagation": propagation.as_deref().unwrap_or("rprivate"),
+            }));
+        }
+        MountKind::Image { image, .. } => {
+            return Some(json!({
+                "Type": "image", "Name": image, "Source": "", "Destination": mount.target, "Mode": "", "RW": false,
+                "Propagation": "",
             }));
         }
         MountKind::Tmpfs(_) => {
@@ -367,6 +378,30 @@ pub(crate) fn endpoints(
         }));
     }
     all
+}
+
+/// The names that containers on the default network have for others, as `/web/db`, each with whom it means.
+pub(crate) fn link_names(docker: &crate::Docker, views: &[View]) -> Vec<(base::ContainerId, String)> {
+    let mut all = Vec::new();
+    for view in views {
+        let on = view.record.networks.get(network::DEFAULT_NETWORK);
+        for link in on.into_iter().flat_map(|on| &on.links) {
+            if let Ok(target) = docker.containers.find(&link.target) {
+                all.push((target, format!("/{}/{}", view.record.name, link.alias)));
+            }
+        }
+    }
+    all
+}
+
+/// The same of one container, as `inspect` tells them: `/db:/web/db`.
+pub(crate) fn told_links(docker: &crate::Docker, view: &View) -> Option<Vec<String>> {
+    let on = view.record.networks.get(network::DEFAULT_NETWORK)?;
+    let told = on.links.iter().filter_map(|link| {
+        let target = docker.containers.inspect(&docker.containers.find(&link.target).ok()?).ok()?.record.name;
+        Some(format!("/{target}:/{}/{}", view.record.name, link.alias))
+    });
+    Some(told.collect::<Vec<_>>()).filter(|all| !all.is_empty())
 }
 
 /// The addresses that were asked for, if any.

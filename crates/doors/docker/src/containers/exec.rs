@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::attach::{Client, EndsInput, Framing, Hijack, Lane, Reader, Writer};
-use super::{attach, life};
+use super::{archive, attach, life};
 use crate::Shared;
 use crate::answer::{Answer, Refusal};
 use crate::params::{Document, MaybeDocument, Params};
@@ -44,6 +44,10 @@ pub(super) async fn create(
     }
     let id = docker.containers.find(&id)?;
     runs(&docker.containers, &id)?;
+    if !config.user.is_empty() {
+        let known = docker.containers.knows_user(&id, &config.user).await;
+        known.map_err(|error| archive::refusal(error, id.as_str()))?;
+    }
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let keys = some(config.detach_keys);
     attach::Keys::parse(keys.as_deref())?;

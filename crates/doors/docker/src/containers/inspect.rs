@@ -37,7 +37,10 @@ async fn document(docker: &Arc<Docker>, view: &View) -> Value {
     let id = &record.id;
     let command = docker.containers.command(record);
     let image = docker.images.find(&record.image_id).ok();
-    let asked = describe::asked(record, &command, image.as_ref());
+    let mut asked = describe::asked(record, &command, image.as_ref());
+    if let Some(links) = describe::told_links(docker, view) {
+        asked.host_config.links = Some(links);
+    }
     let attachments = docker.networks.attachments(id).await;
     let ids = network_ids(docker).await;
     let exposed = asked.config.exposed_ports.iter().flatten().map(|(port, _)| port.clone());

@@ -25,8 +25,23 @@ pub(super) async fn start(State(docker): Shared, Path(id): Path<String>) -> Resu
     if docker.containers.inspect(&id)?.record.state.runs() {
         return Ok(StatusCode::NOT_MODIFIED);
     }
+    joins(&docker, &id)?;
     docker.containers.start(&id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses a start while one whose namespace is to be shared does not run.
+fn joins(docker: &Docker, id: &ContainerId) -> Result<(), Refusal> {
+    let service = docker.containers.inspect(id)?.record.service;
+    for (what, namespace) in [("PID", &service.pid), ("IPC", &service.ipc)] {
+        let spec::Namespace::Container(other) = namespace else { continue };
+        let failed = |why: String| Refusal::failed(format!("failed to join {what} namespace: {why}"));
+        let other = docker.containers.find(other).map_err(|error| failed(Refusal::from(error).message))?;
+        if !docker.containers.inspect(&other)?.record.state.runs() {
+            return Err(failed(format!("container {other} is not running")));
+        }
+    }
+    Ok(())
 }
 
 /// Seconds from the signal to the kill; a negative number means for ever.
@@ -42,7 +57,8 @@ pub(super) async fn stop(
     params: Params,
 ) -> Result<StatusCode, Refusal> {
     let id = docker.containers.find(&id)?;
-    if !docker.containers.inspect(&id)?.record.state.runs() {
+    let record = docker.containers.inspect(&id)?.record;
+    if !record.state.runs() && !record.restarts_soon() {
         return Ok(StatusCode::NOT_MODIFIED);
     }
     docker.containers.stop_with(&id, grace(&params)?, By::Hand, params.text("signal")).await?;
@@ -145,9 +161,16 @@ async fn unlink(docker: &Docker, link: &str) -> Result<StatusCode, Refusal> {
 
 /// The size of a terminal's window.
 pub(super) fn size(params: &Params) -> Result<Size, Refusal> {
-    let of = |name: &str| -> Result<u16, Refusal> {
-        let number = params.number(name)?.unwrap_or_default();
-        u16::try_from(number).map_err(|_| Refusal::invalid(format!("invalid resize {name}: {number}")))
+    let of = |name: &str, what: &str| -> Result<u16, Refusal> {
+        let text = params.get(name).unwrap_or_default();
+        let wrong = |why| Refusal::invalid(format!("invalid resize {what} \"{text}\": {why}"));
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong("invalid syntax"));
+        }
+        let number: u32 = text.parse().map_err(|_| wrong("value out of range"))?;
+        // The kernel has no larger windows.
+        Ok(u16::try_from(number).unwrap_or(u16::MAX))
     };
-    Ok(Size { rows: of("h")?, columns: of("w")? })
+    Ok(Size { rows: of("h", "height")?, columns: of("w", "width")? })
 }

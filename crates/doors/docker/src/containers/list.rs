@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use base::Timestamp;
+use base::{ContainerId, Timestamp};
 use containers::{ContainerError, Filter, State as Is, View};
 use regex_automata::meta::Regex;
 use serde_json::{Value, json};
@@ -56,6 +56,7 @@ pub(super) async fn list(State(docker): Shared, params: Params) -> Answer<Vec<Va
     let views = docker.containers.list(&Filter { all: true, ..Filter::default() });
     let wanted = Wanted::new(&docker, &filters, &views)?;
     let ids = inspect::network_ids(&docker).await;
+    let links = describe::link_names(&docker, &views);
     let now = docker.clock.wall();
     let mut all = Vec::new();
     for view in &views {
@@ -65,7 +66,7 @@ pub(super) async fn list(State(docker): Shared, params: Params) -> Answer<Vec<Va
         {
             continue;
         }
-        let mut document = document(&docker, view, &ids, now).await;
+        let mut document = document(&docker, view, &ids, &links, now).await;
         if params.truth("size") {
             measure(&docker, view, &mut document).await?;
         }
@@ -82,8 +83,10 @@ pub(crate) async fn measured(docker: &Arc<Docker>) -> Result<Vec<Value>, Refusal
     let ids = inspect::network_ids(docker).await;
     let now = docker.clock.wall();
     let mut all = Vec::new();
-    for view in docker.containers.list(&Filter { all: true, ..Filter::default() }) {
-        let mut document = document(docker, &view, &ids, now).await;
+    let views = docker.containers.list(&Filter { all: true, ..Filter::default() });
+    let links = describe::link_names(docker, &views);
+    for view in views {
+        let mut document = document(docker, &view, &ids, &links, now).await;
         measure(docker, &view, &mut document).await?;
         all.push(document);
     }
@@ -106,6 +109,7 @@ async fn document(
     docker: &Arc<Docker>,
     view: &View,
     ids: &BTreeMap<String, String>,
+    links: &[(ContainerId, String)],
     now: Timestamp,
 ) -> Value {
     let record = &view.record;
@@ -116,9 +120,15 @@ async fn document(
     let exposed = asked.config.exposed_ports.iter().flatten().map(|(port, _)| port.clone());
     let ports = describe::ports(view, exposed);
     let health = describe::health(view);
+    let mut host_config = json!({ "NetworkMode": asked.host_config.network_mode });
+    if let Some(annotations) = asked.host_config.annotations.as_ref().filter(|all| !all.is_empty()) {
+        host_config["Annotations"] = json!(annotations);
+    }
+    let mut names = vec![format!("/{}", record.name)];
+    names.extend(links.iter().filter(|(target, _)| *target == record.id).map(|(_, name)| name.clone()));
     let mut document = json!({
         "Id": record.id,
-        "Names": [format!("/{}", record.name)],
+        "Names": names,
         "Image": shown_image(&record.image, &record.image_id, docker),
         "ImageID": record.image_id,
         "Command": command.join(" "),
@@ -127,7 +137,7 @@ async fn document(
         "Labels": if record.asked.is_null() { describe::labels(record) } else { asked.config.labels.clone() },
         "State": describe::status(view),
         "Status": status(view, now),
-        "HostConfig": { "NetworkMode": asked.host_config.network_mode },
+        "HostConfig": host_config,
         "NetworkSettings": { "Networks": describe::endpoints(view, &asked, &attachments, ids) },
         "Mounts": describe::mount_points(record, docker.containers.volumes()),
     });

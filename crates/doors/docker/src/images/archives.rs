@@ -162,6 +162,20 @@ pub(super) async fn save_several(
     save(&docker, names, version, &params)
 }
 
+/// A repository without a tag means all its tags.
+fn meant(docker: &Docker, name: String) -> Vec<String> {
+    let Ok(reference) = name.parse::<Reference>() else { return vec![name] };
+    let bare = reference.familiar_repository() == name || reference.repository() == name;
+    let of_it = |one: &Reference| one.repository() == reference.repository();
+    let mut all: Vec<String> = Vec::new();
+    if bare {
+        let names = docker.images.list().into_iter().flat_map(|image| image.names);
+        all.extend(names.filter(of_it).map(|one| one.familiar()));
+        all.sort();
+    }
+    if all.is_empty() { vec![name] } else { all }
+}
+
 /// An archive of these images.
 pub(super) fn save(
     docker: &Arc<Docker>,
@@ -170,6 +184,7 @@ pub(super) fn save(
     params: &Params,
 ) -> Result<Response, Refusal> {
     let wanted = platforms(params, version)?;
+    let names: Vec<String> = names.into_iter().flat_map(|name| meant(docker, name)).collect();
     // Unknown names are refused before anything is sent. Here docker says them as they were written.
     for name in &names {
         let image = find(docker, name).map_err(|refusal| match refusal.status {

@@ -116,7 +116,8 @@ pub(crate) fn platform_of(text: &str) -> Result<Platform, Refusal> {
         let word = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
         let (os, architecture, variant) = (word("os"), word("architecture"), word("variant"));
         if os.is_empty() || architecture.is_empty() {
-            return Err(refused());
+            let words = format!("{os}{architecture}");
+            return if words.is_empty() { Err(refused()) } else { platform_of(&words) };
         }
         let variant = Some(variant).filter(|variant| !variant.is_empty());
         return Ok(Platform { variant, ..Platform::new(&os, &architecture) });
@@ -130,6 +131,9 @@ pub(crate) fn platform_of(text: &str) -> Result<Platform, Refusal> {
         // A system alone, or a machine alone.
         (Some("linux"), None, ..) => Ok(Platform::ours()),
         (Some(machine @ ("amd64" | "arm64")), None, ..) => Ok(Platform::new("linux", machine)),
+        (Some(_), None, ..) if !text.is_empty() => Err(Refusal::invalid(format!(
+            "\"{text}\": unknown operating system or architecture: invalid argument"
+        ))),
         _ => Err(refused()),
     }
 }

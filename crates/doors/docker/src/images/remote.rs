@@ -34,9 +34,8 @@ pub(super) async fn distribution(
     State(docker): Shared,
     Path(rest): Path<String>,
     headers: HeaderMap,
-    uri: axum::http::Uri,
 ) -> Answer<Value> {
-    let Some(name) = rest.strip_suffix("/json") else { return Err(crate::answer::unknown(uri).await) };
+    let Some(name) = rest.strip_suffix("/json") else { return Err(crate::answer::unknown()) };
     let image = reference(name)?;
     let keys = credentials::keys(&headers, image.domain());
     let repository = docker.registries.repository(&image, keys);

@@ -115,7 +115,7 @@ impl Docker {
         };
         for view in self.containers.list(&Filter { all: true, ..Filter::default() }) {
             let record = view.record;
-            if record.image_id != image.id.to_string() {
+            if !record.images().contains(&image.id.to_string()) {
                 continue;
             }
             let slot = if record.state.runs() { &mut around.running } else { &mut around.stopped };

@@ -63,6 +63,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         domainname: text(map, "domainname"),
         container_name: text(map, "container_name"),
         tty: truth(map, "tty"),
+        tty_size: (0, 0),
         stdin_open: truth(map, "stdin_open"),
         init: truth(map, "init"),
         read_only: truth(map, "read_only"),
@@ -227,6 +228,8 @@ fn security(map: &Map) -> Security {
         cap_add: names("cap_add"),
         cap_drop: names("cap_drop"),
         options: list(map, "security_opt"),
+        masked_paths: None,
+        readonly_paths: None,
     }
 }
 

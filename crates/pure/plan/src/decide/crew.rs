@@ -232,7 +232,9 @@ impl<'a> Crew<'a> {
     pub(crate) fn writes(&self, wanted: &Wanted<'a>) -> Vec<&'a VolumeName> {
         let named = |kind: &'a MountKind| match kind {
             MountKind::Volume { key, .. } => wanted.release.app.volumes.get(key).map(|volume| &volume.name),
-            MountKind::Bind { .. } | MountKind::Anonymous | MountKind::Tmpfs(_) => None,
+            MountKind::Bind { .. } | MountKind::Anonymous | MountKind::Image { .. } | MountKind::Tmpfs(_) => {
+                None
+            }
         };
         self.spec
             .mounts

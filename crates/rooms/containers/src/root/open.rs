@@ -22,7 +22,15 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTO
 /// A file or folder of the host that is mounted in a container.
 struct Source {
     target: String,
-    from: PathBuf,
+    from: From,
+}
+
+/// Where a source is.
+enum From {
+    /// A path of the host, and the part of it that is meant.
+    Host(PathBuf, Option<PathBuf>),
+    /// An image's layers, and the part of them that is meant.
+    Layers(Vec<PathBuf>, Option<PathBuf>),
 }
 
 impl Containers {
@@ -123,17 +131,23 @@ impl Containers {
         };
         for mount in &record.service.mounts {
             let from = match &mount.kind {
-                spec::MountKind::Bind { source, .. } => Some(PathBuf::from(source)),
+                spec::MountKind::Bind { source, .. } => Some(From::Host(source.into(), None)),
                 spec::MountKind::Volume { key, subpath, .. } => match record.volumes.get(key) {
-                    Some(name) => volume(name)?
-                        .map(|home| crate::order::inside(home, subpath.as_deref(), &mount.target))
-                        .transpose()?,
+                    Some(name) => {
+                        let part = crate::order::part(subpath.as_deref(), &mount.target)?;
+                        volume(name)?.map(|home| From::Host(home, part))
+                    }
                     None => None,
                 },
                 spec::MountKind::Anonymous => match record.anonymous.get(&mount.target) {
-                    Some(name) => volume(name)?,
+                    Some(name) => volume(name)?.map(|home| From::Host(home, None)),
                     None => None,
                 },
+                spec::MountKind::Image { image, subpath } => {
+                    let part = crate::order::part(subpath.as_deref(), &mount.target)?;
+                    let found = self.inner.rooms.images.find(image).ok();
+                    found.map(|image| From::Layers(image.lower, part))
+                }
                 // Memory holds nothing at rest.
                 spec::MountKind::Tmpfs(_) => None,
             };
@@ -142,12 +156,12 @@ impl Containers {
         let secrets = record.files.iter().enumerate();
         all.extend(secrets.map(|(number, file)| Source {
             target: file.target.clone(),
-            from: folder.join("files").join(number.to_string()),
+            from: From::Host(folder.join("files").join(number.to_string()), None),
         }));
         for name in crate::files::OURS {
             let target = format!("/etc/{name}");
             if !all.iter().any(|source| source.target == target) {
-                all.push(Source { target, from: folder.join(name) });
+                all.push(Source { target, from: From::Host(folder.join(name), None) });
             }
         }
         Ok(all)
@@ -212,10 +226,19 @@ impl Root {
     }
 }
 
-fn open_source(path: &Path) -> io::Result<OwnedFd> {
-    // Sources are of the host, where links mean what they say.
-    let flags = (OFlags::PATH | OFlags::CLOEXEC).bits() as i32;
-    Ok(OpenOptions::new().read(true).custom_flags(flags).open(path)?.into())
+fn open_source(source: &From) -> io::Result<OwnedFd> {
+    let (whole, part) = match source {
+        From::Host(path, part) => {
+            // Sources are of the host, where links mean what they say.
+            let flags = (OFlags::PATH | OFlags::CLOEXEC).bits() as i32;
+            (OpenOptions::new().read(true).custom_flags(flags).open(path)?.into(), part)
+        }
+        From::Layers(layers, part) => (runtime::image_layers(layers)?, part),
+    };
+    match part {
+        Some(part) => runtime::open_beneath(&whole, part),
+        None => Ok(whole),
+    }
 }
 
 fn look(record: &Record, error: &io::Error) -> ContainerError {

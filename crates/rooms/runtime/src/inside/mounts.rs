@@ -29,15 +29,35 @@ impl Sources {
     /// still share what is mounted later, if the order asks for it.
     pub(super) fn open(order: &Order) -> Result<Self, Failure> {
         let open = |mount: &Mount| {
-            let MountKind::Bind { source, recursive, .. } = &mount.kind else { return Ok(None) };
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            let flags = if *recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
-            open_tree(CWD, source, flags)
-                .map(Some)
-                .doing(|| format!("bind `{}` of the host", source.display()))
+            match &mount.kind {
+                MountKind::Tmpfs { .. } => Ok(None),
+                MountKind::Bind { source, subpath, recursive, .. } => {
+                    let doing = || format!("bind `{}` of the host", source.display());
+                    let flags = if *recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags };
+                    let Some(subpath) = subpath else {
+                        return open_tree(CWD, source, flags).map(Some).doing(doing);
+                    };
+                    let base =
+                        rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+                    part(&base.doing(doing)?, subpath, flags).map(Some).doing(doing)
+                }
+                MountKind::Layers { layers, subpath } => {
+                    let doing = || format!("lay out the image at `{}`", mount.target);
+                    let whole = crate::image_layers(layers).doing(doing)?;
+                    let Some(subpath) = subpath else { return Ok(Some(whole)) };
+                    part(&whole, subpath, flags).map(Some).doing(doing)
+                }
+            }
         };
         order.mounts.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// A copy of the tree at a path below a folder.
+fn part(base: &OwnedFd, subpath: &Path, flags: OpenTreeFlags) -> io::Result<OwnedFd> {
+    let found = crate::open_beneath(base, subpath)?;
+    Ok(open_tree(&found, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?)
 }
 
 /// Cuts this namespace's mounts off from the host's: what is mounted here stays here.
@@ -201,7 +221,20 @@ pub(super) fn ordered(root: BorrowedFd<'_>, order: &Order, sources: Sources) -> 
                 let onto = place(root, Path::new(&mount.target), want).doing(doing)?;
                 attach(tree.as_fd(), onto.as_fd()).doing(doing)?;
             }
-            (MountKind::Bind { .. }, None) => {}
+            (MountKind::Layers { .. }, Some(tree)) => {
+                let doing = || format!("mount an image at `{}`", mount.target);
+                let change = MountChange {
+                    set: RDONLY.bits().into(),
+                    propagation: libc::MS_PRIVATE,
+                    recursive: false,
+                    clear: 0,
+                };
+                change_mount(tree.as_fd(), change).doing(doing)?;
+                let want = if is_folder(tree.as_fd()).doing(doing)? { Want::Folder } else { Want::File };
+                let onto = place(root, Path::new(&mount.target), want).doing(doing)?;
+                attach(tree.as_fd(), onto.as_fd()).doing(doing)?;
+            }
+            (MountKind::Bind { .. } | MountKind::Layers { .. }, None) => {}
             (MountKind::Tmpfs { size, mode, options }, _) => {
                 let mode = format!("{:o}", mode.unwrap_or_else(|| mode_there(root, &mount.target)));
                 let size = size.map(|size| size.0.to_string());

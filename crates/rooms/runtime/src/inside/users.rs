@@ -41,8 +41,10 @@ impl Accounts {
         let entry = self.user(user);
         let number = user.parse::<u32>().ok();
         let Some(uid) = entry.as_ref().map(|entry| entry.uid).or(number) else {
-            return Err(Failure::invalid(format!("the image has no user `{user}`"))
-                .hint("name a user of the image's /etc/passwd, or a number"));
+            return Err(Failure::invalid(format!(
+                "unable to find user {user}: no matching entries in passwd file"
+            ))
+            .hint("name a user of the image's /etc/passwd, or a number"));
         };
         let mut groups = Vec::new();
         let gid = match group {
@@ -78,7 +80,7 @@ impl Accounts {
             (name == wanted).then_some(gid)
         });
         found.or_else(|| wanted.parse().ok()).ok_or_else(|| {
-            Failure::invalid(format!("the image has no group `{wanted}`"))
+            Failure::invalid(format!("unable to find group {wanted}: no matching entries in group file"))
                 .hint("name a group of the image's /etc/group, or a number")
         })
     }

@@ -22,7 +22,15 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOF
 pub(super) fn copy_up(root: BorrowedFd<'_>, all: &[CopyUp]) -> Result<(), Failure> {
     for one in all {
         let doing = || format!("fill the volume at `{}` from the image", one.path);
-        let into = openat(CWD, &one.into, FOLDER, Mode::empty()).doing(doing)?;
+        let mut into = openat(CWD, &one.into, FOLDER, Mode::empty()).doing(doing)?;
+        if let Some(subpath) = &one.subpath {
+            let part = crate::open_beneath(&into, subpath).doing(doing)?;
+            into = match openat(&part, ".", FOLDER, Mode::empty()) {
+                // A file is not filled.
+                Err(rustix::io::Errno::NOTDIR) => continue,
+                into => into.doing(doing)?,
+            };
+        }
         if !is_empty(&into).doing(doing)? {
             continue;
         }

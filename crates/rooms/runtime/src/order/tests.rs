@@ -12,7 +12,7 @@ fn full() -> Order {
             work: "/w".into(),
             volatile: false,
         },
-        copy_up: vec![CopyUp { path: "/data".into(), into: "/v/data".into() }],
+        copy_up: vec![CopyUp { path: "/data".into(), into: "/v/data".into(), subpath: None }],
         process: Process {
             args: vec!["redis-server".into()],
             env: vec!["PATH=/bin".into()],
@@ -29,6 +29,7 @@ fn full() -> Order {
             Mount {
                 target: "/etc/hosts".into(),
                 kind: MountKind::Bind {
+                    subpath: None,
                     source: "/c/hosts".into(),
                     propagation: None,
                     recursive: true,

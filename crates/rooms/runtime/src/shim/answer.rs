@@ -10,7 +10,7 @@ use super::watch::{MAIN, Watch};
 use crate::failure::{Doing, Failure};
 use crate::inside::talk::{self, Cue};
 use crate::inside::{self, Plan};
-use crate::order::Process;
+use crate::order::{Process, Seccomp};
 use crate::protocol::{Phase, Reply, Request, Seen};
 use crate::sys::{self, CloneOrder, Cloned};
 
@@ -158,7 +158,9 @@ impl Watch {
         if self.sessions.len() > SESSIONS || client.session().is_some() {
             return Err(conflict("too many processes are run beside the main one"));
         }
-        let filter = if process.capabilities.privileged { Plan::Unconfined } else { Plan::of(&self.order) };
+        let own = matches!(self.order.seccomp, Seccomp::Profile(_));
+        let filter =
+            if process.capabilities.privileged && !own { Plan::Unconfined } else { Plan::of(&self.order) };
         let (stdio, ends) = make_stdio(process)?;
         let (ours, theirs) = talk::pair()?;
         let second = self.cgroup.open_second()?;

@@ -59,8 +59,15 @@ pub(super) fn mounts(
     Ok(all)
 }
 
-fn clean(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+/// An absolute path in its shortest form.
+pub(super) fn clean(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match part {
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
     format!("/{}", parts.join("/"))
 }
 
@@ -155,6 +162,17 @@ fn check(mount: &wire::Mount) -> Result<(), Refusal> {
     if mount.volume_options.is_some() && kind != "volume" {
         return Err(wrong("field VolumeOptions must not be specified"));
     }
+    if mount.image_options.is_some() && kind != "image" {
+        return Err(wrong("field ImageOptions must not be specified"));
+    }
+    let subpaths = [
+        mount.volume_options.as_ref().map(|options| options.subpath.as_str()),
+        mount.image_options.as_ref().map(|options| options.subpath.as_str()),
+    ];
+    if subpaths.iter().flatten().any(|path| path.starts_with('/') || path.split('/').any(|part| part == ".."))
+    {
+        return Err(wrong("subpath must be a relative path within the volume"));
+    }
     if mount.tmpfs_options.is_some() && kind != "tmpfs" {
         return Err(wrong("field TmpfsOptions must not be specified"));
     }
@@ -216,7 +234,14 @@ fn mount(mount: &wire::Mount, app: &mut App) -> Result<Mount, Refusal> {
                 options: more,
             })
         }
-        "image" | "cluster" | "npipe" => return Err(wrong("mounts of this type are not to be had here")),
+        "image" => {
+            if mount.source.is_empty() {
+                return Err(wrong("field Source must not be empty"));
+            }
+            let subpath = mount.image_options.as_ref().map(|options| options.subpath.clone());
+            MountKind::Image { image: mount.source.clone(), subpath: subpath.filter(|path| !path.is_empty()) }
+        }
+        "cluster" | "npipe" => return Err(wrong("mounts of this type are not to be had here")),
         _ => return Err(Refusal::invalid(format!("invalid mount config: mount type unknown: \"{kind}\""))),
     };
     Ok(Mount { target: mount.target.clone(), kind, read_only: mount.read_only })
@@ -225,7 +250,13 @@ fn mount(mount: &wire::Mount, app: &mut App) -> Result<Mount, Refusal> {
 /// `--tmpfs /run:size=64m,mode=755`.
 fn tmpfs(target: &str, options: &str) -> Result<Mount, Refusal> {
     if !target.starts_with('/') {
-        return Err(Refusal::invalid(format!("invalid tmpfs mount: '{target}' must be an absolute path")));
+        let why = "mount path must be absolute";
+        return Err(Refusal::invalid(format!(
+            "invalid mount config for type \"tmpfs\": invalid mount path: '{target}' {why}"
+        )));
+    }
+    if clean(target) == "/" {
+        return Err(Refusal::invalid("invalid specification: destination can't be '/'"));
     }
     let mut tmpfs = Tmpfs::default();
     let mut read_only = false;
@@ -248,12 +279,14 @@ fn volumes_from(docker: &Docker, from: &str, app: &mut App) -> Result<Vec<Mount>
     if !matches!(mode, "ro" | "rw" | "z" | "Z") {
         return Err(Refusal::invalid(format!("invalid mode: {mode}")));
     }
-    let record = docker.containers.inspect(&docker.containers.find(name)?)?.record;
+    let known = |error: &dyn base::Problem| Refusal::invalid(Refusal::of(error).message);
+    let id = docker.containers.find(name).map_err(|error| known(&error))?;
+    let record = docker.containers.inspect(&id).map_err(|error| known(&error))?.record;
     let mut mounts = Vec::new();
     for mount in &record.service.mounts {
         let name = match &mount.kind {
             MountKind::Tmpfs(_) => continue,
-            MountKind::Bind { .. } => None,
+            MountKind::Bind { .. } | MountKind::Image { .. } => None,
             MountKind::Volume { key, .. } => record.volumes.get(key),
             MountKind::Anonymous => record.anonymous.get(&mount.target),
         };
@@ -261,7 +294,7 @@ fn volumes_from(docker: &Docker, from: &str, app: &mut App) -> Result<Vec<Mount>
             (Some(name), kind) => {
                 let subpath = match kind {
                     MountKind::Volume { subpath, .. } => subpath.clone(),
-                    MountKind::Bind { .. } | MountKind::Anonymous | MountKind::Tmpfs(_) => None,
+                    _ => None,
                 };
                 MountKind::Volume { key: volume(name.as_str(), "", None, app)?, nocopy: true, subpath }
             }

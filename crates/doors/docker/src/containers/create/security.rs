@@ -1,6 +1,5 @@
 //! What a container may do, and what it shares with the host or with others.
 
-use runtime::order::{MASKED, READONLY};
 use spec::{Device, Namespace, Security};
 
 use super::namespace;
@@ -57,18 +56,7 @@ pub(super) fn security(host: &HostConfig) -> Result<Security, Refusal> {
     for option in host.security_opt.iter().flatten() {
         options.push(option.clone());
     }
-    let open = |paths: &Option<Vec<String>>| paths.as_ref().is_some_and(Vec::is_empty);
-    match (&host.masked_paths, &host.readonly_paths) {
-        (None, None) => {}
-        (masked, readonly) if open(masked) && open(readonly) => options.push("systempaths=unconfined".into()),
-        // Docker's own lists, which inspect gives and clients give back.
-        (Some(masked), Some(readonly)) if usual(masked, readonly) => {}
-        _ => {
-            return Err(Refusal::invalid(
-                "MaskedPaths and ReadonlyPaths can only be taken away as a whole here (--security-opt systempaths=unconfined)",
-            ));
-        }
-    }
+    let unconfined = options.iter().any(|option| option == "systempaths=unconfined");
     if !matches!(host.userns_mode.as_str(), "" | "host") {
         return Err(Refusal::invalid(format!("invalid user namespace mode: {}", host.userns_mode)));
     }
@@ -91,17 +79,9 @@ pub(super) fn security(host: &HostConfig) -> Result<Security, Refusal> {
         cap_add: capabilities(host.cap_add.as_deref(), "CapAdd")?,
         cap_drop: capabilities(host.cap_drop.as_deref(), "CapDrop")?,
         options,
+        masked_paths: host.masked_paths.clone().filter(|_| !unconfined),
+        readonly_paths: host.readonly_paths.clone().filter(|_| !unconfined),
     })
-}
-
-/// Whether these are docker's own lists, whole or as older versions had them.
-fn usual(masked: &[String], readonly: &[String]) -> bool {
-    let known = |paths: &[String], usual: &[&str]| paths.iter().all(|path| usual.contains(&path.as_str()));
-    // The youngest entry came late, and interrupts later still.
-    masked.len() >= MASKED.len() - 2
-        && readonly.len() == READONLY.len()
-        && known(masked, &MASKED)
-        && known(readonly, &READONLY)
 }
 
 fn capabilities(asked: Option<&[String]>, field: &str) -> Result<Vec<String>, Refusal> {

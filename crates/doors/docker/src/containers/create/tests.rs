@@ -3,7 +3,10 @@
 use oci::ImageConfig;
 use serde_json::json;
 
+use serde_json::Value;
+
 use super::*;
+use crate::loose;
 
 fn image() -> ImageConfig {
     serde_json::from_value(json!({

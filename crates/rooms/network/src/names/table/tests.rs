@@ -10,7 +10,7 @@ fn member(name: &str, alias: &str, address: &str, ready: bool) -> Member {
         aliases: vec![alias.to_owned()],
         addresses: vec![address.parse().unwrap()],
         ready,
-        dns: Vec::new(),
+        ..Member::default()
     }
 }
 
@@ -81,4 +81,41 @@ fn who_is_on_two_networks_sees_the_names_of_both_and_nobody_else_does() {
     // Its way out is open from either side; that of the others on the internal network is not.
     assert!(!directories[1].for_asker(address(11)).internal);
     assert!(directories[1].for_asker(address(12)).internal);
+}
+
+#[test]
+fn links_lead_for_their_owner_alone() {
+    let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+    let linked = |name: &str, last: u8, links: &[(&str, &str)]| Member {
+        names: vec![name.into()],
+        aliases: vec!["all".into()],
+        addresses: vec![address(last)],
+        ready: true,
+        links: links.iter().map(|(alias, target)| ((*alias).into(), (*target).into())).collect(),
+        ..Member::default()
+    };
+    let table = NamesTable {
+        networks: vec![NamesOfNetwork {
+            network: "shop".into(),
+            bridge: "br-shop".into(),
+            listen: Vec::new(),
+            subnets: Vec::new(),
+            internal: false,
+            members: vec![
+                linked("web", 1, &[("Store", "/db"), ("peers", "all"), ("later", "none"), ("db", "web")]),
+                linked("db", 2, &[]),
+            ],
+        }],
+        ..NamesTable::default()
+    };
+    let directories = Directory::all(&table);
+    let sees = |asker: u8, name: &str| {
+        directories[0].for_asker(address(asker)).addresses(name).map(<[IpAddr]>::to_vec)
+    };
+    assert_eq!(sees(1, "store"), Some(vec![address(2)]));
+    assert_eq!(sees(1, "peers"), Some(vec![address(1), address(2)]));
+    assert_eq!(sees(1, "later"), Some(Vec::new()), "it is known, and leads nowhere yet");
+    assert_eq!(sees(1, "db"), Some(vec![address(1)]), "its own names come first");
+    assert_eq!(sees(2, "store"), None);
+    assert_eq!(sees(2, "db"), Some(vec![address(2)]));
 }

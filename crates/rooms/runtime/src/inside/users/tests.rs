@@ -19,8 +19,8 @@ fn users_are_found_as_docker_finds_them() {
     check("1234", &[], Ok((1234, 0, &[0], "/")));
     check("1234:99", &["extra", "5"], Ok((1234, 99, &[5, 99, 202], "/")));
     check("7", &[], Ok((33, 34, &[34], "/seven")));
-    check("ghost", &[], Err("the image has no user `ghost`"));
-    check("web:ghost", &[], Err("the image has no group `ghost`"));
+    check("ghost", &[], Err("unable to find user ghost: no matching entries in passwd file"));
+    check("web:ghost", &[], Err("unable to find group ghost: no matching entries in group file"));
 }
 
 #[track_caller]
