@@ -267,6 +267,7 @@ impl BuildRunner {
             // The build's own cgroup bounds all its commands together.
             limits: Limits::default(),
             read_only: false,
+            cgroups_writable: false,
             log: LogPolicy { keep: false, ..LogPolicy::default() },
         })
     }

@@ -109,9 +109,7 @@ impl Output {
 
 fn run(docker: &Docker, (mut order, ring): (BuildRequest, Arc<Ring>), output: &Output, version: ApiVersion) {
     let tags: Vec<String> = order.tags.iter().map(oci::Reference::familiar).collect();
-    let mut teller = Teller::default();
-    teller.stages = version >= ApiVersion(1, 30);
-    let teller = Mutex::new(teller);
+    let teller = Mutex::new(Teller::default());
     let progress = |progress| {
         // Held until all is said, so that nothing comes in between.
         let mut teller = teller.lock().unwrap_or_else(PoisonError::into_inner);

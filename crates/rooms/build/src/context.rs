@@ -309,14 +309,11 @@ pub fn unpack(reader: impl Read, dir: &Path, limits: Limits) -> Result<Packed, C
     Ok(packed)
 }
 
-/// The entry's path if it stays below the context.
+/// The entry's path if it stays below the context, whose root is where an absolute one begins.
 fn safe_path(item: &Item) -> Result<PathBuf, ContextError> {
     let bytes = &item.path;
     let name = String::from_utf8_lossy(bytes).into_owned();
     let refuse = |why| Err(ContextError::Refused { name: name.clone(), why });
-    if bytes.starts_with(b"/") {
-        return refuse("its name is absolute");
-    }
     if bytes.contains(&0) {
         return refuse("its name holds a zero byte");
     }

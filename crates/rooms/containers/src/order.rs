@@ -81,7 +81,7 @@ pub(crate) fn check(service: &Service) -> Result<(), ContainerError> {
 fn is_given(option: &str) -> bool {
     let (name, value) = option.split_once([':', '=']).unwrap_or((option, ""));
     match name {
-        "no-new-privileges" | "seccomp" => true,
+        "no-new-privileges" | "seccomp" | "writable-cgroups" => true,
         "systempaths" | "apparmor" => value == "unconfined",
         "label" => value == "disable",
         _ => false,
@@ -122,6 +122,7 @@ pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, 
         },
         limits: limits(&service.limits),
         read_only: service.read_only,
+        cgroups_writable: cgroups_writable(service),
         log: LogPolicy {
             keep: service.logging.keep,
             max_size: service.logging.max_size,
@@ -229,6 +230,13 @@ pub(crate) fn process(record: &Record, image: &ImageConfig, tty: bool) -> Result
             .collect(),
         oom_score_adj: service.limits.oom_score_adj,
     })
+}
+
+/// Off by default; `writable-cgroups` or `writable-cgroups=true` puts it on.
+fn cgroups_writable(service: &Service) -> bool {
+    let said =
+        service.security.options.iter().rev().find_map(|option| option.strip_prefix("writable-cgroups"));
+    said.is_some_and(|rest| !rest.trim_start_matches([':', '=']).eq_ignore_ascii_case("false"))
 }
 
 /// On by default, as DESIGN says; `no-new-privileges:false` takes it off, and so does `privileged`.

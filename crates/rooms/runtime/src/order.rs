@@ -87,6 +87,9 @@ pub struct Order {
     /// The image and the writable layer may not be written to.
     #[serde(default)]
     pub read_only: bool,
+    /// Its cgroups may be written to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cgroups_writable: bool,
     /// What becomes of its output.
     pub log: LogPolicy,
 }

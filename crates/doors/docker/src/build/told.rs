@@ -20,10 +20,6 @@ pub(super) struct Teller {
     told: Option<usize>,
     /// What waits until that one is over, by number.
     waiting: BTreeMap<usize, Waiting>,
-    /// The image of the last instruction, which is a stage's when another begins.
-    image: Option<String>,
-    /// Whether the image of each stage is told by itself.
-    pub(super) stages: bool,
 }
 
 /// What is to be said of an instruction that runs beside the one that is being told.
@@ -76,15 +72,10 @@ impl Teller {
                 let Some((at, of)) = step.count else { return Vec::new() };
                 self.texts.insert(step.number, step.text.clone());
                 self.last.clone_from(&step.text);
-                let stage = self.image.take().filter(|_| self.stages && is(&step.text, "FROM"));
-                let mut said: Vec<Value> =
-                    stage.into_iter().map(|id| json!({ "aux": { "ID": id } })).collect();
-                said.extend([stream(format!("Step {at}/{of} : {}", step.text)), stream("\n")]);
-                said
+                vec![stream(format!("Step {at}/{of} : {}", step.text)), stream("\n")]
             }
             Progress::Cached { step, image } => {
                 let known = self.texts.remove(&step);
-                self.done(known.as_deref(), image.as_ref());
                 let from = known.as_deref().is_none_or(|text| is(text, "FROM"));
                 let mut said = Vec::new();
                 if known.is_some() && !from {
@@ -97,7 +88,6 @@ impl Teller {
             }
             Progress::Finished { step, image, .. } => {
                 let known = self.texts.remove(&step);
-                self.done(known.as_deref(), image.as_ref());
                 image
                     .filter(|_| known.is_some())
                     .map(|id| stream(format!(" ---> {}\n", id.short())))
@@ -123,12 +113,6 @@ impl Teller {
                 vec![stream(format!("[Warning] {place}{message}\n"))]
             }
             Progress::Planned(_) | Progress::Failed { .. } | Progress::Moved { .. } => Vec::new(),
-        }
-    }
-
-    fn done(&mut self, known: Option<&str>, image: Option<&oci::Digest>) {
-        if let (Some(_), Some(image)) = (known, image) {
-            self.image = Some(image.to_string());
         }
     }
 

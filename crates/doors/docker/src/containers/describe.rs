@@ -23,9 +23,9 @@ pub(crate) fn asked(record: &Record, command: &[String], image: Option<&images::
         record.id.short().clone_into(&mut config.hostname);
     }
     let host = &mut asked.host_config;
-    if host.masked_paths.is_none() && !host.privileged {
-        host.masked_paths = Some(MASKED.map(str::to_owned).to_vec());
-        host.readonly_paths = Some(READONLY.map(str::to_owned).to_vec());
+    if !host.privileged {
+        host.masked_paths.get_or_insert_with(|| MASKED.map(str::to_owned).to_vec());
+        host.readonly_paths.get_or_insert_with(|| READONLY.map(str::to_owned).to_vec());
     }
     asked
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{describe, inspect};
 use crate::answer::{Answer, Refusal};
 use crate::params::{Filters, Params};
+use crate::version::ApiVersion;
 use crate::{Docker, Shared};
 
 /// The filters that docker knows here.
@@ -40,7 +41,7 @@ const FILTERS: [&str; 18] = [
 const STATES: [&str; 8] =
     ["created", "dead", "exited", "paused", "removing", "restarting", "running", "stopped"];
 
-pub(super) async fn list(State(docker): Shared, params: Params) -> Answer<Vec<Value>> {
+pub(super) async fn list(State(docker): Shared, version: ApiVersion, params: Params) -> Answer<Vec<Value>> {
     let filters = params.filters()?;
     filters.only(&FILTERS)?;
     if let Some(wrong) = filters.values("status").iter().find(|state| !STATES.contains(&state.as_str())) {
@@ -66,7 +67,7 @@ pub(super) async fn list(State(docker): Shared, params: Params) -> Answer<Vec<Va
         {
             continue;
         }
-        let mut document = document(&docker, view, &ids, &links, now).await;
+        let mut document = document(&docker, view, &ids, &links, (now, version)).await;
         if params.truth("size") {
             measure(&docker, view, &mut document).await?;
         }
@@ -79,14 +80,14 @@ pub(super) async fn list(State(docker): Shared, params: Params) -> Answer<Vec<Va
 }
 
 /// Every container as the list describes it, with its sizes.
-pub(crate) async fn measured(docker: &Arc<Docker>) -> Result<Vec<Value>, Refusal> {
+pub(crate) async fn measured(docker: &Arc<Docker>, version: ApiVersion) -> Result<Vec<Value>, Refusal> {
     let ids = inspect::network_ids(docker).await;
     let now = docker.clock.wall();
     let mut all = Vec::new();
     let views = docker.containers.list(&Filter { all: true, ..Filter::default() });
     let links = describe::link_names(docker, &views);
     for view in views {
-        let mut document = document(docker, &view, &ids, &links, now).await;
+        let mut document = document(docker, &view, &ids, &links, (now, version)).await;
         measure(docker, &view, &mut document).await?;
         all.push(document);
     }
@@ -110,7 +111,7 @@ async fn document(
     view: &View,
     ids: &BTreeMap<String, String>,
     links: &[(ContainerId, String)],
-    now: Timestamp,
+    (now, version): (Timestamp, ApiVersion),
 ) -> Value {
     let record = &view.record;
     let command = docker.containers.command(record);
@@ -141,7 +142,10 @@ async fn document(
         "NetworkSettings": { "Networks": describe::endpoints(view, &asked, &attachments, ids) },
         "Mounts": describe::mount_points(record, docker.containers.volumes()),
     });
-    document["Health"] = json!({ "Status": health.unwrap_or("none"), "FailingStreak": view.health.failures });
+    if version >= ApiVersion(1, 52) {
+        document["Health"] =
+            json!({ "Status": health.unwrap_or("none"), "FailingStreak": view.health.failures });
+    }
     document
 }
 

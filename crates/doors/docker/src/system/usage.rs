@@ -59,7 +59,7 @@ pub(super) async fn usage(State(docker): Shared, version: ApiVersion, params: Pa
         usage.images = Some((crate::images::for_usage(&docker, &all, version)?, layers(&all)));
     }
     if kinds.containers {
-        usage.containers = Some(list::measured(&docker).await?);
+        usage.containers = Some(list::measured(&docker, version).await?);
     }
     if kinds.volumes {
         let worker = docker.clone();

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn null_means_absent_and_one_word_is_a_list() {
-    let body: CreateBody = read(json!({
+    let body: CreateBody = crate::loose::read(json!({
         "Image": "busybox", "Cmd": "true", "Entrypoint": null, "Env": null, "Hostname": null, "Labels": null,
         "HostConfig": {"Binds": null, "RestartPolicy": null, "Memory": null, "CapAdd": "NET_ADMIN", "PortBindings": {"80/tcp": null}},
         "NetworkingConfig": {"EndpointsConfig": {"lane": null, "way": {"IPAMConfig": null, "Aliases": ["a"]}}},

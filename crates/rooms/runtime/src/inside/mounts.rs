@@ -140,7 +140,8 @@ pub(super) fn cgroups(root: BorrowedFd<'_>, order: &Order, cgroup: &Cgroup) -> R
     if taken(order, AT) || taken(order, "/sys") {
         return Ok(());
     }
-    let readonly = if order.process.capabilities.privileged { MountAttrFlags::empty() } else { RDONLY };
+    let writable = order.process.capabilities.privileged || order.cgroups_writable;
+    let readonly = if writable { MountAttrFlags::empty() } else { RDONLY };
     let attributes = NOSUID | NODEV | NOEXEC | readonly;
     if order.namespaces.cgroup == Namespace::Host {
         let set = attributes.bits().into();

@@ -95,10 +95,10 @@ pub(crate) enum Plan {
 }
 
 impl Plan {
-    /// As ordered; a privileged container is not filtered.
+    /// As ordered; a privileged container is filtered by a profile of its own alone.
     pub(crate) fn of(order: &Order) -> Self {
         match &order.seccomp {
-            _ if order.process.capabilities.privileged => Self::Unconfined,
+            Seccomp::Default if order.process.capabilities.privileged => Self::Unconfined,
             Seccomp::Default => Self::Default,
             Seccomp::Unconfined => Self::Unconfined,
             Seccomp::Profile(text) => Self::Profile(text.clone()),

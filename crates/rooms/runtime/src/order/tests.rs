@@ -4,6 +4,8 @@ use super::*;
 
 fn full() -> Order {
     Order {
+        cgroups_writable: false,
+        device_rules: Vec::new(),
         version: VERSION,
         id: ContainerId::from_bytes([0xab; 32]),
         rootfs: Rootfs {

@@ -61,6 +61,8 @@ impl Rig {
         std::fs::create_dir(temp.path().join("top")).unwrap();
         let id = ContainerId::from_bytes(kernel_bytes());
         let order = Order {
+            cgroups_writable: false,
+            device_rules: Vec::new(),
             version: VERSION,
             rootfs: Rootfs {
                 lower: vec![temp.path().join("top"), temp.path().join("image")],

@@ -102,11 +102,11 @@ pub(crate) fn attachment(settings: &EndpointSettings, mac: Option<&str>) -> Resu
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     if let Some(address) = some(&ipam.ipv4_address).filter(|text| text.parse::<std::net::Ipv4Addr>().is_err())
     {
-        return Err(Refusal::invalid(format!("invalid endpoint settings: invalid IPv4 address: {address}")));
+        return Err(Refusal::invalid(format!("invalid endpoint settings:\ninvalid IPv4 address: {address}")));
     }
     if let Some(address) = some(&ipam.ipv6_address).filter(|text| text.parse::<std::net::Ipv6Addr>().is_err())
     {
-        return Err(Refusal::invalid(format!("invalid endpoint settings: invalid IPv6 address: {address}")));
+        return Err(Refusal::invalid(format!("invalid endpoint settings:\ninvalid IPv6 address: {address}")));
     }
     Ok(Attachment {
         aliases: settings.aliases.clone().unwrap_or_default(),

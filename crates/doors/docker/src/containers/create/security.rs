@@ -54,6 +54,7 @@ const CAPABILITIES: [&str; 41] = [
 pub(super) fn security(host: &HostConfig) -> Result<Security, Refusal> {
     let mut options = Vec::new();
     for option in host.security_opt.iter().flatten() {
+        check(option)?;
         options.push(option.clone());
     }
     let unconfined = options.iter().any(|option| option == "systempaths=unconfined");
@@ -82,6 +83,18 @@ pub(super) fn security(host: &HostConfig) -> Result<Security, Refusal> {
         masked_paths: host.masked_paths.clone().filter(|_| !unconfined),
         readonly_paths: host.readonly_paths.clone().filter(|_| !unconfined),
     })
+}
+
+/// Refuses what is no option; whether one that is can be had here is for the room to say.
+fn check(option: &str) -> Result<(), Refusal> {
+    let wrong = |number| Err(Refusal::invalid(format!("invalid --security-opt {number}: \"{option}\"")));
+    match option.split_once(['=', ':']) {
+        None if matches!(option, "no-new-privileges" | "writable-cgroups" | "disable") => Ok(()),
+        None => wrong(1),
+        Some(("label" | "apparmor" | "seccomp" | "systempaths", _)) => Ok(()),
+        Some(("no-new-privileges" | "writable-cgroups", value)) if value.parse::<bool>().is_ok() => Ok(()),
+        Some(_) => wrong(2),
+    }
 }
 
 fn capabilities(asked: Option<&[String]>, field: &str) -> Result<Vec<String>, Refusal> {

@@ -48,7 +48,9 @@ fn what_the_client_says_goes_over_what_the_image_says() {
         json!({"Env": ["A=own", "B=1", "PATH"], "Labels": {"own": "1"}, "ExposedPorts": {"90/udp": {}}}),
     )
     .expect("it is merged");
-    assert_eq!(merged.env, Some(vec!["A=own".to_owned(), "B=1".to_owned()]));
+    // A name alone is kept, and takes the image's away.
+    let expected = ["A=own", "B=1", "PATH"].map(str::to_owned).to_vec();
+    assert_eq!(merged.env, Some(expected));
     assert_eq!(merged.labels.len(), 2);
     assert_eq!(merged.exposed_ports.map(|ports| ports.len()), Some(2));
     assert_eq!((merged.user.as_str(), merged.working_dir.as_str()), ("app", "/srv"));
