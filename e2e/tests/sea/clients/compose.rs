@@ -1,4 +1,4 @@
-//! Compose, as a plugin of the `docker` command.
+//! Compose: the plugin of the `docker` command, and the program of before it.
 
 use anyhow::Result;
 use e2e::Sea;
@@ -9,6 +9,11 @@ fn up_and_down(compose: &str) -> Result<()> {
     let mut command = driven(&sea, "sh")?;
     work(command.arg(script("compose.sh")).env("COMPOSE", compose))?;
     sea.end()
+}
+
+#[test]
+fn compose_v1() -> Result<()> {
+    up_and_down("/usr/bin/docker-compose")
 }
 
 #[test]

@@ -28,3 +28,16 @@ fn docker_20_10_with_buildkit() -> Result<()> {
 fn the_newest_docker_with_the_classic_builder() -> Result<()> {
     day("docker-newest", "0")
 }
+
+#[test]
+fn the_newest_docker_with_buildkit() -> Result<()> {
+    day("docker-newest", "1")
+}
+
+#[test]
+fn buildx() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let mut command = driven(&sea, "sh")?;
+    work(command.arg(script("buildx.sh")).env("DOCKER", client("docker-newest").join("usr/bin/docker")))?;
+    sea.end()
+}

@@ -1,8 +1,18 @@
-//! The package `testcontainers` for Python, which runs what tests of applications need.
+//! The package `docker` for Python, and `testcontainers`, which runs what tests of applications need.
 
 use anyhow::Result;
-use e2e::Sea;
 use e2e::clients::{client, driven, script, work};
+use e2e::{RegistryServer, Sea};
+
+#[test]
+fn docker_py() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let registry = RegistryServer::ours(&[])?;
+    let mut command = driven(&sea, client("python").join("bin/python"))?;
+    work(command.arg(script("day.py")).env("REGISTRY", &registry.address))?;
+    registry.end()?;
+    sea.end()
+}
 
 #[test]
 fn testcontainers() -> Result<()> {

@@ -111,8 +111,9 @@ pub(super) fn inspect(image: &Image, version: ApiVersion) -> Value {
     }
     if version < ApiVersion(1, 45) {
         put("Container", extra("container").into());
-        put("ContainerConfig", container_config(image));
     }
+    // Gone since 1.45, and yet looked for by the first compose, which speaks the newest version that it is offered.
+    put("ContainerConfig", container_config(image));
     put("Architecture", config.architecture.as_str().into());
     if let Some(variant) = &config.variant {
         put("Variant", variant.as_str().into());
