@@ -1,6 +1,7 @@
 //! Attaching to a container's own program, also before it runs; and waiting for its end in docker's ways.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::ContainerId;
 use runtime::{Attached, Shim};
@@ -33,7 +34,31 @@ pub enum Until {
 /// So many may wait for the same run.
 const MOST_AHEAD: usize = 64;
 
+/// How long the end of a container is kept from those who wait for it, for others to get its last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Whoever carries what a container says to somebody, until this is dropped.
+pub struct Listener(Arc<Cell>);
+
+impl Listener {
+    fn new(cell: Arc<Cell>) -> Self {
+        cell.listeners.send_modify(|count| *count += 1);
+        Self(cell)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.listeners.send_modify(|count| *count -= 1);
+    }
+}
+
 impl Containers {
+    /// Says that somebody listens: who waits for the end is told once that one has heard all, or after two seconds.
+    pub fn listener(&self, id: &ContainerId) -> Result<Listener, ContainerError> {
+        Ok(Listener::new(self.cell(id)?))
+    }
+
     /// Its input and output from now on, or from the first byte of its next run.
     pub async fn attach_ahead(&self, id: &ContainerId) -> Result<Ahead, ContainerError> {
         let cell = self.cell(id)?;
@@ -90,6 +115,10 @@ impl Containers {
                 Until::Removed => live.gone,
             })
             .await;
+            let mut listeners = cell.listeners.subscribe();
+            let heard = listeners.wait_for(|count| *count == 0);
+            // Who does not read keeps nobody waiting for long.
+            let _ = tokio::time::timeout(LAST_WORDS, heard).await;
             crate::listing::view(&cell)
         })
     }

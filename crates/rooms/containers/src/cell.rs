@@ -25,6 +25,8 @@ pub(crate) struct Cell {
     pub turn: tokio::sync::Mutex<()>,
     live: Mutex<Live>,
     changed: watch::Sender<u64>,
+    /// How many carry what it says to somebody.
+    pub listeners: watch::Sender<usize>,
 }
 
 /// What is true of it at this moment.
@@ -113,6 +115,7 @@ impl Cell {
             turn: tokio::sync::Mutex::default(),
             live: Mutex::new(live),
             changed: watch::Sender::new(0),
+            listeners: watch::Sender::new(0),
         }
     }
 

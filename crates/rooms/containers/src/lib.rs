@@ -54,7 +54,7 @@ use runtime::Shims;
 use store::Store;
 use tokio::sync::Notify;
 
-pub use attach::{Ahead, Until};
+pub use attach::{Ahead, Listener, Until};
 pub use cell::{Health, HealthLog};
 pub use changes::{Change, ChangeKind};
 pub use commit::{Commit, MakeError};

@@ -63,6 +63,7 @@ pub(super) async fn attach(
     let asked = &record.asked["Config"];
     // Who leaves ends the input only where that was wanted, as with `docker run -i`.
     let ends_input = asked.is_null() || asked["StdinOnce"] == true;
+    let listener = docker.containers.listener(&id)?;
     let ahead = if wants.stream { Some(docker.containers.attach_ahead(&id).await?) } else { None };
     let folder = docker.containers.log_folder(&id)?;
     let keys = if record.service.tty { keys } else { None };
@@ -70,6 +71,7 @@ pub(super) async fn attach(
     let stdin = wants.stdin.then_some(EndsInput(ends_input));
     let client = Client { stdout: wants.stdout, stderr: wants.stderr, stdin, keys };
     tokio::spawn(async move {
+        let _listener = listener;
         let Some((reader, mut writer)) = hijack.open().await else { return };
         if wants.logs && !replay(&folder, wants, &mut writer).await {
             return;
