@@ -128,6 +128,18 @@ fn order(args: &RunArgs, image: String, command: Vec<String>) -> Result<RunOrder
     })
 }
 
+/// What it may do.
+fn security(args: &RunArgs) -> Security {
+    Security {
+        privileged: args.privileged,
+        cap_add: args.cap_add.clone(),
+        cap_drop: args.cap_drop.clone(),
+        options: args.security_opt.clone(),
+        masked_paths: None,
+        readonly_paths: None,
+    }
+}
+
 fn service(
     args: &RunArgs,
     mounts: Vec<Mount>,
@@ -163,14 +175,7 @@ fn service(
         shm_size: size(args.shm_size.as_deref())?,
         devices: args.device.iter().map(|text| words::device(text)).collect::<Result<_, _>>()?,
         device_rules: args.device_cgroup_rule.clone(),
-        security: Security {
-            privileged: args.privileged,
-            cap_add: args.cap_add.clone(),
-            cap_drop: args.cap_drop.clone(),
-            options: args.security_opt.clone(),
-            masked_paths: None,
-            readonly_paths: None,
-        },
+        security: security(args),
         sysctls: pairs(&args.sysctl, "--sysctl")?.into_iter().collect(),
         ulimits: args.ulimit.iter().map(|text| ulimit(text)).collect::<Result<_, _>>()?,
         limits: limits(args)?,

@@ -60,15 +60,8 @@ impl Containers {
         made
     }
 
-    fn assemble(
-        &self,
-        create: Create,
-        id: &ContainerId,
-        name: ContainerName,
-        image: &images::Image,
-    ) -> Result<ContainerId, ContainerError> {
-        let Create { service, app, owner, auto_remove, asked, .. } = create;
-        let mut service = service;
+    /// Brings the places of mounts into their shortest form, and names of images to their ids.
+    fn settle_mounts(&self, service: &mut Service) -> Result<(), ContainerError> {
         for mount in &mut service.mounts {
             mount.target = cleaned(&mount.target);
             // Of a container that is there it is always the same image.
@@ -83,6 +76,19 @@ impl Containers {
                 *image = found.id.to_string();
             }
         }
+        Ok(())
+    }
+
+    fn assemble(
+        &self,
+        create: Create,
+        id: &ContainerId,
+        name: ContainerName,
+        image: &images::Image,
+    ) -> Result<ContainerId, ContainerError> {
+        let Create { service, app, owner, auto_remove, asked, .. } = create;
+        let mut service = service;
+        self.settle_mounts(&mut service)?;
         crate::order::check(&service)?;
         add_image_volumes(&mut service, image.config.config.volumes.keys());
         let mut record = Record {

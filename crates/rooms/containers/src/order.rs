@@ -341,6 +341,12 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
         let source = around.folder.join("files").join(number.to_string());
         mounts.push(wanted::Mount { target: file.target.clone(), kind: bind(source), read_only: true });
     }
+    own_files(record, around, &mut mounts);
+    Ok((mounts, copy_up))
+}
+
+/// The files that tell it its names, unless it has something of its own there.
+fn own_files(record: &Record, around: &Surroundings<'_>, mounts: &mut Vec<wanted::Mount>) {
     for name in crate::files::OURS {
         let target = format!("/etc/{name}");
         if !mounts.iter().any(|mount| mount.target == target) {
@@ -353,7 +359,6 @@ fn mounts(record: &Record, around: &Surroundings<'_>) -> Result<Mounts, Containe
             });
         }
     }
-    Ok((mounts, copy_up))
 }
 
 /// A part of a volume or an image; a path that climbs out of it is refused, and so are, when it is mounted, links.
