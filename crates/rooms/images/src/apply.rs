@@ -9,11 +9,14 @@
 
 mod refusal;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -43,6 +46,7 @@ pub(crate) fn apply(
     let mut target = Target {
         root,
         parents: Parents::open(lower),
+        folders: HashMap::new(),
         at: None,
         dirs: Vec::new(),
         size: 0,
@@ -64,13 +68,44 @@ pub(crate) fn apply(
 struct Target<'a> {
     root: OwnedFd,
     parents: Parents,
-    /// The folder of the entry before, which is mostly that of the next one too.
-    at: Option<(Vec<u8>, OwnedFd)>,
+    /// Folders of entries before, which are mostly those of the next ones too.
+    folders: HashMap<Vec<u8>, Rc<Folder>>,
+    /// That of the last entry.
+    at: Option<(Vec<u8>, Rc<Folder>)>,
     /// Folders' times are set at the end, since what is put into them changes them.
     dirs: Vec<(Vec<u8>, Timespec)>,
     size: u64,
     limits: &'a Limits,
     buffer: Vec<u8>,
+}
+
+/// So many are held open.
+const MOST_FOLDERS: usize = 256;
+
+/// A folder that is held open.
+struct Folder {
+    fd: OwnedFd,
+    /// What is made in it belongs to who makes it, and has the mode that is asked for.
+    plain: bool,
+}
+
+impl Folder {
+    fn of(fd: OwnedFd) -> io::Result<Self> {
+        let group = rustix::fs::fstat(&fd)?.st_mode & 0o2000 != 0;
+        let ruled = rustix::fs::fgetxattr(&fd, c"system.posix_acl_default", &mut [0u8; 0]).is_ok();
+        Ok(Self { fd, plain: !group && !ruled })
+    }
+}
+
+/// The permissions that this process takes from what it makes.
+fn taken_permissions() -> u32 {
+    static TAKEN: OnceLock<u32> = OnceLock::new();
+    *TAKEN.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        // Where nobody says, each file's mode is set by itself.
+        line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)
+    })
 }
 
 /// Why an entry was not put, before it is named.
@@ -149,6 +184,10 @@ impl Target<'_> {
         if self.at.as_ref().is_some_and(|(current, _)| current == path) {
             return Ok(());
         }
+        if let Some(known) = self.folders.get(path) {
+            self.at = Some((path.to_vec(), known.clone()));
+            return Ok(());
+        }
         let flags = OFlags::DIRECTORY | OFlags::RDONLY;
         let dir = match tree::open_beneath(self.root.as_fd(), path, flags) {
             Err(Errno::NOENT | Errno::NOTDIR) => self.make_way(parts)?,
@@ -157,7 +196,12 @@ impl Target<'_> {
             Err(Errno::NAMETOOLONG) => return Err(Refusal::TooLong.into()),
             dir => dir?,
         };
-        self.at = Some((path.to_vec(), dir));
+        let folder = Rc::new(Folder::of(dir)?);
+        if self.folders.len() >= MOST_FOLDERS {
+            self.folders.clear();
+        }
+        self.folders.insert(path.to_vec(), folder.clone());
+        self.at = Some((path.to_vec(), folder));
         Ok(())
     }
 
@@ -194,14 +238,16 @@ impl Target<'_> {
     }
 
     fn current(&self) -> BorrowedFd<'_> {
-        self.at.as_ref().map_or(self.root.as_fd(), |(_, dir)| dir.as_fd())
+        self.at.as_ref().map_or(self.root.as_fd(), |(_, folder)| folder.fd.as_fd())
     }
 
     /// Makes room for an entry: a later one of the same name replaces an earlier one.
     ///
     /// What is cleared lies in the current folder, so the current folder itself never goes.
-    fn clear(&self, name: &[u8]) -> Result<(), Stop> {
+    fn clear(&mut self, name: &[u8]) -> Result<(), Stop> {
         if tree::stat(self.current(), name)?.is_some() {
+            // It may be a folder, or have some below it.
+            self.folders.clear();
             tree::remove(self.current(), name)?;
         }
         Ok(())
@@ -231,16 +277,25 @@ impl Target<'_> {
 
     fn file(&mut self, entry: &Entry, name: &[u8], content: &mut Tape<impl Read>) -> Result<(), Stop> {
         self.count(entry.size)?;
-        let mut file = match tree::create_file(self.current(), name) {
+        // Most files are of root and of an everyday mode, and are so as soon as they are made.
+        let plain = self.at.as_ref().is_some_and(|(_, folder)| folder.plain)
+            && (entry.uid, entry.gid) == (0, 0)
+            && entry.xattrs.is_empty()
+            && entry.mode & (0o7000 | taken_permissions()) == 0
+            && rustix::process::geteuid().is_root();
+        let mode = if plain { entry.mode } else { 0o600 };
+        let mut file = match tree::create_file(self.current(), name, mode) {
             Err(Errno::EXIST) => {
                 self.clear(name)?;
-                tree::create_file(self.current(), name)?
+                tree::create_file(self.current(), name, mode)?
             }
             Err(Errno::NAMETOOLONG) => return Err(Refusal::TooLong.into()),
             file => file?,
         };
         entry.fill(&mut file, content, &mut self.buffer)?;
-        set_meta(file.as_fd(), entry)?;
+        if !plain {
+            set_meta(file.as_fd(), entry)?;
+        }
         Ok(rustix::fs::futimens(&file, &entry.times())?)
     }
 
@@ -256,11 +311,14 @@ impl Target<'_> {
             tree::make_opaque(dir.as_fd())?;
         }
         set_meta(dir.as_fd(), entry)?;
+        // What holds of it may be another now.
+        self.folders.remove(path);
         self.dirs.push((path.to_vec(), entry.times().last_modification));
         Ok(())
     }
 
     fn set_root(&mut self, entry: &Entry) -> Result<(), Stop> {
+        self.folders.clear();
         set_meta(self.root.as_fd(), entry)?;
         self.dirs.push((Vec::new(), entry.times().last_modification));
         Ok(())
@@ -322,7 +380,7 @@ impl Target<'_> {
                 self.count(found.len()?)?;
                 self.clear(name)?;
                 let dir = self.make_way(target_parent)?;
-                let mut file = tree::create_file(dir.as_fd(), target_name)?;
+                let mut file = tree::create_file(dir.as_fd(), target_name, 0o600)?;
                 found.copy_to(&mut file)?;
                 let (from, to) = (OsStr::from_bytes(target_name), OsStr::from_bytes(name));
                 Ok(rustix::fs::linkat(&dir, from, self.current(), to, AtFlags::empty())?)

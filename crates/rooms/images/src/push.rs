@@ -5,10 +5,10 @@
 //! and stays the same image everywhere.
 
 mod errors;
+mod gzip;
 mod packed;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -328,17 +328,9 @@ fn pack(
     read: &std::sync::atomic::AtomicU64,
 ) -> std::io::Result<()> {
     let mut file = std::fs::File::open(path)?;
-    let mut encoder = flate2::GzBuilder::new().write(out, flate2::Compression::new(LEVEL));
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        let n = std::io::Read::read(&mut file, &mut buffer)?;
-        if n == 0 {
-            break;
-        }
-        encoder.write_all(&buffer[..n])?;
-        read.fetch_add(n as u64, std::sync::atomic::Ordering::Relaxed);
-    }
-    encoder.finish().map(drop)
+    gzip::pack(&mut file, out, LEVEL, &|bytes| {
+        read.fetch_add(bytes as u64, std::sync::atomic::Ordering::Relaxed);
+    })
 }
 
 #[cfg(test)]

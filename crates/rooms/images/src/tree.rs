@@ -88,7 +88,7 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
 }
 
 /// A new file in a folder, open for writing; fails if the name is taken.
-pub(crate) fn create_file(dir: BorrowedFd<'_>, name: &[u8]) -> Result<File, Errno> {
+pub(crate) fn create_file(dir: BorrowedFd<'_>, name: &[u8], mode: u32) -> Result<File, Errno> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, OsStr::from_bytes(name), flags, Mode::from_raw_mode(0o600)).map(File::from)
+    rustix::fs::openat(dir, OsStr::from_bytes(name), flags, Mode::from_raw_mode(mode)).map(File::from)
 }
