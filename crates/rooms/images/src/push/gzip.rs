@@ -15,6 +15,9 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 const BLOCK: usize = 512 << 10;
 /// Blocks that each processor has under way.
 const AHEAD: usize = 2;
+/// Pieces of a block that are tried, and their bytes.
+const SAMPLES: usize = 4;
+const SAMPLE: usize = 4 << 10;
 /// Gzip's mark, deflate, no flags, no time, no extra flags, an unknown system (RFC 1952, 2.3).
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
@@ -74,11 +77,13 @@ fn blocks(
 
 fn work(take: &Mutex<Receiver<Block>>, done: &SyncSender<Packed>, level: u32) {
     let mut packer = Compress::new(Compression::new(level), false);
+    let mut storer = Compress::new(Compression::none(), false);
     loop {
         let block = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((number, bytes, last)) = block else { return };
-        packer.reset();
-        let packed = deflate(&mut packer, &bytes, last).map(|packed| {
+        let with = if packs(&mut packer, &bytes) { &mut packer } else { &mut storer };
+        with.reset();
+        let packed = deflate(with, &bytes, last).map(|packed| {
             let mut sum = Crc::new();
             sum.update(&bytes);
             (packed, sum)
@@ -87,6 +92,23 @@ fn work(take: &Mutex<Receiver<Block>>, done: &SyncSender<Packed>, level: u32) {
             return;
         }
     }
+}
+
+/// Whether packing a block is worth the time, by a few samples of it: what is packed already, as pictures and archives
+/// are, comes out no smaller, and is stored as it is.
+fn packs(packer: &mut Compress, bytes: &[u8]) -> bool {
+    if bytes.len() < SAMPLES * SAMPLE * 4 {
+        return true;
+    }
+    let mut out = Vec::with_capacity(2 * SAMPLE);
+    (0..SAMPLES).any(|number| {
+        let at = (bytes.len() - SAMPLE) / (SAMPLES - 1) * number;
+        packer.reset();
+        out.clear();
+        // What does not fit into twice the room was no smaller.
+        let done = packer.compress_vec(&bytes[at..at + SAMPLE], &mut out, FlushCompress::Finish);
+        done.is_ok_and(|status| status == Status::StreamEnd) && out.len() < SAMPLE - SAMPLE / 32
+    })
 }
 
 fn deflate(packer: &mut Compress, bytes: &[u8], last: bool) -> io::Result<Vec<u8>> {
@@ -162,6 +184,10 @@ mod tests {
             assert_eq!(packed, self::packed(bytes), "it is packed alike");
         }
         assert!(packed(&text).len() < text.len() / 20);
+        // Noise with text behind it, in one block: the text counts.
+        let both = [&noise[..BLOCK / 2], &text[..BLOCK / 2]].concat();
+        assert!(packed(&both).len() < BLOCK * 6 / 10);
+        assert!(packed(&noise).len() < noise.len() + noise.len() / 1000 + 64);
     }
 
     #[test]
