@@ -177,7 +177,7 @@ impl Cgroup {
             put(&dir.join("devices.deny"), "a").doing(|| "close the cgroup's devices")?;
             for rule in &rules {
                 put(&dir.join("devices.allow"), &rule.to_string())
-                    .doing(|| format!("allow device `{}`", rule.to_string()))?;
+                    .doing(|| format!("allow device `{rule}`"))?;
             }
             return Ok(());
         }
