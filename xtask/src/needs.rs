@@ -18,6 +18,7 @@ pub(crate) const TEST: &[&str] = &[
     "bsdutils",
     "busybox-static",
     "ca-certificates",
+    "curl",
     "docker-registry",
     "iproute2",
     "mmdebstrap",
@@ -31,7 +32,7 @@ pub(crate) const TEST: &[&str] = &[
 
 /// Clients of the Docker API and of registries that Debian has, and what the others are made with.
 pub(crate) const CLIENTS: &[&str] =
-    &["buildah", "debian-archive-keyring", "docker-compose", "podman", "python3-venv", "skopeo"];
+    &["buildah", "curl", "debian-archive-keyring", "docker-compose", "podman", "python3-venv", "skopeo"];
 
 /// The peers that benchmarks measure against, and what drives them.
 pub(crate) const BENCH: &[&str] =

@@ -298,3 +298,68 @@ fn a_container_is_renewed_by_hand() -> Result<()> {
     let act = |sea: &Sea| Ok(vec![sea.sea(&["restart", "box"])]);
     survives(Role::Serving, &Operation { before: &before, act: &act, again: &have_it_run, check: &serves })
 }
+
+/// A request to the Docker API; 0 when its status is one of success, or says that it was done before.
+fn asked(sea: &Sea, path: &str, body: &str, done_before: &str) -> Result<Done> {
+    let socket = sea.root().join("docker.sock");
+    let mut command = std::process::Command::new("curl");
+    command.args(["--silent", "--max-time", "60", "--write-out", "\n%{http_code}", "--request", "POST"]);
+    command.arg("--unix-socket").arg(socket).args(["--header", "Content-Type: application/json"]);
+    let output = command.args(["--data", body]).arg(format!("http://docker{path}")).output()?;
+    let mut done = Done::new(format!("POST {path}"), &output);
+    let status = done.stdout.lines().last().unwrap_or_default().to_owned();
+    done.code = i32::from(!(status.starts_with('2') || status == done_before));
+    Ok(done)
+}
+
+/// Another name, other bounds, and an image of it, one after the other; what was done is not done again.
+fn change(sea: &Sea) -> Result<Vec<Done>> {
+    let renamed = asked(sea, "/containers/box/rename?name=chest", "", "404")?;
+    let bounds = r#"{"Memory": 67108864, "MemorySwap": 67108864}"#;
+    let updated = asked(sea, "/containers/chest/update", bounds, "")?;
+    let committed = asked(sea, "/commit?container=chest&repo=kept&tag=v1", "", "")?;
+    Ok(vec![renamed, updated, committed])
+}
+
+const CHANGE: Operation<'static> = Operation {
+    before: &|sea| {
+        sea.sea(&["run", "-d", "--name", "box", BUSYBOX, "sh", "-c", "echo own > /text; exec sleep 1000"])
+            .exits(0);
+        soon("it has written", || {
+            let said = sea.sea(&["exec", "-T", "box", "cat", "/text"]);
+            ensure!(said.text() == "own", "{said}");
+            Ok(())
+        })
+    },
+    act: &change,
+    again: &|sea| {
+        soon("it is changed", || {
+            let undone = change(sea)?.into_iter().find(|done| done.code != 0);
+            ensure!(undone.is_none(), "{undone:?}");
+            Ok(())
+        })
+    },
+    check: &|sea| {
+        soon("it is as it was changed", || {
+            let view = sea.sea(&["--format", "json", "inspect", "chest"]);
+            ensure!(view.code == 0 && view.json()[0]["state"] == "running", "{view}");
+            let limit = sea.sea(&[
+                "exec",
+                "-T",
+                "chest",
+                "sh",
+                "-c",
+                "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null",
+            ]);
+            ensure!(limit.text() == "67108864", "{limit}");
+            let kept = sea.sea(&["run", "--rm", "kept:v1", "cat", "/text"]);
+            ensure!(kept.text() == "own", "{kept}");
+            Ok(())
+        })
+    },
+};
+
+#[test]
+fn a_container_is_renamed_bounded_anew_and_becomes_an_image() -> Result<()> {
+    survives(Role::Serving, &CHANGE)
+}
