@@ -3,7 +3,7 @@
 set -eu
 . "$(dirname "$0")/steps.sh"
 docker() { "$DOCKER" "$@"; }
-built() { "$DOCKER" buildx build --progress plain "$@" > build.log 2>&1 || { cat build.log; exit 1; }; }
+built() { docker buildx build --builder default --progress plain "$@" > build.log 2>&1 || { cat build.log; exit 1; }; }
 
 step "what there is"
 docker buildx ls > out; has out "default.*docker"; has out running
@@ -46,6 +46,12 @@ step "what goes wrong"
 fails 1 docker buildx build --progress plain --target test ctx > build.log 2>&1; has build.log "exit code: 7"
 fails 1 docker buildx build --progress plain --target nowhere ctx > build.log 2>&1; has build.log nowhere
 fails 1 docker buildx build --progress plain --platform linux/s390x ctx > build.log 2>&1; has build.log s390x
+
+step "what is kept for later builds"
+docker buildx du > out; has out "^Total:"
+docker buildx du --verbose > out; has out "^Type: *source.local"
+docker buildx prune -af > out; has out "^Total:"
+docker buildx du > out; has out "^Total:.*[^0-9.]0B"
 
 docker image prune -af > out
 echo "the day is done"

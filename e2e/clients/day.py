@@ -118,12 +118,17 @@ def lives(client):
 
 def waits(client):
     step("waiting and input")
-    late = client.containers.create(BUSYBOX, ["sh", "-c", "read line; echo got $line; exit 5"], stdin_open=True)
+    says = ["sh", "-c", "echo ready; read line; echo got $line; exit 5"]
+    late = client.containers.create(BUSYBOX, says, stdin_open=True)
     stream = late.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
     late.start()
+    until("it is ready", lambda: late.logs() == b"ready\n")
+    since = time.time()
     stream._sock.sendall(b"words\n")
     equal(late.wait(timeout=20)["StatusCode"], 5)
-    equal(late.logs(), b"got words\n")
+    equal(late.logs(), b"ready\ngot words\n")
+    equal(late.logs(since=since), b"got words\n")
+    equal(late.logs(until=since), b"ready\n")
     stream.close()
     late.remove()
 
@@ -157,6 +162,9 @@ def images(client, registry):
                                      tag="app:v1", buildargs={"WHO": "us"}, rm=True)
     assert any("Successfully built" in line.get("stream", "") for line in said)
     equal(client.containers.run("app:v1", remove=True), b"made for us\n")
+    base, _ = client.images.build(fileobj=io.BytesIO(archive(Dockerfile=dockerfile)), custom_context=True,
+                                  target="base", buildargs={"WHO": "us"}, rm=True)
+    equal((base.labels.get("of"), client.containers.run(base.id, "cat /text", remove=True)), (None, b"made for us\n"))
     broken = io.BytesIO(f"FROM {BUSYBOX}\nRUN echo why it failed && exit 9\n".encode())
     error = refused(BuildError, client.images.build, fileobj=broken)
     assert "returned a non-zero code: 9" in error.msg, error.msg
