@@ -83,8 +83,8 @@ impl Exec {
         live.input = None;
     }
 
-    fn command(&self) -> String {
-        self.order.args.join(" ")
+    fn command(&self) -> &[String] {
+        &self.order.args
     }
 }
 

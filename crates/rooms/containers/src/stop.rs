@@ -195,8 +195,11 @@ impl Containers {
         let signal = signal.map(signal_number).transpose()?;
         let cell = self.cell(id)?;
         let _turn = cell.turn.lock().await;
+        let ran = cell.live().record.state.runs();
         self.stop_by(&cell, grace, signal).await?;
-        events::stopped(self, &cell.record());
+        if ran {
+            events::stopped(self, &cell.record());
+        }
         cell.update(|live| live.record.stopped_by_hand = false)?;
         self.start_in_turn(&cell).await?;
         events::restarted(self, &cell.record());
