@@ -52,6 +52,11 @@ docker buildx du > out; has out "^Total:"
 docker buildx du --verbose > out; has out "^Type: *source.local"
 docker buildx prune -af > out; has out "^Total:"
 docker buildx du > out; has out "^Total:.*[^0-9.]0B"
+built --load -t app:v3 --build-arg WHO=us --secret id=word,src=word ctx
+is "$(grep -c CACHED build.log)" 0
+is "$(docker run --rm app:v3 cat /count)" 1
+# Who names a part is not to lose more than that.
+fails 1 docker buildx prune -af --filter type=exec.cachemount > out 2>&1; has out "the filter"
 
 docker image prune -af > out
 echo "the day is done"

@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base::{AppName, ContainerId, ContainerName, Kind, Report, ServiceName};
-use containers::{By, Create, Filter, Removal};
+use containers::{By, Create, Filter, Removal, Until};
 use serde::Deserialize;
 use talk::{ContainerView, Created, Exited, KillOrder, RemoveOrder, RunOrder, StatsView, StopOrder};
 
@@ -161,10 +161,17 @@ async fn run(State(daemon): Shared, request: Request) -> Result<Response, Refusa
     let remove = order.remove;
     let size = order.size;
     let id = daemon.containers.create(create(order)?).await?;
+    // From here on, since it may end and be started again before anybody looks.
+    let ended = daemon.containers.wait_until(&id, Until::NextExit)?;
     let attached = daemon.containers.start_attached(&id, size).await;
     Ok(streams::answer(upgrade, async move |stream| {
         let (writer, ending) = match attached {
-            Ok(attached) => streams::carry_output(stream, attached).await,
+            Ok(attached) => {
+                let said = streams::carry_output(stream, attached).await;
+                // Who is told of the end finds it when looking.
+                ended.await;
+                said
+            }
             Err(error) => (tokio::io::split(stream).1, streams::Ending::of(&error)),
         };
         if remove {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::Timestamp;
+use base::{Report, Timestamp};
 
 use crate::contexts::Cached;
 use crate::engine::Engine;
@@ -12,8 +12,8 @@ use crate::grpc::{Answer, Call, Code, Outgoing, Status, pipe};
 use crate::job::{Job, Open, Opening};
 use crate::options::Options;
 use crate::proto::control::{
-    BuildHistoryRequest, DiskUsageResponse, InfoResponse, ListWorkersResponse, PruneRequest, SolveRequest,
-    SolveResponse, StatusRequest, UsageRecord,
+    BuildHistoryRequest, DiskUsageRequest, DiskUsageResponse, InfoResponse, ListWorkersResponse,
+    PruneRequest, SolveRequest, SolveResponse, StatusRequest, UsageRecord,
 };
 use crate::proto::gateway::{Place, ReturnRequest};
 use crate::requests;
@@ -36,12 +36,15 @@ pub(crate) async fn call(engine: &Arc<Engine>, method: &str, mut call: Call) -> 
         "Session" => session(engine, call),
         "Info" => Ok(Answer::one(&InfoResponse { version: Some(engine.version()) })),
         "ListWorkers" => Ok(Answer::one(&ListWorkersResponse { record: vec![engine.worker()] })),
-        "DiskUsage" => {
-            let record = engine.contexts.usage().iter().map(record).collect();
-            Ok(Answer::one(&DiskUsageResponse { record }))
-        }
+        "DiskUsage" => match call.message::<DiskUsageRequest>().await {
+            Ok(request) => unfiltered(&request.filter).map(|()| {
+                let record = engine.contexts.usage().iter().map(record).collect();
+                Answer::one(&DiskUsageResponse { record })
+            }),
+            Err(status) => Err(status),
+        },
         "Prune" => match call.message().await {
-            Ok(request) => Ok(prune(engine, &request)),
+            Ok(request) => prune(engine, &request).await,
             Err(status) => Err(status),
         },
         "ListenBuildHistory" => match call.message::<BuildHistoryRequest>().await {
@@ -216,18 +219,58 @@ fn session(engine: &Arc<Engine>, call: Call) -> Result<Answer, Status> {
     Ok(answer)
 }
 
-/// Forgets contexts; what the layer cache keeps belongs to images.
-fn prune(engine: &Arc<Engine>, request: &PruneRequest) -> Answer {
-    let (outgoing, answer) = Answer::stream();
+/// Forgets contexts, and unless the younger are to stay also the steps that builds remember and what cache mounts hold.
+async fn prune(engine: &Arc<Engine>, request: &PruneRequest) -> Result<Answer, Status> {
+    unfiltered(&request.filter)?;
     let since = Timestamp(engine.clock.wall().0.saturating_sub(request.keep_duration.max(0)));
-    let gone = engine.contexts.prune(since);
+    let mut gone: Vec<UsageRecord> = engine.contexts.prune(since).iter().map(record).collect();
+    if request.keep_duration <= 0 {
+        let (images, builds) = (engine.images.clone(), engine.builds.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let forgotten =
+                images.forget_steps(0).map_err(|error| Status::failed(Report::of(&error).to_string()))?;
+            builds.clear_caches().map_err(|error| Status::failed(Report::of(&error).to_string()))?;
+            Ok::<_, Status>(forgotten)
+        });
+        let (_, bytes) = work.await.map_err(|error| Status::failed(error.to_string()))??;
+        if bytes > 0 {
+            gone.push(steps(bytes, engine.clock.wall()));
+        }
+    }
+    let (outgoing, answer) = Answer::stream();
     tokio::spawn(tell_pruned(outgoing, gone));
-    answer
+    Ok(answer)
 }
 
-async fn tell_pruned(outgoing: Outgoing, gone: Vec<Cached>) {
+/// Refuses to choose: whoever names a part would lose more than that.
+fn unfiltered(filter: &[String]) -> Result<(), Status> {
+    match filter.iter().find(|filter| !filter.is_empty()) {
+        None => Ok(()),
+        Some(filter) => Err(Status::failed(format!(
+            "the filter `{filter}` is not had here: the build cache is told and pruned as a whole"
+        ))),
+    }
+}
+
+/// The steps that were forgotten, as one record.
+fn steps(bytes: u64, now: Timestamp) -> UsageRecord {
+    UsageRecord {
+        id: "steps".into(),
+        mutable: false,
+        in_use: false,
+        size: i64::try_from(bytes).unwrap_or(i64::MAX),
+        created: Some(now.into()),
+        used: Some(now.into()),
+        usage_count: 1,
+        description: "layers of builds' steps".into(),
+        record_type: "regular".into(),
+        shared: false,
+    }
+}
+
+async fn tell_pruned(outgoing: Outgoing, gone: Vec<UsageRecord>) {
     for usage in &gone {
-        if !outgoing.send(&record(usage)).await {
+        if !outgoing.send(usage).await {
             return;
         }
     }

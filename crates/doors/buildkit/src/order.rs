@@ -14,6 +14,9 @@ pub trait Builds: Send + Sync {
         credentials: Arc<dyn Credentials>,
         tell: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError>;
+
+    /// Clears what cache mounts hold.
+    fn clear_caches(&self) -> Result<(), BuildError>;
 }
 
 /// The credentials that a client has for registries. Waits for the client.

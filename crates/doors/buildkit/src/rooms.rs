@@ -40,4 +40,8 @@ impl Builds for RoomBuilds {
         };
         builder.build(request, &*self.runner, tell)
     }
+
+    fn clear_caches(&self) -> Result<(), BuildError> {
+        self.builder.prune_caches().map(drop)
+    }
 }

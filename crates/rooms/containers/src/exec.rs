@@ -52,6 +52,7 @@ impl Containers {
         record: &Record,
         exec: ExecOrder,
     ) -> Result<Attached, ContainerError> {
+        // One that it is linked with may have ended meanwhile, which keeps no program from running.
         let linked = self.link_variables(record).await.unwrap_or_default();
         let mut process = self.process(record, exec)?;
         process.env = order::overlaid(linked, process.env);

@@ -87,7 +87,7 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     if let Some(adjust) = order.process.oom_score_adj {
         rights::oom_score(adjust, &mut notes);
     }
-    let sources = mounts::Sources::open(order)?;
+    let sources = mounts::Sources::open(order, given.dir)?;
     mounts::detach()?;
     let root = rootfs::mount(&order.rootfs, &given.dir.join("rootfs"))?;
     base::crash::point("inside: root mounted");

@@ -30,22 +30,25 @@ pub(crate) struct Above<'a> {
 pub fn seen_layers(rootfs: &Rootfs, aside: &Path) -> io::Result<OwnedFd> {
     let layers =
         std::iter::once(&rootfs.upper).chain(&rootfs.lower).map(open).collect::<io::Result<Vec<_>>>()?;
-    let names: Vec<String> = layers.iter().map(name).collect();
-    match by_parts(&names, None) {
-        Err(Errno::INVAL) => by_place(&format!("lowerdir={}", names.join(":")), MountFlags::RDONLY, aside),
-        mounted => Ok(mounted?),
-    }
+    seen(&layers, aside)
 }
 
-/// The layers of an image, the topmost first, as one folder to read from.
-pub fn image_layers(layers: &[PathBuf]) -> io::Result<OwnedFd> {
+/// The layers of an image, the topmost first, as one folder to read from; `aside` as above.
+pub fn image_layers(layers: &[PathBuf], aside: &Path) -> io::Result<OwnedFd> {
     if let [one] = layers {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         return Ok(rustix::mount::open_tree(rustix::fs::CWD, one, flags)?);
     }
     let layers = layers.iter().map(open).collect::<io::Result<Vec<_>>>()?;
+    seen(&layers, aside)
+}
+
+fn seen(layers: &[OwnedFd], aside: &Path) -> io::Result<OwnedFd> {
     let names: Vec<String> = layers.iter().map(name).collect();
-    Ok(by_parts(&names, None)?)
+    match by_parts(&names, None) {
+        Err(Errno::INVAL) => by_place(&format!("lowerdir={}", names.join(":")), MountFlags::RDONLY, aside),
+        mounted => Ok(mounted?),
+    }
 }
 
 /// The same to write to. Nobody else may have these layers mounted.

@@ -17,6 +17,6 @@ pub use mount::{FileMount, Mount, MountKind, Tmpfs};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};
 pub use service::{
-    Attachment, Build, Device, DeviceBound, DeviceRate, Hook, Limits, Link, Logging, Namespace, NetworkMode,
-    PullPolicy, Security, Service, Ulimit,
+    Attachment, Build, Device, DeviceBound, DeviceRate, Hook, INTERFACE_NAME, Limits, Link, Logging,
+    Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,
 };

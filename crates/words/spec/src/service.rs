@@ -395,6 +395,9 @@ fn is_unsaid(size: &(u16, u16)) -> bool {
     *size == (0, 0)
 }
 
+/// The option of a network's driver that names the interface inside, as docker has it.
+pub const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
+
 /// Another container under a name of one's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

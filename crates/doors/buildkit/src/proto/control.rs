@@ -271,6 +271,14 @@ pub(crate) struct InfoResponse {
     pub version: Option<BuildkitVersion>,
 }
 
+/// Asks what the cache holds.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct DiskUsageRequest {
+    /// Only this.
+    #[prost(string, repeated, tag = "1")]
+    pub filter: Vec<String>,
+}
+
 /// What the cache holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct DiskUsageResponse {

@@ -16,13 +16,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base::{AppName, ContainerName, Kind, Problem};
+use base::{AppName, ContainerName};
 use containers::Create;
 use oci::ImageConfig;
 use serde_json::json;
 use spec::{App, Limits, Logging, Namespace, PullPolicy, Restart, Service, UpdatePolicy};
 
 use crate::answer::{Refusal, blocking};
+use crate::images::names;
 use crate::params::{Document, Params};
 use crate::version::ApiVersion;
 use crate::wire::{self, Asked, Config, CreateBody, HealthConfig, HostConfig, LogConfig, RestartPolicy};
@@ -63,25 +64,8 @@ async fn image(docker: &Arc<Docker>, name: &str) -> Result<images::Image, Refusa
     if name.is_empty() {
         return Err(Refusal::invalid("config cannot be empty in order to create a container: no image"));
     }
-    let (images, asked) = (docker.images.clone(), name.to_owned());
-    blocking(move || images.find(&asked)).await?.map_err(|error| match error.kind() {
-        Kind::NotFound if name.parse::<oci::Reference>().is_err() && !is_id(name) => {
-            Refusal::invalid("invalid reference format")
-        }
-        Kind::NotFound => Refusal::missing(format!("No such image: {}", familiar(name))),
-        _ => Refusal::of(&error),
-    })
-}
-
-/// Whether a text can be an image's id, or the beginning of one.
-fn is_id(text: &str) -> bool {
-    let hex = text.strip_prefix("sha256:").unwrap_or(text);
-    hex.len() <= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// A name with its tag, as docker's messages have it.
-fn familiar(name: &str) -> String {
-    name.parse::<oci::Reference>().map_or_else(|_| name.to_owned(), |reference| reference.familiar())
+    let (docker, asked) = (docker.clone(), name.to_owned());
+    blocking(move || names::find(&docker, &asked)).await?
 }
 
 /// The order for the rooms, and what the client should be warned of.

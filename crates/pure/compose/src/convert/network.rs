@@ -127,7 +127,7 @@ pub(super) fn attachments(map: &Map) -> IndexMap<String, Attachment> {
             links: links(map),
             link_local_ips: list(own, "link_local_ips"),
             interface_name: text(own, "interface_name")
-                .or_else(|| driver_opts.get("com.docker.network.endpoint.ifname").cloned()),
+                .or_else(|| driver_opts.get(spec::INTERFACE_NAME).cloned()),
             driver_opts,
         };
         all.insert(name.to_owned(), attachment);

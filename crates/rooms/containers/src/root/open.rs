@@ -114,7 +114,7 @@ impl Containers {
         root.sealed = record.service.read_only;
         for source in self.sources(&record, &cell.folder)? {
             // What is not there any more is missed when it starts, and by nobody here.
-            let Ok(from) = open_source(&source.from) else { continue };
+            let Ok(from) = open_source(&source.from, &aside) else { continue };
             let node = Node::of(from).map_err(failed)?;
             if !root.lay(&source.target, node, writable).map_err(failed)? {
                 return Ok(Laid::Lacking);
@@ -226,14 +226,14 @@ impl Root {
     }
 }
 
-fn open_source(source: &From) -> io::Result<OwnedFd> {
+fn open_source(source: &From, aside: &Path) -> io::Result<OwnedFd> {
     let (whole, part) = match source {
         From::Host(path, part) => {
             // Sources are of the host, where links mean what they say.
             let flags = (OFlags::PATH | OFlags::CLOEXEC).bits() as i32;
             (OpenOptions::new().read(true).custom_flags(flags).open(path)?.into(), part)
         }
-        From::Layers(layers, part) => (runtime::image_layers(layers)?, part),
+        From::Layers(layers, part) => (runtime::image_layers(layers, aside)?, part),
     };
     match part {
         Some(part) => runtime::open_beneath(&whole, part),

@@ -27,7 +27,7 @@ pub(super) struct Sources(Vec<Option<OwnedFd>>);
 impl Sources {
     /// Takes hold of what the order binds, before the host's mounts are cut off from ours: a copy taken now can
     /// still share what is mounted later, if the order asks for it.
-    pub(super) fn open(order: &Order) -> Result<Self, Failure> {
+    pub(super) fn open(order: &Order, dir: &Path) -> Result<Self, Failure> {
         let open = |mount: &Mount| {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             match &mount.kind {
@@ -44,7 +44,7 @@ impl Sources {
                 }
                 MountKind::Layers { layers, subpath } => {
                     let doing = || format!("lay out the image at `{}`", mount.target);
-                    let whole = crate::image_layers(layers).doing(doing)?;
+                    let whole = crate::image_layers(layers, &dir.join("aside")).doing(doing)?;
                     let Some(subpath) = subpath else { return Ok(Some(whole)) };
                     part(&whole, subpath, flags).map(Some).doing(doing)
                 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use base::NetworkName;
 use indexmap::IndexMap;
-use spec::{App, Attachment, Link, Network, NetworkMode, Protocol, Published};
+use spec::{App, Attachment, INTERFACE_NAME, Link, Network, NetworkMode, Protocol, Published};
 
 use crate::answer::Refusal;
 use crate::version::ApiVersion;
@@ -15,9 +15,6 @@ use crate::wire::{Config, EndpointSettings, HostConfig, PortBinding};
 const SEVERAL: ApiVersion = ApiVersion(1, 44);
 /// A range of ports names at most so many.
 const MOST_PORTS: usize = 65_536;
-
-/// The option of an endpoint that names the interface inside.
-const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 
 pub(super) struct Joined {
     pub(super) mode: NetworkMode,

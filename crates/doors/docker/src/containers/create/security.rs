@@ -92,7 +92,12 @@ fn check(option: &str) -> Result<(), Refusal> {
         None if matches!(option, "no-new-privileges" | "writable-cgroups" | "disable") => Ok(()),
         None => wrong(1),
         Some(("label" | "apparmor" | "seccomp" | "systempaths", _)) => Ok(()),
-        Some(("no-new-privileges" | "writable-cgroups", value)) if value.parse::<bool>().is_ok() => Ok(()),
+        Some(("writable-cgroups", "true" | "false")) => Ok(()),
+        Some(("no-new-privileges", value))
+            if matches!(value.to_ascii_lowercase().as_str(), "true" | "false") =>
+        {
+            Ok(())
+        }
         Some(_) => wrong(2),
     }
 }
