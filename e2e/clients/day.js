@@ -55,18 +55,23 @@ async function versions() {
   assert.strictEqual((await docker.info()).Images, 1);
 }
 
-// Runs a program to its end and removes it: its exit code and what it said.
+// Runs a program to its end and removes it: its exit code and what it said. What `docker.run` has said when it returns
+// may still be on its way within this program, so the stream's own end is awaited.
 async function ran(image, words, options = {}) {
-  const lanes = [new PassThrough(), new PassThrough()];
-  const texts = Promise.all(lanes.map(all));
-  const [end, box] = await docker.run(image, words, lanes, { Tty: false, ...options });
-  lanes.forEach((lane) => lane.end());
+  const box = await docker.createContainer({ Image: image, Cmd: words, ...options });
+  const texts = apart(await box.attach({ stream: true, stdout: true, stderr: true }));
+  await box.start();
+  const end = await box.wait();
+  const said = await texts;
   await box.remove();
-  return [end.StatusCode, ...(await texts).map(String)];
+  return [end.StatusCode, ...said];
 }
 
 async function run() {
   assert.deepStrictEqual(await ran(BUSYBOX, ['sh', '-c', 'echo hi; echo no >&2; exit 3']), [3, 'hi\n', 'no\n']);
+  const [end, box] = await docker.run(BUSYBOX, ['false'], [new PassThrough(), new PassThrough()], { Tty: false });
+  assert.strictEqual(end.StatusCode, 1);
+  await box.remove();
   await refused(404, () => docker.getContainer('nobody').inspect());
   await refused(404, () => docker.createContainer({ Image: 'nobody/nothing:v1' }));
   await refused(400, async () => {
