@@ -176,7 +176,7 @@ impl Sea {
     }
 
     /// The same with these variables.
-    pub(crate) fn start_daemon_in(&self, surroundings: &[(&str, OsString)]) -> Result<()> {
+    pub fn start_daemon_in(&self, surroundings: &[(&str, OsString)]) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let child = self.spawn_daemon_in(surroundings, log)?;
         let pid = child.id();

@@ -111,13 +111,14 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, Report> {
     let pullers: Arc<dyn buildkit::Pullers> =
         Arc::new(BasePullers::new(daemon.images.clone(), daemon.registries.clone()));
+    let fetcher = Arc::new(HttpFetcher::new());
     let parts = buildkit::Parts {
         builds: Arc::new(
             buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())
                 .with_pullers(pullers.clone()),
         ),
         images: daemon.images.clone(),
-        fetcher: Some(Arc::new(HttpFetcher::new())),
+        fetcher: Some(fetcher.clone()),
         clock: daemon.clock.clone(),
         tasks: daemon.tasks.clone(),
         version: daemon.version.into(),
@@ -128,6 +129,7 @@ fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, 
     })?;
     Ok(Arc::new(docker::Docker {
         buildkit,
+        fetcher,
         pullers,
         containers: daemon.containers.clone(),
         images: daemon.images.clone(),

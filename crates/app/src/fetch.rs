@@ -1,6 +1,7 @@
-//! Fetches what URLs name, for builds: plain HTTP, with redirects and bounds.
+//! Fetches what URLs name, for builds and imports: HTTP and HTTPS, with redirects and bounds.
 
 use std::io::Write;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::{Kind, Report};
@@ -13,8 +14,13 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio_rustls::TlsConnector;
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: u32 = 10;
@@ -25,15 +31,82 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Told at most once in so many bytes.
 const TELL_EVERY: u64 = 1 << 20;
 
-/// Fetches over HTTP.
+/// Fetches over HTTP and HTTPS. Whom this machine trusts is read at the first `https://`.
 pub(crate) struct HttpFetcher {
     handle: Handle,
+    trust: OnceLock<Arc<ClientConfig>>,
 }
 
 impl HttpFetcher {
     /// To be called where the runtime is known.
     pub(crate) fn new() -> Self {
-        Self { handle: Handle::current() }
+        Self { handle: Handle::current(), trust: OnceLock::new() }
+    }
+
+    /// Whom to believe that it is the server that a URL names.
+    fn trust(&self) -> Result<Arc<ClientConfig>, Report> {
+        if let Some(known) = self.trust.get() {
+            return Ok(known.clone());
+        }
+        let mut roots = RootCertStore::empty();
+        // One that does not read is passed over, as everywhere.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config
+            .map_err(|error| Report::new(Kind::Unavailable, "TLS cannot be set up here").because(error))?;
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        Ok(self.trust.get_or_init(|| config).clone())
+    }
+
+    /// The answer at the end of all redirects; any status but 200 is an error.
+    async fn answer(&self, url: &str) -> Result<Response<Incoming>, Report> {
+        let invalid = |url: &str, cause: &dyn std::fmt::Display| {
+            Report::new(Kind::Invalid, format!("`{url}` cannot be fetched")).because(cause)
+        };
+        let mut url = url.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let uri: Uri = url.parse().map_err(|error| invalid(&url, &error))?;
+            let response = match uri.scheme_str() {
+                Some("http") => ask(&uri, reach(&uri, 80).await?).await?,
+                Some("https") => ask(&uri, self.reach_safely(&uri).await?).await?,
+                other => {
+                    let cause = format!("`{}` is neither http nor https", other.unwrap_or_default());
+                    return Err(invalid(&url, &cause));
+                }
+            };
+            let status = response.status();
+            if status == StatusCode::OK {
+                return Ok(response);
+            }
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            match to {
+                Some(to) if status.is_redirection() => url = joined(&uri, to),
+                _ => {
+                    let kind =
+                        if status == StatusCode::NOT_FOUND { Kind::NotFound } else { Kind::Unavailable };
+                    return Err(Report::new(kind, format!("`{url}` answers {status}")));
+                }
+            }
+        }
+        Err(Report::new(
+            Kind::Unavailable,
+            format!("`{url}` leads on and on: more than {MAX_REDIRECTS} redirects"),
+        ))
+    }
+
+    /// A connection to a server that has shown who it is.
+    async fn reach_safely(
+        &self,
+        uri: &Uri,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Report> {
+        let stream = reach(uri, 443).await?;
+        let name = ServerName::try_from(host(uri).to_owned()).map_err(|error| unreachable(uri, &error))?;
+        let connecting = TlsConnector::from(self.trust()?).connect(name, stream).await;
+        connecting.map_err(|error| {
+            unreachable(uri, &error)
+                .hint("a server of your own: add its authority to this machine's (`update-ca-certificates`), or set SSL_CERT_FILE for the daemon")
+        })
     }
 }
 
@@ -46,7 +119,7 @@ impl Fetcher for HttpFetcher {
         told: &mut dyn FnMut(Moved),
         cancel: &Cancel,
     ) -> Result<Fetched, Report> {
-        let response = self.handle.block_on(unless(cancel, answer(url)))?;
+        let response = self.handle.block_on(unless(cancel, self.answer(url)))?;
         let header =
             |name| response.headers().get(&name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let fetched = Fetched {
@@ -103,50 +176,26 @@ async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Report> {
     Ok(None)
 }
 
-/// The answer at the end of all redirects; any status but 200 is an error.
-async fn answer(url: &str) -> Result<Response<Incoming>, Report> {
-    let invalid = |url: &str, cause: &dyn std::fmt::Display| {
-        Report::new(Kind::Invalid, format!("`{url}` cannot be fetched")).because(cause)
-    };
-    let mut url = url.to_owned();
-    for _ in 0..=MAX_REDIRECTS {
-        let uri: Uri = url.parse().map_err(|error| invalid(&url, &error))?;
-        if uri.scheme_str() != Some("http") {
-            let text = format!("`{url}` cannot be fetched: only plain HTTP is spoken here");
-            return Err(
-                Report::new(Kind::Unsupported, text).hint("fetch it into the context before the build")
-            );
-        }
-        let response = ask(&uri).await?;
-        let status = response.status();
-        if status == StatusCode::OK {
-            return Ok(response);
-        }
-        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-        match to {
-            Some(to) if status.is_redirection() => url = joined(&uri, to),
-            _ => {
-                let kind = if status == StatusCode::NOT_FOUND { Kind::NotFound } else { Kind::Unavailable };
-                return Err(Report::new(kind, format!("`{url}` answers {status}")));
-            }
-        }
-    }
-    Err(Report::new(
-        Kind::Unavailable,
-        format!("`{url}` leads on and on: more than {MAX_REDIRECTS} redirects"),
-    ))
+fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-async fn ask(uri: &Uri) -> Result<Response<Incoming>, Report> {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let unreachable = |cause: &dyn std::fmt::Display| {
-        Report::new(Kind::Unavailable, format!("could not reach `{host}`")).because(cause)
-    };
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await;
-    let stream = stream.map_err(|error| unreachable(&error))?;
+fn unreachable(uri: &Uri, cause: &dyn std::fmt::Display) -> Report {
+    Report::new(Kind::Unavailable, format!("could not reach `{}`", host(uri))).because(cause)
+}
+
+async fn reach(uri: &Uri, usual_port: u16) -> Result<TcpStream, Report> {
+    let stream = TcpStream::connect((host(uri), uri.port_u16().unwrap_or(usual_port))).await;
+    stream.map_err(|error| unreachable(uri, &error))
+}
+
+async fn ask(
+    uri: &Uri,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<Response<Incoming>, Report> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| unreachable(&error))?;
+        .map_err(|error| unreachable(uri, &error))?;
     tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -156,8 +205,8 @@ async fn ask(uri: &Uri) -> Result<Response<Incoming>, Report> {
         .header(HOST, named)
         .header(USER_AGENT, concat!("sea/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())
-        .map_err(|error| unreachable(&error))?;
-    sender.send_request(request).await.map_err(|error| unreachable(&error))
+        .map_err(|error| unreachable(uri, &error))?;
+    sender.send_request(request).await.map_err(|error| unreachable(uri, &error))
 }
 
 /// Where a redirect leads.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::Sea;
+use e2e::{RegistryServer, Sea};
 
 /// The arguments of a build in the folder `app`.
 fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -224,6 +224,58 @@ fn the_same_inputs_give_the_same_image_at_any_time() -> Result<()> {
     ensure!(view[0]["created"] == 1_000_000_000_000_000_000_i64, "{view}");
     other.end()?;
     sea.end()
+}
+
+/// Where the certificate lies that a server of these tests shows, and the authority that signed it.
+fn certificate(name: &str) -> String {
+    let folder =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/rooms/registry/src/client/tests/certificates");
+    format!("{folder}/{name}")
+}
+
+#[test]
+fn files_and_images_come_over_tls_from_those_whom_the_machine_trusts() -> Result<()> {
+    let (chain, key) = (certificate("server.pem"), certificate("server.key"));
+    let server = RegistryServer::ours(&["--open", "--tls-cert", &chain, "--tls-key", &key])?;
+    let url = format!("https://{}/v2/", server.address);
+    let dockerfile = format!("FROM scratch\nADD {url} /answer\n");
+    let sea = Sea::new();
+    sea.write("app/Dockerfile", &dockerfile);
+    sea.start_daemon()?;
+    sea.sea(&build(&[])).exits(1).complains("invalid peer certificate");
+    sea.end()?;
+
+    let sea = Sea::new();
+    sea.write("app/Dockerfile", &dockerfile);
+    sea.start_daemon_in(&[("SSL_CERT_FILE", certificate("ca.pem").into())])?;
+    let name = format!("{}/team/app:v1", server.address);
+    sea.sea(&["build", "-t", &name, "app"]).exits(0);
+    sea.sea(&["push", &name]).exits(0);
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--cacert", &certificate("ca.pem"), "-H", "Accept: */*"]);
+    let manifest = curl.arg(format!("{url}team/app/manifests/v1")).output()?.stdout;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
+    let digest = manifest["layers"][0]["digest"].as_str().context("a layer has a digest")?;
+    let blob = format!("{url}team/app/blobs/{digest}");
+    let imported = docker_ask(&sea, &format!("/images/create?fromSrc={blob}&repo=got"))?;
+    ensure!(imported.contains("Downloading from https://") && imported.contains("sha256:"), "{imported}");
+    sea.sea(&["image", "inspect", "got"]).exits(0);
+    let missing = docker_ask(&sea, &format!("/images/create?fromSrc={url}nothing"))?;
+    ensure!(missing.contains("answers 404"), "{missing}");
+    sea.end()
+}
+
+/// A `POST` at the Docker API, and what it answers.
+fn docker_ask(sea: &Sea, target: &str) -> Result<String> {
+    let socket = e2e::clients::docker_socket(sea);
+    let mut curl = Command::new("curl");
+    let out = curl
+        .args(["-sS", "-X", "POST", "--unix-socket"])
+        .arg(socket)
+        .arg(format!("http://sea{target}"))
+        .output()?;
+    ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub struct Docker {
     pub runner: Arc<dyn ::build::Runner + Send + Sync>,
     /// How builds of the classic sort get base images with the client's logins.
     pub pullers: Arc<dyn buildkit::Pullers>,
+    /// Gets archives that are imported by URL.
+    pub fetcher: Arc<dyn ::build::Fetcher>,
     /// Builds by BuildKit's protocol.
     pub buildkit: buildkit::BuildKit,
     /// The time.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use base::{Kind, Problem};
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, IFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 /// The disk did not do what it was asked to.
@@ -62,6 +62,21 @@ impl<T, E: Into<io::Error>> OnPath<T> for Result<T, E> {
 /// Creates a folder and those above it.
 pub(crate) fn make_dir(path: &Path) -> Result<(), DiskError> {
     fs::create_dir_all(path).on("create", path)
+}
+
+/// Tells the file system that the folders in this one have nothing to do with each other.
+///
+/// ext4 then spreads them over its groups of inodes. Without it a new layer's files look for their inodes among those of
+/// the layer that was removed a moment ago, one by one, since ext4 gives none out again for some seconds: 20,000 files
+/// cost 1.3 s of processor time and not 0.2. File systems that know no such hint need none.
+pub(crate) fn spread(path: &Path) {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(folder) = rustix::fs::open(path, flags, Mode::empty()) else { return };
+    if let Ok(flags) = rustix::fs::ioctl_getflags(&folder)
+        && !flags.contains(IFlags::TOPDIR)
+    {
+        let _ = rustix::fs::ioctl_setflags(&folder, flags | IFlags::TOPDIR);
+    }
 }
 
 /// Writes a file and brings it to the disk; the name is not durable until its folder is synced.

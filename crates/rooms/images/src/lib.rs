@@ -13,11 +13,12 @@
 //!   snapshots/<key>/         upper, work and the image's id, for one container
 //!   downloads/<hex>          blobs that arrive from registries, to be gone on with after a crash
 //!   incoming/                what is under way, and what is on its way out
+//!   unpacking/               layers under way, each far from the others on the disk
 //!   empty/                   the lower folder of an image without layers
 //! ```
 //!
-//! Invariant: what has its final name is whole. It is written under `incoming/`, brought to the disk and renamed; a
-//! crash leaves at most strays there, which [`Images::open`] clears, and content that nobody names, which
+//! Invariant: what has its final name is whole. It is written under `incoming/` or `unpacking/`, brought to the disk and
+//! renamed; a crash leaves at most strays there, which [`Images::open`] clears, and content that nobody names, which
 //! [`Images::collect`] takes.
 //!
 //! | to | call |

@@ -100,7 +100,7 @@ pub(crate) struct Inner {
     pub(crate) journal: Option<store::Store>,
     pub(crate) faults: Faults,
     state: Mutex<State>,
-    /// Counts names under `incoming/`.
+    /// Counts names under `incoming/` and `unpacking/`.
     next: AtomicU64,
     /// Blobs that somebody fetches.
     pub(crate) fetching: Fetching,
@@ -155,9 +155,10 @@ impl Images {
     /// The same with other bounds or another clock.
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let dir = dir.as_ref().to_owned();
-        for name in ["blobs/sha256", "layers", "snapshots", "incoming", "downloads", "empty"] {
+        for name in ["blobs/sha256", "layers", "snapshots", "incoming", "unpacking", "downloads", "empty"] {
             disk::make_dir(&dir.join(name))?;
         }
+        disk::spread(&dir.join("unpacking"));
         // Layers hold programs that run as somebody else: nobody on the host may reach them.
         let owner_only = Mode::from_raw_mode(0o700);
         rustix::fs::chmod(&dir, owner_only).on("change the mode of", &dir)?;
@@ -194,7 +195,7 @@ impl Images {
             fetching: Fetching::default(),
             _lock: lock.into(),
         };
-        inner.clear_incoming()?;
+        inner.clear_strays()?;
         // A disk that takes nothing is told now, not in the middle of a deploy.
         drop(inner.work()?);
         Ok(Self(Arc::new(inner)))
@@ -231,12 +232,16 @@ impl Inner {
 
     /// A new name under `incoming/`.
     pub(crate) fn fresh_path(&self) -> PathBuf {
-        self.incoming().join(format!("w{}", self.next.fetch_add(1, Ordering::Relaxed)))
+        self.incoming().join(self.fresh_name())
     }
 
-    /// A folder under `incoming/` that goes when the work ends, however it ends.
+    fn fresh_name(&self) -> String {
+        format!("w{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A folder under `unpacking/` that goes when the work ends, however it ends.
     pub(crate) fn work(&self) -> Result<Work<'_>, DiskError> {
-        let path = self.fresh_path();
+        let path = self.dir.join("unpacking").join(self.fresh_name());
         fs::create_dir(&path).on("create", &path)?;
         Ok(Work { path, inner: self })
     }
@@ -266,11 +271,11 @@ impl Inner {
         }
     }
 
-    fn clear_incoming(&self) -> Result<(), DiskError> {
-        let incoming = self.incoming();
-        for entry in fs::read_dir(&incoming).on("read", &incoming)? {
-            let path = entry.on("read", &incoming)?.path();
-            disk::remove(&path)?;
+    fn clear_strays(&self) -> Result<(), DiskError> {
+        for folder in [self.incoming(), self.dir.join("unpacking")] {
+            for entry in fs::read_dir(&folder).on("read", &folder)? {
+                disk::remove(&entry.on("read", &folder)?.path())?;
+            }
         }
         Ok(())
     }

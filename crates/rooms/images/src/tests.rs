@@ -33,6 +33,11 @@ impl Fixture {
         Self { images: Images::open(dir.path()).unwrap(), dir }
     }
 
+    /// What is under way, or was when something crashed.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        ["incoming", "unpacking"].iter().flat_map(|folder| names(&self.path(folder))).collect()
+    }
+
     pub(crate) fn load(&self, archive: &[u8]) -> Vec<Loaded> {
         self.images.load(archive, &mut |_| {}).unwrap()
     }

@@ -20,6 +20,10 @@ use crate::params::Params;
 use crate::version::ApiVersion;
 use crate::{Docker, Shared};
 
+/// The longest archive that is imported by URL, as for the contexts of builds.
+const FETCHED_BYTES: u64 = 4 << 30;
+/// Pieces of it that wait to be read, each as long as what the network gave.
+const FETCHED_PIECES: usize = 16;
 /// The bytes of a piece of an archive that is sent.
 const PIECE: usize = 256 << 10;
 
@@ -207,7 +211,8 @@ pub(super) fn save(
     Ok(response)
 }
 
-/// `POST /images/create?fromSrc=-`: the body is an archive of files, of which one layer is made.
+/// `POST /images/create?fromSrc=`: an archive of files, of which one layer is made. It is the body with `-`, and else what
+/// a URL names; without a scheme that is `http://`, as for docker.
 pub(super) async fn import(
     docker: Arc<Docker>,
     platform: Option<String>,
@@ -219,15 +224,109 @@ pub(super) async fn import(
         None => None,
         Some(repository) => Some(tagged(repository, params.text("tag"))?),
     };
-    if source != "-" {
-        return Err(Refusal::unsupported(format!(
-            "archives are not fetched from `{source}` here: send the archive as the body, with `fromSrc=-`"
-        )));
-    }
     let config = config(&docker, platform.as_deref(), &params)?;
-    let mut reader = reader(body);
-    let id = blocking(move || import_now(&docker, &mut reader, config, name)).await??;
-    Ok(Json(json!({ "status": id })).into_response())
+    if source == "-" {
+        let mut reader = reader(body);
+        let id = blocking(move || import_now(&docker, &mut reader, config, name)).await??;
+        return Ok(Json(json!({ "status": id })).into_response());
+    }
+    let url = if source.contains("://") { source } else { format!("http://{source}") };
+    let (pieces, response) = Pieces::json_once_said();
+    tokio::task::spawn_blocking(move || {
+        let mut reader = fetched(&docker, url, &pieces);
+        let made = import_now(&docker, &mut reader, config, name);
+        let told = match (made, reader.why) {
+            (Ok(id), _) => json!({ "status": id }),
+            (Err(_), Some(why)) if !reader.began => return pieces.refuse_blocking(Refusal::failed(why)),
+            // Why it did not come says more than where the archive was cut.
+            (Err(_), Some(why)) => failure(&why),
+            (Err(refusal), None) => failure(&refusal.message),
+        };
+        pieces.send_blocking(&told);
+    });
+    response.await
+}
+
+/// What a URL names, read while it is fetched by a thread that ends with the reader.
+fn fetched(docker: &Arc<Docker>, url: String, pieces: &Pieces) -> Fetched {
+    let (sender, arriving) = std::sync::mpsc::sync_channel(FETCHED_PIECES);
+    let (docker, teller) = (docker.clone(), pieces.clone());
+    let from = url.clone();
+    std::thread::spawn(move || {
+        let mut told = |moved: ::build::Moved| {
+            let detail = json!({ "current": moved.bytes, "total": moved.of });
+            teller.send_blocking(&json!({ "status": "Importing", "progressDetail": detail }));
+        };
+        let mut writer = Sent(sender.clone());
+        let cancel = ::build::Cancel::default();
+        let done = docker.fetcher.fetch(&from, FETCHED_BYTES, &mut writer, &mut told, &cancel);
+        // A reader that has had enough needs no end.
+        let _ = sender.send(done.map(|_| Vec::new()).map_err(|report| line(&report)));
+    });
+    Fetched {
+        url,
+        pieces: pieces.clone(),
+        arriving,
+        piece: Vec::new(),
+        at: 0,
+        began: false,
+        ended: false,
+        why: None,
+    }
+}
+
+type Piece = Result<Vec<u8>, String>;
+
+/// The reading end: an empty piece is the end, and an end without one is an error.
+struct Fetched {
+    url: String,
+    pieces: Pieces,
+    arriving: std::sync::mpsc::Receiver<Piece>,
+    piece: Vec<u8>,
+    at: usize,
+    /// Something came, and the client was told so: until then a failure has a status of its own.
+    began: bool,
+    ended: bool,
+    /// Why the rest did not come.
+    why: Option<String>,
+}
+
+impl Read for Fetched {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() && !self.ended {
+            let next = self.arriving.recv().unwrap_or_else(|_| Err("the fetch broke off".into()));
+            self.piece = next.map_err(|why| {
+                self.why = Some(why.clone());
+                io::Error::other(why)
+            })?;
+            self.at = 0;
+            self.ended = self.piece.is_empty();
+            if !self.ended && !std::mem::replace(&mut self.began, true) {
+                let text = format!("Downloading from {}", self.url);
+                self.pieces.send_blocking(&json!({ "status": text }));
+            }
+        }
+        let count = (self.piece.len() - self.at).min(out.len());
+        out[..count].copy_from_slice(&self.piece[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// The writing end.
+struct Sent(std::sync::mpsc::SyncSender<Piece>);
+
+impl Write for Sent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !bytes.is_empty() && self.0.send(Ok(bytes.to_vec())).is_err() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What the image says, before its layer is known.

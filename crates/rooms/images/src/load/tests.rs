@@ -49,7 +49,7 @@ fn every_layout_and_packing_gives_the_same_image() {
         assert_eq!(found.lower.len(), 2);
         assert!(fixture.load(archive)[0].known);
         assert_eq!(fixture.images.fsck().unwrap().damage, []);
-        assert!(names(&fixture.path("incoming")).is_empty());
+        assert!(fixture.strays().is_empty());
     }
 }
 
@@ -209,7 +209,7 @@ fn a_bomb_is_refused_before_it_fills_the_disk() {
         let error = fixture.images.load(&archive[..], &mut |_| {}).unwrap_err();
         let report = base::Report::of(&error).to_string();
         assert!(report.contains("a decompression bomb"), "{report}");
-        assert!(names(&fixture.path("incoming")).is_empty() && fixture.images.list().is_empty());
+        assert!(fixture.strays().is_empty() && fixture.images.list().is_empty());
     }
 }
 
@@ -225,7 +225,7 @@ fn a_crash_at_any_point_of_a_load_leaves_the_store_whole() {
         let fixture = fixture.reopened();
         assert!(fixture.images.find("first").is_ok(), "crash at {crash}");
         assert_eq!(fixture.images.fsck().unwrap().damage, [], "crash at {crash}");
-        assert!(names(&fixture.path("incoming")).is_empty(), "crash at {crash}");
+        assert!(fixture.strays().is_empty(), "crash at {crash}");
         fixture.images.collect(&crate::Keep::default(), false).unwrap();
         fixture.load(&archives[1]);
         assert_eq!(fixture.images.list().len(), 2, "crash at {crash}");
@@ -269,7 +269,7 @@ fn a_full_disk_is_told_as_such_and_loses_nothing() {
     let error = images.load(&large[..], &mut |_| {}).unwrap_err();
     assert_eq!(error.kind(), base::Kind::Exhausted, "{error:?}");
     assert!(error.hint().unwrap().contains("nothing is lost"));
-    assert!(images.find("small").is_ok() && names(&dir.path().join("images/incoming")).is_empty());
+    assert!(images.find("small").is_ok() && names(&dir.path().join("images/unpacking")).is_empty());
     assert_eq!(images.fsck().unwrap().damage, []);
     disk.read_only();
     let error = images.load(&archive(&["other"])[..], &mut |_| {}).unwrap_err();
@@ -390,7 +390,7 @@ fn check(archive: &[u8], expected: Expect) {
     let report = base::Report::of(&error);
     let text = std::iter::once(report.message).chain(report.because).collect::<Vec<_>>().join("; because ");
     expected.assert_eq(&blurred(&text).replace(&Platform::ours().to_string(), "OURS"));
-    assert!(fixture.images.list().is_empty() && names(&fixture.path("incoming")).is_empty());
+    assert!(fixture.images.list().is_empty() && fixture.strays().is_empty());
     assert!(names(&fixture.path("layers")).is_empty() && names(&fixture.path("blobs/sha256")).is_empty());
 }
 

@@ -142,7 +142,7 @@ async fn an_image_in_every_packing_becomes_the_same_one() {
         let by_digest = format!("{}/team/web@{}", world.host, pulled.digest);
         assert_eq!(fixture.images.find(&by_digest).unwrap().id, found.id);
         assert_eq!(fixture.images.fsck().unwrap().damage, []);
-        assert!(names(&fixture.path("downloads")).is_empty() && names(&fixture.path("incoming")).is_empty());
+        assert!(names(&fixture.path("downloads")).is_empty() && fixture.strays().is_empty());
         let collected = fixture.images.collect(&Keep::default(), false).unwrap();
         assert_eq!((collected.blobs.len(), collected.layers.len()), (0, 0), "the manifest is needed too");
         let fixture = fixture.reopened();
@@ -257,9 +257,7 @@ async fn a_layer_that_is_not_the_one_that_the_image_lists_is_refused() {
     let error = world.pull("web:v2").await.unwrap_err();
     assert!(matches!(error, PullError::Load(crate::LoadError::WrongLayer { .. })), "{error:?}");
     assert!(world.fixture.images.list().is_empty());
-    assert!(
-        names(&world.fixture.path("layers")).is_empty() && names(&world.fixture.path("incoming")).is_empty()
-    );
+    assert!(names(&world.fixture.path("layers")).is_empty() && world.fixture.strays().is_empty());
     assert!(world.pull("web:v1").await.is_ok());
 }
 
@@ -271,7 +269,7 @@ async fn hostile_layers_and_images_for_others_are_refused() {
     world.put("web:v1", &image, gzip).await;
     let error = world.pull("web:v1").await.unwrap_err();
     assert_eq!(error.kind(), base::Kind::Invalid, "{error:?}");
-    assert!(world.fixture.images.list().is_empty() && names(&world.fixture.path("incoming")).is_empty());
+    assert!(world.fixture.images.list().is_empty() && world.fixture.strays().is_empty());
     let bytes = world.put("web:v3", &small("web"), gzip).await;
     let mut entry = Descriptor::new(MediaType::OciManifest, Digest::sha256(&bytes), bytes.len() as u64);
     entry.platform = Some(Platform::new("linux", "s390x"));
@@ -301,7 +299,7 @@ async fn a_crash_at_any_point_leaves_a_whole_store() {
         world.pull_into(&fixture.images, "web:v1").await.unwrap();
         fixture.images.collect(&Keep::default(), false).unwrap();
         assert_eq!(fixture.images.fsck().unwrap().damage, [], "point {point}");
-        assert!(names(&fixture.path("downloads")).is_empty() && names(&fixture.path("incoming")).is_empty());
+        assert!(names(&fixture.path("downloads")).is_empty() && fixture.strays().is_empty());
     }
     assert!(crashes > 5);
 }

@@ -39,7 +39,7 @@ fn a_mounted_snapshot_shows_the_image_and_keeps_what_is_written() {
     assert!(fixture.images.snapshot_size("c1").unwrap() >= 7);
     fixture.images.drop_snapshot("c1").unwrap();
     fixture.images.drop_snapshot("c1").unwrap();
-    assert!(names(&fixture.path("snapshots")).is_empty() && names(&fixture.path("incoming")).is_empty());
+    assert!(names(&fixture.path("snapshots")).is_empty() && fixture.strays().is_empty());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_crash_while_a_snapshot_is_made_leaves_none() {
     fixture.images.0.faults.crash_at(0);
     fixture.images.snapshot(&id, "c1").unwrap_err();
     let fixture = fixture.reopened();
-    assert!(fixture.images.snapshots().is_empty() && names(&fixture.path("incoming")).is_empty());
+    assert!(fixture.images.snapshots().is_empty() && fixture.strays().is_empty());
     fixture.images.snapshot(&id, "c1").unwrap();
     let fixture = fixture.reopened();
     assert_eq!(fixture.images.snapshots(), [("c1".into(), id)]);
