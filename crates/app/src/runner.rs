@@ -247,7 +247,7 @@ impl BuildRunner {
             hostname: Some("buildkitsandbox".into()),
             domainname: None,
             mounts: mounts(folder, order),
-            shm_size: order.shm_size.unwrap_or(SHM),
+            shm_size: Some(order.shm_size.unwrap_or(SHM)),
             devices: Vec::new(),
             device_rules: Vec::new(),
             sysctls: BTreeMap::new(),

@@ -292,6 +292,24 @@ fn a_container_is_as_docker_would_have_made_it() -> Result<()> {
 }
 
 #[test]
+fn memory_is_shared_with_whom_it_is_meant_for() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let begin = |name: &str, ipc: &str| {
+        sea.sea(&["run", "-d", "--name", name, "--ipc", ipc, BUSYBOX, "sleep", "1000"]).exits(0);
+    };
+    begin("giver", "shareable");
+    begin("own", "private");
+    sea.sea(&["exec", "-T", "giver", "sh", "-c", "echo afloat > /dev/shm/word"]).exits(0);
+    let read = |ipc: &str| sea.sea(&["run", "--rm", "--ipc", ipc, BUSYBOX, "cat", "/dev/shm/word"]);
+    ensure!(read("container:giver").exits(0).text() == "afloat");
+    read("container:own").exits(125).complains("non-shareable IPC");
+    read("private").exits(1);
+    let mounts = ["run", "--rm", "--ipc", "none", BUSYBOX, "grep", "-c", " /dev/shm ", "/proc/mounts"];
+    ensure!(sea.sea(&mounts).exits(1).text() == "0");
+    sea.end()
+}
+
+#[test]
 fn a_container_that_waits_to_be_started_again_is_listed() -> Result<()> {
     let sea = Sea::with_images(&["busybox"])?;
     sea.sea(&["run", "-d", "--name", "again", "--restart", "always", BUSYBOX, "false"]).exits(0);

@@ -81,7 +81,11 @@ fn hosts(service: &Service) -> impl Iterator<Item = &ServiceName> {
 fn host(space: &Namespace) -> Option<&ServiceName> {
     match space {
         Namespace::Service(on) => Some(on),
-        Namespace::Private | Namespace::Host | Namespace::Shareable | Namespace::Container(_) => None,
+        Namespace::Private
+        | Namespace::Host
+        | Namespace::Shareable
+        | Namespace::Isolated
+        | Namespace::Container(_) => None,
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn order(record: &Record, around: Surroundings<'_>) -> Result<Order, 
         hostname,
         domainname: service.domainname.clone(),
         mounts,
-        shm_size: service.shm_size.unwrap_or(SHM_SIZE),
+        shm_size: (service.ipc != Namespace::Isolated).then(|| service.shm_size.unwrap_or(SHM_SIZE)),
         devices: service.devices.iter().map(device).collect(),
         device_rules: service.device_rules.clone(),
         sysctls: sysctls(service, own_network),
@@ -419,7 +419,7 @@ fn device_bound(bound: &spec::DeviceBound) -> wanted::DeviceBound {
 /// Which other container a service's namespace is taken from, if any.
 pub(crate) fn joined(namespace: &Namespace) -> Option<&str> {
     match namespace {
-        Namespace::Private | Namespace::Host | Namespace::Shareable => None,
+        Namespace::Private | Namespace::Host | Namespace::Shareable | Namespace::Isolated => None,
         Namespace::Service(service) => Some(service.as_str()),
         Namespace::Container(container) => Some(container),
     }

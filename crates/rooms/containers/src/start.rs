@@ -404,6 +404,9 @@ impl Containers {
             (None, NetworkMode::None) => Net::None,
             (None, _) => Net::New,
         };
+        if let Some(donor) = order::joined(&record.service.ipc) {
+            self.shares_memory(record, donor)?;
+        }
         let namespace = |namespace: &spec::Namespace, kind: &str| match order::joined(namespace) {
             Some(target) => Ok::<_, ContainerError>(wanted::Namespace::Path(of(target, kind)?)),
             None if *namespace == spec::Namespace::Host => Ok(wanted::Namespace::Host),
@@ -419,8 +422,33 @@ impl Containers {
         })
     }
 
+    /// Whether a container lets others into its IPC namespace.
+    fn shares_memory(&self, record: &Record, donor: &str) -> Result<(), ContainerError> {
+        let donor = self.donor(record, donor)?.record();
+        match donor.service.ipc {
+            spec::Namespace::Private | spec::Namespace::Isolated => Err(ContainerError::Invalid(format!(
+                "cannot join IPC of a container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+                donor.id
+            ))),
+            spec::Namespace::Host
+            | spec::Namespace::Shareable
+            | spec::Namespace::Service(_)
+            | spec::Namespace::Container(_) => Ok(()),
+        }
+    }
+
     /// The process and the folder of a container by name or id, or of an instance of a service of the same app.
     fn process_of(&self, record: &Record, target: &str) -> Result<(u32, PathBuf), ContainerError> {
+        let cell = self.donor(record, target)?;
+        let other = cell.record();
+        match other.state {
+            State::Running { pid, .. } => Ok((pid, cell.folder.clone())),
+            State::Created | State::Exited { .. } => Err(ContainerError::NotRunning(other.name)),
+        }
+    }
+
+    /// A container by name or id, or an instance of a service of the same app.
+    fn donor(&self, record: &Record, target: &str) -> Result<Arc<Cell>, ContainerError> {
         let sibling =
             self.cells().into_iter().find(|cell| {
                 let other = cell.record();
@@ -429,14 +457,9 @@ impl Containers {
                         mine.app == theirs.app && theirs.service.as_str() == target
                     })
             });
-        let cell = match sibling {
-            Some(cell) => cell,
-            None => self.cell(&self.find(target)?)?,
-        };
-        let other = cell.record();
-        match other.state {
-            State::Running { pid, .. } => Ok((pid, cell.folder.clone())),
-            State::Created | State::Exited { .. } => Err(ContainerError::NotRunning(other.name)),
+        match sibling {
+            Some(cell) => Ok(cell),
+            None => self.cell(&self.find(target)?),
         }
     }
 }

@@ -93,7 +93,7 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     base::crash::point("inside: root mounted");
     volumes::copy_up(root.as_fd(), &order.copy_up)?;
     base::crash::point("inside: volumes filled");
-    mounts::usual(root.as_fd(), order)?;
+    mounts::usual(root.as_fd(), order, &sources)?;
     devices::fill(root.as_fd(), order)?;
     base::crash::point("inside: devices made");
     given.cgroup.enter_first()?;

@@ -56,8 +56,9 @@ pub struct Order {
     /// What it sees besides its image, in the order of mounting.
     #[serde(default)]
     pub mounts: Vec<Mount>,
-    /// Size of `/dev/shm`.
-    pub shm_size: Bytes,
+    /// Size of `/dev/shm`, if it has one. Whoever joins another's IPC namespace sees that one's.
+    #[serde(default)]
+    pub shm_size: Option<Bytes>,
     /// Devices of the host beyond the usual ones.
     #[serde(default)]
     pub devices: Vec<Device>,

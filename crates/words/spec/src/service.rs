@@ -418,6 +418,8 @@ pub enum Namespace {
     Host,
     /// One of its own that others may join (`ipc: shareable`).
     Shareable,
+    /// One of its own, without `/dev/shm` (`ipc: none`).
+    Isolated,
     /// That of an instance of this service.
     Service(ServiceName),
     /// That of this container.

@@ -151,7 +151,7 @@ pub struct RunArgs {
     /// Whose processes it sees: `host` or `container:NAME`
     #[arg(long, value_name = "WHOSE")]
     pub pid: Option<String>,
-    /// Whose shared memory it has: `private`, `shareable`, `host` or `container:NAME`
+    /// Whose shared memory it has: `private`, `shareable`, `none`, `host` or `container:NAME`
     #[arg(long, value_name = "WHOSE")]
     pub ipc: Option<String>,
     /// The root may not be written to

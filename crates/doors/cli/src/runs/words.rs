@@ -138,6 +138,7 @@ pub(super) fn namespace(text: Option<&str>, flag: &str) -> Result<Namespace, Rep
         None | Some(("private" | "", _)) => Ok(Namespace::Private),
         Some(("host", _)) => Ok(Namespace::Host),
         Some(("shareable", _)) if flag == "--ipc" => Ok(Namespace::Shareable),
+        Some(("none", _)) if flag == "--ipc" => Ok(Namespace::Isolated),
         Some((_, Some(container))) if !container.is_empty() => Ok(Namespace::Container(container.to_owned())),
         Some((other, _)) => Err(invalid(format!("`{other}` is nobody's namespace for {flag}"))
             .hint("there are host and container:NAME")),

@@ -171,6 +171,7 @@ fn namespace(namespace: &Namespace, private: &str) -> String {
         Namespace::Private => private.into(),
         Namespace::Host => "host".into(),
         Namespace::Shareable => "shareable".into(),
+        Namespace::Isolated => "none".into(),
         Namespace::Service(service) => format!("container:{service}"),
         Namespace::Container(other) => format!("container:{other}"),
     }

@@ -171,6 +171,7 @@ pub(super) fn namespace(desk: &mut Desk<'_>, name: &str, map: &Map, key: &str) -
         ("private", _) => Namespace::Private,
         ("host", _) => Namespace::Host,
         ("shareable", _) => Namespace::Shareable,
+        ("none", _) if key == "ipc" => Namespace::Isolated,
         (_, Some(("service", other))) => match desk.name(ServiceName::new(other), node, &path) {
             Some(other) => Namespace::Service(other),
             None => Namespace::Private,
@@ -181,7 +182,7 @@ pub(super) fn namespace(desk: &mut Desk<'_>, name: &str, map: &Map, key: &str) -
                 node,
                 path,
                 format!("`{text}` is not allowed here"),
-                "allowed are private, host, shareable, service:NAME and container:NAME",
+                "allowed are private, host, service:NAME and container:NAME; for ipc also shareable and none",
             );
             Namespace::Private
         }

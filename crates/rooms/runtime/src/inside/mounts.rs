@@ -4,11 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, open_tree,
 };
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::rootfs::{Want, attach, is_folder, open_in, place};
 use crate::cgroup::Cgroup;
@@ -22,7 +24,11 @@ const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
 const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 
 /// Sources of bind mounts, opened while the host's tree is still in sight.
-pub(super) struct Sources(Vec<Option<OwnedFd>>);
+pub(super) struct Sources {
+    ordered: Vec<Option<OwnedFd>>,
+    /// The `/dev/shm` of the container whose IPC namespace is shared.
+    shm: Option<OwnedFd>,
+}
 
 impl Sources {
     /// Takes hold of what the order binds, before the host's mounts are cut off from ours: a copy taken now can
@@ -38,8 +44,7 @@ impl Sources {
                     let Some(subpath) = subpath else {
                         return open_tree(CWD, source, flags).map(Some).doing(doing);
                     };
-                    let base =
-                        rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+                    let base = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
                     part(&base.doing(doing)?, subpath, flags).map(Some).doing(doing)
                 }
                 MountKind::Layers { layers, subpath } => {
@@ -50,7 +55,12 @@ impl Sources {
                 }
             }
         };
-        order.mounts.iter().map(open).collect::<Result<_, _>>().map(Self)
+        let ordered = order.mounts.iter().map(open).collect::<Result<_, _>>()?;
+        let shm = match &order.namespaces.ipc {
+            Namespace::Path(ipc) => shm_of(&ipc.with_file_name("mnt"))?,
+            Namespace::Private | Namespace::Host => None,
+        };
+        Ok(Self { ordered, shm })
     }
 }
 
@@ -58,6 +68,28 @@ impl Sources {
 fn part(base: &OwnedFd, subpath: &Path, flags: OpenTreeFlags) -> io::Result<OwnedFd> {
     let found = crate::open_beneath(base, subpath)?;
     Ok(open_tree(&found, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?)
+}
+
+/// The shared memory in the mount namespace of another, if it has any. A tree can be copied only from within.
+fn shm_of(mounts: &Path) -> Result<Option<OwnedFd>, Failure> {
+    let doing = || format!("share `/dev/shm` of `{}`", mounts.display());
+    let open = |path: &Path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    let own = open(Path::new("/proc/self/ns/mnt"), OFlags::RDONLY).doing(doing)?;
+    let other = open(mounts, OFlags::RDONLY).doing(doing)?;
+    let (root, here) = (open(Path::new("/"), OFlags::PATH), open(Path::new("."), OFlags::PATH));
+    let (root, here) = (root.doing(doing)?, here.doing(doing)?);
+    move_into_thread_name_spaces(other.as_fd(), ThreadNameSpaceType::MOUNT).doing(doing)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let found = open_tree(CWD, "/dev/shm", flags | OpenTreeFlags::AT_SYMLINK_NOFOLLOW);
+    // Coming back leads to the root of the namespace, which need not be ours.
+    move_into_thread_name_spaces(own.as_fd(), ThreadNameSpaceType::MOUNT).doing(doing)?;
+    rustix::process::fchdir(&root).doing(doing)?;
+    rustix::process::chroot(".").doing(doing)?;
+    rustix::process::fchdir(&here).doing(doing)?;
+    match found {
+        Err(Errno::NOENT) => Ok(None),
+        found => found.map(Some).doing(doing),
+    }
 }
 
 /// Cuts this namespace's mounts off from the host's: what is mounted here stays here.
@@ -104,9 +136,8 @@ fn taken(order: &Order, path: &str) -> bool {
 }
 
 /// `/proc`, `/dev` and what is in them, `/sys`.
-pub(super) fn usual(root: BorrowedFd<'_>, order: &Order) -> Result<(), Failure> {
+pub(super) fn usual(root: BorrowedFd<'_>, order: &Order, sources: &Sources) -> Result<(), Failure> {
     let sys = if order.process.capabilities.privileged { MountAttrFlags::empty() } else { RDONLY };
-    let shm = order.shm_size.0.to_string();
     let safe = NOSUID | NODEV | NOEXEC;
     if !taken(order, "/proc") {
         put(root, "/proc", "proc", &[], safe)?;
@@ -118,11 +149,21 @@ pub(super) fn usual(root: BorrowedFd<'_>, order: &Order) -> Result<(), Failure> 
     let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
     put(root, "/dev/pts", "devpts", &pts, NOSUID | NOEXEC)?;
     if !taken(order, "/dev/shm") {
-        let host = order.namespaces.ipc == Namespace::Host;
-        if host {
-            bind(root, Path::new("/dev/shm"), "/dev/shm", MountChange::default())?;
-        } else {
-            put(root, "/dev/shm", "tmpfs", &[("mode", "1777"), ("size", &shm)], safe)?;
+        let joined = matches!(order.namespaces.ipc, Namespace::Path(_));
+        match (&sources.shm, order.shm_size) {
+            (Some(shm), _) => {
+                let doing = || "share `/dev/shm`".to_owned();
+                let onto = place(root, Path::new("/dev/shm"), Want::Folder).doing(doing)?;
+                attach(shm.as_fd(), onto.as_fd()).doing(doing)?;
+            }
+            (None, _) if order.namespaces.ipc == Namespace::Host => {
+                bind(root, Path::new("/dev/shm"), "/dev/shm", MountChange::default())?;
+            }
+            (None, Some(size)) if !joined => {
+                let size = size.0.to_string();
+                put(root, "/dev/shm", "tmpfs", &[("mode", "1777"), ("size", &size)], safe)?;
+            }
+            (None, _) => {}
         }
     }
     if !taken(order, "/dev/mqueue") {
@@ -191,7 +232,7 @@ pub(super) fn bind(
 
 /// What the order asks for, in its order.
 pub(super) fn ordered(root: BorrowedFd<'_>, order: &Order, sources: Sources) -> Result<(), Failure> {
-    for (mount, source) in order.mounts.iter().zip(sources.0) {
+    for (mount, source) in order.mounts.iter().zip(sources.ordered) {
         if !mount.target.starts_with('/') || mount.target.trim_end_matches('/').is_empty() {
             return Err(Failure::invalid(format!("`{}` is not an absolute path to mount at", mount.target)));
         }
@@ -328,7 +369,7 @@ pub(super) fn protect(readonly: &[String], masked: &[String]) -> Result<(), Fail
     for path in readonly {
         let doing = || format!("make `{path}` read-only");
         let tree = match open_tree(CWD, path.as_str(), clone | OpenTreeFlags::AT_RECURSIVE) {
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => continue,
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
             tree => tree.doing(doing)?,
         };
         let change = MountChange { set: RDONLY.bits().into(), recursive: true, ..MountChange::default() };
@@ -340,7 +381,7 @@ pub(super) fn protect(readonly: &[String], masked: &[String]) -> Result<(), Fail
     for path in masked {
         let doing = || format!("mask `{path}`");
         let onto = match super::rootfs::open_host(Path::new(path)) {
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => continue,
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
             onto => onto.doing(doing)?,
         };
         if !is_folder(onto.as_fd()).doing(doing)? {

@@ -45,7 +45,7 @@ fn full() -> Order {
                 read_only: false,
             },
         ],
-        shm_size: Bytes(64 << 20),
+        shm_size: Some(Bytes(64 << 20)),
         devices: vec![Device {
             source: "/dev/fuse".into(),
             target: "/dev/fuse".into(),

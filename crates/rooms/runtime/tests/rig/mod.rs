@@ -76,7 +76,7 @@ impl Rig {
             hostname: Some("ship".into()),
             domainname: None,
             mounts: Vec::new(),
-            shm_size: Bytes(64 << 20),
+            shm_size: Some(Bytes(64 << 20)),
             devices: Vec::new(),
             sysctls: Default::default(),
             masked_paths: None,

@@ -154,7 +154,7 @@ pub(super) fn ipc(mode: &str) -> Result<Namespace, Refusal> {
         ("" | "private", None) => Ok(Namespace::Private),
         ("shareable", None) => Ok(Namespace::Shareable),
         ("host", None) => Ok(Namespace::Host),
-        ("none", None) => Err(Refusal::invalid("the IPC mode none, without /dev/shm, is not to be had here")),
+        ("none", None) => Ok(Namespace::Isolated),
         (_, None) => Err(Refusal::invalid(format!("invalid IPC mode: {mode}"))),
     }
 }
