@@ -8,13 +8,12 @@ use std::time::Duration;
 use base::{Clock, Instant, Rng, SystemClock};
 use resilience::balance::prequal::{LatencyByRif, Local, LocalPolicy, Prequal, PrequalPolicy, Reading};
 use resilience::balance::{
-    PeakEwma, Ring, RingPolicy, Roster, RoundRobin, Rules, Weight, least_requests, peak_ewma, sticky,
-    two_choices,
+    Ewma, EwmaPolicy, Ring, RingPolicy, Roster, RoundRobin, Rules, Weight, choices, least_requests, sticky,
 };
 
 const SIZES: [u64; 3] = [3, 30, 300];
 const NOW: Instant = Instant(60_000_000_000);
-const HALF_LIFE: Duration = peak_ewma::HALF_LIFE;
+const HALF_LIFE: Duration = Duration::from_secs(4);
 
 fn main() -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{:34} {:>8} {:>8} {:>8}   ns a pick, endpoints:", "", 3, 30, 300)?;
@@ -29,9 +28,13 @@ fn main() -> std::io::Result<()> {
             time(rng, |rng| least_requests::pick(&pool.roster.candidates(|place| pool.load(place)), rng))
         })?;
         row(&named("two choices, load"), &pools, |pool, rng| {
-            time(rng, |rng| two_choices::by_load(&pool.roster.candidates(|place| pool.load(place)), rng))
+            time(rng, |rng| {
+                let candidates = pool.roster.candidates(|place| pool.load(place));
+                choices::pick(&candidates, 2, rng, |place| candidates.relative_load(place))
+            })
         })?;
-        row(&named("two choices, peak ewma"), &pools, |pool, rng| time(rng, |rng| pool.peak_ewma(rng)))?;
+        row(&named("two choices, ewma"), &pools, |pool, rng| time(rng, |rng| pool.by_ewma(2, rng)))?;
+        row(&named("five choices, ewma"), &pools, |pool, rng| time(rng, |rng| pool.by_ewma(5, rng)))?;
         row(&named("consistent, bounded"), &pools, |pool, rng| {
             let total = pool.roster.candidates(|place| pool.load(place)).total_load();
             time(rng, |rng| {
@@ -58,11 +61,7 @@ fn main() -> std::io::Result<()> {
     updates()
 }
 
-fn row(
-    name: &str,
-    pools: &[Pool],
-    measure: impl Fn(&'static Pool, &mut Rng) -> f64,
-) -> std::io::Result<()> {
+fn row(name: &str, pools: &[Pool], measure: impl Fn(&'static Pool, &mut Rng) -> f64) -> std::io::Result<()> {
     write!(std::io::stdout(), "{name:34}")?;
     for pool in pools {
         // Lives as long as the program, which ends soon.
@@ -75,14 +74,14 @@ fn row(
 /// What is done once for each answer, or now and then.
 fn updates() -> std::io::Result<()> {
     let mut rng = Rng::seeded(1);
-    let mut ewma = PeakEwma::default();
+    let mut ewma = Ewma::default();
     let mut now = NOW;
     let noted = time(&mut rng, |rng| {
         now.0 += 1_000;
-        ewma.answered(Duration::from_micros(1 + rng.below(5_000)), now, HALF_LIFE);
+        ewma.answered(Duration::from_micros(1 + rng.below(5_000)), now, EwmaPolicy::default());
         Some(1)
     });
-    writeln!(std::io::stdout(), "peak ewma, an answer               {noted:>8.1}")?;
+    writeln!(std::io::stdout(), "ewma, an answer                    {noted:>8.1}")?;
     let mut latencies = LatencyByRif::default();
     let noted = time(&mut rng, |rng| {
         latencies.answered(rng.below(8) as u32, Duration::from_micros(1 + rng.below(5_000)), NOW);
@@ -111,7 +110,7 @@ struct Pool {
     ring: Ring,
     /// As the edge has it: counters that other threads read.
     loads: std::sync::Arc<[AtomicU32]>,
-    ewmas: Vec<PeakEwma>,
+    ewmas: Vec<Ewma>,
     latencies: Vec<LatencyByRif>,
 }
 
@@ -119,16 +118,21 @@ impl Pool {
     fn new(size: u64, uneven: bool) -> Self {
         let mut rng = Rng::seeded(size);
         let mut roster = Roster::new(Rules::default());
-        let weight = |key: u64| Weight::of_thousandths(if uneven { 500 + 500 * (key % 4) as u32 } else { 1_000 });
+        let weight =
+            |key: u64| Weight::of_thousandths(if uneven { 500 + 500 * (key % 4) as u32 } else { 1_000 });
         roster.replace((0..size).map(|key| (key, weight(key))), Instant::from_secs(1));
         roster.refresh(NOW);
         let ring = Ring::new(&roster, RingPolicy::default());
-        let mut ewmas = vec![PeakEwma::default(); size as usize];
+        let mut ewmas = vec![Ewma::default(); size as usize];
         let mut latencies = vec![LatencyByRif::default(); size as usize];
         for place in 0..size as usize {
             for rif in 0..8 {
                 let took = Duration::from_micros(1_000 + rng.below(9_000));
-                ewmas[place].answered(took, NOW - Duration::from_millis(rng.below(900)), HALF_LIFE);
+                ewmas[place].answered(
+                    took,
+                    NOW - Duration::from_millis(rng.below(900)),
+                    EwmaPolicy::default(),
+                );
                 latencies[place].answered(rif, took, NOW);
             }
         }
@@ -140,10 +144,10 @@ impl Pool {
         self.loads[place].load(Ordering::Relaxed)
     }
 
-    fn peak_ewma(&self, rng: &mut Rng) -> Option<usize> {
+    fn by_ewma(&self, count: usize, rng: &mut Rng) -> Option<usize> {
         let candidates = self.roster.candidates(|place| self.load(place));
-        two_choices::pick(&candidates, rng, |place| {
-            self.ewmas[place].cost(candidates.relative_load(place), NOW, HALF_LIFE)
+        choices::pick(&candidates, count, rng, |place| {
+            self.ewmas[place].cost(candidates.relative_load(place), NOW, EwmaPolicy::default())
         })
     }
 

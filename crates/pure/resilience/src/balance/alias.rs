@@ -32,7 +32,8 @@ impl Alias {
         let total: u64 = self.scratch.iter().sum::<u64>().max(1);
         // Each weight as a multiple of a slot: their mean is one.
         for weight in &mut self.scratch {
-            *weight = ((u128::from(*weight) * u128::from(count) * u128::from(ONE)) / u128::from(total)) as u64;
+            *weight =
+                ((u128::from(*weight) * u128::from(count) * u128::from(ONE)) / u128::from(total)) as u64;
         }
         self.slots.clear();
         self.slots.extend((0..count as u32).map(|at| Slot { cut: ONE, other: at }));

@@ -75,27 +75,14 @@ impl<L: Fn(usize) -> u32> Candidates<'_, L> {
         Some(self.usable()[slot] as usize)
     }
 
-    /// A usable place drawn by weight, and another that contends with it.
-    ///
-    /// The other is any of the rest, and contends with a chance of its weight over that of the first, at most 1. That
-    /// is the rule by which Metropolis' walk keeps its distribution: if contests are fair, shares are as the weights;
-    /// however they end, no endpoint gets more than twice its share. With even weights, two different places always
-    /// contend.
-    pub fn draw_pair(&self, rng: &mut Rng) -> Option<(usize, Option<usize>)> {
-        let usable = self.usable();
-        let first = self.draw_slot(rng)?;
-        if usable.len() == 1 {
-            return Some((usable[first] as usize, None));
-        }
-        let other = rng.below(usable.len() as u64 - 1) as usize;
-        let other = if other < first { other } else { other + 1 };
-        let contends = self.contends(first, other, rng);
-        Some((usable[first] as usize, contends.then(|| usable[other] as usize)))
-    }
-
     /// An index into the usable places, by weight.
     pub(super) fn draw_slot(&self, rng: &mut Rng) -> Option<usize> {
         self.roster.draw(rng)
+    }
+
+    /// The same among the first so many, if weights are even; if not, among all.
+    pub(super) fn draw_slot_of(&self, count: usize, rng: &mut Rng) -> Option<usize> {
+        if self.roster.is_even() { Some(rng.below(count as u64) as usize) } else { self.draw_slot(rng) }
     }
 
     /// Whether one slot may contend with the one that was drawn.

@@ -10,8 +10,8 @@
 //! DEFAULTS. Ties go by chance in proportion to weight, as many endpoints idle is the usual case: were the first
 //! taken, it would get all of a low load.
 //!
-//! Linear in the number of endpoints, 2 to 4 nanoseconds each; beyond some thirty, [`two_choices`](super::two_choices)
-//! does nearly as well for a constant price.
+//! Linear in the number of endpoints, 2 to 4 nanoseconds each; beyond some thirty, [`choices`](super::choices) do as
+//! well for a constant price.
 
 use base::Rng;
 

@@ -78,11 +78,12 @@ pub struct Reading {
     pub latency: Duration,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Answer {
-    place: u32,
-    reading: Reading,
     at: Instant,
+    latency_ns: u64,
+    place: u32,
+    rif: u32,
     uses_left: u32,
 }
 
@@ -122,15 +123,9 @@ pub struct Prequal {
 impl Prequal {
     /// A picker that knows nothing yet.
     pub fn new(policy: PrequalPolicy) -> Self {
-        let none = Answer {
-            place: 0,
-            reading: Reading { rif: 0, latency: Duration::ZERO },
-            at: Instant::default(),
-            uses_left: 0,
-        };
         Self {
             policy,
-            answers: [none; POOL],
+            answers: [Answer::default(); POOL],
             count: 0,
             recent: RecentRif::new(policy.rif_quantile),
             probes_owed: 0.0,
@@ -151,14 +146,15 @@ impl Prequal {
         self.probes_owed = (self.probes_owed - wanted as f64).min(1.0);
         let wanted = wanted.min(usable.len());
         let (mut chosen, mut count) = ([0usize; MOST_PROBES], 0);
-        for drawn in 0..wanted {
-            let Some(slot) = candidates.draw_slot(rng) else { break };
-            // As in Floyd's sampling, one that was drawn before gives its turn to another; with even weights to one
-            // that cannot have been drawn yet.
-            let last = usable.len() - wanted + drawn;
-            let slot = if chosen[..count].contains(&slot) { last } else { slot };
-            if !chosen[..count].contains(&slot) {
-                chosen[count] = slot;
+        for last in usable.len() - wanted..usable.len() {
+            // Floyd's sampling without replacement. With uneven weights, one that is drawn again is asked once.
+            let drawn = match candidates.draw_slot_of(last + 1, rng) {
+                Some(slot) if chosen[..count].contains(&slot) => last,
+                Some(slot) => slot,
+                None => break,
+            };
+            if !chosen[..count].contains(&drawn) {
+                chosen[count] = drawn;
                 count += 1;
             }
         }
@@ -176,8 +172,8 @@ impl Prequal {
         rng: &mut Rng,
     ) {
         let relative = candidates.relative(f64::from(reading.rif), place);
-        let reading = Reading { rif: relative.ceil() as u32, ..reading };
-        self.recent.note(reading.rif);
+        let rif = relative.ceil() as u32;
+        self.recent.note(rif);
         let Ok(place) = u32::try_from(place) else { return };
         if let Some(at) = self.pool().iter().position(|answer| answer.place == place) {
             self.remove(at);
@@ -186,7 +182,8 @@ impl Prequal {
             self.remove_oldest();
         }
         let uses_left = self.budget(candidates.usable().len(), rng);
-        self.answers[self.count] = Answer { place, reading, at: now, uses_left };
+        self.answers[self.count] =
+            Answer { at: now, latency_ns: nanos(reading.latency), place, rif, uses_left };
         self.count += 1;
     }
 
@@ -208,12 +205,11 @@ impl Prequal {
             return candidates.draw(rng);
         }
         let limit = self.recent.limit();
-        let rank = |answer: &Answer| rank(answer.reading, limit);
-        let best = (0..self.count).min_by_key(|at| rank(&self.answers[*at]))?;
+        let best = self.index_of_least(|answer| rank(answer.rif, answer.latency_ns, limit))?;
         let place = self.answers[best].place as usize;
         let answer = &mut self.answers[best];
         let one_more = candidates.relative(1.0, place).ceil() as u32;
-        answer.reading.rif = answer.reading.rif.saturating_add(one_more);
+        answer.rif = answer.rif.saturating_add(one_more);
         answer.uses_left = answer.uses_left.saturating_sub(1);
         if answer.uses_left == 0 {
             self.remove(best);
@@ -252,13 +248,18 @@ impl Prequal {
     }
 
     fn remove_worst(&mut self, limit: u32) {
-        let worst = (0..self.count).max_by_key(|at| rank(self.answers[*at].reading, limit));
+        let worst =
+            self.index_of_least(|answer| std::cmp::Reverse(rank(answer.rif, answer.latency_ns, limit)));
         worst.into_iter().for_each(|at| self.remove(at));
     }
 
     fn remove_oldest(&mut self) {
-        let oldest = (0..self.count).min_by_key(|at| self.answers[*at].at);
+        let oldest = self.index_of_least(|answer| answer.at);
         oldest.into_iter().for_each(|at| self.remove(at));
+    }
+
+    fn index_of_least<K: Ord>(&self, key: impl Fn(&Answer) -> K) -> Option<usize> {
+        self.pool().iter().enumerate().min_by_key(|(_, answer)| key(answer)).map(|(at, _)| at)
     }
 
     fn remove(&mut self, at: usize) {
@@ -268,10 +269,14 @@ impl Prequal {
 }
 
 /// Cold before hot; among the cold by latency, among the hot by RIF.
-fn rank(reading: Reading, limit: u32) -> (bool, u64) {
-    let hot = reading.rif > limit;
-    let latency = u64::try_from(reading.latency.as_nanos()).unwrap_or(u64::MAX);
-    (hot, if hot { u64::from(reading.rif) } else { latency })
+fn rank(rif: u32, latency_ns: u64, limit: u32) -> u64 {
+    if rif > limit { HOT | u64::from(rif) } else { latency_ns.min(HOT - 1) }
+}
+
+const HOT: u64 = 1 << 63;
+
+fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }
 
 #[cfg(test)]

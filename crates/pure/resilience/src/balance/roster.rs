@@ -106,7 +106,7 @@ impl Roster {
     }
 
     /// Takes these endpoints, by key and weight, in this order. Those that were there keep how they stand and since
-    /// when; new ones are open. Of two with one key, the first counts.
+    /// when; new ones are open. Keys are to be unique: of two endpoints with one key, both are used and one is found.
     pub fn replace(&mut self, endpoints: impl IntoIterator<Item = (u64, Weight)>, now: Instant) {
         let known = |key| self.place(key).map(|place| self.seats[place]);
         let mut seats: Vec<Seat> = Vec::new();
@@ -117,7 +117,6 @@ impl Roster {
             seats.push(known(key).map_or(new, |seat| Seat { weight, ..seat }));
         }
         places.sort_unstable();
-        places.dedup_by_key(|(key, _)| *key);
         (self.seats, self.places) = (seats, places);
         self.refresh(now);
     }
@@ -149,9 +148,8 @@ impl Roster {
         };
         self.usable.clear();
         let all = (0u32..).zip(&self.seats);
-        self.usable.extend(
-            all.filter(|(_, seat)| uses(seat) && seat.weight > Weight::ZERO).map(|(place, _)| place),
-        );
+        self.usable
+            .extend(all.filter(|(_, seat)| uses(seat) && seat.weight > Weight::ZERO).map(|(place, _)| place));
         self.mode = Some(mode);
         self.weigh_usable(now, mode);
         let weights = || self.usable.iter().map(|place| self.effective[*place as usize]);
@@ -164,11 +162,9 @@ impl Roster {
     }
 
     fn judge(&self) -> Mode {
-        let count = |wanted| {
-            self.seats.iter().filter(|s| s.weight > Weight::ZERO && s.standing == wanted).count()
-        };
-        let (open, spared, out) =
-            (count(Standing::Open), count(Standing::Spared), count(Standing::Out));
+        let count =
+            |wanted| self.seats.iter().filter(|s| s.weight > Weight::ZERO && s.standing == wanted).count();
+        let (open, spared, out) = (count(Standing::Open), count(Standing::Spared), count(Standing::Out));
         if out > 0 && self.rules.panic.is_crossed(open + spared, open + spared + out) {
             Mode::Panic
         } else if open > 0 {

@@ -160,8 +160,7 @@ impl Check {
             return None;
         }
         let change = self.believe(verdict);
-        let interval =
-            if self.is_in_doubt() { self.policy.interval_in_doubt } else { self.policy.interval };
+        let interval = if self.is_in_doubt() { self.policy.interval_in_doubt } else { self.policy.interval };
         // A check that outlasts the interval is not followed by the next without a pause.
         let next = (since + jittered(interval, self.policy.jitter, rng)).max(now + interval / 10);
         self.phase = Phase::Waiting { until: next };

@@ -182,7 +182,7 @@ pub enum Change {
     },
 }
 
-/// What is known of the endpoints of a pool. By place; made anew when places change.
+/// What is known of the endpoints of a pool, by place.
 ///
 /// ```
 /// use std::time::Duration;
@@ -219,6 +219,13 @@ struct Endpoint {
     times: u32,
     /// It was in all through this interval.
     was_in: bool,
+}
+
+impl Endpoint {
+    /// Back in the pool; only its ejections are remembered.
+    fn begin_trial(&mut self) {
+        *self = Self { times: self.times, ..Self::default() };
+    }
 }
 
 impl Outliers {
@@ -271,10 +278,13 @@ impl Outliers {
         let mut changes = Vec::new();
         for (place, endpoint) in self.endpoints.iter_mut().enumerate() {
             if endpoint.out_until.is_some_and(|until| until <= now) {
-                *endpoint = Endpoint { times: endpoint.times, ..Endpoint::default() };
+                endpoint.begin_trial();
                 self.out -= 1;
                 changes.push(Change::Returned { place });
             }
+        }
+        while self.out > self.most_out() {
+            changes.extend(self.release_first());
         }
         if now < self.judged_at {
             return changes;
@@ -291,6 +301,16 @@ impl Outliers {
         }
         self.judged_at = now + self.policy.interval;
         changes
+    }
+
+    /// Takes these endpoints, in this order: each with the place that it had, or none if it is new. If so many left
+    /// that more are out than may be, the next poll lets those back that would come first.
+    pub fn rearrange(&mut self, from: impl IntoIterator<Item = Option<usize>>) {
+        let new = Endpoint { was_in: true, ..Endpoint::default() };
+        let old = |place: usize| self.endpoints.get(place).cloned();
+        let endpoints = from.into_iter().map(|place| place.and_then(old).unwrap_or_else(|| new.clone()));
+        self.endpoints = endpoints.collect();
+        self.out = self.endpoints.iter().filter(|endpoint| endpoint.out_until.is_some()).count();
     }
 
     /// When there is something to do by time alone.
@@ -321,6 +341,14 @@ impl Outliers {
             0 | 1 => 0,
             count => ((self.policy.most_out.clamp(0.0, 1.0) * count as f64) as usize).max(1),
         }
+    }
+
+    fn release_first(&mut self) -> Option<Change> {
+        let out = self.endpoints.iter_mut().enumerate().filter(|(_, endpoint)| endpoint.out_until.is_some());
+        let (place, first) = out.min_by_key(|(_, endpoint)| endpoint.out_until)?;
+        first.begin_trial();
+        self.out -= 1;
+        Some(Change::Returned { place })
     }
 
     /// When there is room for it. A count that was reached without room stays reached, so that the next error of that

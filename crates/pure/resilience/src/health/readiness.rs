@@ -40,7 +40,7 @@ impl Default for ReadinessPolicy {
     }
 }
 
-/// Who of a pool said "not now", and until when. By place; made anew when places change.
+/// Who of a pool said "not now", and until when, by place.
 ///
 /// ```
 /// use std::time::Duration;
@@ -90,6 +90,12 @@ impl Readiness {
         if let Some(until) = self.until.get_mut(place) {
             *until = Instant::default();
         }
+    }
+
+    /// Takes these endpoints, in this order: each with the place that it had, or none if it is new.
+    pub fn rearrange(&mut self, from: impl IntoIterator<Item = Option<usize>>) {
+        let old = |place: usize| self.until.get(place).copied();
+        self.until = from.into_iter().map(|place| place.and_then(old).unwrap_or_default()).collect();
     }
 
     /// Whether an endpoint is spared.

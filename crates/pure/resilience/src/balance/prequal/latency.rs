@@ -3,7 +3,7 @@
 //! SOURCE. Prequal, section 4: the server answers a probe with the median latency of recent requests that arrived at
 //! about the present RIF. Here RIFs from 0 to 3 stand alone, above that by doubling, and the last 9 latencies of each
 //! are kept; 9 is the least that two strays do not move far. What was not seen for long is forgotten by halves, so that
-//! an endpoint which was slow is tried again; see [`PeakEwma`](crate::balance::PeakEwma), whose reasons hold here too.
+//! an endpoint which was slow is tried again; see [`Ewma`](crate::balance::Ewma), whose reasons hold here too.
 
 use std::time::Duration;
 

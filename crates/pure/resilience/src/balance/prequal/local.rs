@@ -4,8 +4,7 @@
 //! made at the moment of the pick, and the rule of hot and cold decides. The rest of the machine, the pool, its ages
 //! and budgets, answers the staleness of probes, which is not there.
 //!
-//! DEFAULTS. 5 choices: with exact loads two are nearly enough, more find the fast ones of uneven endpoints sooner, and
-//! each costs some ten nanoseconds. The RIF is relative to weight. An endpoint of which no answer is known counts as
+//! DEFAULTS. 5 choices, as in [`choices`](crate::balance::choices), and the paper's quantile. The RIF is relative to weight. An endpoint of which no answer is known counts as
 //! the fastest while it has nothing in flight, and as hot while it has, so it gets one request at a time.
 
 use std::time::Duration;
@@ -13,8 +12,8 @@ use std::time::Duration;
 use base::Rng;
 
 use super::quantile::RecentRif;
-use super::{Reading, rank};
-use crate::balance::Candidates;
+use super::{nanos, rank};
+use crate::balance::{Candidates, choices};
 
 const MOST_CHOICES: usize = 16;
 
@@ -57,10 +56,7 @@ pub struct Local {
 impl Local {
     /// A picker that has seen nothing yet.
     pub fn new(policy: LocalPolicy) -> Self {
-        Self {
-            choices: policy.choices.clamp(1, MOST_CHOICES),
-            recent: RecentRif::new(policy.rif_quantile),
-        }
+        Self { choices: policy.choices.clamp(1, MOST_CHOICES), recent: RecentRif::new(policy.rif_quantile) }
     }
 
     /// Where the query goes; `latency` tells of a place and its RIF what [`LatencyByRif::at`](super::LatencyByRif::at)
@@ -71,35 +67,19 @@ impl Local {
         rng: &mut Rng,
         latency: impl Fn(usize, u32) -> Option<Duration>,
     ) -> Option<usize> {
-        let limit = self.recent.limit();
-        let count = candidates.usable().len();
-        let first = candidates.draw_slot(rng)?;
-        let mut best = None;
-        for turn in 0..self.choices.min(count) {
-            let slot = match turn {
-                0 => first,
-                // Each of few, and any of many: among many it matters little that one may come twice.
-                _ if count <= self.choices => (first + turn) % count,
-                _ => (first + 1 + rng.below(count as u64 - 1) as usize) % count,
-            };
-            if turn > 0 && !candidates.contends(first, slot, rng) {
-                continue;
-            }
-            let place = candidates.usable()[slot] as usize;
+        let Self { choices, recent } = self;
+        let limit = recent.limit();
+        choices::pick(candidates, *choices, rng, |place| {
             let rif = candidates.load(place);
             // Rounded up: with little weight, one request may be a lot.
             let relative = candidates.relative_load(place).ceil() as u32;
-            self.recent.note(relative);
-            let rank = match latency(place, rif) {
-                Some(latency) => rank(Reading { rif: relative, latency }, limit),
-                None if rif == 0 => (false, 0),
-                None => (true, u64::MAX),
-            };
-            if best.is_none_or(|(least, _)| rank < least) {
-                best = Some((rank, place));
+            recent.note(relative);
+            match latency(place, rif) {
+                Some(latency) => rank(relative, nanos(latency), limit),
+                None if rif == 0 => 0,
+                None => u64::MAX,
             }
-        }
-        best.map(|(_, place)| place)
+        })
     }
 }
 

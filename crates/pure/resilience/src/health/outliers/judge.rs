@@ -30,7 +30,11 @@ pub(super) fn outliers(policy: &OutlierPolicy, endpoints: &[Endpoint]) -> Vec<(u
 type Judged<'a> = [(usize, &'a Endpoint)];
 
 /// Those with enough requests, if they are enough.
-fn known<'a>(all: &Judged<'a>, endpoints: usize, has: impl Fn(&Endpoint) -> bool) -> Vec<(usize, &'a Endpoint)> {
+fn known<'a>(
+    all: &Judged<'a>,
+    endpoints: usize,
+    has: impl Fn(&Endpoint) -> bool,
+) -> Vec<(usize, &'a Endpoint)> {
     let known: Vec<_> = all.iter().filter(|(_, endpoint)| has(endpoint)).copied().collect();
     if known.len() < endpoints.max(2) { Vec::new() } else { known }
 }
@@ -43,8 +47,7 @@ fn failing(rule: FailureShare, all: &Judged<'_>) -> Vec<(usize, Reason)> {
         .iter()
         .map(|(place, endpoint)| {
             let own = &endpoint.tally;
-            let others =
-                (failed - f64::from(own.failed)) / (requests - f64::from(own.requests())).max(1.0);
+            let others = (failed - f64::from(own.failed)) / (requests - f64::from(own.requests())).max(1.0);
             (*place, own.failure_share(), others)
         })
         .filter(|(_, share, others)| *share >= rule.share && *share >= 2.0 * others)
@@ -60,8 +63,11 @@ fn below_mean(rule: SuccessRate, all: &Judged<'_>) -> Vec<(usize, Reason)> {
     let mean = known.iter().map(|(_, endpoint)| rate(endpoint)).sum::<f64>() / count;
     let variance = known.iter().map(|(_, endpoint)| (rate(endpoint) - mean).powi(2)).sum::<f64>() / count;
     let least = (mean - rule.deviations * variance.sqrt()).min(mean - rule.gap);
-    let mut found: Vec<_> =
-        known.iter().map(|(place, endpoint)| (*place, rate(endpoint))).filter(|(_, rate)| *rate < least).collect();
+    let mut found: Vec<_> = known
+        .iter()
+        .map(|(place, endpoint)| (*place, rate(endpoint)))
+        .filter(|(_, rate)| *rate < least)
+        .collect();
     found.sort_by(|a, b| a.1.total_cmp(&b.1));
     found.into_iter().map(|(place, rate)| (place, Reason::SuccessRate { rate, least })).collect()
 }
