@@ -28,9 +28,9 @@
 //! | Prequal without probes | 76 | 91 | 188 | 252 | 93 | 91 | 164 | 124 |
 //! | Prequal | 96 | 93 | 198 | 264 | 88 | 91 | 92 | 119 |
 //!
-//! It is first in 90th percentile and median over all too, and never far behind the best. Prequal is ahead by a fifth
+//! It is first in median and 90th percentile over all too, and never far behind the best. Prequal is ahead by a fifth
 //! where replicas differ much in speed, and behind by a quarter under full load. It needs something in each endpoint
-//! that answers probes, which an edge cannot ask of every program, and half again to twenty times the time of a pick.
+//! that answers probes, which an edge cannot ask of every program, and two to eight times the time of a pick.
 
 mod alias;
 mod candidates;

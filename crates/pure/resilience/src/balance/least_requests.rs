@@ -10,7 +10,7 @@
 //! DEFAULTS. Ties go by chance in proportion to weight, as many endpoints idle is the usual case: were the first
 //! taken, it would get all of a low load.
 //!
-//! Linear in the number of endpoints, 2 to 4 nanoseconds each; beyond some thirty, [`choices`](super::choices) do as
+//! Linear in the number of endpoints, two to four nanoseconds each; beyond some thirty, [`choices`](super::choices) do as
 //! well for a constant price.
 
 use base::Rng;

@@ -9,7 +9,7 @@
 //! DEFAULTS. None. Endpoints begin at random positions: many threads that begin at the same moment would else send
 //! their first requests to the same endpoint.
 //!
-//! Linear in the number of endpoints, about a nanosecond each.
+//! Linear in the number of endpoints, one to two nanoseconds each.
 
 use base::Rng;
 

@@ -143,8 +143,8 @@ impl World {
             left: self.requests,
             report: Report { most: vec![0; count], ..Report::default() },
         };
-        // Weight zero until it joins; those that were always there are warm.
-        let weights = self.replicas.iter().map(|_| Weight::USUAL);
+        // Those that are there from the beginning are warm; the first tick takes out those that join later.
+        let weights = std::iter::repeat_n(Weight::USUAL, count);
         run.roster.replace((0..).zip(weights), Instant::default());
         run.tick();
         run.after(Duration::ZERO, Event::Arrival);

@@ -116,8 +116,9 @@ proptest! {
         out in prop::collection::vec(any::<bool>(), 40),
         seed: u64,
     ) {
-        let seats = weights.iter().zip(&out);
-        let text: Vec<_> = seats.map(|(weight, out)| format!("{weight} {}", if *out { "out" } else { "open" })).collect();
+        let standing = |out: bool| if out { "out" } else { "open" };
+        let seats = weights.iter().zip(out);
+        let text: Vec<_> = seats.map(|(weight, out)| format!("{weight} {}", standing(out))).collect();
         let (roster, mut rng) = (roster(&text.join(", ")), Rng::seeded(seed));
         let candidates = roster.candidates(|_| 0);
         let mut prequal = Prequal::new(PrequalPolicy::default());
