@@ -8,7 +8,7 @@
 //! | [`checks`] | sick, by asking | out |
 //! | [`outliers`] | worse than the pool, by its answers | out |
 //! | [`readiness`] | well, but not now | spared |
-//! | [`panic`] | that too few are well | a mode, in which the ones that are out are used as well |
+//! | [`mod@panic`] | that too few are well | a mode, in which the ones that are out are used as well |
 //!
 //! An endpoint that is both sick and spared is out.
 

@@ -255,10 +255,12 @@ impl Outliers {
         endpoint.tally.note(outcome, took);
         match outcome {
             Outcome::Good => (endpoint.errors, endpoint.gateway_errors) = (0, 0),
-            Outcome::OwnError => (endpoint.errors, endpoint.gateway_errors) = (endpoint.errors + 1, 0),
+            Outcome::OwnError => {
+                (endpoint.errors, endpoint.gateway_errors) = (endpoint.errors.saturating_add(1), 0);
+            }
             Outcome::GatewayError => {
-                endpoint.errors += 1;
-                endpoint.gateway_errors += 1;
+                endpoint.errors = endpoint.errors.saturating_add(1);
+                endpoint.gateway_errors = endpoint.gateway_errors.saturating_add(1);
             }
         }
         let reached = |limit: u32, count: u32| limit > 0 && count >= limit;

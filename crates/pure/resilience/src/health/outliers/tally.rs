@@ -24,10 +24,11 @@ impl Tally {
     pub(super) fn note(&mut self, outcome: Outcome, took: Duration) {
         match outcome {
             Outcome::Good => {
-                self.good += 1;
-                self.latencies[bucket(took)] += 1;
+                self.good = self.good.saturating_add(1);
+                let count = &mut self.latencies[bucket(took)];
+                *count = count.saturating_add(1);
             }
-            Outcome::OwnError | Outcome::GatewayError => self.failed += 1,
+            Outcome::OwnError | Outcome::GatewayError => self.failed = self.failed.saturating_add(1),
         }
     }
 
@@ -36,7 +37,7 @@ impl Tally {
     }
 
     pub(super) fn requests(&self) -> u32 {
-        self.good + self.failed
+        self.good.saturating_add(self.failed)
     }
 
     /// From 0 to 1; zero without requests.
@@ -47,10 +48,10 @@ impl Tally {
     /// What this part of the good answers did not exceed, to a tenth.
     pub(super) fn quantile(&self, part: f64) -> Duration {
         let wanted = (part.clamp(0.0, 1.0) * f64::from(self.good)).ceil().max(1.0);
-        let mut seen = 0;
+        let mut seen = 0u64;
         let found = self.latencies.iter().position(|count| {
-            seen += count;
-            f64::from(seen) >= wanted
+            seen += u64::from(*count);
+            seen as f64 >= wanted
         });
         middle(found.unwrap_or(0))
     }
