@@ -183,8 +183,27 @@ pub(crate) fn bytes(text: &str) -> Option<i64> {
     Some((number * 1024f64.powi(power)) as i64)
 }
 
-/// The order in which the reference implementation's YAML writer puts keys: digits count as numbers.
-pub(crate) fn key_order(a: &str, b: &str) -> Ordering {
+/// Puts keys into the order of the reference implementation's YAML writer.
+///
+/// That order may run in a circle, which a sort of the standard library answers with a panic. This one ends for any.
+pub(crate) fn sort_keys<T>(mut pairs: Vec<(String, T)>) -> Vec<(String, T)> {
+    if pairs.len() < 2 {
+        return pairs;
+    }
+    let right = pairs.split_off(pairs.len() / 2);
+    let (mut left, mut right) =
+        (sort_keys(pairs).into_iter().peekable(), sort_keys(right).into_iter().peekable());
+    let mut all = Vec::with_capacity(left.len() + right.len());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let later = key_order(&a.0, &b.0) == Ordering::Greater;
+        all.extend(if later { right.next() } else { left.next() });
+    }
+    all.extend(left.chain(right));
+    all
+}
+
+/// Which of two keys comes first: digits count as numbers.
+fn key_order(a: &str, b: &str) -> Ordering {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut digits = false;
     for i in 0..a.len().min(b.len()) {
@@ -281,3 +300,6 @@ pub(crate) fn relative(base: &str, path: &str) -> Option<String> {
     parts.extend_from_slice(&path[same..]);
     Some(if parts.is_empty() { ".".into() } else { parts.join("/") })
 }
+
+#[cfg(test)]
+mod tests;

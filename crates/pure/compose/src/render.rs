@@ -89,13 +89,8 @@ fn capital(key: &str) -> String {
 }
 
 fn extensions(map: &Map, style: Style) -> Vec<(String, Out)> {
-    let mut all: Vec<_> = map
-        .iter()
-        .filter(|(key, _)| key.starts_with("x-"))
-        .map(|(k, n)| (k.to_owned(), any(n, style)))
-        .collect();
-    all.sort_by(|a, b| go::key_order(&a.0, &b.0));
-    all
+    let all = map.iter().filter(|(key, _)| key.starts_with("x-"));
+    go::sort_keys(all.map(|(key, node)| (key.to_owned(), any(node, style))).collect())
 }
 
 /// A value as it stands.
@@ -117,11 +112,13 @@ fn any(node: &Node, style: Style) -> Out {
 }
 
 fn sorted(mut pairs: Vec<(String, Out)>, style: Style) -> Out {
-    match style {
-        Style::Yaml => pairs.sort_by(|a, b| go::key_order(&a.0, &b.0)),
-        Style::Json => pairs.sort_by(|a, b| a.0.cmp(&b.0)),
-    }
-    Out::Map(pairs)
+    Out::Map(match style {
+        Style::Yaml => go::sort_keys(pairs),
+        Style::Json => {
+            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            pairs
+        }
+    })
 }
 
 fn texts(list: &[Node]) -> Out {

@@ -30,10 +30,7 @@ pub(crate) fn to_yaml(out: &Out) -> String {
     match out {
         Out::Map(map) if !map.is_empty() => block_map(&mut text, map, 0, false),
         Out::List(list) if !list.is_empty() => block_list(&mut text, list, 0),
-        _ => {
-            leaf(&mut text, out, 0);
-            text.push('\n');
-        }
+        _ => line(&mut text, out, 0),
     }
     text
 }
@@ -49,13 +46,12 @@ fn block_map(text: &mut String, map: &[(String, Out)], depth: usize, inline: boo
         }
         if key.len() > 128 || key.contains(BREAKS) {
             text.push_str("? ");
-            leaf(text, &Out::Text(key.clone()), depth + 2);
-            text.push('\n');
+            line(text, &Out::Text(key.clone()), depth + 2);
             indent(text, depth);
             text.push_str(": ");
             item(text, value, depth);
         } else {
-            text.push_str(&quote(key, true));
+            text.push_str(&quote(key, depth, true));
             text.push(':');
             child(text, value, depth);
         }
@@ -75,8 +71,7 @@ fn child(text: &mut String, value: &Out, depth: usize) {
         }
         _ => {
             text.push(' ');
-            leaf(text, value, depth + 2);
-            text.push('\n');
+            line(text, value, depth + 2);
         }
     }
 }
@@ -98,10 +93,17 @@ fn item(text: &mut String, value: &Out, depth: usize) {
             block_list(&mut inner, list, depth + 2);
             text.push_str(inner.trim_start_matches(' '));
         }
-        _ => {
-            leaf(text, value, depth + 2);
-            text.push('\n');
-        }
+        _ => line(text, value, depth + 2),
+    }
+}
+
+/// A leaf up to the end of its line.
+fn line(text: &mut String, value: &Out, depth: usize) {
+    leaf(text, value, depth);
+    // A block of text may have brought a line break of its own.
+    let ended = |value: &str| is_literal(value) && value.ends_with(['\u{2028}', '\u{2029}']);
+    if !matches!(value, Out::Text(value) if ended(value)) {
+        text.push('\n');
     }
 }
 
@@ -117,8 +119,8 @@ fn leaf(text: &mut String, value: &Out, depth: usize) {
         Out::Bare(bare) => text.push_str(bare),
         Out::List(_) => text.push_str("[]"),
         Out::Map(_) => text.push_str("{}"),
-        Out::Text(value) if value.contains('\n') && literal_allowed(value) => literal(text, value, depth),
-        Out::Text(value) => text.push_str(&quote(value, false)),
+        Out::Text(value) if is_literal(value) => literal(text, value, depth),
+        Out::Text(value) => text.push_str(&quote(value, depth, false)),
     }
 }
 
@@ -132,7 +134,7 @@ fn special(float: String) -> String {
 }
 
 /// A text on one line, in the plainest style that reads back as the same text.
-fn quote(value: &str, key: bool) -> String {
+fn quote(value: &str, depth: usize, key: bool) -> String {
     let looks = Looks::of(value);
     let multiline = value.contains('\n');
     let plain = !multiline && matches!(resolve(value), Value::Text(_)) && !old(value);
@@ -142,7 +144,23 @@ fn quote(value: &str, key: bool) -> String {
     if looks.plain && !(value.is_empty() && key) {
         return value.to_owned();
     }
-    if looks.single { format!("'{}'", value.replace('\'', "''")) } else { double(value) }
+    if looks.single { single(value, depth) } else { double(value) }
+}
+
+fn single(value: &str, depth: usize) -> String {
+    let mut text = String::with_capacity(value.len() + 2);
+    text.push('\'');
+    let mut begins = false;
+    for c in value.chars() {
+        if begins && !BREAKS.contains(&c) {
+            indent(&mut text, depth);
+        }
+        begins = BREAKS.contains(&c);
+        text.push_str(if c == '\'' { "'" } else { "" });
+        text.push(c);
+    }
+    text.push('\'');
+    text
 }
 
 /// Words and numbers that YAML 1.1 read otherwise are quoted to this day.
@@ -187,8 +205,8 @@ impl Looks {
         let indicators = value.starts_with("---") || value.starts_with("...") || indicators(value);
         let special = value.chars().any(|c| c == '\t' || !printable(c));
         let edges = value.starts_with(' ') || value.ends_with(' ');
-        let (break_space, space_break) = (value.contains("\n "), value.contains(" \n"));
-        let odd = special || break_space || space_break;
+        let break_space = value.split(BREAKS).skip(1).any(|line| line.starts_with(' '));
+        let odd = special || break_space || space_break(value);
         Self { plain: !indicators && !edges && !odd && !value.contains(BREAKS), single: !odd }
     }
 }
@@ -238,6 +256,8 @@ fn printable(c: char) -> bool {
 fn double(value: &str) -> String {
     let mut text = String::with_capacity(value.len() + 2);
     text.push('"');
+    // The reference looks for a mark of byte order at the text's beginning when it asks about any of its letters.
+    let marked = value.starts_with('\u{feff}');
     for c in value.chars() {
         let short = match c {
             '\0' => '0',
@@ -252,9 +272,10 @@ fn double(value: &str) -> String {
             '"' => '"',
             '\\' => '\\',
             '\u{85}' => 'N',
+            '\u{a0}' if marked => '_',
             '\u{2028}' => 'L',
             '\u{2029}' => 'P',
-            _ if printable(c) => {
+            _ if printable(c) && !marked => {
                 text.push(c);
                 continue;
             }
@@ -275,28 +296,37 @@ fn double(value: &str) -> String {
     text
 }
 
-fn literal_allowed(value: &str) -> bool {
+fn is_literal(value: &str) -> bool {
     let special = value.chars().any(|c| c != '\t' && !printable(c));
-    !special && !value.ends_with(' ') && !value.contains(" \n")
+    value.contains('\n') && !special && !value.ends_with(' ') && !space_break(value)
+}
+
+/// Whether a line ends with a space.
+fn space_break(value: &str) -> bool {
+    value
+        .split_inclusive(BREAKS)
+        .any(|line| line.strip_suffix(BREAKS).is_some_and(|line| line.ends_with(' ')))
 }
 
 fn literal(text: &mut String, value: &str, depth: usize) {
     text.push('|');
-    if value.starts_with([' ', '\n']) {
+    if value.starts_with(' ') || value.starts_with(BREAKS) {
         text.push('2');
     }
-    if !value.ends_with('\n') {
+    let mut last = value.chars().rev();
+    if last.next().is_some_and(|c| !BREAKS.contains(&c)) {
         text.push('-');
-    } else if value == "\n" || value.ends_with("\n\n") {
+    } else if last.next().is_none_or(|c| BREAKS.contains(&c)) {
         text.push('+');
     }
-    let body = value.strip_suffix('\n').unwrap_or(value);
-    for line in body.split('\n') {
-        text.push('\n');
-        if !line.is_empty() {
+    text.push('\n');
+    let mut begins = true;
+    for c in value.strip_suffix('\n').unwrap_or(value).chars() {
+        if begins && !BREAKS.contains(&c) {
             indent(text, depth);
-            text.push_str(line);
         }
+        begins = BREAKS.contains(&c);
+        text.push(c);
     }
 }
 

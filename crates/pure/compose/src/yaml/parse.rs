@@ -26,48 +26,15 @@ const MOST_ALIASED: usize = 200_000;
 
 /// Parses all documents of a file; `file` is its number among the sources.
 pub(crate) fn parse(text: &str, file: u32) -> Result<Vec<Document>, Fault> {
-    // Here the parser takes for the end of a key what the reference takes for its last letter.
-    let differs = [":,", ":]", ":}"].iter().any(|signs| text.contains(signs));
-    if differs
-        && let Some(wide) = loosen(text)
-        && let Ok(documents) = documents(&wide.text, file, &wide.spaces)
-    {
-        return Ok(documents);
-    }
-    match documents(text, file, &[]) {
-        Err(Trouble::Syntax(fault)) => match loosen(text) {
-            Some(wide) => documents(&wide.text, file, &wide.spaces).map_err(Trouble::fault),
-            None => Err(fault),
-        },
-        result => result.map_err(Trouble::fault),
+    match loosen(text) {
+        Some(wide) => documents(&wide.text, file, Some(&wide.added)),
+        None => documents(text, file, None),
     }
 }
 
-/// Why a text cannot be parsed.
-enum Trouble {
-    /// It is no YAML.
-    Syntax(Fault),
-    /// It is, and says something that cannot be.
-    Meaning(Fault),
-}
-
-impl Trouble {
-    fn fault(self) -> Fault {
-        match self {
-            Self::Syntax(fault) | Self::Meaning(fault) => fault,
-        }
-    }
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
-        Self::Meaning(fault)
-    }
-}
-
-/// The documents of a text each of whose lines begins with so many spaces that the file does not have.
-fn documents(text: &str, file: u32, spaces: &[usize]) -> Result<Vec<Document>, Trouble> {
-    let mut builder = Builder::new(text, file, spaces);
+/// The documents of a text; `added` are the bytes of a loosened one that the file does not have.
+fn documents(text: &str, file: u32, added: Option<&[usize]>) -> Result<Vec<Document>, Fault> {
+    let mut builder = Builder::new(text, file, added);
     let mut documents = Vec::new();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
@@ -76,8 +43,7 @@ fn documents(text: &str, file: u32, spaces: &[usize]) -> Result<Vec<Document>, T
             Err(error) => {
                 let mark = *error.marker();
                 let at = builder.span(Mark0::new(mark, mark));
-                let fault = Fault::at(at, "", format!("this is not YAML: {}", error.info()));
-                return Err(Trouble::Syntax(fault));
+                return Err(Fault::at(at, "", format!("this is not YAML: {}", error.info())));
             }
         };
         if let Some(root) = builder.take(event, span)? {
@@ -89,7 +55,7 @@ fn documents(text: &str, file: u32, spaces: &[usize]) -> Result<Vec<Document>, T
 
 fn finish(mut root: Node) -> Result<Document, Fault> {
     let mut resets = Vec::new();
-    settle(&mut root, &mut Vec::new(), &mut resets)?;
+    settle(&mut root, &mut Vec::new(), Some(&mut resets))?;
     Ok(Document { root, resets })
 }
 
@@ -114,44 +80,30 @@ struct Builder<'a> {
     aliased: usize,
     /// Byte offset of a character offset, kept where we last were: marks only move on.
     cursor: (usize, usize),
-    /// For each line, the spaces before it and in all lines above, that the file does not have.
-    spaces: Vec<(usize, usize)>,
+    /// The bytes that the file does not have, when the text is a loosened one.
+    added: Option<&'a [usize]>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &'a str, file: u32, spaces: &[usize]) -> Self {
-        let mut all = 0;
-        let spaces = spaces.iter().map(|own| {
-            all += own;
-            (*own, all)
-        });
-        Self {
-            text,
-            file,
-            stack: Vec::new(),
-            anchors: HashMap::new(),
-            aliased: 0,
-            cursor: (0, 0),
-            spaces: spaces.collect(),
-        }
-    }
-
-    /// The spaces that we put before a line, and before it and all above it.
-    fn spaces(&self, line: usize) -> (usize, usize) {
-        let last = self.spaces.len().saturating_sub(1);
-        self.spaces.get(line.saturating_sub(1).min(last)).copied().unwrap_or_default()
+    fn new(text: &'a str, file: u32, added: Option<&'a [usize]>) -> Self {
+        Self { text, file, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, cursor: (0, 0), added }
     }
 
     fn span(&mut self, span: Mark0) -> Span {
-        let (own, above) = self.spaces(span.start.line());
-        let start = self.offset(span.start.index()).saturating_sub(above);
-        let end = self.offset(span.end.index()).saturating_sub(self.spaces(span.end.line()).1).max(start);
+        let start = self.offset(span.start.index());
+        let end = self.offset(span.end.index()).max(start);
+        let added = self.added.unwrap_or_default();
+        let (mut above, mut before, mut within) = (0, 0, 0);
+        if !added.is_empty() {
+            let line = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+            [above, before, within] = [line, start, end].map(|end| added.partition_point(|byte| *byte < end));
+        }
         Span {
             file: self.file,
             line: span.start.line() as u32,
-            column: span.start.col().saturating_sub(own) as u32 + 1,
-            start: start as u32,
-            len: (end - start) as u32,
+            column: span.start.col().saturating_sub(before - above) as u32 + 1,
+            start: (start - before) as u32,
+            len: ((end - within) - (start - before)) as u32,
         }
     }
 
@@ -207,9 +159,10 @@ impl<'a> Builder<'a> {
                 let at = self.span(span);
                 let text = if self.is_cut_off(style, span) { without_end(text) } else { text };
                 let text = self.without_lines(style, span, text);
-                let text = if self.spaces.is_empty() { text } else { letters(text) };
+                let plain = matches!(style, ScalarStyle::Plain);
+                let text = if plain && self.added.is_some() { letters(text) } else { text };
                 let node = scalar(text, style, tag.as_deref(), at)?;
-                self.put(node, anchor, 1, matches!(style, ScalarStyle::Plain))
+                self.put(node, anchor, 1, merges(plain, tag.as_deref()))
             }
             Event::Alias(anchor) => {
                 let at = self.span(span);
@@ -228,11 +181,12 @@ impl<'a> Builder<'a> {
                 self.open(Frame::Map { map: Map::default(), key: None }, anchor, tag, span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::DocumentStart(_) => {
-                self.anchors.clear();
-                Ok(None)
-            }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(None),
+            // What an earlier document gave a name keeps it.
+            Event::DocumentStart(_)
+            | Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentEnd => Ok(None),
         }
     }
 
@@ -262,20 +216,23 @@ impl<'a> Builder<'a> {
         self.put(node, open.anchor, size, false)
     }
 
-    /// Puts a finished node into what is open; it is the root when nothing is.
-    fn put(&mut self, node: Node, anchor: usize, size: usize, plain: bool) -> Result<Option<Node>, Fault> {
+    /// Puts a finished node into what is open; it is the root when nothing is. As a key, it may be one that merges.
+    fn put(&mut self, node: Node, anchor: usize, size: usize, merges: bool) -> Result<Option<Node>, Fault> {
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), size));
         }
+        // What is dropped is not looked at.
+        let dropped = self.stack.iter().any(|open| open.mark == Mark::Reset);
         let Some(open) = self.stack.last_mut() else { return Ok(Some(node)) };
         match &mut open.frame {
             Frame::List(list) => list.push(node),
             Frame::Map { map, key } => match key.take() {
-                None => *key = Some(key_of(node, plain)?),
+                None => *key = Some(key_of(node, merges)?),
                 Some((key, key_at)) => match map.0.entry(key) {
                     Slot::Vacant(slot) => {
                         slot.insert(Entry { key_at, node });
                     }
+                    Slot::Occupied(_) if dropped => {}
                     Slot::Occupied(slot) => {
                         let first = slot.get().key_at.line;
                         let text =
@@ -291,12 +248,20 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Marks a `<<` that stood without quotes, so that a quoted one stays an ordinary key.
+/// Whether a `<<` that stands so merges: one in quotes or with a tag of its own is an ordinary key.
+fn merges(plain: bool, tag: Option<&Tag>) -> bool {
+    match tag {
+        None => plain,
+        Some(tag) => tag.suffix == "!" || (tag.is_yaml_core_schema() && tag.suffix == "merge"),
+    }
+}
+
+/// Marks a `<<` that merges.
 const MERGE: char = '\u{0}';
 
-fn key_of(node: Node, plain: bool) -> Result<(String, Span), Fault> {
+fn key_of(node: Node, merges: bool) -> Result<(String, Span), Fault> {
     match node.value {
-        Value::Text(text) if text == "<<" && plain => Ok((format!("{MERGE}{text}"), node.at)),
+        Value::Text(text) if text == "<<" && merges => Ok((format!("{MERGE}{text}"), node.at)),
         Value::Text(text) => Ok((text, node.at)),
         _ => Err(Fault::at(node.at, "", format!("a key must be a text, and this is {}", node.kind()))
             .help("put it into quotes")),
@@ -346,7 +311,9 @@ fn core(text: &str, tag: &str, at: Span) -> Result<Value, Fault> {
         ("str", _) => return Ok(Value::Text(text.to_owned())),
         ("binary", _) => return binary(text, at),
         ("int", Value::Int(_)) | ("bool", Value::Bool(_)) | ("null", Value::Null) => true,
-        ("float", Value::Int(int)) => return Ok(Value::Float(*int as f64)),
+        ("float", Value::Int(int)) if *int <= i128::from(i64::MAX) => {
+            return Ok(Value::Float(*int as f64));
+        }
         ("float", Value::Float(_)) | ("timestamp", Value::Time(_)) => true,
         ("int" | "bool" | "null" | "float" | "timestamp", _) => false,
         _ => return Ok(Value::Text(text.to_owned())),
@@ -383,14 +350,19 @@ fn binary(text: &str, at: Span) -> Result<Value, Fault> {
     String::from_utf8(bytes).map(Value::Text).map_err(|_| wrong())
 }
 
+/// The paths that `!reset` and `!override` name. None below an `!override`, which is taken as it stands.
+type Resets<'a> = Option<&'a mut Vec<Vec<String>>>;
+
 /// Takes marked nodes out or notes them, and merges what `<<` names.
-fn settle(node: &mut Node, path: &mut Vec<String>, resets: &mut Vec<Vec<String>>) -> Result<(), Fault> {
+fn settle(node: &mut Node, path: &mut Vec<String>, mut resets: Resets<'_>) -> Result<(), Fault> {
     match &mut node.value {
         Value::List(list) => {
-            list.retain(|item| item.mark != Mark::Reset);
+            if resets.is_some() {
+                list.retain(|item| item.mark != Mark::Reset);
+            }
             list.iter_mut().try_for_each(|item| {
                 path.push("[]".into());
-                let settled = settle(item, path, resets);
+                let settled = settle(item, path, resets.as_deref_mut());
                 path.pop();
                 settled
             })
@@ -402,23 +374,24 @@ fn settle(node: &mut Node, path: &mut Vec<String>, resets: &mut Vec<Vec<String>>
     }
 }
 
-fn settle_map(map: &mut Map, path: &mut Vec<String>, resets: &mut Vec<Vec<String>>) -> Result<(), Fault> {
+fn settle_map(map: &mut Map, path: &mut Vec<String>, mut resets: Resets<'_>) -> Result<(), Fault> {
     let merge = map.remove(&format!("{MERGE}<<"));
     let mut gone = Vec::new();
     for (key, node) in map.iter_mut() {
         path.push(key.to_owned());
-        match node.mark {
-            Mark::None => settle(node, path, resets)?,
-            Mark::Override | Mark::Reset => resets.push(path.clone()),
+        match (node.mark, resets.as_deref_mut()) {
+            (Mark::None, resets) => settle(node, path, resets)?,
+            (Mark::Override | Mark::Reset, None) => settle(node, path, None)?,
+            (Mark::Override, Some(resets)) => {
+                resets.push(path.clone());
+                settle(node, path, None)?;
+            }
+            (Mark::Reset, Some(resets)) => {
+                resets.push(path.clone());
+                gone.push(key.to_owned());
+            }
         }
         path.pop();
-        if node.mark == Mark::Override {
-            // What is below is taken as it stands, but merge keys there still count.
-            settle(node, &mut Vec::new(), &mut Vec::new())?;
-        }
-        if node.mark == Mark::Reset {
-            gone.push(key.to_owned());
-        }
     }
     for key in gone {
         map.remove(&key);

@@ -127,7 +127,7 @@ fn time_of_day(text: &str, spaced: bool, bound: &dyn Fn(&str, u32, u32) -> Optio
     let good_zone = zone == "Z" || (zone.len() == 6 && zone.as_bytes()[3] == b':');
     let mut parts = clock.split(':');
     let (hour, minute) = (bound(parts.next()?, 0, 23)?, bound(parts.next()?, 0, 59)?);
-    let (second, fraction) = match parts.next()?.split_once('.') {
+    let (second, fraction) = match parts.next()?.split_once(['.', ',']) {
         Some((second, fraction)) => (second.to_owned(), Some(fraction.to_owned())),
         None => (clock.rsplit(':').next()?.to_owned(), None),
     };
@@ -136,8 +136,9 @@ fn time_of_day(text: &str, spaced: bool, bound: &dyn Fn(&str, u32, u32) -> Optio
         return None;
     }
     let fraction = match fraction {
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) && digits.len() <= 9 => {
-            let digits = digits.trim_end_matches('0');
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            // Times are kept to the nanosecond.
+            let digits = digits[..digits.len().min(9)].trim_end_matches('0');
             if digits.is_empty() { String::new() } else { format!(".{digits}") }
         }
         Some(_) => return None,
