@@ -153,11 +153,12 @@ fn the_rest_is_not_overloaded_when_most_replicas_are_out() {
     }
 }
 
-const COMPARED: [Policy; 6] = [
+const COMPARED: [Policy; 7] = [
     Policy::RoundRobin,
     Policy::LeastRequests,
     Policy::TwoByPeak,
     Policy::FiveByMean,
+    Policy::FiveAlike,
     Policy::PrequalLocal,
     Policy::PrequalProbes,
 ];

@@ -19,6 +19,8 @@ pub(crate) struct Counters {
     failed: AtomicU64,
     lost: AtomicU64,
     retried: AtomicU64,
+    ejected: AtomicU64,
+    spared: AtomicU64,
     /// Answers by the first digit of their status, 1 to 5, then all others.
     classes: [AtomicU64; 6],
     latency: [AtomicU64; LATENCY_BUCKETS],
@@ -46,6 +48,8 @@ pub(crate) struct Sums {
     pub(crate) in_flight: u64,
     pub(crate) answered: Answered,
     pub(crate) retried: u64,
+    pub(crate) ejected: u64,
+    pub(crate) spared: u64,
     pub(crate) classes: [u64; 6],
     pub(crate) latency: [u64; LATENCY_BUCKETS],
 }
@@ -96,6 +100,16 @@ impl EndpointState {
         bump(&self.threads[thread].retried, 1);
     }
 
+    /// Counts that it gets nothing new for a while, because it does worse than the others.
+    pub(crate) fn ejected(&self, thread: usize) {
+        bump(&self.threads[thread].ejected, 1);
+    }
+
+    /// Counts that it asked to be spared.
+    pub(crate) fn spared(&self, thread: usize) {
+        bump(&self.threads[thread].spared, 1);
+    }
+
     pub(crate) fn is_avoided(&self, now: Instant) -> bool {
         self.avoided_until.load(Ordering::Relaxed) > now.0
     }
@@ -144,6 +158,8 @@ impl EndpointState {
             sums.answered.failed += read(&counters.failed);
             sums.answered.lost += read(&counters.lost);
             sums.retried += read(&counters.retried);
+            sums.ejected += read(&counters.ejected);
+            sums.spared += read(&counters.spared);
             sums.classes.iter_mut().zip(&counters.classes).for_each(|(sum, c)| *sum += read(c));
             sums.latency.iter_mut().zip(&counters.latency).for_each(|(sum, c)| *sum += read(c));
         }

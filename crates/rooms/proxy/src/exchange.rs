@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use base::{Clock, Instant, SystemClock};
 
+use crate::balance::Verdict;
 use crate::buffer::Output;
 use crate::chunk::Decoder;
 use crate::connection::Client;
@@ -76,6 +77,8 @@ enum End {
     Switched,
     /// The instance closed the connection, or it broke, before a byte of the answer.
     Cut,
+    /// The instance wants to be spared, and another is asked.
+    Elsewhere,
     /// The edge answers instead; nothing of an answer has gone out.
     Refuse(Refusal),
     /// Nothing right can be said to the client any more.
@@ -110,6 +113,8 @@ pub(crate) struct Exchange<'a> {
     stage: Stage,
     /// The body is written to the client in chunks.
     rechunk: bool,
+    /// When the instance was asked: the time that is held against it begins.
+    asked_at: Instant,
     /// Bytes of the answer have come.
     heard: bool,
     /// The client's connection ends with this answer.
@@ -143,6 +148,7 @@ impl<'a> Exchange<'a> {
             scanned: 0,
             stage: Stage::Head,
             rechunk: false,
+            asked_at: question.began,
             heard: false,
             close: false,
             up_keeps: true,
@@ -170,7 +176,11 @@ impl<'a> Exchange<'a> {
                     let up = self.up.take().expect("an answer came over this connection");
                     return After::Tunnel(Box::new(up));
                 }
-                End::Cut if self.may_repeat() => self.again(),
+                End::Elsewhere => self.again(),
+                End::Cut if self.may_repeat() => {
+                    self.judge(Verdict::Lost);
+                    self.again();
+                }
                 End::Cut => return self.refuse(Refusal::GONE, true),
                 End::Refuse(refusal) => return self.refuse(refusal, refusal.status >= 500),
                 End::Abort => {
@@ -249,9 +259,13 @@ impl<'a> Exchange<'a> {
 
     /// Whether the request may be sent again after a cut.
     fn may_repeat(&self) -> bool {
+        !self.heard && self.could_repeat() && self.worker.budget.spend()
+    }
+
+    fn could_repeat(&self) -> bool {
         let safe = self.question.method != Method::Once || self.client.sent.at == 0;
         let tries = self.tried.len() + 1 < self.worker.settings.tries as usize;
-        self.replayable && !self.heard && safe && tries && self.worker.budget.spend()
+        self.replayable && safe && tries
     }
 
     /// Makes ready for another try.
@@ -264,6 +278,17 @@ impl<'a> Exchange<'a> {
         self.client.sent.at = 0;
         self.up_deaf = false;
         self.scanned = 0;
+        self.heard = false;
+        self.asked_at = SystemClock.now();
+    }
+
+    /// Tells the pool what became of the request, as far as it is the instance's doing.
+    fn judge(&self, verdict: Verdict) {
+        if let Some(up) = &self.up {
+            let now = SystemClock.now();
+            let times = (now.since(self.asked_at), now);
+            self.pool.settle(&up.flight.0, verdict, times, &mut self.worker.rng.borrow_mut());
+        }
     }
 
     /// The edge's own answer. `lost` blames the instance that was asked.
@@ -272,6 +297,7 @@ impl<'a> Exchange<'a> {
             && lost
         {
             up.flight.0.state.lost(self.worker.index);
+            self.judge(Verdict::Lost);
         }
         self.up = None;
         self.client.note(refusal.status, refusal.code);

@@ -51,8 +51,10 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for field in fields {
         match field.known {
-            Known::Other if !head.says.names => push_field(out, buf, field),
-            Known::Other if !listed(fields, buf, field.name.of(buf)) => push_field(out, buf, field),
+            Known::Other | Known::RetryAfter if !head.says.names => push_field(out, buf, field),
+            Known::Other | Known::RetryAfter if !listed(fields, buf, field.name.of(buf)) => {
+                push_field(out, buf, field);
+            }
             Known::Host | Known::ContentType | Known::ContentLength => push_field(out, buf, field),
             Known::Expect if head.expects_continue => push_field(out, buf, field),
             Known::Forwarded | Known::ForwardedHost | Known::ForwardedProto if on.trusted => {
@@ -67,7 +69,9 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
             | Known::ForwardedProto
             | Known::Http2Settings
             | Known::KeepAlive
+            | Known::NotNow
             | Known::ProxyConnection
+            | Known::RetryAfter
             | Known::Te
             | Known::TransferEncoding
             | Known::Upgrade => {}
@@ -140,8 +144,10 @@ pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, field
     out.extend_from_slice(b"\r\n");
     for field in fields {
         match field.known {
-            Known::Other if !head.says.names => push_field(out, buf, field),
-            Known::Other if !listed(fields, buf, field.name.of(buf)) => push_field(out, buf, field),
+            Known::Other | Known::RetryAfter if !head.says.names => push_field(out, buf, field),
+            Known::Other | Known::RetryAfter if !listed(fields, buf, field.name.of(buf)) => {
+                push_field(out, buf, field);
+            }
             // A length where no body can be would have the next answer read as one.
             Known::ContentLength if head.status < 200 || head.status == 204 => {}
             Known::ContentType
@@ -156,7 +162,9 @@ pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, field
             | Known::Connection
             | Known::Http2Settings
             | Known::KeepAlive
+            | Known::NotNow
             | Known::ProxyConnection
+            | Known::RetryAfter
             | Known::Te
             | Known::TransferEncoding
             | Known::Upgrade => {}

@@ -50,7 +50,9 @@ pub(crate) enum Known {
     Host,
     Http2Settings,
     KeepAlive,
+    NotNow,
     ProxyConnection,
+    RetryAfter,
     Te,
     TransferEncoding,
     Upgrade,
@@ -72,7 +74,9 @@ fn known(name: &[u8]) -> Known {
         9 if is(b"forwarded") => Known::Forwarded,
         10 if is(b"connection") => Known::Connection,
         10 if is(b"keep-alive") => Known::KeepAlive,
+        11 if is(b"retry-after") => Known::RetryAfter,
         12 if is(b"content-type") => Known::ContentType,
+        13 if is(b"x-sea-not-now") => Known::NotNow,
         14 if is(b"content-length") => Known::ContentLength,
         14 if is(b"http2-settings") => Known::Http2Settings,
         15 if is(b"x-forwarded-for") => Known::ForwardedFor,
@@ -182,7 +186,8 @@ pub(crate) fn field(buf: &[u8], line: Span) -> Result<Field, Refusal> {
         });
     }
     let known = known(name);
-    if known != Known::Other && memchr::memchr(b'_', name).is_some() {
+    let harmless = matches!(known, Known::Other | Known::NotNow | Known::RetryAfter);
+    if !harmless && memchr::memchr(b'_', name).is_some() {
         return Err(Refusal::UNDERSCORE);
     }
     let begin = line.from as usize;

@@ -8,6 +8,7 @@
 //! Owns the folder `edge/` under the root.
 
 mod access_log;
+mod balance;
 mod buffer;
 mod chunk;
 mod client;
@@ -15,6 +16,7 @@ mod connection;
 mod datagram;
 mod detect;
 mod endpoint;
+mod events;
 mod exchange;
 mod forward;
 mod head;

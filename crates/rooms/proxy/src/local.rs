@@ -11,6 +11,7 @@ use base::{Instant, Rng};
 use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
 
+use crate::balance::{Balance, Verdict};
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
 use crate::limits::IDLE_PER_ENDPOINT;
@@ -27,7 +28,7 @@ pub(crate) struct LocalTable {
 pub(crate) struct LocalPool {
     pub(crate) key: PoolKey,
     pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
-    next: Cell<usize>,
+    pub(crate) balance: RefCell<Balance>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -35,7 +36,7 @@ pub(crate) struct LocalPool {
 /// An instance on one thread, with the connections that rest.
 pub(crate) struct LocalEndpoint {
     pub(crate) state: Arc<EndpointState>,
-    thread: usize,
+    pub(crate) thread: usize,
     idle: RefCell<Vec<Idle>>,
     /// It has left the table: connections to it are not kept.
     retired: Cell<bool>,
@@ -73,9 +74,9 @@ impl LocalTable {
     /// The view of a new table. Instances that stay keep their idle connections; the others' are closed here.
     pub(crate) fn build(shared: Arc<Table>, thread: usize, old: Option<&LocalTable>, now: Instant) -> Self {
         let mut known: HashMap<*const EndpointState, Rc<LocalEndpoint>> = HashMap::new();
-        let mut down: HashMap<&PoolKey, Option<Instant>> = HashMap::new();
+        let mut before: HashMap<&PoolKey, &Rc<LocalPool>> = HashMap::new();
         for pool in old.iter().flat_map(|old| &old.pools) {
-            down.insert(&pool.key, pool.down_since.get());
+            before.insert(&pool.key, pool);
             for endpoint in &pool.endpoints {
                 known.insert(Arc::as_ptr(&endpoint.state), endpoint.clone());
             }
@@ -89,12 +90,13 @@ impl LocalTable {
                 kept.entry(id).or_insert_with(made).clone()
             });
             let endpoints: Vec<_> = endpoints.collect();
-            let since = down.get(&spec.key).copied().flatten();
+            let before = before.get(&spec.key);
+            let since = before.and_then(|pool| pool.down_since.get());
             let down_since = if endpoints.is_empty() { since.or(Some(now)) } else { None };
             pools.push(Rc::new(LocalPool {
                 key: spec.key.clone(),
                 // Threads begin at different instances, or few requests would all go to the first.
-                next: Cell::new(thread),
+                balance: Balance::new(&endpoints, before.map(|pool| &***pool), thread, now).into(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -125,38 +127,50 @@ impl LocalPool {
     /// A pool that the table no longer has.
     pub(crate) fn emptied(key: &PoolKey, now: Instant) -> Rc<Self> {
         let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
-        Rc::new(Self { key, endpoints, next: Cell::new(0), down_since })
+        let balance = Balance::new(&endpoints, None, 0, now).into();
+        Rc::new(Self { key, endpoints, balance, down_since })
     }
 
-    /// An instance for the next request: of two, the one with less to do; in turns when they have equal loads.
+    /// An instance for the next request, by load and latency; in turns while they have equal ones.
     ///
-    /// Avoided instances and those in `tried` are passed over while there are others: when all are avoided, all
-    /// are used, since a wrong guess must not take the service down.
+    /// Instances that take no connections and those in `tried` are passed over while there are others: when all are
+    /// avoided, all are used, since a wrong guess must not take the service down. None when there are none, and when
+    /// all asked to be spared.
     pub(crate) fn pick(
         &self,
         tried: &[Rc<LocalEndpoint>],
         now: Instant,
         rng: &mut Rng,
     ) -> Option<Rc<LocalEndpoint>> {
-        let count = self.endpoints.len();
-        if count <= 1 {
-            return self.endpoints.first().cloned();
+        let was_tried = |e: &Rc<LocalEndpoint>| tried.iter().any(|t| Rc::ptr_eq(t, e));
+        let mut balance = self.balance.borrow_mut();
+        let shun = |e: &Rc<LocalEndpoint>| was_tried(e) || e.state.is_avoided(now);
+        let picked = &self.endpoints[balance.pick(&self.endpoints, now, rng, shun)?];
+        if !was_tried(picked) {
+            return Some(picked.clone());
         }
-        let fresh = |e: &Rc<LocalEndpoint>| !tried.iter().any(|t| Rc::ptr_eq(t, e));
-        let best = |e: &Rc<LocalEndpoint>| fresh(e) && !e.state.is_avoided(now);
-        let turn = self.next.get();
-        self.next.set(turn.wrapping_add(1));
-        let from = |at: usize, fit: &dyn Fn(&Rc<LocalEndpoint>) -> bool| {
-            (0..count).map(|step| (at + step) % count).find(|at| fit(&self.endpoints[*at]))
-        };
-        let Some(first) = from(turn % count, &best) else {
-            let place = from(turn % count, &fresh).unwrap_or(turn % count);
-            return Some(self.endpoints[place].clone());
-        };
-        let other = from((first + 1 + rng.below(count as u64 - 1) as usize) % count, &best).unwrap_or(first);
-        let (a, b) = (&self.endpoints[first], &self.endpoints[other]);
-        let busier = other != first && b.state.in_flight() < a.state.in_flight();
-        Some(if busier { b } else { a }.clone())
+        // Better one that took no connection of others than one that failed this very request.
+        let other = self.endpoints.iter().find(|e| !was_tried(e)).unwrap_or(picked);
+        Some(other.clone())
+    }
+
+    /// In how many seconds to ask again, if all instances asked to be spared.
+    pub(crate) fn spared(&self, now: Instant) -> Option<u32> {
+        self.balance.borrow().spared(now)
+    }
+
+    /// Takes in what became of a request to one of the instances.
+    pub(crate) fn settle(
+        &self,
+        endpoint: &Rc<LocalEndpoint>,
+        verdict: Verdict,
+        times: (Duration, Instant),
+        rng: &mut Rng,
+    ) {
+        // One that has left the pool meanwhile is nobody's any more.
+        if let Some(place) = self.endpoints.iter().position(|e| Rc::ptr_eq(e, endpoint)) {
+            self.balance.borrow_mut().settle(place, endpoint, verdict, times, rng);
+        }
     }
 }
 

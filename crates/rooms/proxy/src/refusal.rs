@@ -9,13 +9,15 @@ pub struct Refusal {
     pub code: &'static str,
     /// The body: one sentence for people.
     pub why: &'static str,
+    /// In how many seconds to ask again; 0 says nothing about it.
+    pub retry_after: u32,
 }
 
 /// Declares refusals as constants, and their list.
 macro_rules! refusals {
     ($($name:ident = $status:literal $code:literal $why:literal;)*) => {
         impl Refusal {
-            $(#[doc = $why] pub const $name: Refusal = Refusal { status: $status, code: $code, why: $why };)*
+            $(#[doc = $why] pub const $name: Refusal = Refusal::new($status, $code, $why);)*
             /// Every refusal there is.
             pub const ALL: &'static [Refusal] = &[$(Refusal::$name),*];
         }
@@ -56,6 +58,7 @@ refusals! {
     NO_ROUTE = 404 "no-route" "No service answers at this host and path.";
     NO_INSTANCE = 503 "no-instance" "No instance of the service is ready.";
     HELD_TOO_MANY = 503 "held-too-many" "Too many requests wait for an instance already.";
+    NOT_NOW = 503 "not-now" "All instances of the service asked to be spared for a moment.";
     UNREACHABLE = 503 "unreachable" "No instance of the service accepts connections.";
     GONE = 502 "gone" "The instance closed the connection before it answered.";
     BAD_ANSWER = 502 "bad-answer" "The instance's answer is malformed.";
@@ -63,6 +66,10 @@ refusals! {
 }
 
 impl Refusal {
+    const fn new(status: u16, code: &'static str, why: &'static str) -> Self {
+        Self { status, code, why, retry_after: if status == 503 { 1 } else { 0 } }
+    }
+
     /// The whole answer in bytes. `head_only` leaves the body away, as for HEAD.
     pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, head_only: bool) {
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -73,8 +80,9 @@ impl Refusal {
         push_number(out, self.why.len() as u64 + 1);
         out.extend_from_slice(b"\r\nx-sea-refused: ");
         out.extend_from_slice(self.code.as_bytes());
-        if self.status == 503 {
-            out.extend_from_slice(b"\r\nretry-after: 1");
+        if self.retry_after > 0 {
+            out.extend_from_slice(b"\r\nretry-after: ");
+            push_number(out, u64::from(self.retry_after));
         }
         if close {
             out.extend_from_slice(b"\r\nconnection: close");

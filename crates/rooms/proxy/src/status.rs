@@ -55,6 +55,12 @@ pub struct EndpointStatus {
     pub answered: Answered,
     /// Requests that went on to another connection.
     pub retried: u64,
+    /// How often it got nothing new for a while, because it did worse than the others; each thread judges for itself.
+    #[serde(default)]
+    pub ejected: u64,
+    /// How often it asked to be spared.
+    #[serde(default)]
+    pub spared: u64,
     /// Answers by the first digit of their status, 1 to 5, then all others.
     pub classes: [u64; 6],
     /// Answers by time: up to 64 us, 128 us and so on in powers of two; the last is open.
@@ -71,6 +77,8 @@ impl EndpointStatus {
             in_flight: sums.in_flight,
             answered: sums.answered,
             retried: sums.retried,
+            ejected: sums.ejected,
+            spared: sums.spared,
             classes: sums.classes,
             latency: sums.latency.to_vec(),
         }

@@ -80,6 +80,12 @@ impl<L: Fn(usize) -> u32> Candidates<'_, L> {
         self.roster.draw(rng)
     }
 
+    /// The index whose turn it is, if weights are even.
+    pub(super) fn turn_slot(&self, turn: usize) -> Option<usize> {
+        let count = self.usable().len();
+        (count > 0 && self.roster.is_even()).then(|| turn % count)
+    }
+
     /// The same among the first so many, if weights are even; if not, among all.
     pub(super) fn draw_slot_of(&self, count: usize, rng: &mut Rng) -> Option<usize> {
         if self.roster.is_even() { Some(rng.below(count as u64) as usize) } else { self.draw_slot(rng) }

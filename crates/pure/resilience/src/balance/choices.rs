@@ -54,13 +54,34 @@ pub fn pick<L: Fn(usize) -> u32, C: PartialOrd>(
     rng: &mut Rng,
     cost: impl FnMut(usize) -> C,
 ) -> Option<usize> {
-    let mut cost = cost;
+    let first = candidates.draw_slot(rng)?;
+    Some(cheapest(candidates, first, choices, rng, cost))
+}
+
+/// The same with endpoints of equal cost taken in turn: `turn` counts the picks. Where weights differ they are drawn.
+pub fn pick_in_turn<L: Fn(usize) -> u32, C: PartialOrd>(
+    candidates: &Candidates<'_, L>,
+    (choices, turn): (usize, usize),
+    rng: &mut Rng,
+    cost: impl FnMut(usize) -> C,
+) -> Option<usize> {
+    let first = candidates.turn_slot(turn).or_else(|| candidates.draw_slot(rng))?;
+    Some(cheapest(candidates, first, choices, rng, cost))
+}
+
+/// Of those that contend with the first.
+fn cheapest<L: Fn(usize) -> u32, C: PartialOrd>(
+    candidates: &Candidates<'_, L>,
+    first: usize,
+    choices: usize,
+    rng: &mut Rng,
+    mut cost: impl FnMut(usize) -> C,
+) -> usize {
     let usable = candidates.usable();
     let count = usable.len();
-    let first = candidates.draw_slot(rng)?;
     let mut best = usable[first] as usize;
     if count == 1 {
-        return Some(best);
+        return best;
     }
     let mut least = cost(best);
     for turn in 1..choices.min(count) {
@@ -76,7 +97,7 @@ pub fn pick<L: Fn(usize) -> u32, C: PartialOrd>(
             (best, least) = (place, cost);
         }
     }
-    Some(best)
+    best
 }
 
 #[cfg(test)]

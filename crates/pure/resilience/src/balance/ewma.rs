@@ -31,6 +31,11 @@ use base::Instant;
 /// What an untried endpoint costs with requests in flight, in nanoseconds: more than eleven days.
 const PENALTY_NS: f64 = 1e15;
 
+/// Latencies up to so many times the least in the pool are taken for alike by [`Ewma::cost_alike`]. The quickest of
+/// several like endpoints changes by chance, and a quiet pool would be served by one of them for seconds. In the
+/// simulation it raises the 99th percentile by 4 % (geometric mean over the table in [`balance`](super)).
+pub const ALIKE: f64 = 1.5;
+
 /// How latencies are remembered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EwmaPolicy {
@@ -108,6 +113,15 @@ impl Ewma {
         self.value * self.kept(now, policy) * (load + 1.0)
     }
 
+    /// The same with a latency below `alike` counted as that one: endpoints that differ by less than matters cost the
+    /// same, so that a quiet pool is used evenly and not by its quickest alone. See [`quickest`].
+    pub fn cost_alike(&self, load: f64, alike: Duration, now: Instant, policy: EwmaPolicy) -> f64 {
+        if self.value == 0.0 {
+            return self.cost(load, now, policy);
+        }
+        (self.value * self.kept(now, policy)).max(alike.as_nanos() as f64) * (load + 1.0)
+    }
+
     /// The remembered latency; nothing before the first answer.
     pub fn value(&self, now: Instant, policy: EwmaPolicy) -> Option<Duration> {
         (self.value > 0.0).then(|| Duration::from_nanos((self.value * self.kept(now, policy)) as u64))
@@ -118,6 +132,15 @@ impl Ewma {
         let gone = now.0.saturating_sub(self.at.0) as f64;
         half_power(gone / (policy.half_life.as_nanos() as f64).max(1.0))
     }
+}
+
+/// The least of the remembered latencies, if there are any.
+pub fn quickest<'a>(
+    of: impl IntoIterator<Item = &'a Ewma>,
+    now: Instant,
+    policy: EwmaPolicy,
+) -> Option<Duration> {
+    of.into_iter().filter_map(|ewma| ewma.value(now, policy)).min()
 }
 
 /// 2 to the power of minus this, for a number that is not negative; within 0.03 %.

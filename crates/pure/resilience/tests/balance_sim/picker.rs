@@ -5,7 +5,7 @@ use std::time::Duration;
 use base::{Instant, Rng};
 use resilience::balance::choices::{self, DEFAULT_CHOICES};
 use resilience::balance::prequal::{LatencyByRif, Local, LocalPolicy, Prequal, PrequalPolicy, Reading};
-use resilience::balance::{Candidates, Ewma, EwmaPolicy, Rise, RoundRobin, least_requests};
+use resilience::balance::{Candidates, Ewma, EwmaPolicy, Rise, RoundRobin, ewma, least_requests};
 use resilience::health::outliers::Outcome;
 
 /// For the memory of latencies that Prequal's readings come from.
@@ -19,6 +19,8 @@ pub(crate) enum Policy {
     TwoByPeak,
     /// Five choices by the mean, our default.
     FiveByMean,
+    /// The same, where latencies near the least are alike.
+    FiveAlike,
     /// Prequal by what the edge sees itself.
     PrequalLocal,
     /// Prequal as in the paper.
@@ -71,6 +73,13 @@ impl Picker {
                 let count = if *policy == Policy::TwoByPeak { 2 } else { DEFAULT_CHOICES };
                 choices::pick(candidates, count, rng, |place| {
                     ewmas[place].cost(candidates.relative_load(place), now, policy.ewma())
+                })
+            }
+            Policy::FiveAlike => {
+                let quickest = ewma::quickest(ewmas.iter(), now, policy.ewma()).unwrap_or_default();
+                choices::pick(candidates, DEFAULT_CHOICES, rng, |place| {
+                    let load = candidates.relative_load(place);
+                    ewmas[place].cost_alike(load, quickest.mul_f64(ewma::ALIKE), now, policy.ewma())
                 })
             }
             Policy::PrequalLocal => {

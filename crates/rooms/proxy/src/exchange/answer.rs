@@ -8,6 +8,7 @@ use tokio::io::AsyncWrite;
 
 use super::question::push_trailer;
 use super::{Body, End, Exchange, Stage};
+use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
 use crate::head;
@@ -102,7 +103,7 @@ impl Exchange<'_> {
     /// Judges a whole head and writes it anew.
     fn head(&mut self) -> Result<(), End> {
         self.scanned = 0;
-        let up = self.up.as_mut().expect("an answer came over this connection");
+        let up = self.up.as_ref().expect("an answer came over this connection");
         let mut fields = self.worker.fields.borrow_mut();
         let buf = up.input.filled();
         let head = response::parse(buf, &mut fields).map_err(End::Refuse)?;
@@ -113,8 +114,21 @@ impl Exchange<'_> {
                 let back = Backward { chunked: false, close: false, old_keep: false };
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
-            up.input.consume(head.bytes);
+            let bytes = head.bytes;
+            drop(fields);
+            self.consume(bytes);
             return Ok(());
+        }
+        let verdict = head.not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow);
+        self.judge(verdict);
+        // What it refused for now another may do; nothing of its answer has gone out.
+        if head.not_now.is_some()
+            && head.status == 503
+            && self.pool.endpoints.len() > 1
+            && self.could_repeat()
+            && self.worker.budget.spend()
+        {
+            return Err(End::Elsewhere);
         }
         if head.status == 101 && !(self.question.upgrade && head.upgrade.is_some()) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
@@ -136,10 +150,14 @@ impl Exchange<'_> {
         let switched = head.status == 101;
         forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
         drop(fields);
-        up.input.consume(bytes);
+        self.consume(bytes);
         self.stage = if switched { Stage::Switched } else { Stage::Body(body) };
         self.touch();
         Ok(())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.up.as_mut().expect("an answer came over this connection").input.consume(bytes);
     }
 
     /// Takes chunks apart and writes them anew, or their content alone for an old client.

@@ -32,6 +32,7 @@ impl Exchange<'_> {
         self.client.watched.within(Duration::from_secs(3600));
         let got = connect(self.worker, &mut self.pool, &self.tried).await;
         self.up = Some(got?);
+        self.asked_at = SystemClock.now();
         self.touch();
         Ok(())
     }
@@ -192,6 +193,9 @@ impl<'a> Search<'a> {
     /// Ends a round without a connection: takes a place among those that wait, and lets a little time pass.
     fn rest(&mut self, now: Instant) -> Result<(), Refusal> {
         self.asked.clear();
+        if let Some(secs) = self.pool.spared(now).filter(|_| self.race.is_empty()) {
+            return Err(Refusal { retry_after: secs, ..Refusal::NOT_NOW });
+        }
         let down = self.pool.down_since.get().unwrap_or(now);
         self.pool.down_since.set(Some(down));
         if now.since(down) >= self.worker.settings.hold_while_down {

@@ -136,6 +136,8 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         | Known::ForwardedProto
         | Known::Http2Settings
         | Known::KeepAlive
+        | Known::NotNow
+        | Known::RetryAfter
         | Known::ProxyConnection => {}
     }
     Ok(())

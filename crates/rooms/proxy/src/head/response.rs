@@ -17,6 +17,22 @@ pub(crate) struct ResponseHead {
     pub(crate) upgrade: Option<Span>,
     /// A `text/event-stream`, which may be silent for long.
     pub(crate) events: bool,
+    /// The instance asks to be spared.
+    pub(crate) not_now: Option<NotNow>,
+}
+
+/// A wish to be spared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotNow {
+    /// For so many seconds, if it says so.
+    pub(crate) secs: Option<u32>,
+    /// It is the instance as a whole that says so (`x-sea-not-now`), and not just this answer (503 and `Retry-After`).
+    pub(crate) plain: bool,
+}
+
+/// A number of seconds; dates say nothing to us.
+fn secs(value: &[u8]) -> Option<u32> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// Reads a whole head. Whatever is wrong with it, the client hears [`Refusal::BAD_ANSWER`].
@@ -58,6 +74,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
         says: ConnectionSays::default(),
         upgrade: None,
         events: false,
+        not_now: None,
     };
     for field in into.iter() {
         let value = field.value.of(buf);
@@ -68,7 +85,12 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
             Known::ContentType => {
                 head.events = value.get(..17).is_some_and(|t| t.eq_ignore_ascii_case(b"text/event-stream"));
             }
+            Known::NotNow => head.not_now = Some(NotNow { secs: secs(value), plain: true }),
+            Known::RetryAfter if status == 503 && head.not_now.is_none() => {
+                head.not_now = Some(NotNow { secs: secs(value), plain: false });
+            }
             Known::Other
+            | Known::RetryAfter
             | Known::Expect
             | Known::Forwarded
             | Known::ForwardedFor

@@ -11,10 +11,11 @@ fn pool(count: u8) -> LocalPool {
             EndpointState::new(ContainerId::from_bytes([n; 32]), ([127, 0, 0, 1], u16::from(n)).into(), 1);
         LocalEndpoint::new(&Arc::new(state), 0)
     };
+    let endpoints: Vec<_> = (0..count).map(endpoint).collect();
     LocalPool {
         key: ("a".into(), "b".into()),
-        endpoints: (0..count).map(endpoint).collect(),
-        next: Cell::new(0),
+        balance: Balance::new(&endpoints, None, 0, Instant(1)).into(),
+        endpoints,
         down_since: Cell::new(None),
     }
 }

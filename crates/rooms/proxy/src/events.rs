@@ -1,0 +1,28 @@
+//! What happened at the edge, in words for the log.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base::ContainerId;
+use resilience::health::outliers::Reason;
+
+/// An instance gets nothing new for a while.
+pub(crate) fn ejected(instance: &ContainerId, address: SocketAddr, time: Duration, reason: Reason) {
+    let why = match reason {
+        Reason::Errors(count) => format!("{count} errors in a row"),
+        Reason::GatewayErrors(count) => format!("{count} requests in a row without an answer"),
+        Reason::SuccessRate { rate, least } => {
+            format!("{:.0} % of its answers were good, where {:.0} % would do", rate * 1e2, least * 1e2)
+        }
+        Reason::Failures { share, others } => {
+            format!("{:.0} % of its answers were failures, of the others' {:.0} %", share * 1e2, others * 1e2)
+        }
+        Reason::Slow { latency, others } => format!("it takes {latency:.0?}, the others {others:.0?}"),
+    };
+    tracing::warn!(container.id = %instance, %address, time_ms = time.as_millis(), "ejected `{}`: {why}", instance.short());
+}
+
+/// It gets requests again.
+pub(crate) fn returned(instance: &ContainerId, address: SocketAddr) {
+    tracing::info!(container.id = %instance, %address, "`{}` gets requests again", instance.short());
+}
