@@ -9,13 +9,18 @@
 //! out, such as a permit, is neither `Clone` nor `Copy`, and is given back by value, so it cannot be given back twice.
 
 pub mod breaker;
+pub mod bulkhead;
 pub mod codel;
 pub mod deadline;
+pub mod flights;
+pub mod governor;
 mod hash;
 pub mod hedge;
 pub mod http_date;
 pub mod limit;
 pub mod quantile;
+pub mod rate;
 mod refusal;
 pub mod retry;
+pub mod shed;
 mod window;
