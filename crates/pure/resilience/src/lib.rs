@@ -13,6 +13,7 @@ pub mod bulkhead;
 pub mod codel;
 pub mod deadline;
 pub mod flights;
+pub mod freshness;
 pub mod governor;
 mod hash;
 pub mod hedge;
