@@ -15,9 +15,10 @@
 //! - `failures_in_a_row` 10, for what sees less than `least_calls`; at a fifth of calls failing it comes by chance once
 //!   in ten million;
 //! - `slow_after` none, for how long is slow only the owner of a route knows; `slow_share` 80 % then;
-//! - `trials` 3 at once, `trial_successes` 3, `trial_wait` 30 s: one success may be luck, and few calls may fail;
-//! - `rest_first` 1 s, doubling up to `rest_most` 30 s, with a `jitter` of 20 % so that callers do not all come back at
-//!   once. A breaker that has been closed for `rest_most` starts at `rest_first` again.
+//! - `trials` 3 at once, `trial_successes` 3, `trial_wait` 5 s: one success may be luck, and few calls may fail;
+//! - `rest_first` 1 s, doubling up to `rest_most` 4 s, so that a service that is back is found within five seconds, and
+//!   three calls in four seconds keep none down; with a `jitter` of 20 %, so that callers do not all come back at once. A
+//!   breaker that has been closed for `rest_most` starts at `rest_first` again.
 //!
 //! A machine with the default window holds about 400 bytes; one that counts calls, a byte a call.
 //!
@@ -99,9 +100,9 @@ impl Default for Policy {
             failures_in_a_row: Some(10),
             trials: 3,
             trial_successes: 3,
-            trial_wait: Duration::from_secs(30),
+            trial_wait: Duration::from_secs(5),
             rest_first: Duration::from_secs(1),
-            rest_most: Duration::from_secs(30),
+            rest_most: Duration::from_secs(4),
             jitter: 0.2,
         }
     }

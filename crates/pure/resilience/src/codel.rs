@@ -15,7 +15,7 @@
 //! ACM Queue 13(8), 2015 ("controlled delay" and "adaptive LIFO").
 //!
 //! Defaults of [`Policy`]: `target` 5 ms and `interval` 100 ms, as in all three sources; they fit answers within tens of
-//! milliseconds. Where answers take `s`, take about `s / 2` and `10 × s`. The [`Queue`] holds at most `most` items, by
+//! milliseconds. Where answers take `s`, take about `s / 2`, and ten times that. The [`Queue`] holds at most `most` items, by
 //! default 1,000: at 100 µs a request that is the interval.
 //!
 //! ```

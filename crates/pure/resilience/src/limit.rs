@@ -155,6 +155,8 @@ pub struct AdaptiveLimit {
     window: Window,
     /// The time of a call without waiting, or its long average, in nanoseconds.
     baseline_ns: Option<f64>,
+    /// No call has waited so far, so the limit may grow by leaps.
+    starting: bool,
     probe: Option<Probe>,
     probes: u32,
     /// When the next probe begins; set by the first window.
@@ -174,6 +176,7 @@ impl AdaptiveLimit {
             in_flight: 0,
             window: Window::default(),
             baseline_ns: None,
+            starting: true,
             probe: None,
             probes: 0,
             probe_at: None,
@@ -287,9 +290,12 @@ impl AdaptiveLimit {
         }
         let log = self.limit.log10().max(1.0);
         let waiting = self.limit * (1.0 - (baseline / time_ns).min(1.0));
-        if waiting <= log {
+        if waiting <= log && self.starting {
             self.set(self.limit + 6.0 * log);
-        } else if waiting < 3.0 * log {
+            return;
+        }
+        self.starting = false;
+        if waiting < 3.0 * log {
             self.set(self.limit + log);
         } else if waiting > 6.0 * log {
             self.set(self.limit - log);

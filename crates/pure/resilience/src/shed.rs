@@ -2,11 +2,12 @@
 //!
 //! Model: each request has a class, and each client within a class a rank that stays the same for a while, so that a
 //! client is either served or not, rather than every page half. Class and rank make one number; requests below a level
-//! are admitted. At the end of each window the level moves by what was measured: down to admit a twentieth less than was
-//! admitted, or no more than was really served if that is less, but never by more than half at once; up to admit a
-//! hundredth more of what arrives. Counts of the window by number say which level that is. Between the two thresholds of
-//! a signal the level stays, so it does not swing. Critical requests are the last to be shed, and `critical_least` of
-//! their ranks never are.
+//! are admitted. At the end of each window the level moves by what was measured. Under overload it sinks, to admit `down`
+//! less than was admitted, or less by half of what was dropped behind if that is more, but never by more than half at
+//! once. In calm it rises, to admit `up` more of what arrives, and up to five times that the less of the limit is in use.
+//! Counts of the window by number say which level that is. Between the two thresholds of a signal the level stays, so it
+//! does not swing. Critical requests are the last to be shed, and `critical_least` of their ranks never are. Let them
+//! wait in a queue of their own, too, that is served first, for a queue behind does not know of classes.
 //!
 //! Signals are the time that requests waited in the queue behind, those that were dropped there, and how much of a limit
 //! is in use; any of them high means overload, and all of them low means calm.
@@ -14,10 +15,11 @@
 //! Source: Zhou et al.: "Overload control for scaling WeChat microservices" (DAGOR), SoCC 2018; the classes are those of
 //! Beyer et al., "Site Reliability Engineering", 2016, chapter 21, without the upper one.
 //!
-//! Defaults of [`Policy`]: `delay_high` 20 ms, `down` 5 % and `up` 1 % are DAGOR's; `delay_low` 10 ms, half of it;
-//! `use_high` 1.2 and `use_low` 1.0 of a limit, counting what waits for it, so that a full limit alone is no overload;
-//! `window` 250 ms with at least `least_requests` 20, or four windows: DAGOR's second lets a queue of 1,000 fill, and
-//! fewer requests say too little; `critical_least` a half, so that sheddable mistakes in a signal never shut the service;
+//! Defaults of [`Policy`]: `delay_high` 20 ms and `up` 1 % are DAGOR's; `down` 2 %, for with DAGOR's 5 % a twentieth of
+//! the service idles in simulation (`tests/overload_sim.rs`); `delay_low` 10 ms, half of the other; `use_high` 1.5 and
+//! `use_low` 1.2 of a limit, counting what waits for it, so that a full limit alone is no overload; `window` 500 ms with
+//! at least `least_requests` 20, or four windows: DAGOR's second lets a queue of 1,000 fill, and fewer requests say too
+//! little; `critical_least` a half, so that sheddable mistakes in a signal never shut the service;
 //! `retry_after` 1 s.
 //!
 //! A machine holds 1.6 KiB.
@@ -44,8 +46,10 @@ pub const CLASS_HEADER: &str = "x-request-class";
 const RANKS: u16 = 128;
 /// All numbers: three classes.
 const NUMBERS: u16 = 3 * RANKS;
-/// The level sinks at most to this share of what is admitted in one window.
-const LEAST_KEPT: f64 = 0.5;
+/// The level sinks by at most this share of what is admitted in one window.
+const MOST_DROPPED: f64 = 0.5;
+/// It rises by up to so many steps more at once, the emptier the limit is.
+const LEAPS: f64 = 4.0;
 /// A window without enough requests is as long as so many.
 const STRETCH: u32 = 4;
 
@@ -108,11 +112,11 @@ impl Default for Policy {
         Self {
             delay_high: Duration::from_millis(20),
             delay_low: Duration::from_millis(10),
-            use_high: 1.2,
-            use_low: 1.0,
-            window: Duration::from_millis(250),
+            use_high: 1.5,
+            use_low: 1.2,
+            window: Duration::from_millis(500),
             least_requests: 20,
-            down: 0.05,
+            down: 0.02,
             up: 0.01,
             critical_least: 0.5,
             retry_after: Duration::from_secs(1),
@@ -250,9 +254,9 @@ impl Shed {
     }
 
     fn load(&self) -> Load {
-        let Signals { served, dropped, delay_ns, uses, used } = self.signals;
+        let Signals { served, dropped, delay_ns, .. } = self.signals;
         let delay = Duration::from_nanos((delay_ns / f64::from(served.max(1))) as u64);
-        let used = used / f64::from(uses.max(1));
+        let used = self.used();
         let few_dropped = dropped <= served / 100;
         if delay > self.policy.delay_high || used > self.policy.use_high || !few_dropped {
             Load::High
@@ -263,6 +267,11 @@ impl Shed {
         }
     }
 
+    /// How much of the limit was in use, on average.
+    fn used(&self) -> f64 {
+        self.signals.used / f64::from(self.signals.uses.max(1))
+    }
+
     fn next_level(&self) -> u16 {
         let below =
             |level: u16| -> f64 { self.arrived[..level as usize].iter().map(|n| f64::from(*n)).sum() };
@@ -270,8 +279,9 @@ impl Shed {
         match self.load() {
             Load::Between => self.level,
             Load::High => {
-                let served = admitted - f64::from(self.signals.dropped);
-                let want = (admitted * (1.0 - self.policy.down)).min(served).max(admitted * LEAST_KEPT);
+                // Some of what was dropped had come in the windows before, so half of it is an excess.
+                let excess = f64::from(self.signals.dropped) / 2.0;
+                let want = admitted - excess.max(admitted * self.policy.down).min(admitted * MOST_DROPPED);
                 let mut sum = 0.0;
                 let fits = self.arrived.iter().take_while(|count| {
                     sum += f64::from(**count);
@@ -281,7 +291,8 @@ impl Shed {
                 (fits.count() as u16).min(self.level.saturating_sub(1)).max(self.floor)
             }
             Load::Low => {
-                let want = admitted + self.policy.up * f64::from(self.requests);
+                let room = 1.0 - (self.used() / self.policy.use_low).clamp(0.0, 1.0);
+                let want = admitted + self.policy.up * (1.0 + LEAPS * room) * f64::from(self.requests);
                 let mut sum = admitted;
                 let above = self.arrived[self.level as usize..].iter().take_while(|count| {
                     sum += f64::from(**count);

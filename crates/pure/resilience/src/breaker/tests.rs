@@ -10,7 +10,14 @@ use super::{Breaker, Change, Outcome, Permit, Policy, Position, Window};
 
 /// No jitter, so that times can be written down.
 fn policy() -> Policy {
-    Policy { jitter: 0.0, failures_in_a_row: None, least_calls: 4, ..Policy::default() }
+    Policy {
+        jitter: 0.0,
+        failures_in_a_row: None,
+        least_calls: 4,
+        trial_wait: Duration::from_secs(30),
+        rest_most: Duration::from_secs(30),
+        ..Policy::default()
+    }
 }
 
 #[test]
