@@ -45,6 +45,11 @@ use crate::refusal::sentences;
 /// The field by which a hop says that its failure must not be retried further out; its value is `false`.
 pub const NO_RETRY: &str = "x-should-retry";
 
+/// Whether this value of the field [`NO_RETRY`] is the mark.
+pub fn is_mark(value: &[u8]) -> bool {
+    value.trim_ascii().eq_ignore_ascii_case(b"false")
+}
+
 /// Whether sending a request twice does no more than sending it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeatable {

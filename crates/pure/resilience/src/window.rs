@@ -33,6 +33,17 @@ impl<const K: usize> Ring<K> {
         self.sums[kind] += u64::from(*slot - before);
     }
 
+    /// Adds to all counts, and gives their sums.
+    pub(crate) fn record(&mut self, counts: [u32; K], now: Instant) -> [u64; K] {
+        self.roll(now);
+        for ((slot, sum), count) in self.slots[self.at].iter_mut().zip(&mut self.sums).zip(counts) {
+            let before = *slot;
+            *slot = slot.saturating_add(count);
+            *sum += u64::from(*slot - before);
+        }
+        self.sums
+    }
+
     /// The counts of the stretch that ends now.
     pub(crate) fn sums(&mut self, now: Instant) -> [u64; K] {
         self.roll(now);

@@ -56,10 +56,7 @@ impl Calls {
                 *shares
             }
             Self::Recent(ring) => {
-                ring.add(0, 1, now);
-                ring.add(1, u32::from(failed), now);
-                ring.add(2, u32::from(slow), now);
-                let [calls, failed, slow] = ring.sums(now);
+                let [calls, failed, slow] = ring.record([1, u32::from(failed), u32::from(slow)], now);
                 Shares { calls, failed, slow }
             }
         }

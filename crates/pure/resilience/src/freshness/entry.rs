@@ -103,11 +103,14 @@ impl Entry {
             return Use::Serve { age, renew };
         }
         let stale_by = age.saturating_sub(self.lifetime);
-        if rules.heed_requests && (wishes.min_fresh.is_some() || self.client_takes(wishes, stale_by)) {
-            return if wishes.min_fresh.is_some() { ask } else { Use::Serve { age, renew: false } };
+        if rules.heed_requests && wishes.min_fresh.is_some() {
+            return ask;
         }
         if stale_by < self.while_revalidate(rules) {
             return Use::Serve { age, renew: self.take_renewal(rules, now) };
+        }
+        if rules.heed_requests && self.client_takes(wishes, stale_by) {
+            return Use::Serve { age, renew: false };
         }
         ask
     }

@@ -6,7 +6,9 @@
 //! for once, so the short queue keeps scans from washing out what is popular, which an LRU list does not; and a hit
 //! changes one byte and no list.
 //!
-//! Source: Yang, Zhang, Qiu, Yue, Vigfusson: "FIFO queues are all you need for cache eviction", SOSP 2023.
+//! Source: Yang, Zhang, Qiu, Yue, Vigfusson: "FIFO queues are all you need for cache eviction", SOSP 2023. There is no
+//! default size: a host's memory is its owner's. An item that nobody asks for goes with the queues, whether it is fresh
+//! or not.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -48,6 +50,16 @@ struct Seat {
 }
 
 /// Values by key, together never more than so many bytes.
+///
+/// ```
+/// use resilience::freshness::Store;
+///
+/// let mut store = Store::new(1 << 20);
+/// store.insert(b"/page", "its answer", 2_000)?;
+/// assert_eq!(store.get(b"/page"), Some(&mut "its answer"));
+/// assert!(store.bytes() > 2_000 && store.bytes() < 3_000);
+/// # Ok::<(), resilience::freshness::TooLarge>(())
+/// ```
 #[derive(Debug)]
 pub struct Store<V> {
     most: u64,

@@ -130,6 +130,7 @@ fn wishes_of_requests_are_heeded_only_if_the_route_says_so() {
     check_use("heed;asks=max-age=5", "max-age=60", 5, expect!["ask"]);
     check_use("heed;asks=min-fresh=55", "max-age=60", 5, expect!["ask"]);
     check_use("heed;asks=min-fresh=54", "max-age=60", 5, expect!["serve at 6s"]);
+    check_use("heed;asks=min-fresh=1", "max-age=10, stale-while-revalidate=60", 13, expect!["ask"]);
     check_use("heed;asks=max-stale=5", "max-age=10", 13, expect!["serve at 14s"]);
     check_use("heed;asks=max-stale=3", "max-age=10", 13, expect!["ask"]);
     check_use("heed;asks=max-stale", "max-age=10", 1000, expect!["serve at 1001s"]);

@@ -9,6 +9,15 @@ const FIELDS: usize = 8;
 const VALUE_BYTES: usize = 1024;
 
 /// The names of the fields that an answer was chosen by: in small letters, in order, each once.
+///
+/// ```
+/// use resilience::freshness::Vary;
+///
+/// let vary = Vary::parse(b"Accept-Language")?;
+/// let german = vary.key(b"/page", |_| Some(b"de"))?;
+/// assert_ne!(german, vary.key(b"/page", |_| None)?);
+/// # Ok::<(), resilience::freshness::Unmatchable>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vary {
     names: Vec<String>,

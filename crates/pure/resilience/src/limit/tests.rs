@@ -127,7 +127,7 @@ impl Service {
             let permit = out.remove(&who).expect("a call that is out");
             limit.settle(permit, Outcome::Done, Instant(now), &mut rng);
             if now > seconds * 500_000_000 {
-                limits.push(limit.limit as f64);
+                limits.push(limit.limit);
             }
         }
         let mean = limits.iter().sum::<f64>() / limits.len().max(1) as f64;

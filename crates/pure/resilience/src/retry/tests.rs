@@ -60,6 +60,12 @@ fn retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
+fn the_mark_is_one_word() {
+    assert!(super::is_mark(b"false") && super::is_mark(b" False "));
+    assert!(!super::is_mark(b"true") && !super::is_mark(b"") && !super::is_mark(b"0"));
+}
+
+#[test]
 fn waits_are_spread_over_the_whole_bound_which_doubles_and_ends() {
     let backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_millis(350) };
     let bounds: Vec<u128> = [1, 2, 3, 4, 40, u32::MAX].map(|n| backoff.bound(n).as_millis()).to_vec();
