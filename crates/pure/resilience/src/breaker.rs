@@ -1,10 +1,11 @@
 //! A circuit breaker: spares a service that keeps failing, or is slow, and then tries it with a few calls.
 //!
-//! Model: when a service fails often, the next calls will most likely fail too; not making them frees the caller at once
-//! and lets the service recover. Closed, it lets calls through and counts how they end; open, it refuses them; after a
-//! rest it is trying: a few calls at a time are let through, and so many successes close it, while one failure opens it
-//! again, for longer. What calls say that were let through before the last change decides nothing: they tell of the past
-//! ([`Permit`] carries the generation). A trial whose permit is never settled gives its place free after `trial_wait`.
+//! Model: when a service fails often, the next calls will most likely fail too; not making them frees the caller at
+//! once and lets the service recover. Closed, it lets calls through and counts how they end; open, it refuses them;
+//! after a rest it is trying: a few calls at a time are let through, and so many successes close it, while one failure
+//! opens it again, for longer. What calls say that were let through before the last change decides nothing: they tell
+//! of the past ([`Permit`] carries the generation). A trial whose permit is never settled gives its place free after
+//! `trial_wait`.
 //!
 //! Sources: Nygard, "Release It!", 2nd edition, 2018, "Circuit Breaker"; the windows, the share of slow calls and the
 //! bounded trials are resilience4j's.
@@ -16,9 +17,9 @@
 //!   in ten million;
 //! - `slow_after` none, for how long is slow only the owner of a route knows; `slow_share` 80 % then;
 //! - `trials` 3 at once, `trial_successes` 3, `trial_wait` 5 s: one success may be luck, and few calls may fail;
-//! - `rest_first` 1 s, doubling up to `rest_most` 4 s, so that a service that is back is found within five seconds, and
-//!   three calls in four seconds keep none down; with a `jitter` of 20 %, so that callers do not all come back at once. A
-//!   breaker that has been closed for `rest_most` starts at `rest_first` again.
+//! - `rest_first` 1 s, doubling up to `rest_most` 4 s, so that a service that is back is found within five seconds,
+//!   and three calls in four seconds keep none down; with a `jitter` of 20 %, so that callers do not all come back at
+//!   once. A breaker that has been closed for `rest_most` starts at `rest_first` again.
 //!
 //! A machine with the default window holds about 400 bytes; one that counts calls, a byte a call.
 //!

@@ -5,9 +5,9 @@
 //! no two can wait for each other. Queues are bounded in number and in time. A place that comes free goes to the oldest
 //! that fits; one that then finds another compartment full moves to that one's queue.
 //!
-//! Clients share fairly: once a compartment is contended (so much of it is in use), a client that holds its share or more
-//! gets no further place, and neither does it fill more than its share of the queue; what it gives back goes to others.
-//! While there is no contention it may have all that is free.
+//! Clients share fairly: once a compartment is contended (so much of it is in use), a client that holds its share or
+//! more gets no further place, and neither does it fill more than its share of the queue; what it gives back goes to
+//! others. While there is no contention it may have all that is free.
 //!
 //! Every permit must come back by [`Bulkheads::settle`]; one that is lost holds its places for ever, so keep it in a
 //! guard. Client numbers that strangers choose must be hashed with a secret by the caller.

@@ -1,22 +1,22 @@
 //! Queues that stay short: what has waited too long is dropped, and under overload the newest is served first.
 //!
-//! Model: a queue absorbs bursts, and a queue that never gets empty only adds delay. What counts is thus not how long the
-//! queue is but whether the *shortest* wait within an interval was above a target: then the queue stands. Two rules say
-//! what to drop then:
+//! Model: a queue absorbs bursts, and a queue that never gets empty only adds delay. What counts is thus not how long
+//! the queue is but whether the *shortest* wait within an interval was above a target: then the queue stands. Two
+//! rules say what to drop then:
 //!
-//! - [`Rule::Controlled`], the default: while the queue stands, whatever waited longer than the target (twice the target,
-//!   so that what is at its edge is not lost) is dropped, otherwise what waited longer than the interval; and while it
-//!   stands the newest is served first, for its client is the most likely to wait still. It suits requests, whose clients
-//!   do not slow down when one is dropped.
+//! - [`Rule::Controlled`], the default: while the queue stands, whatever waited longer than the target (twice the
+//!   target, so that what is at its edge is not lost) is dropped, otherwise what waited longer than the interval; and
+//!   while it stands the newest is served first, for its client is the most likely to wait still. It suits requests,
+//!   whose clients do not slow down when one is dropped.
 //! - [`Rule::Classic`]: drops one, then more and more often, by the square root of their number. It suits senders that
 //!   slow down when something is dropped, as TCP does.
 //!
 //! Sources: Nichols, Jacobson: "Controlling queue delay", ACM Queue 10(5), 2012, and RFC 8289; Maurer: "Fail at scale",
 //! ACM Queue 13(8), 2015 ("controlled delay" and "adaptive LIFO").
 //!
-//! Defaults of [`Policy`]: `target` 5 ms and `interval` 100 ms, as in all three sources; they fit answers within tens of
-//! milliseconds. Where answers take `s`, take about `s / 2`, and ten times that. The [`Queue`] holds at most `most` items, by
-//! default 1,000: at 100 µs a request that is the interval.
+//! Defaults of [`Policy`]: `target` 5 ms and `interval` 100 ms, as in all three sources; they fit answers within tens
+//! of milliseconds. Where answers take `s`, take about `s / 2`, and ten times that. The [`Queue`] holds at most `most`
+//! items, by default 1,000: at 100 µs a request that is the interval.
 //!
 //! ```
 //! use std::time::Duration;

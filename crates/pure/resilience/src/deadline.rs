@@ -1,9 +1,9 @@
 //! A deadline that goes along with a request, from service to service, and only ever comes nearer.
 //!
 //! Model: clocks of two machines need not agree, so what travels is the time that is left, not a point in time. Each
-//! hop counts from the moment the request arrived, takes off what it used itself and a margin for the answer's way back,
-//! and tells the rest to the next. A hop may make the time shorter and never longer. What is too late is refused before
-//! any work is done for it.
+//! hop counts from the moment the request arrived, takes off what it used itself and a margin for the answer's way
+//! back, and tells the rest to the next. A hop may make the time shorter and never longer. What is too late is refused
+//! before any work is done for it.
 //!
 //! Source: gRPC over HTTP/2 (`grpc-timeout`, gRPC core documentation, `PROTOCOL-HTTP2.md`); "deadline propagation" in
 //! Beyer et al., "Site Reliability Engineering", 2016, chapter 22.
@@ -149,8 +149,8 @@ pub fn parse_millis(value: &[u8]) -> Result<Duration, Unreadable> {
     parse_digits(value, 12).map(Duration::from_millis)
 }
 
-/// Appends the value of `grpc-timeout`, in the finest unit whose number has eight digits; rounded down, so that the time
-/// never grows on its way.
+/// Appends the value of `grpc-timeout`, in the finest unit whose number has eight digits; rounded down, so that the
+/// time never grows on its way.
 pub fn write_grpc(left: Duration, out: &mut Vec<u8>) {
     const MOST: u128 = 99_999_999;
     let nanos = left.as_nanos();

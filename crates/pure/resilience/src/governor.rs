@@ -1,17 +1,18 @@
-//! A governor on automation: what is safe goes fast, what cannot be taken back goes slowly, and much of it needs a person.
+//! A governor on automation: what is safe goes fast, what cannot be taken back goes slowly, and much of it needs a
+//! person.
 //!
-//! Model: automation acts on what it believes, at machine speed, and what it believes may be wrong: a monitor that sees
-//! every instance sick is more likely to be wrong than all of them are to be sick. So acts in the dangerous direction
-//! (restart, scale down, eject, delete) are limited in any stretch of time, so slow that people can notice and step in;
-//! acts in the safe direction (start, scale up, let back in) hardly are. Past a hard limit over a longer stretch nothing
-//! dangerous happens until a person approves, and an approval is for a number of acts and a time. The windows slide
-//! exactly: of each kind the times of the last `count` acts are kept, eight bytes each.
+//! Model: automation acts on what it believes, at machine speed, and what it believes may be wrong: a monitor that
+//! sees every instance sick is more likely to be wrong than all of them are to be sick. So acts in the dangerous
+//! direction (restart, scale down, eject, delete) are limited in any stretch of time, so slow that people can notice
+//! and step in; acts in the safe direction (start, scale up, let back in) hardly are. Past a hard limit over a longer
+//! stretch nothing dangerous happens until a person approves, and an approval is for a number of acts and a time. The
+//! windows slide exactly: of each kind the times of the last `count` acts are kept, eight bytes each.
 //!
 //! Source: Nygard: "Release It!", 2nd edition, 2018, "Governor".
 //!
-//! Defaults of [`Policy`]: `safe` 100 in a minute, which only stops a runaway loop; `dangerous` 3 in a minute, slower than
-//! the minute in which an alert reaches a person; `hard` 15 in an hour, five such minutes. [`Allowance::share`] makes them
-//! of a fleet's size.
+//! Defaults of [`Policy`]: `safe` 100 in a minute, which only stops a runaway loop; `dangerous` 3 in a minute, slower
+//! than the minute in which an alert reaches a person; `hard` 15 in an hour, five such minutes. [`Allowance::share`]
+//! makes them of a fleet's size.
 //!
 //! ```
 //! use base::Instant;

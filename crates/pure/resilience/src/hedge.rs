@@ -1,21 +1,21 @@
 //! Hedged requests: when an answer takes longer than nearly all do, ask a second instance and take the first answer.
 //!
-//! Model: slow answers have causes that another instance does not share (a pause, a queue, a cold page), the request may
-//! be sent twice without harm, and there is room for a little more load. Where load itself is the cause, hedging makes it
-//! worse; so it stops while the breaker is not closed or load is high, and the second requests are at most a share of
-//! the first ones, whatever happens: tokens begin at zero, each first request brings a share of one, and a hedge takes
-//! one.
+//! Model: slow answers have causes that another instance does not share (a pause, a queue, a cold page), the request
+//! may be sent twice without harm, and there is room for a little more load. Where load itself is the cause, hedging
+//! makes it worse; so it stops while the breaker is not closed or load is high, and the second requests are at most a
+//! share of the first ones, whatever happens: tokens begin at zero, each first request brings a share of one, and a
+//! hedge takes one.
 //!
-//! The delay is a quantile of how long *first* requests took. One that lost against its hedge counts with the time until
-//! then ([`Hedger::observe`]): it was beyond the delay, so the quantile keeps its rank, whereas leaving it out would
-//! shorten the delay again and again.
+//! The delay is a quantile of how long *first* requests took. One that lost against its hedge counts with the time
+//! until then ([`Hedger::observe`]): it was beyond the delay, so the quantile keeps its rank, whereas leaving it out
+//! would shorten the delay again and again.
 //!
 //! Source: Dean, Barroso: "The Tail at Scale", Communications of the ACM 56(2), 2013.
 //!
-//! Defaults of [`Policy`]: `quantile` 0.95 and `share` 5 %, which belong together, are the paper's; `burst` 10, so that a
-//! pause of one instance is covered but hours without hedges do not save up a flood; `least_samples` 100, for a p95 of
-//! fewer is a guess; `most_load` 0.8, for above it queues begin to make the delays; `delay_least` 1 ms, the accuracy of
-//! a timer.
+//! Defaults of [`Policy`]: `quantile` 0.95 and `share` 5 %, which belong together, are the paper's; `burst` 10, so
+//! that a pause of one instance is covered but hours without hedges do not save up a flood; `least_samples` 100, for a
+//! p95 of fewer is a guess; `most_load` 0.8, for above it queues begin to make the delays; `delay_least` 1 ms, the
+//! accuracy of a timer.
 //!
 //! ```
 //! use std::time::Duration;

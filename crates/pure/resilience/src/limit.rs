@@ -1,30 +1,32 @@
 //! A limit on calls in flight that finds itself: grows while calls take no longer, shrinks when they begin to queue.
 //!
-//! Model: a service does so many calls at once, and more only wait for each other, so time rises with the limit once the
-//! limit is beyond that (Little's law). From the time a call takes when nobody waits, and the time that calls take now,
-//! follows how many of them are waiting. Times are taken as the average of a window of calls, for single calls differ too
-//! much. The limit grows only when it is used: a window whose peak was below half of it says nothing of what would be.
-//! Calls that were dropped or timed out shrink it by their share, as in DCTCP. Every call that is admitted must be
-//! settled; a permit that is lost holds its place for ever, so keep it in a guard.
+//! Model: a service does so many calls at once, and more only wait for each other, so time rises with the limit once
+//! the limit is beyond that (Little's law). From the time a call takes when nobody waits, and the time that calls take
+//! now, follows how many of them are waiting. Times are taken as the average of a window of calls, for single calls
+//! differ too much. The limit grows only when it is used: a window whose peak was below half of it says nothing of
+//! what would be. Calls that were dropped or timed out shrink it by their share, as in DCTCP. Every call that is
+//! admitted must be settled; a permit that is lost holds its place for ever, so keep it in a guard.
 //!
 //! The two [`Algorithm`]s differ in what they take for the time without waiting:
 //!
-//! - [`Algorithm::Vegas`] measures it. Windows with less than half of the limit in use are such a measure; if there are
-//!   none for `probe_every`, the limit is halved until the next `samples` calls have all come home (the first to come home
-//!   would be the fast ones), or for four times as long as calls took before. It aims at a number of waiting calls:
-//!   between `3` and `6 × log10(limit)`. Until calls have waited for the first time it grows by leaps, and then by steps.
-//! - [`Algorithm::Gradient`] takes the average over a long time, with half as much again allowed. It needs no probes, and
-//!   follows a service whose own times change; under overload that lasts, the average goes along, and the limit grows.
+//! - [`Algorithm::Vegas`] measures it. Windows with less than half of the limit in use are such a measure; if there
+//!   are none for `probe_every`, the limit is halved until the next `samples` calls have all come home (the first to
+//!   come home would be the fast ones), or for four times as long as calls took before. It aims at a number of waiting
+//!   calls: between `3` and `6 × log10(limit)`. Until calls have waited for the first time it grows by leaps, and then
+//!   by steps.
+//! - [`Algorithm::Gradient`] takes the average over a long time, with half as much again allowed. It needs no probes,
+//!   and follows a service whose own times change; under overload that lasts, the average goes along, and the limit
+//!   grows.
 //!
 //! Sources: Brakmo, O'Malley, Peterson: "TCP Vegas", SIGCOMM 1994; Netflix' concurrency-limits (2018), its `VegasLimit`
 //! and `Gradient2Limit`; the probe is that of Cardwell et al.: "BBR", ACM Queue 14(5), 2016; Alizadeh et al.: "DCTCP",
 //! SIGCOMM 2010.
 //!
 //! Defaults of [`Policy`]: `algorithm` Vegas, by simulation (`tests/overload_sim.rs`): at three times the capacity for
-//! long, for a service with 16 workers, Vegas' limit stayed at 20 to 45, while Gradient's grew beyond 600, and with it the
-//! waits tenfold. `initial` 20 and `most` 1,000 are Netflix'; `least` 4, so that a few slow calls never shut a service off;
-//! `samples` 50 a window, for an average that is right within a seventh for times that vary as much as their mean;
-//! `probe_every` 10 s, as BBR, which at half a limit for a few calls' time costs well under a hundredth.
+//! long, for a service with 16 workers, Vegas' limit stayed at 20 to 45, while Gradient's grew beyond 600, and with it
+//! the waits tenfold. `initial` 20 and `most` 1,000 are Netflix'; `least` 4, so that a few slow calls never shut a
+//! service off; `samples` 50 a window, for an average that is right within a seventh for times that vary as much as
+//! their mean; `probe_every` 10 s, as BBR, which at half a limit for a few calls' time costs well under a hundredth.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,11 +1,11 @@
 //! A quantile of a stream of durations, in memory that does not grow.
 //!
-//! Model: durations are counted in buckets whose width grows with them, eight to each doubling, so an answer is too high
-//! by an eighth at most. Every half-life all counts are halved, so that the past fades and the answer follows a change.
-//! Durations below 1 µs count as 1 µs, and those above two minutes as two minutes. A machine holds 864 bytes.
+//! Model: durations are counted in buckets whose width grows with them, eight to each doubling, so an answer is too
+//! high by an eighth at most. Every half-life all counts are halved, so that the past fades and the answer follows a
+//! change. Durations below 1 µs count as 1 µs, and those above two minutes as two minutes. A machine holds 864 bytes.
 //!
-//! Source: Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB
-//! 2019; the buckets are those of HdrHistogram (Tene).
+//! Source: Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with relative-error guarantees",
+//! VLDB 2019; the buckets are those of HdrHistogram (Tene).
 //!
 //! Default half-life: 10 s, long enough for some thousand samples of a busy route, short enough to follow a release.
 //!

@@ -1,15 +1,16 @@
 //! Rate limits by key: so many requests in a time, with bursts, for thousands of clients in fixed memory.
 //!
-//! Model: the generic cell rate algorithm. A key has one number, the moment at which it will have its full burst again;
-//! each request moves it on by the time that one request takes at the rate, and is refused if that is further ahead than
-//! a burst allows. This is a token bucket without a timer that fills it.
+//! Model: the generic cell rate algorithm. A key has one number, the moment at which it will have its full burst
+//! again; each request moves it on by the time that one request takes at the rate, and is refused if that is further
+//! ahead than a burst allows. This is a token bucket without a timer that fills it.
 //!
-//! Keys lie in a table of fixed size ([`Limiter`]), each in one of two small sets that its hash names. One that has its
-//! full burst again is forgotten when its place is needed, which changes nothing for it. A key that is *not* full is
-//! never forgotten, so nobody gets rid of a limit by making many keys. If all sixteen places of a new key are taken by
-//! such, it shares the spare place of its set with others of its kind: an attack by many keys can slow strangers down and
-//! neither frees the attacker nor hurts a client that the table knows. A key that came once takes a place for `1 / rate`
-//! only, so a table of 65,536 places at 10 requests a second holds 655,360 new keys a second before anybody shares.
+//! Keys lie in a table of fixed size ([`Limiter`]), each in one of two small sets that its hash names. One that has
+//! its full burst again is forgotten when its place is needed, which changes nothing for it. A key that is *not* full
+//! is never forgotten, so nobody gets rid of a limit by making many keys. If all sixteen places of a new key are taken
+//! by such, it shares the spare place of its set with others of its kind: an attack by many keys can slow strangers
+//! down and neither frees the attacker nor hurts a client that the table knows. A key that came once takes a place for
+//! `1 / rate` only, so a table of 65,536 places at 10 requests a second holds 655,360 new keys a second before anybody
+//! shares.
 //!
 //! Keys are numbers that the caller hashes with a secret (as `std`'s `RandomState` does), for who can make keys of one
 //! set can fill it.

@@ -1,20 +1,20 @@
 //! Retries that cannot make things worse: only where it is safe, within a budget, at one hop, after a random wait.
 //!
-//! Model: some failures are of one instance or one moment, and another try helps; those of overload are not, and another
-//! try feeds them. The two look alike to the caller. So retries of all calls together are a small share of them
-//! ([`Budget`]), are spread by chance ([`Backoff`]), never go into a breaker that is not closed, nor past the deadline,
-//! and happen at *one* hop of a chain: a hop that has retried, or wanted to and had no budget, marks its answer
-//! ([`NO_RETRY`]), and hops further out pass the failure and the mark on. Without the mark, three hops of three tries
-//! make 27.
+//! Model: some failures are of one instance or one moment, and another try helps; those of overload are not, and
+//! another try feeds them. The two look alike to the caller. So retries of all calls together are a small share of
+//! them ([`Budget`]), are spread by chance ([`Backoff`]), never go into a breaker that is not closed, nor past the
+//! deadline, and happen at *one* hop of a chain: a hop that has retried, or wanted to and had no budget, marks its
+//! answer ([`NO_RETRY`]), and hops further out pass the failure and the mark on. Without the mark, three hops of three
+//! tries make 27.
 //!
 //! Sources: RFC 9110, sections 9.2.2 (idempotent methods), 10.2.3 (`Retry-After`); Beyer et al., "Site Reliability
 //! Engineering", 2016, chapter 22 (budgets, retries at one layer); Bronson et al., "Metastable failures in distributed
 //! systems", HotOS 2021.
 //!
-//! Defaults of [`Policy`]: `tries` 3, for a third try helps one request in thousands and a fourth hardly any; `statuses`
-//! 502, 503 and 504, by which a gateway says that it got no answer or none in time; not 500, which the application
-//! meant, and not 429, which asks for fewer requests; `wait_most` 2 s, for people do not wait longer for a page, and a
-//! request that waits holds a place.
+//! Defaults of [`Policy`]: `tries` 3, for a third try helps one request in thousands and a fourth hardly any;
+//! `statuses` 502, 503 and 504, by which a gateway says that it got no answer or none in time; not 500, which the
+//! application meant, and not 429, which asks for fewer requests; `wait_most` 2 s, for people do not wait longer for a
+//! page, and a request that waits holds a place.
 //!
 //! ```
 //! use base::{Instant, Rng};

@@ -2,24 +2,24 @@
 //!
 //! Model: each request has a class, and each client within a class a rank that stays the same for a while, so that a
 //! client is either served or not, rather than every page half. Class and rank make one number; requests below a level
-//! are admitted. At the end of each window the level moves by what was measured. Under overload it sinks, to admit `down`
-//! less than was admitted, or less by half of what was dropped behind if that is more, but never by more than half at
-//! once. In calm it rises, to admit `up` more of what arrives, and up to five times that the less of the limit is in use.
-//! Counts of the window by number say which level that is. Between the two thresholds of a signal the level stays, so it
-//! does not swing. Critical requests are the last to be shed, and `critical_least` of their ranks never are. Let them
-//! wait in a queue of their own, too, that is served first, for a queue behind does not know of classes.
+//! are admitted. At the end of each window the level moves by what was measured. Under overload it sinks, to admit
+//! `down` less than was admitted, or less by half of what was dropped behind if that is more, but never by more than
+//! half at once. In calm it rises, to admit `up` more of what arrives, and up to five times that the less of the limit
+//! is in use. Counts of the window by number say which level that is. Between the two thresholds of a signal the level
+//! stays, so it does not swing. Critical requests are the last to be shed, and `critical_least` of their ranks never
+//! are. Let them wait in a queue of their own, too, that is served first, for a queue behind does not know of classes.
 //!
-//! Signals are the time that requests waited in the queue behind, those that were dropped there, and how much of a limit
-//! is in use; any of them high means overload, and all of them low means calm.
+//! Signals are the time that requests waited in the queue behind, those that were dropped there, and how much of a
+//! limit is in use; any of them high means overload, and all of them low means calm.
 //!
-//! Source: Zhou et al.: "Overload control for scaling WeChat microservices" (DAGOR), SoCC 2018; the classes are those of
-//! Beyer et al., "Site Reliability Engineering", 2016, chapter 21, without the upper one.
+//! Source: Zhou et al.: "Overload control for scaling WeChat microservices" (DAGOR), SoCC 2018; the classes are those
+//! of Beyer et al., "Site Reliability Engineering", 2016, chapter 21, without the upper one.
 //!
-//! Defaults of [`Policy`]: `delay_high` 20 ms and `up` 1 % are DAGOR's; `down` 2 %, for with DAGOR's 5 % a twentieth of
-//! the service idles in simulation (`tests/overload_sim.rs`); `delay_low` 10 ms, half of the other; `use_high` 1.5 and
-//! `use_low` 1.2 of a limit, counting what waits for it, so that a full limit alone is no overload; `window` 500 ms with
-//! at least `least_requests` 20, or four windows: DAGOR's second lets a queue of 1,000 fill, and fewer requests say too
-//! little; `critical_least` a half, so that sheddable mistakes in a signal never shut the service;
+//! Defaults of [`Policy`]: `delay_high` 20 ms and `up` 1 % are DAGOR's; `down` 2 %, for with DAGOR's 5 % a twentieth
+//! of the service idles in simulation (`tests/overload_sim.rs`); `delay_low` 10 ms, half of the other; `use_high` 1.5
+//! and `use_low` 1.2 of a limit, counting what waits for it, so that a full limit alone is no overload; `window` 500
+//! ms with at least `least_requests` 20, or four windows: DAGOR's second lets a queue of 1,000 fill, and fewer
+//! requests say too little; `critical_least` a half, so that sheddable mistakes in a signal never shut the service;
 //! `retry_after` 1 s.
 //!
 //! A machine holds 1.6 KiB.

@@ -1,10 +1,10 @@
 //! A place for answers, bounded in bytes: new ones must be asked for twice before they may stay.
 //!
-//! S3-FIFO: a tenth of the bytes is a short queue that all newcomers pass, and whoever was not asked for again leaves at
-//! its end; the rest is a long queue whose members go round again as long as they are asked for. A list of the names that
-//! left the short queue lets one that comes back soon straight into the long one. Most answers of a web service are asked
-//! for once, so the short queue keeps scans from washing out what is popular, which an LRU list does not; and a hit
-//! changes one byte and no list.
+//! S3-FIFO: a tenth of the bytes is a short queue that all newcomers pass, and whoever was not asked for again leaves
+//! at its end; the rest is a long queue whose members go round again as long as they are asked for. A list of the
+//! names that left the short queue lets one that comes back soon straight into the long one. Most answers of a web
+//! service are asked for once, so the short queue keeps scans from washing out what is popular, which an LRU list does
+//! not; and a hit changes one byte and no list.
 //!
 //! Source: Yang, Zhang, Qiu, Yue, Vigfusson: "FIFO queues are all you need for cache eviction", SOSP 2023. There is no
 //! default size: a host's memory is its owner's. An item that nobody asks for goes with the queues, whether it is fresh

@@ -172,7 +172,7 @@ fn one_renews_at_a_time_and_a_lost_or_failed_renewal_is_repeated() {
 
 #[test]
 fn renewal_begins_early_by_chance_the_sooner_the_longer_an_answer_takes() {
-    // It takes 1 s and is fresh for 100 s. The chance of one look with 3 s left is e^-3, of which 20 in 1,000 are below.
+    // It takes 1 s and is fresh for 100 s. The chance of one look with 3 s left is e^-3.
     let rules = Rules { early: 1.0, ..BARE };
     let share = |second: u64| {
         let mut rng = Rng::seeded(6);

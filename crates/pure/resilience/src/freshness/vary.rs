@@ -1,7 +1,7 @@
 //! Which of several answers for one target fits a request.
 //!
-//! Keep under the target's own key what the answers vary by, and each answer under [`Vary::key`]; to look one up, get the
-//! first, and then the second by the request's fields.
+//! Keep under the target's own key what the answers vary by, and each answer under [`Vary::key`]; to look one up, get
+//! the first, and then the second by the request's fields.
 
 /// The most fields that an answer may vary by.
 const FIELDS: usize = 8;

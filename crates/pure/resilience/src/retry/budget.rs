@@ -1,15 +1,15 @@
 //! A budget for retries: a share of the calls of the last seconds, whatever happens.
 //!
-//! Model: each first try deposits a share of a retry, each retry withdraws one, and both expire with the window. In any
-//! window, retries are at most `share` times the first tries, or `least_per_second` times its length, whichever is more.
-//! The second is a floor and not an addition, so that a busy service stays within its share, while one with a call a
-//! minute may retry it at all. A machine holds twelve bytes a second of its window.
+//! Model: each first try deposits a share of a retry, each retry withdraws one, and both expire with the window. In
+//! any window, retries are at most `share` times the first tries, or `least_per_second` times its length, whichever is
+//! more. The second is a floor and not an addition, so that a busy service stays within its share, while one with a
+//! call a minute may retry it at all. A machine holds twelve bytes a second of its window.
 //!
 //! Source: Finagle's `RetryBudget` (Twitter, 2015) and Linkerd's, which add the two; Beyer et al., "Site Reliability
 //! Engineering", 2016, chapter 22.
 //!
-//! Defaults: `share` 20 % and `least_per_second` 10, as in both; `window` 10 s, as in both. If the caller keeps a budget
-//! for each thread, the floor is one for each thread.
+//! Defaults: `share` 20 % and `least_per_second` 10, as in both; `window` 10 s, as in both. If the caller keeps a
+//! budget for each thread, the floor is one for each thread.
 //!
 //! ```
 //! use base::Instant;

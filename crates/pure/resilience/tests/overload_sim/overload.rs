@@ -30,7 +30,7 @@ fn at_three_times_the_load_nearly_all_that_can_be_done_is_done_in_time() {
     let seed = seed();
     let unloaded = run(Load { times: 0.3, seconds: 20, front: None, seed });
     let bare = run(Load { times: 3.0, seconds: 10, front: None, seed });
-    let kept = run(Load { times: 3.0, seconds: 15, front: Some(limit::Policy::default()), seed });
+    let kept = run(Load { times: 3.0, seconds: 15, front: Some(Patterns::default()), seed });
     eprintln!("unloaded {unloaded:?}\nbare     {bare:?}\nkept     {kept:?}");
     assert!(bare.goodput < 0.2 * CAPACITY, "without patterns it collapses");
     assert!(kept.goodput >= 0.95 * CAPACITY);
@@ -41,10 +41,24 @@ fn at_three_times_the_load_nearly_all_that_can_be_done_is_done_in_time() {
 }
 
 #[test]
+fn where_all_wait_in_one_queue_shedding_saves_those_who_matter() {
+    let seed = seed();
+    let with = |shed| {
+        let front = Patterns { shed, queue_of_critical: false, ..Patterns::default() };
+        run(Load { times: 3.0, seconds: 15, front: Some(front), seed })
+    };
+    let (shed, unshed) = (with(true), with(false));
+    eprintln!("shed   {shed:?}\nunshed {unshed:?}");
+    assert!(unshed.critical < 0.5, "a queue does not ask who somebody is");
+    assert!(shed.critical > 0.94);
+    assert!(shed.in_vain * 8.0 < unshed.in_vain, "who is shed does not wait first");
+}
+
+#[test]
 fn at_half_of_the_load_the_patterns_refuse_next_to_nobody() {
     let seed = seed();
     let bare = run(Load { times: 0.5, seconds: 20, front: None, seed });
-    let kept = run(Load { times: 0.5, seconds: 20, front: Some(limit::Policy::default()), seed });
+    let kept = run(Load { times: 0.5, seconds: 20, front: Some(Patterns::default()), seed });
     eprintln!("bare {bare:?}\nkept {kept:?}");
     assert!(kept.served >= 0.999 && bare.served >= 0.999);
     assert!(kept.p99 <= bare.p99.mul_f64(1.1));
@@ -54,8 +68,9 @@ fn at_half_of_the_load_the_patterns_refuse_next_to_nobody() {
 fn under_lasting_overload_vegas_keeps_queues_shorter_than_gradient() {
     let seed = seed();
     let with = |algorithm| {
-        let policy = limit::Policy { algorithm, ..limit::Policy::default() };
-        run(Load { times: 3.0, seconds: 30, front: Some(policy), seed })
+        let limit = limit::Policy { algorithm, ..limit::Policy::default() };
+        let front = Some(Patterns { limit, ..Patterns::default() });
+        run(Load { times: 3.0, seconds: 30, front, seed })
     };
     let (vegas, gradient) = (with(Algorithm::Vegas), with(Algorithm::Gradient));
     eprintln!("vegas    {vegas:?}\ngradient {gradient:?}");
@@ -68,8 +83,22 @@ struct Load {
     times: f64,
     seconds: u64,
     /// With the patterns in front of the service.
-    front: Option<limit::Policy>,
+    front: Option<Patterns>,
     seed: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Patterns {
+    limit: limit::Policy,
+    shed: bool,
+    /// Critical requests wait in a queue of their own, which goes first.
+    queue_of_critical: bool,
+}
+
+impl Default for Patterns {
+    fn default() -> Self {
+        Self { limit: limit::Policy::default(), shed: true, queue_of_critical: true }
+    }
 }
 
 /// Of all that came after the first five seconds.
@@ -83,6 +112,8 @@ struct Done {
     p99: Duration,
     /// The share of critical requests that were answered in time.
     critical: f64,
+    /// The share of requests that waited and were dropped.
+    in_vain: f64,
     /// The adaptive limit at the end.
     limit: u32,
 }
@@ -101,6 +132,8 @@ struct Request {
 
 /// The patterns: shed first, then a place, or a short wait for one; critical requests go first.
 struct Front {
+    patterns: Patterns,
+    dropped: u32,
     shed: Shed,
     limit: AdaptiveLimit,
     critical: Queue<u64>,
@@ -114,8 +147,8 @@ impl Front {
 
     fn queue_of(&mut self, class: Class) -> &mut Queue<u64> {
         match class {
-            Class::Critical => &mut self.critical,
-            Class::Default | Class::Sheddable => &mut self.others,
+            Class::Critical if self.patterns.queue_of_critical => &mut self.critical,
+            Class::Critical | Class::Default | Class::Sheddable => &mut self.others,
         }
     }
 
@@ -134,9 +167,11 @@ struct World {
 }
 
 fn run(load: Load) -> Done {
-    let front = load.front.map(|policy| Front {
+    let front = load.front.map(|patterns| Front {
+        patterns,
+        dropped: 0,
         shed: Shed::new(shed::Policy::default()),
-        limit: AdaptiveLimit::new(policy),
+        limit: AdaptiveLimit::new(patterns.limit),
         critical: Queue::new(QUEUE),
         others: Queue::new(QUEUE),
     });
@@ -184,6 +219,7 @@ fn run(load: Load) -> Done {
         served: f64::from(in_time) / f64::from(came.max(1)),
         p99: quantile(&mut times, 0.99),
         critical: f64::from(critical_in_time) / f64::from(critical.max(1)),
+        in_vain: f64::from(world.front.as_ref().map_or(0, |front| front.dropped)) / number as f64,
         limit: world.front.map_or(0, |front| front.limit.limit()),
     }
 }
@@ -203,7 +239,7 @@ impl World {
             self.call(id);
             return class;
         };
-        if front.shed.admit(class, client, self.now).is_err() {
+        if front.patterns.shed && front.shed.admit(class, client, self.now).is_err() {
             return class;
         }
         let waiting = front.waiting() as f64;
@@ -271,6 +307,7 @@ fn take(front: &mut Front, now: Instant, requests: &mut HashMap<u64, Request>) -
                 return Some(id);
             }
             Taken::Drop(id) => {
+                front.dropped += 1;
                 front.shed.observe(Waited::Dropped);
                 requests.remove(&id);
             }
@@ -280,7 +317,7 @@ fn take(front: &mut Front, now: Instant, requests: &mut HashMap<u64, Request>) -
 
 #[test]
 fn a_run_is_the_same_for_the_same_seed() {
-    let once = || run(Load { times: 1.5, seconds: 7, front: Some(limit::Policy::default()), seed: 3 });
+    let once = || run(Load { times: 1.5, seconds: 7, front: Some(Patterns::default()), seed: 3 });
     let (first, second) = (once(), once());
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
     assert!(first.p99 > ms(5));
