@@ -84,9 +84,15 @@ fn cheapest<L: Fn(usize) -> u32, C: PartialOrd>(
         return best;
     }
     let mut least = cost(best);
+    // Each of few, beginning anywhere, or whoever stands behind a dear one would get its share too; and any of many.
+    let others = count as u64 - 1;
+    let begin = rng.below(others) as usize;
     for turn in 1..choices.min(count) {
-        // Each of few, and any of many.
-        let step = if count <= choices { turn } else { 1 + rng.below(count as u64 - 1) as usize };
+        let step = if count <= choices {
+            1 + (begin + turn - 1) % (count - 1)
+        } else {
+            1 + rng.below(others) as usize
+        };
         let slot = if first + step < count { first + step } else { first + step - count };
         if !candidates.contends(first, slot, rng) {
             continue;

@@ -4,6 +4,7 @@ mod bodies;
 mod failures;
 mod ports;
 mod slow;
+mod sparing;
 mod tables;
 
 use std::collections::BTreeMap;
