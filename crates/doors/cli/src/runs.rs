@@ -183,6 +183,7 @@ fn service(
         networks,
         ports: ports(&args.publish)?,
         routes: Vec::new(),
+        edge: spec::EdgePolicy::default(),
         dns: args.dns.clone(),
         dns_search: args.dns_search.clone(),
         dns_opt: args.dns_option.clone(),

@@ -35,6 +35,7 @@ pub(crate) const NOT_MADE_OF: &[&str] = &[
     "rollback",
     "ports",
     "routes",
+    "edge",
 ];
 
 /// So many hexadecimal digits of the digest are kept.

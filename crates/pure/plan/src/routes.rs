@@ -174,7 +174,12 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
         pool.push('+');
     }
     let service = || format!("{}/{}", wanted.release.app.name, lead.service);
-    share.pools.entry(pool.clone()).or_insert_with(|| Pool { service: service(), endpoints });
+    let policy = || wanted.release.app.services.get(lead.service).map(|spec| spec.edge.clone());
+    share.pools.entry(pool.clone()).or_insert_with(|| Pool {
+        service: service(),
+        endpoints,
+        policy: policy().unwrap_or_default(),
+    });
     match lead.way {
         Way::Route { host, path } => share.rules.push(RouteRule {
             host: host.map(str::to_owned),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base::ContainerId;
 use serde::{Deserialize, Serialize};
-use spec::{PathPrefix, Protocol};
+use spec::{EdgePolicy, PathPrefix, Protocol};
 
 /// One owner's share of the edge's routes: an app's, or a single container's.
 ///
@@ -51,6 +51,9 @@ pub struct Pool {
     pub service: String,
     /// The instances that may get new requests.
     pub endpoints: Vec<Endpoint>,
+    /// What the service wants beyond the defaults.
+    #[serde(default, skip_serializing_if = "EdgePolicy::is_default")]
+    pub policy: EdgePolicy,
 }
 
 /// An instance that may get new requests.

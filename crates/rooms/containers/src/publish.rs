@@ -56,7 +56,10 @@ impl Containers {
             });
             let endpoint =
                 Endpoint { instance: cell.id.clone(), address: SocketAddr::new(address, port.port) };
-            share.pools.insert(pool, Pool { service: record.name.to_string(), endpoints: vec![endpoint] });
+            share.pools.insert(
+                pool,
+                Pool { service: record.name.to_string(), endpoints: vec![endpoint], ..Pool::default() },
+            );
         }
         self.inner.rooms.traffic.apply(&owner(cell), share).await
     }

@@ -6,6 +6,7 @@
 
 mod app;
 mod blob;
+mod edge;
 mod mount;
 mod policy;
 mod route;
@@ -13,6 +14,7 @@ mod service;
 
 pub use app::{App, FileSource, Ipam, Network, Volume};
 pub use blob::Blob;
+pub use edge::{EdgePolicy, Limit, Rate, RateKey};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};

@@ -7,7 +7,7 @@ use base::{Bytes, ServiceName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dependency, FileMount, HealthCheck, Mount, Published, Restart, Route, UpdatePolicy};
+use crate::{Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route, UpdatePolicy};
 
 /// A service, resolved and complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +113,9 @@ pub struct Service {
     /// Requests that lead here.
     #[serde(default)]
     pub routes: Vec<Route>,
+    /// What the edge does for its requests.
+    #[serde(default, skip_serializing_if = "EdgePolicy::is_default")]
+    pub edge: EdgePolicy,
     /// Name servers instead of the network's.
     #[serde(default)]
     pub dns: Vec<IpAddr>,

@@ -157,6 +157,7 @@ fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) 
         networks: joined.networks,
         ports: joined.ports,
         routes: Vec::new(),
+        edge: spec::EdgePolicy::default(),
         dns: networks::addresses(&host_config.dns)?,
         dns_search: host_config.dns_search.clone(),
         dns_opt: host_config.dns_options.clone(),

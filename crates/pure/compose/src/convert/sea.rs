@@ -1,6 +1,8 @@
 //! `x-sea`: what the specification has no word for. Read strictly; its JSON Schema is in the guide.
 
-use spec::{PathPrefix, Route};
+mod edge;
+
+use spec::{EdgePolicy, PathPrefix, Route};
 
 use super::Desk;
 use crate::problem::nearest;
@@ -10,6 +12,7 @@ use crate::tree::{Map, Node, Value};
 #[derive(Debug, Default)]
 pub(super) struct Sea {
     pub(super) routes: Vec<Route>,
+    pub(super) edge: EdgePolicy,
     pub(super) writer: Option<Writer>,
 }
 
@@ -22,7 +25,7 @@ pub(super) enum Writer {
     Many,
 }
 
-const KEYS: &[&str] = &["route", "routes", "writer"];
+const KEYS: &[&str] = &["route", "routes", "edge", "writer"];
 const ROUTE_KEYS: &[&str] = &["host", "path", "port", "strip_prefix"];
 
 /// Reads a service's `x-sea`.
@@ -58,6 +61,9 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
             ),
             _ => sea.routes.extend(reader.route(node)),
         }
+    }
+    if let Some(node) = map.get("edge") {
+        sea.edge = edge::read(desk, node, &format!("{key}.edge"));
     }
     if let Some(node) = map.get("writer") {
         sea.writer = match node.str() {

@@ -140,6 +140,54 @@ fn routes_are_read_in_every_form() {
 }
 
 #[test]
+fn what_is_wanted_of_the_edge_is_read_in_every_form() {
+    let edge = |text: &str| {
+        let app = app(&format!("services:\n  a: {{image: x, x-sea: {{edge: {text}}}}}\n"));
+        serde_json::to_string(&app.services[0].edge).expect("text keys")
+    };
+    assert_eq!(edge("{}"), "{}");
+    assert_eq!(
+        edge("{first_byte: 30s, idle: 500ms, request: 2m, retries: 0, max_body: 10m}"),
+        r#"{"first_byte":{"secs":30,"nanos":0},"idle":{"secs":0,"nanos":500000000},"request":{"secs":120,"nanos":0},"retries":0,"max_body":10485760}"#
+    );
+    let limit = |requests: &str, queue: u32, secs: u32| {
+        format!(r#"{{"limit":{{"requests":{requests},"queue":{queue},"wait":{{"secs":{secs},"nanos":0}}}}}}"#)
+    };
+    assert_eq!(edge("{limit: auto}"), limit("null", 100, 1));
+    assert_eq!(edge("{limit: 50}"), limit("50", 100, 1));
+    assert_eq!(edge("{limit: {requests: auto, queue: 0, wait: 5s}}"), limit("null", 0, 5));
+    let rate = |requests: u32, secs: u32, burst: u32, by: &str| {
+        format!(
+            r#"{{"rate":{{"requests":{requests},"per":{{"secs":{secs},"nanos":0}},"burst":{burst},"by":{by}}}}}"#
+        )
+    };
+    assert_eq!(edge("{rate: 100/s}"), rate(100, 1, 100, r#""client""#));
+    assert_eq!(
+        edge("{rate: {requests: 600, per: 1m, burst: 20, by: 'header:X-Api-Key'}}"),
+        rate(600, 60, 20, r#"{"header":"x-api-key"}"#)
+    );
+    assert_eq!(edge("{rate: {requests: 5, by: service}}"), rate(5, 1, 5, r#""service""#));
+}
+
+#[test]
+fn wishes_to_the_edge_that_make_no_sense_are_told() {
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {request: 5, retries: 11, max_body: big, limit: 0, rate: 5/d, ratte: 1}}}\n  b: {image: x, x-sea: {edge: {rate: {per: 1s}, limit: {request: 1}}}}\n  c: {image: x, x-sea: {edge: {rate: {requests: 1, by: 'header:'}}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.request: `5` is not a value of this key | write a time, as in `500ms`, `30s` or `2m`
+            services.a.x-sea.edge.retries: `11` is not a value of this key | write a whole number from 0 to 10
+            services.a.x-sea.edge.max_body: `big` is not a value of this key | write a size, as in `512k` or `10m`
+            services.a.x-sea.edge.limit: `0` is not a value of this key | write `auto`, a number, or `{requests: 100, queue: 100, wait: 1s}`
+            services.a.x-sea.edge.rate: `5/d` is not a value of this key | write as in `100/s`, `600/m` or `{requests: 100, per: 1s, burst: 200, by: client}`
+            services.a.x-sea.edge.ratte: there is no such key | did you mean `rate`?
+            services.b.x-sea.edge.rate: `map[per:1s]` is not a value of this key | write as in `100/s`, `600/m` or `{requests: 100, per: 1s, burst: 200, by: client}`
+            services.b.x-sea.edge.limit.request: there is no such key | did you mean `requests`?
+            services.c.x-sea.edge.rate.by: `header:` is not a value of this key | write `client`, `service` or `header:NAME`
+        "#]],
+    );
+}
+
+#[test]
 fn x_sea_is_read_strictly() {
     told(
         "services:\n  a: {image: x, x-sea: {rute: a, writer: some}}\n  b: {image: x, x-sea: {route: a.b}}\n  c: {image: x, expose: [1, 2], x-sea: {route: a.b}}\n  d: {image: x, x-sea: {routes: ['http://a.b -> 1', {path: /x, prot: 1}, {host: a}]}}\n  e: {image: x, x-sea: 5}\nx-sea: {routes: []}\n",

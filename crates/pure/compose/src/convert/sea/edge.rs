@@ -1,0 +1,164 @@
+//! `x-sea.edge`: what a service wants of the edge beyond its defaults.
+
+use std::time::Duration;
+
+use base::Bytes;
+use spec::{EdgePolicy, Limit, Rate, RateKey};
+
+use super::super::Desk;
+use super::known;
+use crate::go;
+use crate::tree::{Map, Node, Value};
+
+const KEYS: &[&str] = &["first_byte", "idle", "request", "retries", "max_body", "limit", "rate"];
+const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
+const RATE_KEYS: &[&str] = &["requests", "per", "burst", "by"];
+const RATE_HELP: &str = "write as in `100/s`, `600/m` or `{requests: 100, per: 1s, burst: 200, by: client}`";
+
+/// Requests that wait for their turn unless the file says otherwise, and for how long: longer than a burst, shorter
+/// than people's patience.
+const QUEUE: u32 = 100;
+const WAIT: Duration = Duration::from_secs(1);
+
+/// Reads the policy; `key` is where it stands.
+pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
+    let Some(map) = node.map() else {
+        let message = format!("this takes a mapping, not {}", node.kind());
+        desk.fault(node, key, message, "write as in `edge: {request: 30s}`");
+        return EdgePolicy::default();
+    };
+    known(desk, map, KEYS, key);
+    let mut reader = Reader { desk, key };
+    EdgePolicy {
+        first_byte: reader.time(map, "first_byte"),
+        idle: reader.time(map, "idle"),
+        request: reader.time(map, "request"),
+        retries: reader.count(map, "retries", 0, 10),
+        max_body: reader.size(map, "max_body"),
+        limit: map.get("limit").and_then(|node| reader.limit(node)),
+        rate: map.get("rate").and_then(|node| reader.rate(node)),
+    }
+}
+
+struct Reader<'a, 'b> {
+    desk: &'a mut Desk<'b>,
+    key: &'a str,
+}
+
+impl Reader<'_, '_> {
+    fn fault(&mut self, node: &Node, field: &str, help: &str) {
+        let message = format!("`{}` is not a value of this key", node.print());
+        self.desk.fault(node, format!("{}.{field}", self.key), message, help);
+    }
+
+    /// A time above nothing.
+    fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
+        let node = map.get(field)?;
+        let nanos = node.str().and_then(go::duration).and_then(|nanos| u64::try_from(nanos).ok());
+        let time = nanos.filter(|nanos| *nanos > 0).map(Duration::from_nanos);
+        if time.is_none() {
+            self.fault(node, field, "write a time, as in `500ms`, `30s` or `2m`");
+        }
+        time
+    }
+
+    fn count(&mut self, map: &Map, field: &str, least: u32, most: u32) -> Option<u32> {
+        let node = map.get(field)?;
+        let count = node.int().and_then(|count| u32::try_from(count).ok());
+        let count = count.filter(|count| (least..=most).contains(count));
+        if count.is_none() {
+            self.fault(node, field, &format!("write a whole number from {least} to {most}"));
+        }
+        count
+    }
+
+    fn size(&mut self, map: &Map, field: &str) -> Option<Bytes> {
+        let node = map.get(field)?;
+        let size = node.print().parse::<Bytes>().ok();
+        if size.is_none() {
+            self.fault(node, field, "write a size, as in `512k` or `10m`");
+        }
+        size
+    }
+
+    /// `auto`, a number, or a mapping.
+    fn limit(&mut self, node: &Node) -> Option<Limit> {
+        let usual = Limit { requests: None, queue: QUEUE, wait: WAIT };
+        match &node.value {
+            Value::Text(text) if text == "auto" => Some(usual),
+            Value::Map(map) => {
+                let key = format!("{}.limit", self.key);
+                known(self.desk, map, LIMIT_KEYS, &key);
+                let mut inner = Reader { desk: self.desk, key: &key };
+                let automatic = map.get("requests").and_then(Node::str) == Some("auto");
+                let requests = if automatic { None } else { inner.count(map, "requests", 1, u32::MAX) };
+                Some(Limit {
+                    requests,
+                    queue: inner.count(map, "queue", 0, 100_000).unwrap_or(QUEUE),
+                    wait: inner.time(map, "wait").unwrap_or(WAIT),
+                })
+            }
+            _ => match node.int().and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0) {
+                Some(requests) => Some(Limit { requests: Some(requests), ..usual }),
+                None => {
+                    let help = "write `auto`, a number, or `{requests: 100, queue: 100, wait: 1s}`";
+                    self.fault(node, "limit", help);
+                    None
+                }
+            },
+        }
+    }
+
+    /// `100/s`, or a mapping.
+    fn rate(&mut self, node: &Node) -> Option<Rate> {
+        if let Value::Map(map) = &node.value {
+            let key = format!("{}.rate", self.key);
+            known(self.desk, map, RATE_KEYS, &key);
+            let mut inner = Reader { desk: self.desk, key: &key };
+            let requests = inner.count(map, "requests", 1, u32::MAX);
+            if map.get("requests").is_none() {
+                self.fault(node, "rate", RATE_HELP);
+                return None;
+            }
+            let mut inner = Reader { desk: self.desk, key: &key };
+            let (per, burst) = (inner.time(map, "per"), inner.count(map, "burst", 1, u32::MAX));
+            let by = map.get("by").map_or(Some(RateKey::Client), |node| inner.rate_key(node));
+            let (requests, per) = (requests?, per.unwrap_or(Duration::from_secs(1)));
+            return Some(Rate { requests, per, burst: burst.unwrap_or(requests), by: by? });
+        }
+        let text = node.print();
+        let parts = text.split_once('/').and_then(|(count, unit)| {
+            let per = match unit.trim() {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            let requests = count.trim().parse::<u32>().ok().filter(|count| *count > 0)?;
+            Some((requests, Duration::from_secs(per)))
+        });
+        let Some((requests, per)) = parts else {
+            self.fault(node, "rate", RATE_HELP);
+            return None;
+        };
+        Some(Rate { requests, per, burst: requests, by: RateKey::Client })
+    }
+
+    fn rate_key(&mut self, node: &Node) -> Option<RateKey> {
+        match node.str().map(|text| (text, text.split_once(':'))) {
+            Some(("client", _)) => Some(RateKey::Client),
+            Some(("service", _)) => Some(RateKey::Service),
+            Some((_, Some(("header", name)))) if is_field_name(name) => {
+                Some(RateKey::Header(name.to_ascii_lowercase()))
+            }
+            _ => {
+                self.fault(node, "by", "write `client`, `service` or `header:NAME`");
+                None
+            }
+        }
+    }
+}
+
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^`|~".contains(&b))
+}

@@ -1,0 +1,76 @@
+//! What the edge does for a service's requests beyond its defaults (`x-sea.edge`).
+
+use std::time::Duration;
+
+use base::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// What a service wants of the edge; what is absent stays as the edge has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdgePolicy {
+    /// From the end of a request to the head of its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of a body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+    /// From the head of a request to the end of its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Duration>,
+    /// How often a request that may be repeated is sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// The longest body of a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<Bytes>,
+    /// How many requests are at work at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// How many requests come in a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// A bound on requests that wait for their answers, and on those that wait for their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// At work at once; none finds the number by what the service can do.
+    pub requests: Option<u32>,
+    /// Waiting for a turn.
+    pub queue: u32,
+    /// For so long.
+    pub wait: Duration,
+}
+
+/// A bound on requests in a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// So many requests.
+    pub requests: u32,
+    /// In this time.
+    pub per: Duration,
+    /// So many at once, when none came for a while.
+    pub burst: u32,
+    /// Whose requests are counted together.
+    pub by: RateKey,
+}
+
+/// Whose requests are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateKey {
+    /// Those of one client's address.
+    Client,
+    /// All of the service's.
+    Service,
+    /// Those with one value of this field, in lower case; those without it by address.
+    Header(String),
+}
+
+impl EdgePolicy {
+    /// Whether everything stays as the edge has it.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
