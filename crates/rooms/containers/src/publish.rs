@@ -45,7 +45,7 @@ impl Containers {
     async fn listen(&self, cell: &Arc<Cell>) -> Result<(), Report> {
         let record = cell.record();
         let address = reach(cell, &record).ok_or_else(|| start::gone(record.name.as_str()))?;
-        let mut share = RouteShare { rules: Vec::new(), listeners: Vec::new(), pools: BTreeMap::new() };
+        let mut share = RouteShare::default();
         for port in &record.service.ports {
             let pool = port.port.to_string();
             let host = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::limits::{BUFFER_BYTES, BUFFERS_KEPT};
+use crate::stream::Stream;
 
 /// A thread's spare buffers.
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Input {
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         buffers: &Buffers,
         most: usize,
     ) -> Poll<io::Result<usize>> {

@@ -5,30 +5,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use base::{Clock, SystemClock};
-use rustix::net::RecvFlags;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::access_log::Entry;
 use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::forward::{self, Onward};
-use crate::head;
-use crate::head::request::{self, RequestHead};
+use crate::head::request::{self, Method, RequestHead};
+use crate::head::{self, Field, Known};
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
-use crate::local::{LocalPool, Upstream};
-use crate::refusal::Refusal;
-use crate::table::{PoolKey, Target};
+use crate::local::{LocalPool, LocalTable, Upstream};
+use crate::refusal::{Refusal, push_number};
+use crate::stream::Stream;
+use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
+use crate::tls::{Hosts, TlsStream};
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
-
-#[cfg(test)]
-mod tests;
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -41,7 +39,7 @@ pub(crate) enum Entrance {
 
 /// A client's connection.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) input: Input,
     /// What goes to the client.
     pub(crate) output: Output,
@@ -53,6 +51,8 @@ pub(crate) struct Client {
     /// Bytes of bodies, for the log.
     pub(crate) received: u64,
     pub(crate) answered: u64,
+    /// The line of answers over TLS that has browsers come so again.
+    pub(crate) strict: Option<Arc<[u8]>>,
     entry: Entry,
     local: SocketAddr,
     peer: Vec<u8>,
@@ -60,6 +60,10 @@ pub(crate) struct Client {
     scanned: usize,
     /// The head of the present request could be read, and `entry` is about it.
     read_any: bool,
+    /// A refusal of the present request has no body.
+    head_only: bool,
+    /// Further lines of a refusal.
+    lines: Vec<u8>,
 }
 
 /// A request whose head was read.
@@ -69,7 +73,7 @@ struct Asked {
 }
 
 /// Serves a connection from its first byte.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: Entrance) {
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, entrance: Entrance) {
     let client = Client::new(worker, stream, peer);
     converse(worker, client, entrance, None).await;
 }
@@ -81,15 +85,11 @@ pub(crate) async fn converse(
     entrance: Entrance,
     mut early: Option<Upstream>,
 ) {
-    poll_fn(|cx| {
-        client.watched.watch.enrol(cx);
-        Poll::Ready(())
-    })
-    .await;
+    client.enrol().await;
     loop {
         let asked = match client.next(worker, &entrance).await {
             Ok(Some(asked)) => asked,
-            Ok(None) => return,
+            Ok(None) => return client.stream.bid_farewell(),
             Err(refusal) => return client.refuse(worker, refusal).await,
         };
         client.watched.watch.set_resting(false);
@@ -111,13 +111,15 @@ pub(crate) async fn converse(
 }
 
 impl Client {
-    pub(crate) fn new(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr) -> Self {
         let unknown = || SocketAddr::from(([0, 0, 0, 0], 0));
-        let local = stream.local_addr().unwrap_or_else(|_| unknown());
+        let local = stream.local_addr().unwrap_or_else(unknown);
         let address = peer.ip().to_canonical().to_string().into_bytes();
         let mut forwarded = b"x-forwarded-for: ".to_vec();
         forwarded.extend_from_slice(&address);
-        forwarded.extend_from_slice(b"\r\nx-forwarded-proto: http\r\n");
+        forwarded.extend_from_slice(b"\r\n");
+        forwarded.extend_from_slice(forward::proto(stream.tls().is_some()));
+        forwarded.extend_from_slice(stream.tls().map_or(&[], |tls| &tls.presented));
         Self {
             stream,
             input: Input::default(),
@@ -127,13 +129,25 @@ impl Client {
             ended: false,
             received: 0,
             answered: 0,
+            strict: None,
             entry: Entry::default(),
             local,
             peer: address,
             forwarded,
             scanned: 0,
             read_any: false,
+            head_only: false,
+            lines: Vec::new(),
         }
+    }
+
+    /// Has this task woken when the deadline passes.
+    pub(crate) async fn enrol(&self) {
+        poll_fn(|cx| {
+            self.watched.watch.enrol(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Reads once from the client.
@@ -199,7 +213,7 @@ impl Client {
                 return Poll::Ready(read.is_ok_and(|count| count > 0));
             }
             let over = self.watched.watch.is_late() || worker.draining.get();
-            if over && !has_arrived(&self.stream) {
+            if over && !self.stream.has_arrived() {
                 return Poll::Ready(false);
             }
             if std::mem::take(&mut lent) {
@@ -231,9 +245,24 @@ impl Client {
         if worker.settings.access_log {
             self.entry.begin(began, head.method.of(buf), head.host.map(|h| h.of(buf)), head.target.of(buf));
         }
-        let Some((pool, strip)) = route(worker, entrance, &head, buf) else {
-            return Err(Refusal::NO_ROUTE);
-        };
+        self.head_only = head.kind == Method::Head;
+        let table = worker.table();
+        let tls = self.stream.tls();
+        let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
+        let strip = target.map_or(0, |target| target.strip);
+        if let Some(target) = target {
+            if table.shared.tls.guarded {
+                let wanted = head.host.and_then(|host| table.shared.clients_of(host.of(buf)));
+                if !Hosts::admits(wanted, tls.and_then(TlsStream::clients)) {
+                    return Err(Refusal::MISDIRECTED);
+                }
+            }
+            self.strict = target.strict.filter(|_| tls.is_some()).cloned();
+            if target.https_only && tls.is_none() && !came_by_https(worker, &fields, buf) {
+                push_location(&mut self.lines, &table.shared, &head, buf)?;
+                return Err(Refusal::HTTPS_ONLY);
+            }
+        }
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
                 output.bytes = worker.buffers.page();
@@ -244,6 +273,8 @@ impl Client {
             forwarded: &self.forwarded,
             peer: &self.peer,
             trusted: worker.settings.trust_forwarded,
+            secure: tls.is_some(),
+            presented: tls.map_or(&[], |tls| &tls.presented),
             strip,
             local: self.local,
         };
@@ -290,9 +321,10 @@ impl Client {
     }
 
     /// Answers a request that went no further, and closes.
-    async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
+    pub(crate) async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
         self.output.clear();
-        refusal.write(&mut self.output.bytes, true, false);
+        let head_only = self.read_any && self.head_only;
+        refusal.write_with(&mut self.output.bytes, &self.lines, true, head_only);
         if !self.read_any {
             self.entry.forget();
         }
@@ -328,44 +360,65 @@ impl Client {
 
     /// Breaks the connection, so that a cut answer cannot pass for a whole one.
     pub(crate) fn reset(self) {
-        // Without it the connection is closed in order, which shows the cut too unless the answer has no length.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(std::time::Duration::ZERO));
+        self.stream.break_off();
     }
-}
-
-/// Whether the kernel holds bytes of the client that we have not been told of yet. To close over them would reset the
-/// connection under a request that was sent in time.
-fn has_arrived(stream: &TcpStream) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    rustix::net::recv(stream, &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
 }
 
 /// Whether what has come so far can become a head at all; decided early, so that nobody waits for the rest.
 fn hopeless(buf: &[u8]) -> Result<(), Refusal> {
     let text = buf.strip_prefix(b"\r\n").unwrap_or(buf);
     match text.first() {
+        // The first bytes of a handshake; an answer in clear text is what clients of TLS know to read as such.
+        Some(22) if buf.len() == 1 => Ok(()),
+        Some(22) if buf[1] == 3 => Err(Refusal::TLS_HERE),
         Some(b'\r') if text.len() == 1 && buf.len() == 1 => Ok(()),
         Some(first) if !head::is_method(&[*first]) => Err(Refusal::REQUEST_LINE),
         _ => Ok(()),
     }
 }
 
-/// The pool for a request, and how much of its path is cut off.
-fn route(
-    worker: &Rc<Worker>,
+/// The pool for a request, and what its rule says beyond that if a rule led there.
+fn route<'a>(
+    table: &'a LocalTable,
     entrance: &Entrance,
     head: &RequestHead,
     buf: &[u8],
-) -> Option<(Rc<LocalPool>, usize)> {
-    let table = worker.table();
+) -> Option<(Rc<LocalPool>, Option<Target<'a>>)> {
     match entrance {
         Entrance::Front => {
-            let Target { pool, strip } =
-                table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
-            Some((table.pools[pool].clone(), strip))
+            let target = table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
+            Some((table.pools[target.pool].clone(), Some(target)))
         }
-        Entrance::Port(key) => Some((table.pool(key)?.clone(), 0)),
+        Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
+}
+
+/// Whether a proxy of ours in front says that the client asked it over HTTPS.
+fn came_by_https(worker: &Worker, fields: &[Field], buf: &[u8]) -> bool {
+    let says = |field: &Field| {
+        field.known == Known::ForwardedProto && field.value.of(buf).eq_ignore_ascii_case(b"https")
+    };
+    worker.settings.trust_forwarded && fields.iter().any(says)
+}
+
+/// Writes the line that sends a request to the same place over HTTPS.
+fn push_location(lines: &mut Vec<u8>, table: &Table, head: &RequestHead, buf: &[u8]) -> Result<(), Refusal> {
+    let host = head.host.ok_or(Refusal::HOST_MISSING)?.of(buf);
+    let end = match host.first() {
+        Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |close| close + 1),
+        _ => memchr::memchr(b':', host).unwrap_or(host.len()),
+    };
+    lines.clear();
+    lines.extend_from_slice(b"location: https://");
+    lines.extend_from_slice(&host[..end]);
+    if table.https_port != HTTPS_PORT {
+        lines.push(b':');
+        push_number(lines, u64::from(table.https_port));
+    }
+    // `*` asks about the server itself, which has no other place.
+    lines.extend_from_slice(if head.target.of(buf) == b"*" { b"/" } else { head.target.of(buf) });
+    lines.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// What is to be known of the request beyond its head.

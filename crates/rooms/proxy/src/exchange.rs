@@ -275,7 +275,7 @@ impl<'a> Exchange<'a> {
         }
         self.up = None;
         self.client.note(refusal.status, refusal.code);
-        if self.client.output.at > 0 {
+        if self.client.output.at > 0 || self.client.stream.is_torn() {
             // The client has read half of an interim answer.
             return After::Reset;
         }

@@ -30,6 +30,10 @@ pub(crate) const RACING: usize = 4;
 pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Instances that have left the table and whose counts are still told.
 pub(crate) const RETIRED_KEPT: usize = 1024;
+/// Sessions that clients without tickets can go on with, for all threads: some 2 KiB each.
+pub(crate) const TLS_SESSIONS: usize = 1024;
+/// Certificates of local names that are kept, for all threads.
+pub(crate) const LOCAL_HOSTS: usize = 1024;
 /// UDP clients that one listener remembers.
 pub(crate) const UDP_SESSIONS: usize = 4096;
 
@@ -47,6 +51,8 @@ pub struct Settings {
     pub answer: Duration,
     /// Between two pieces of a body, in either direction.
     pub body_idle: Duration,
+    /// Handshakes of TLS that a thread has in progress at once: each holds some 20 KiB and may cost a millisecond.
+    pub handshakes: usize,
     /// Between two bytes of a tunnel (WebSocket, TCP) or of an event stream.
     pub tunnel_idle: Duration,
     /// An idle connection to an instance is used again only this long: gunicorn closes after 2 seconds, node after
@@ -91,6 +97,7 @@ impl Default for Settings {
             connect: Duration::from_millis(250),
             answer: Duration::from_secs(60),
             body_idle: Duration::from_secs(60),
+            handshakes: 1024,
             tunnel_idle: Duration::from_secs(3600),
             upstream_idle: Duration::from_millis(1500),
             upstream_idle_unsafe: Duration::from_millis(500),

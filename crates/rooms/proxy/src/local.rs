@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
 use crate::limits::IDLE_PER_ENDPOINT;
+use crate::stream::Stream;
 use crate::table::{PoolKey, Table};
 
 /// The table as one thread goes by it.
@@ -48,7 +49,7 @@ struct Idle {
 
 /// A connection to an instance, at work for one request or tunnel. Counts as in flight until it is dropped.
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) input: Input,
     pub(crate) flight: Flight,
 }
@@ -182,7 +183,11 @@ impl LocalEndpoint {
             }
             if last.is_quiet() && !(surely && last.has_ended()) {
                 let flight = Flight::begin(self);
-                return Some(Upstream { stream: last.stream, input: Input::default(), flight });
+                return Some(Upstream {
+                    stream: Stream::Plain(last.stream),
+                    input: Input::default(),
+                    flight,
+                });
             }
         }
         None
@@ -210,8 +215,11 @@ impl Upstream {
     pub(crate) fn rest(self, now: Instant) {
         let endpoint = &self.flight.0;
         let mut idle = endpoint.idle.borrow_mut();
-        if !endpoint.retired.get() && idle.len() < IDLE_PER_ENDPOINT {
-            idle.push(Idle { stream: self.stream, since: now });
+        if let Stream::Plain(stream) = self.stream
+            && !endpoint.retired.get()
+            && idle.len() < IDLE_PER_ENDPOINT
+        {
+            idle.push(Idle { stream, since: now });
         }
     }
 }

@@ -23,6 +23,7 @@ macro_rules! refusals {
 }
 
 refusals! {
+    HTTPS_ONLY = 308 "https-only" "This host is asked over HTTPS only.";
     REQUEST_LINE = 400 "request-line" "The request line is not `METHOD target HTTP/1.1`.";
     METHOD = 400 "method" "The method is not a token of at most 24 letters.";
     TARGET = 400 "target" "The target holds characters that a URL cannot hold.";
@@ -37,6 +38,9 @@ refusals! {
     HOST_MISSING = 400 "host-missing" "HTTP/1.1 requires a Host field.";
     HOST_TWICE = 400 "host-twice" "There is more than one Host field.";
     HOST_SYNTAX = 400 "host-syntax" "The Host field is no host name or address.";
+    PLAIN_HTTP = 400 "plain-http" "This port speaks HTTPS only: ask with https:// instead of http://.";
+    TLS_HERE = 400 "tls-here" "This port speaks HTTP without TLS: ask with http:// instead of https://.";
+    MISDIRECTED = 421 "misdirected" "This host asks for a client certificate that this connection was not asked for.";
     HOST_MISMATCH = 400 "host-mismatch" "The target names another host than the Host field.";
     LENGTH_SYNTAX = 400 "length-syntax" "Content-Length is not a plain number.";
     LENGTH_TWICE = 400 "length-twice" "There is more than one Content-Length.";
@@ -65,6 +69,11 @@ refusals! {
 impl Refusal {
     /// The whole answer in bytes. `head_only` leaves the body away, as for HEAD.
     pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, head_only: bool) {
+        self.write_with(out, b"", close, head_only);
+    }
+
+    /// The same with further lines in its head.
+    pub(crate) fn write_with(&self, out: &mut Vec<u8>, lines: &[u8], close: bool, head_only: bool) {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, u64::from(self.status));
         out.push(b' ');
@@ -79,7 +88,9 @@ impl Refusal {
         if close {
             out.extend_from_slice(b"\r\nconnection: close");
         }
-        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(lines);
+        out.extend_from_slice(b"\r\n");
         if !head_only {
             out.extend_from_slice(self.why.as_bytes());
             out.push(b'\n');
@@ -90,11 +101,13 @@ impl Refusal {
 /// The usual words for a status that the edge makes itself.
 fn reason(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",

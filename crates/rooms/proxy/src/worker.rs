@@ -1,6 +1,7 @@
 //! One thread of the edge: its runtime, its view of the table, and the connections that it serves.
 
 mod accept;
+mod gauges;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use base::{Clock, Rng, SystemClock};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -21,6 +22,8 @@ use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
 use crate::table::Table;
 use crate::watch::Watches;
+
+pub(crate) use gauges::Gauges;
 
 /// What the control thread asks of a worker.
 pub(crate) enum Command {
@@ -39,19 +42,12 @@ pub(crate) enum Command {
 pub(crate) enum Socket {
     /// The edge's own HTTP address.
     Front(TcpListener),
+    /// The edge's own HTTPS address.
+    Secure(TcpListener),
     /// A published TCP port.
     Stream(TcpListener),
     /// A published UDP port.
     Datagram(UdpSocket),
-}
-
-/// What a thread tells of itself while it works.
-#[derive(Default)]
-pub(crate) struct Gauges {
-    /// Open client connections, as of the last tick.
-    pub(crate) connections: AtomicU64,
-    /// Requests that wait for an instance.
-    pub(crate) held: AtomicU64,
 }
 
 /// What the connections of one thread share.

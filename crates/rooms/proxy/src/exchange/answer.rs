@@ -110,7 +110,7 @@ impl Exchange<'_> {
         if head.interim() {
             // HTTP/1.0 knows no interim answers.
             if !self.question.old {
-                let back = Backward { chunked: false, close: false, old_keep: false };
+                let back = Backward { chunked: false, close: false, old_keep: false, strict: None };
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
             up.input.consume(head.bytes);
@@ -131,6 +131,7 @@ impl Exchange<'_> {
             chunked: self.rechunk || (head.framing.chunked && !self.question.old),
             close: self.close,
             old_keep: self.question.old && !self.close,
+            strict: self.client.strict.as_deref(),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;

@@ -131,6 +131,7 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         | Known::Upgrade
         | Known::ContentType
         | Known::Forwarded
+        | Known::ForwardedClientCert
         | Known::ForwardedFor
         | Known::ForwardedHost
         | Known::ForwardedProto

@@ -71,6 +71,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
             Known::Other
             | Known::Expect
             | Known::Forwarded
+            | Known::ForwardedClientCert
             | Known::ForwardedFor
             | Known::ForwardedHost
             | Known::ForwardedProto

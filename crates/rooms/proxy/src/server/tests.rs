@@ -3,6 +3,7 @@
 mod bodies;
 mod failures;
 mod ports;
+mod secure;
 mod slow;
 mod tables;
 
@@ -14,13 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::ContainerId;
+use plan::tls::{RuleHttps, TlsShare};
 use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 use spec::{PathPrefix, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::Server;
+use super::{Addresses, HttpsFront, Server};
 use crate::limits::Settings;
 use crate::table::Document;
 
@@ -31,6 +33,7 @@ const LONG: Duration = Duration::from_secs(20);
 pub(super) struct TestEdge {
     server: Server,
     http: SocketAddr,
+    https: SocketAddr,
     generation: u64,
     _folder: tempfile::TempDir,
 }
@@ -48,10 +51,11 @@ fn quick() -> Settings {
 impl TestEdge {
     async fn start(settings: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let any = [([127, 0, 0, 1], 0).into()];
+        let any = vec![([127, 0, 0, 1], 0).into()];
+        let any = Addresses { http: any.clone(), https: HttpsFront::At(any) };
         let server = Server::start(folder.path().into(), &any, 2, settings).await.expect("an edge");
-        let http = server.http()[0];
-        Self { server, http, generation: 0, _folder: folder }
+        let (http, https) = (server.http()[0], server.https()[0]);
+        Self { server, http, https, generation: 0, _folder: folder }
     }
 
     /// An edge that sends everything to these.
@@ -113,9 +117,11 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
             path: PathPrefix::root(),
             strip_prefix: false,
             pool: "web".into(),
+            https: RuleHttps::default(),
         }],
         listeners: listeners.iter().map(listener).collect(),
         pools: BTreeMap::from([("web".to_string(), pool)]),
+        tls: TlsShare::default(),
     }
 }
 
