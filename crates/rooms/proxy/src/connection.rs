@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use base::{Clock, SystemClock};
+use plan::tls::ClientCertificates;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::access_log::Entry;
@@ -18,12 +19,13 @@ use crate::exchange::{After, Body, Exchange, Question};
 use crate::forward::{self, Onward};
 use crate::head::request::{self, Method, RequestHead};
 use crate::head::{self, Field, Known};
+use crate::http2;
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
 use crate::refusal::{Refusal, push_number};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
-use crate::tls::{Hosts, TlsStream};
+use crate::tls::Hosts;
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
@@ -53,10 +55,10 @@ pub(crate) struct Client {
     pub(crate) answered: u64,
     /// The line of answers over TLS that has browsers come so again.
     pub(crate) strict: Option<Arc<[u8]>>,
+    facts: Rc<Facts>,
     entry: Entry,
-    local: SocketAddr,
-    peer: Vec<u8>,
-    forwarded: Vec<u8>,
+    /// Nothing was asked yet: the client may open with HTTP/2.
+    opening: bool,
     scanned: usize,
     /// The head of the present request could be read, and `entry` is about it.
     read_any: bool,
@@ -64,6 +66,52 @@ pub(crate) struct Client {
     head_only: bool,
     /// Further lines of a refusal.
     lines: Vec<u8>,
+}
+
+/// What is known of a client by its connection.
+pub(crate) struct Facts {
+    /// The address that it came to.
+    local: SocketAddr,
+    /// Its own, as text.
+    peer: Vec<u8>,
+    /// The lines that tell instances of it.
+    forwarded: Vec<u8>,
+    /// The one of them that tells of its certificate.
+    presented: Vec<u8>,
+    /// It came over TLS, and this was demanded of it there.
+    secure: bool,
+    clients: Option<Arc<ClientCertificates>>,
+}
+
+impl Facts {
+    /// Of a client with this address that came by this stream.
+    pub(crate) fn of(stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
+        let tls = stream.tls();
+        let peer = peer_address.ip().to_canonical().to_string().into_bytes();
+        let mut forwarded = b"x-forwarded-for: ".to_vec();
+        forwarded.extend_from_slice(&peer);
+        forwarded.extend_from_slice(b"\r\n");
+        forwarded.extend_from_slice(forward::proto(tls.is_some()));
+        let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
+        forwarded.extend_from_slice(&presented);
+        Rc::new(Self {
+            local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            peer,
+            forwarded,
+            presented,
+            secure: tls.is_some(),
+            clients: tls.and_then(|tls| tls.clients().cloned()),
+        })
+    }
+}
+
+/// What the next request is.
+enum Came {
+    Asked(Asked),
+    /// The client opens with HTTP/2.
+    Http2,
+    /// The client has no more.
+    Nothing,
 }
 
 /// A request whose head was read.
@@ -88,8 +136,12 @@ pub(crate) async fn converse(
     client.enrol().await;
     loop {
         let asked = match client.next(worker, &entrance).await {
-            Ok(Some(asked)) => asked,
-            Ok(None) => return client.stream.bid_farewell(),
+            Ok(Came::Asked(asked)) => asked,
+            Ok(Came::Http2) => {
+                let Client { stream, input, facts, .. } = client;
+                return http2::serve(worker, stream, input, facts, entrance).await;
+            }
+            Ok(Came::Nothing) => return client.leave(worker),
             Err(refusal) => return client.refuse(worker, refusal).await,
         };
         client.watched.watch.set_resting(false);
@@ -98,8 +150,9 @@ pub(crate) async fn converse(
         let after = exchange.run(early.take()).await;
         client.write_log(worker);
         match after {
-            After::Next if client.flush(worker).await.is_ok() => {}
-            After::Next => return,
+            After::Next if client.flush(worker).await.is_err() => return,
+            After::Next if client.stream.is_lane() => return client.leave(worker),
+            After::Next => {}
             After::Close => return client.close(worker).await,
             After::Reset => return client.reset(),
             After::Tunnel(up) => {
@@ -112,15 +165,16 @@ pub(crate) async fn converse(
 
 impl Client {
     pub(crate) fn new(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr) -> Self {
-        let unknown = || SocketAddr::from(([0, 0, 0, 0], 0));
-        let local = stream.local_addr().unwrap_or_else(unknown);
-        let address = peer.ip().to_canonical().to_string().into_bytes();
-        let mut forwarded = b"x-forwarded-for: ".to_vec();
-        forwarded.extend_from_slice(&address);
-        forwarded.extend_from_slice(b"\r\n");
-        forwarded.extend_from_slice(forward::proto(stream.tls().is_some()));
-        forwarded.extend_from_slice(stream.tls().map_or(&[], |tls| &tls.presented));
+        let facts = Facts::of(&stream, peer);
+        Self::with(worker, stream, facts)
+    }
+
+    /// With what is known of it already.
+    pub(crate) fn with(worker: &Rc<Worker>, stream: Stream, facts: Rc<Facts>) -> Self {
+        let protocol = if stream.is_lane() { "HTTP/2" } else { "HTTP/1.1" };
         Self {
+            // TLS has agreed on what is spoken.
+            opening: matches!(stream, Stream::Plain(_)),
             stream,
             input: Input::default(),
             output: Output::default(),
@@ -130,10 +184,8 @@ impl Client {
             received: 0,
             answered: 0,
             strict: None,
-            entry: Entry::default(),
-            local,
-            peer: address,
-            forwarded,
+            facts,
+            entry: Entry::over(protocol),
             scanned: 0,
             read_any: false,
             head_only: false,
@@ -161,23 +213,29 @@ impl Client {
     }
 
     /// The next request, or nothing if the client has no more.
-    async fn next(&mut self, worker: &Rc<Worker>, entrance: &Entrance) -> Result<Option<Asked>, Refusal> {
+    async fn next(&mut self, worker: &Rc<Worker>, entrance: &Entrance) -> Result<Came, Refusal> {
         self.scanned = 0;
         self.read_any = false;
         if self.input.is_empty() && !self.wait(worker).await {
-            return Ok(None);
+            return Ok(Came::Nothing);
         }
         self.watched.within(worker.settings.head);
         loop {
             let buf = self.input.filled();
+            let opens = if self.opening { http2::opens(buf) } else { Some(false) };
+            if opens == Some(true) {
+                return Ok(Came::Http2);
+            }
+            let unclear = opens.is_none() && !buf.is_empty();
             if let Some(end) = head::head_end(buf, &mut self.scanned)
                 // The empty line that may stand in front is no head.
                 && end > 2
+                && !unclear
             {
                 if end > REQUEST_HEAD_BYTES {
                     return Err(Refusal::HEAD_SIZE);
                 }
-                return self.read_head(worker, entrance).map(Some);
+                return self.read_head(worker, entrance).map(Came::Asked);
             }
             hopeless(buf)?;
             if buf.len() >= REQUEST_HEAD_BYTES {
@@ -191,7 +249,7 @@ impl Client {
             });
             match read.await {
                 None => return Err(Refusal::SLOW_HEAD),
-                Some(Ok(0) | Err(_)) => return Ok(None),
+                Some(Ok(0) | Err(_)) => return Ok(Came::Nothing),
                 Some(Ok(_)) => {}
             }
         }
@@ -224,6 +282,12 @@ impl Client {
         .await
     }
 
+    /// Ends the connection where nobody waits for anything.
+    fn leave(mut self, worker: &Worker) {
+        self.lend(worker);
+        self.stream.bid_farewell();
+    }
+
     /// Gives the memory back that a resting connection does not need.
     fn lend(&mut self, worker: &Worker) {
         self.input.rest(&worker.buffers);
@@ -240,6 +304,7 @@ impl Client {
         let head = request::parse(buf, &mut fields)?;
         let began = SystemClock.now();
         self.read_any = true;
+        self.opening = false;
         self.received = 0;
         self.answered = 0;
         if worker.settings.access_log {
@@ -247,18 +312,18 @@ impl Client {
         }
         self.head_only = head.kind == Method::Head;
         let table = worker.table();
-        let tls = self.stream.tls();
+        let facts = &self.facts;
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
         let strip = target.map_or(0, |target| target.strip);
         if let Some(target) = target {
             if table.shared.tls.guarded {
                 let wanted = head.host.and_then(|host| table.shared.clients_of(host.of(buf)));
-                if !Hosts::admits(wanted, tls.and_then(TlsStream::clients)) {
+                if !Hosts::admits(wanted, facts.clients.as_ref()) {
                     return Err(Refusal::MISDIRECTED);
                 }
             }
-            self.strict = target.strict.filter(|_| tls.is_some()).cloned();
-            if target.https_only && tls.is_none() && !came_by_https(worker, &fields, buf) {
+            self.strict = target.strict.filter(|_| facts.secure).cloned();
+            if target.https_only && !facts.secure && !came_by_https(worker, &fields, buf) {
                 push_location(&mut self.lines, &table.shared, &head, buf)?;
                 return Err(Refusal::HTTPS_ONLY);
             }
@@ -270,13 +335,13 @@ impl Client {
         }
         self.sent.clear();
         let onward = Onward {
-            forwarded: &self.forwarded,
-            peer: &self.peer,
+            forwarded: &facts.forwarded,
+            peer: &facts.peer,
             trusted: worker.settings.trust_forwarded,
-            secure: tls.is_some(),
-            presented: tls.map_or(&[], |tls| &tls.presented),
+            secure: facts.secure,
+            presented: &facts.presented,
             strip,
-            local: self.local,
+            local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
         drop(fields);
@@ -293,7 +358,7 @@ impl Client {
 
     fn write_log(&mut self, worker: &Worker) {
         if worker.settings.access_log {
-            let peer = &self.peer;
+            let peer = &self.facts.peer;
             worker.log.borrow_mut().push(&self.entry, peer, self.received, self.answered);
         }
     }
@@ -359,7 +424,7 @@ impl Client {
     }
 
     /// Breaks the connection, so that a cut answer cannot pass for a whole one.
-    pub(crate) fn reset(self) {
+    pub(crate) fn reset(mut self) {
         self.stream.break_off();
     }
 }

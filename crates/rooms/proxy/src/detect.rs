@@ -88,7 +88,7 @@ async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: R
                 refused = made.is_err();
                 up = made.ok();
             }
-            let heard = up.as_ref().is_some_and(|up: &Upstream| up.stream.poll_read_ready(cx).is_ready());
+            let heard = up.as_mut().is_some_and(|up: &mut Upstream| up.stream.poll_read_ready(cx).is_ready());
             if heard {
                 return Poll::Ready(Found::Other);
             }

@@ -18,6 +18,7 @@ mod endpoint;
 mod exchange;
 mod forward;
 mod head;
+mod http2;
 mod limits;
 mod listen;
 mod local;

@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
-use crate::connection::{self, Client, Entrance};
+use crate::buffer::Input;
+use crate::connection::{self, Client, Entrance, Facts};
+use crate::http2;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::tls::{Fallen, shake};
@@ -19,6 +21,11 @@ pub(crate) async fn serve(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr)
     let shaken = shake(worker, tcp, &watched).await;
     drop(watched);
     match shaken {
+        Ok(tls) if tls.speaks_http2() => {
+            let stream = Stream::Tls(Box::new(tls));
+            let facts = Facts::of(&stream, peer);
+            http2::serve(worker, stream, Input::default(), facts, Entrance::Front).await;
+        }
         Ok(tls) => {
             connection::serve(worker, Stream::Tls(Box::new(tls)), peer, Entrance::Front).await;
         }

@@ -1,4 +1,4 @@
-//! A client's or an instance's end of a connection: bare, or under TLS.
+//! A client's or an instance's end of a connection: bare, under TLS, or a stream of HTTP/2.
 //!
 //! One type, so that everything above moves bytes without knowing what carries them. The bare kind goes straight to the
 //! socket: one comparison is all that the other kind costs it.
@@ -13,22 +13,25 @@ use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::http2::Lane;
 use crate::tls::TlsStream;
 
 /// What bytes of a connection go through.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream>),
+    Lane(Box<Lane>),
 }
 
 impl Stream {
     /// Ready when a read may give something: bytes, the end, or an error.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => tcp.poll_read_ready(cx),
             // What was decrypted before waits here and not in the kernel.
             Self::Tls(tls) if tls.holds_bytes() => Poll::Ready(Ok(())),
             Self::Tls(tls) => tls.socket().poll_read_ready(cx),
+            Self::Lane(lane) => lane.poll_read_ready(cx),
         }
     }
 
@@ -38,14 +41,20 @@ impl Stream {
         match self {
             Self::Plain(tcp) => is_in_kernel(tcp),
             Self::Tls(tls) => tls.holds_bytes() || is_in_kernel(tls.socket()),
+            Self::Lane(lane) => lane.holds_bytes(),
         }
     }
 
     /// Has the connection break when it is dropped, so that a cut answer cannot pass for a whole one.
-    pub(crate) fn break_off(&self) {
+    pub(crate) fn break_off(&mut self) {
+        let socket = match self {
+            Self::Plain(tcp) => &*tcp,
+            Self::Tls(tls) => tls.socket(),
+            Self::Lane(lane) => return lane.break_off(),
+        };
         // Without it the connection is closed in order, which shows the cut too unless the answer has no length; under
         // TLS the missing farewell shows it.
-        let _ = rustix::net::sockopt::set_socket_linger(self.socket(), Some(Duration::ZERO));
+        let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
     }
 
     /// Says that nothing more comes, as far as that goes without waiting.
@@ -59,28 +68,30 @@ impl Stream {
     /// Bytes have gone out of a write that was not finished, so that nothing else can be written in their place.
     pub(crate) fn is_torn(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Lane(_) => false,
             Self::Tls(tls) => tls.is_torn(),
         }
     }
 
     /// The address that the client came to.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.socket().local_addr().ok()
+        match self {
+            Self::Plain(tcp) => tcp.local_addr().ok(),
+            Self::Tls(tls) => tls.socket().local_addr().ok(),
+            Self::Lane(_) => None,
+        }
+    }
+
+    /// It carries one request, and is nothing after that.
+    pub(crate) fn is_lane(&self) -> bool {
+        matches!(self, Self::Lane(_))
     }
 
     /// What is known of the client by TLS, if it came over that.
     pub(crate) fn tls(&self) -> Option<&TlsStream> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Lane(_) => None,
             Self::Tls(tls) => Some(tls),
-        }
-    }
-
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.socket(),
         }
     }
 }
@@ -96,6 +107,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Self::Tls(tls) => tls.poll_read(cx, buf),
+            Self::Lane(lane) => lane.poll_read(cx, buf),
         }
     }
 }
@@ -105,6 +117,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Self::Tls(tls) => tls.poll_write(cx, &[IoSlice::new(buf)]),
+            Self::Lane(lane) => lane.poll_write(cx, buf),
         }
     }
 
@@ -116,6 +129,10 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Self::Tls(tls) => tls.poll_write(cx, bufs),
+            Self::Lane(lane) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
+            }
         }
     }
 
@@ -132,6 +149,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => tls.poll_shutdown(cx),
+            Self::Lane(lane) => lane.poll_shutdown(),
         }
     }
 }

@@ -52,6 +52,11 @@ impl TlsStream {
         self.taken > 0
     }
 
+    /// Both sides chose HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.session.alpn_protocol() == Some(b"h2")
+    }
+
     /// What was demanded of the client in the handshake.
     pub(crate) fn clients(&self) -> Option<&Arc<ClientCertificates>> {
         self.clients.as_ref()

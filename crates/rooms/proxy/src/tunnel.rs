@@ -89,7 +89,7 @@ pub(crate) async fn run(
     .await;
     if broken {
         // What one side lost, the other must not take for an orderly end.
-        for stream in [&client, &up.stream] {
+        for stream in [&mut client, &mut up.stream] {
             stream.break_off();
         }
     }

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::access_log::Line;
 use crate::buffer::Buffers;
 use crate::head::Field;
+use crate::http2::Seats;
 use crate::limits::Settings;
 use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
@@ -73,6 +74,7 @@ pub(crate) struct Worker {
     /// A connection has ended, or the end has begun.
     pub(crate) left: Notify,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) seats: Seats,
     table: RefCell<Rc<LocalTable>>,
     accepting: RefCell<BTreeMap<(SocketAddr, bool), Rc<Notify>>>,
 }
@@ -165,6 +167,7 @@ impl Worker {
             most_connections: plan.most_connections,
             left: Notify::new(),
             gauges: plan.gauges,
+            seats: Seats::default(),
             table: RefCell::new(Rc::new(table)),
             accepting: RefCell::default(),
         })

@@ -2,9 +2,11 @@
 
 mod bodies;
 mod failures;
+mod frames;
 mod ports;
 mod secure;
 mod slow;
+mod streams;
 mod tables;
 
 use std::collections::BTreeMap;

@@ -126,6 +126,7 @@ impl Names {
 #[derive(Clone)]
 struct Demand {
     minimum: TlsVersion,
+    http2: bool,
     clients: Option<(Arc<ClientCertificates>, Arc<dyn ClientCertVerifier>)>,
     resumption: Resumption,
 }
@@ -316,7 +317,12 @@ impl Keeper {
             None => None,
             Some(clients) => Some((Arc::new(clients.clone()), verifier(clients)?)),
         };
-        Ok(Demand { minimum: host.map_or(TlsVersion::V1_2, |host| host.minimum), clients, resumption })
+        Ok(Demand {
+            minimum: host.map_or(TlsVersion::V1_2, |host| host.minimum),
+            http2: host.is_none_or(|host| host.http2),
+            clients,
+            resumption,
+        })
     }
 }
 
@@ -453,7 +459,8 @@ fn make(key: Arc<CertifiedKey>, demand: &Demand) -> Result<Host, rustls::Error> 
         Some((_, verifier)) => builder.with_client_cert_verifier(verifier.clone()),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let protocols: &[&[u8]] = if demand.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.ticketer = demand.resumption.tickets.clone();
     config.session_storage = demand.resumption.sessions.clone();
     let clients = demand.clients.as_ref().map(|(clients, _)| clients.clone());

@@ -72,6 +72,23 @@ fn the_exact_name_wins_over_the_wildcard_and_that_over_the_fallback() {
 }
 
 #[test]
+fn demands_meet_every_certificate_that_a_name_may_be_shown() {
+    let strict = |name: &str| TlsHost { minimum: TlsVersion::V1_3, http2: false, ..plain_host(name) };
+    let tls = TlsShare {
+        certificates: vec![certificate(&["*.example", "a.example"], false), certificate(&[], true)],
+        hosts: vec![strict("b.example"), strict("*.other"), strict("a.example")],
+    };
+    let (_folder, mut keeper) = keeper();
+    let hosts = keeper.build(&document(&[("shop", tls)])).expect("good certificates");
+    for (name, http2) in
+        [("a.example", false), ("b.example", false), ("c.example", true), ("x.other", false), ("other", true)]
+    {
+        let config = &hosts.choose(Some(name), None).expect("a certificate").config;
+        assert_eq!(config.alpn_protocols.contains(&b"h2".to_vec()), http2, "{name}");
+    }
+}
+
+#[test]
 fn a_name_without_a_certificate_gets_none() {
     let (_folder, mut keeper) = keeper();
     let tls = shown(vec![certificate(&["a.example"], false)]);
