@@ -175,7 +175,11 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
         pool.push('+');
     }
     let service = || format!("{}/{}", wanted.release.app.name, lead.service);
-    share.pools.entry(pool.clone()).or_insert_with(|| Pool { service: service(), endpoints });
+    share.pools.entry(pool.clone()).or_insert_with(|| Pool {
+        service: service(),
+        endpoints,
+        ..Pool::default()
+    });
     match lead.way {
         Way::Route { host, path } => share.rules.push(RouteRule {
             host: host.map(str::to_owned),

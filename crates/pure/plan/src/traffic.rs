@@ -59,6 +59,27 @@ pub struct Pool {
     pub service: String,
     /// The instances that may get new requests.
     pub endpoints: Vec<Endpoint>,
+    /// What they speak.
+    #[serde(default, skip_serializing_if = "PoolProtocol::is_default")]
+    pub protocol: PoolProtocol,
+}
+
+/// What instances are spoken to in, where the edge knows requests from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolProtocol {
+    /// HTTP/1.1, which all know.
+    #[default]
+    Http1,
+    /// HTTP/2 in clear text, which gRPC needs.
+    H2,
+}
+
+impl PoolProtocol {
+    /// Whether it is what a pool speaks that says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An instance that may get new requests.

@@ -56,7 +56,8 @@ impl Containers {
             });
             let endpoint =
                 Endpoint { instance: cell.id.clone(), address: SocketAddr::new(address, port.port) };
-            share.pools.insert(pool, Pool { service: record.name.to_string(), endpoints: vec![endpoint] });
+            let service = record.name.to_string();
+            share.pools.insert(pool, Pool { service, endpoints: vec![endpoint], ..Pool::default() });
         }
         self.inner.rooms.traffic.apply(&owner(cell), share).await
     }

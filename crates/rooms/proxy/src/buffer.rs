@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -100,10 +100,19 @@ impl Input {
     ) -> Poll<io::Result<usize>> {
         self.make_room(buffers, most);
         let mut space = ReadBuf::new(&mut self.block[self.to..]);
-        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
-        let count = space.filled().len();
-        self.to += count;
-        Poll::Ready(Ok(count))
+        match Pin::new(stream).poll_read(cx, &mut space) {
+            Poll::Ready(Ok(())) => {
+                let count = space.filled().len();
+                self.to += count;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                // Who waits for an answer holds no buffer either: thousands may wait at once.
+                self.rest(buffers);
+                Poll::Pending
+            }
+        }
     }
 
     fn make_room(&mut self, buffers: &Buffers, most: usize) {

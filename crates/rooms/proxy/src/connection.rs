@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use base::{Clock, SystemClock};
 use plan::tls::ClientCertificates;
@@ -64,6 +65,8 @@ pub(crate) struct Client {
     read_any: bool,
     /// A refusal of the present request has no body.
     head_only: bool,
+    /// The present request is a call of gRPC.
+    grpc: bool,
     /// Further lines of a refusal.
     lines: Vec<u8>,
 }
@@ -189,6 +192,7 @@ impl Client {
             scanned: 0,
             read_any: false,
             head_only: false,
+            grpc: false,
             lines: Vec::new(),
         }
     }
@@ -216,6 +220,7 @@ impl Client {
     async fn next(&mut self, worker: &Rc<Worker>, entrance: &Entrance) -> Result<Came, Refusal> {
         self.scanned = 0;
         self.read_any = false;
+        self.grpc = false;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -311,6 +316,7 @@ impl Client {
             self.entry.begin(began, head.method.of(buf), head.host.map(|h| h.of(buf)), head.target.of(buf));
         }
         self.head_only = head.kind == Method::Head;
+        self.grpc = head.grpc;
         let table = worker.table();
         let facts = &self.facts;
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
@@ -344,8 +350,12 @@ impl Client {
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
+        let mut question = question(&head, began);
+        if head.grpc {
+            question.patient = true;
+            question.limit = limit(&fields, buf).map(|time| began + time);
+        }
         drop(fields);
-        let question = question(&head, began);
         self.input.consume(head.bytes);
         Ok(Asked { question, pool })
     }
@@ -388,14 +398,22 @@ impl Client {
     /// Answers a request that went no further, and closes.
     pub(crate) async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
         self.output.clear();
-        let head_only = self.read_any && self.head_only;
-        refusal.write_with(&mut self.output.bytes, &self.lines, true, head_only);
+        self.write_refusal(refusal, true);
         if !self.read_any {
             self.entry.forget();
         }
         self.note(refusal.status, refusal.code);
         self.write_log(worker);
         self.close(worker).await;
+    }
+
+    /// Writes an answer of the edge's own in the way of the request.
+    pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
+        if self.grpc {
+            return refusal.write_grpc(&mut self.output.bytes, close);
+        }
+        let head_only = self.read_any && self.head_only;
+        refusal.write(&mut self.output.bytes, &self.lines, close, head_only);
     }
 
     /// Ends the connection so that the client can read the last answer: what it still sends is thrown away for a
@@ -486,6 +504,12 @@ fn push_location(lines: &mut Vec<u8>, table: &Table, head: &RequestHead, buf: &[
     Ok(())
 }
 
+/// How long a caller of gRPC waits.
+fn limit(fields: &[Field], buf: &[u8]) -> Option<Duration> {
+    let named = |field: &&Field| field.name.of(buf).eq_ignore_ascii_case(b"grpc-timeout");
+    request::grpc_timeout(fields.iter().find(named)?.value.of(buf))
+}
+
 /// What is to be known of the request beyond its head.
 fn question(head: &RequestHead, began: base::Instant) -> Question {
     let keep = if head.old { head.says.keep_alive && !head.says.close } else { !head.says.close };
@@ -502,5 +526,7 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         upgrade: head.upgrade.is_some(),
         body,
         began,
+        patient: false,
+        limit: None,
     }
 }

@@ -4,7 +4,9 @@
 //! answer. So there is one reader of heads, one set of rules and refusals, one log, whatever the client speaks; and what
 //! HTTP/2 would let through (a line feed in a field, a path with a space) has to pass the strict parser too.
 
+mod far;
 mod lane;
+mod pieces;
 mod request;
 mod seats;
 
@@ -29,6 +31,7 @@ use crate::stream::Stream;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
+pub(crate) use far::{FarLane, FarTrunk};
 pub(crate) use lane::Lane;
 use seats::Job;
 pub(crate) use seats::Seats;

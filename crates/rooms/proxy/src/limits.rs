@@ -25,6 +25,10 @@ pub(crate) const REPLAY_BYTES: usize = 64 * 1024;
 /// Idle connections that a thread keeps to one instance: as many requests as were under way in the last moment, as clients
 /// of HTTP/2 have many at once.
 pub(crate) const IDLE_PER_ENDPOINT: usize = 1024;
+/// Connections in HTTP/2 that a thread keeps to one instance; each carries as many streams as the instance allows.
+pub(crate) const FAR_PER_ENDPOINT: usize = 8;
+/// How long such a connection is kept without a stream. Its end is said ahead, so it may be longer than for HTTP/1.1.
+pub(crate) const FAR_IDLE: Duration = Duration::from_secs(30);
 /// Connections that are being made for one request at the same time.
 pub(crate) const RACING: usize = 4;
 /// The largest message on the control socket, in bytes: some 50,000 routes.

@@ -67,13 +67,8 @@ refusals! {
 }
 
 impl Refusal {
-    /// The whole answer in bytes. `head_only` leaves the body away, as for HEAD.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, head_only: bool) {
-        self.write_with(out, b"", close, head_only);
-    }
-
-    /// The same with further lines in its head.
-    pub(crate) fn write_with(&self, out: &mut Vec<u8>, lines: &[u8], close: bool, head_only: bool) {
+    /// The whole answer in bytes, with these further lines in its head. `head_only` leaves the body away, as for HEAD.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, lines: &[u8], close: bool, head_only: bool) {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, u64::from(self.status));
         out.push(b' ');
@@ -95,6 +90,38 @@ impl Refusal {
             out.extend_from_slice(self.why.as_bytes());
             out.push(b'\n');
         }
+    }
+
+    /// The answer to a call of gRPC, which is all in its head.
+    pub(crate) fn write_grpc(&self, out: &mut Vec<u8>, close: bool) {
+        out.extend_from_slice(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\ngrpc-status: ",
+        );
+        push_number(out, grpc_status(self.status));
+        out.extend_from_slice(b"\r\ngrpc-message: ");
+        out.extend_from_slice(self.why.as_bytes());
+        out.extend_from_slice(b"\r\nx-sea-refused: ");
+        out.extend_from_slice(self.code.as_bytes());
+        if close {
+            out.extend_from_slice(b"\r\nconnection: close");
+        }
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+/// The status that a caller of gRPC hears in place of one of HTTP.
+fn grpc_status(status: u16) -> u64 {
+    match status {
+        // Unimplemented: there is nobody who knows the method.
+        404 | 501 => 12,
+        // The deadline is over.
+        408 | 504 => 4,
+        // A bound was reached.
+        413 | 431 => 8,
+        // Unavailable: the same call may go well later.
+        308 | 421 | 502 | 503 => 14,
+        // Internal: the call itself is malformed.
+        _ => 13,
     }
 }
 

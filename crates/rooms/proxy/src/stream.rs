@@ -13,7 +13,7 @@ use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::http2::Lane;
+use crate::http2::{FarLane, Lane};
 use crate::tls::TlsStream;
 
 /// What bytes of a connection go through.
@@ -21,6 +21,7 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream>),
     Lane(Box<Lane>),
+    Far(Box<FarLane>),
 }
 
 impl Stream {
@@ -32,6 +33,8 @@ impl Stream {
             Self::Tls(tls) if tls.holds_bytes() => Poll::Ready(Ok(())),
             Self::Tls(tls) => tls.socket().poll_read_ready(cx),
             Self::Lane(lane) => lane.poll_read_ready(cx),
+            // A read tells.
+            Self::Far(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -42,6 +45,7 @@ impl Stream {
             Self::Plain(tcp) => is_in_kernel(tcp),
             Self::Tls(tls) => tls.holds_bytes() || is_in_kernel(tls.socket()),
             Self::Lane(lane) => lane.holds_bytes(),
+            Self::Far(_) => false,
         }
     }
 
@@ -51,6 +55,8 @@ impl Stream {
             Self::Plain(tcp) => &*tcp,
             Self::Tls(tls) => tls.socket(),
             Self::Lane(lane) => return lane.break_off(),
+            // Dropped before its end, it ends with an error in any case.
+            Self::Far(_) => return,
         };
         // Without it the connection is closed in order, which shows the cut too unless the answer has no length; under
         // TLS the missing farewell shows it.
@@ -68,7 +74,7 @@ impl Stream {
     /// Bytes have gone out of a write that was not finished, so that nothing else can be written in their place.
     pub(crate) fn is_torn(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Lane(_) => false,
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => false,
             Self::Tls(tls) => tls.is_torn(),
         }
     }
@@ -78,7 +84,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.local_addr().ok(),
             Self::Tls(tls) => tls.socket().local_addr().ok(),
-            Self::Lane(_) => None,
+            Self::Lane(_) | Self::Far(_) => None,
         }
     }
 
@@ -90,7 +96,7 @@ impl Stream {
     /// What is known of the client by TLS, if it came over that.
     pub(crate) fn tls(&self) -> Option<&TlsStream> {
         match self {
-            Self::Plain(_) | Self::Lane(_) => None,
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => None,
             Self::Tls(tls) => Some(tls),
         }
     }
@@ -108,6 +114,7 @@ impl AsyncRead for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Self::Tls(tls) => tls.poll_read(cx, buf),
             Self::Lane(lane) => lane.poll_read(cx, buf),
+            Self::Far(lane) => lane.poll_read(cx, buf),
         }
     }
 }
@@ -118,6 +125,7 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Self::Tls(tls) => tls.poll_write(cx, &[IoSlice::new(buf)]),
             Self::Lane(lane) => lane.poll_write(cx, buf),
+            Self::Far(lane) => lane.poll_write(cx, buf),
         }
     }
 
@@ -130,6 +138,10 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Self::Tls(tls) => tls.poll_write(cx, bufs),
             Self::Lane(lane) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
+            }
+            Self::Far(lane) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
                 first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
             }
@@ -150,6 +162,7 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => tls.poll_shutdown(cx),
             Self::Lane(lane) => lane.poll_shutdown(),
+            Self::Far(_) => Poll::Ready(Ok(())),
         }
     }
 }

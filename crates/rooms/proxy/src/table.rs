@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::ContainerId;
 use plan::tls::{ClientCertificates, StrictTransport};
-use plan::traffic::{Listener, RouteShare};
+use plan::traffic::{Listener, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{PathPrefix, Protocol};
 
@@ -92,6 +92,7 @@ pub(crate) struct PoolSpec {
     pub(crate) key: PoolKey,
     pub(crate) service: String,
     pub(crate) endpoints: Vec<Arc<EndpointState>>,
+    pub(crate) protocol: PoolProtocol,
 }
 
 /// A rule within its host.
@@ -140,6 +141,7 @@ impl Table {
                 table.pools.push(PoolSpec {
                     key: (owner.clone(), name.clone()),
                     service: pool.service.clone(),
+                    protocol: pool.protocol,
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
                 });
             }

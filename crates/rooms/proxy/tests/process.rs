@@ -60,7 +60,7 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
             .collect(),
         pools: BTreeMap::from([(
             "web".into(),
-            Pool { service: "shop/web".into(), endpoints: vec![endpoint] },
+            Pool { service: "shop/web".into(), endpoints: vec![endpoint], ..Pool::default() },
         )]),
         tls: TlsShare::default(),
     }

@@ -1,6 +1,6 @@
 //! The way back: the answer's head, judged and written anew, then its body.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -40,7 +40,10 @@ impl Exchange<'_> {
             match up.input.poll_fill(cx, &mut up.stream, &self.worker.buffers, most) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(0)) => self.ended(false)?,
-                Poll::Ready(Err(_)) => self.ended(true)?,
+                Poll::Ready(Err(error)) => {
+                    self.untouched = error.kind() == io::ErrorKind::ConnectionRefused;
+                    self.ended(true)?;
+                }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
                     self.touch();

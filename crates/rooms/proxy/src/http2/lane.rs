@@ -10,14 +10,15 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::header::{HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY};
+use http::header::{HeaderMap, SEC_WEBSOCKET_ACCEPT};
 use http::{Method, Request, Response, StatusCode};
 use tokio::io::ReadBuf;
 
 use super::Trunk;
+use super::pieces::{self, Pieces, broken, pair, push_trailers};
 use super::request::{self, Framing};
 use crate::chunk::{Decoder, Step};
-use crate::head::{Field, Known, response};
+use crate::head::{Known, response};
 use crate::refusal::Refusal;
 
 /// Where the answer is.
@@ -37,11 +38,7 @@ pub(crate) struct Lane {
     respond: SendResponse<Bytes>,
     send: Option<SendStream<Bytes>>,
     framing: Framing,
-    /// What is to be read before more of the body: the head, the line before a chunk, its end.
-    text: Vec<u8>,
-    text_at: usize,
-    /// What has come of the body and was not read.
-    piece: Bytes,
+    pieces: Pieces,
     /// All of the body has come.
     ended: bool,
     writing: Writing,
@@ -66,11 +63,11 @@ impl Lane {
     ) -> (Self, Option<Refusal>) {
         let (head, body) = request.into_parts();
         let ended = body.is_end_stream();
-        let mut text = trunk.worker.buffers.page();
-        let written = request::write(&mut text, &head, ended);
+        let mut pieces = Pieces::with(trunk.worker.buffers.page());
+        let written = request::write(&mut pieces.text, &head, ended);
         let refusal = written.err();
         if refusal.is_some() {
-            text.clear();
+            pieces.text.clear();
         }
         trunk.begin();
         let lane = Self {
@@ -79,9 +76,7 @@ impl Lane {
             respond,
             send: None,
             framing: written.unwrap_or(Framing::Nothing),
-            text,
-            text_at: 0,
-            piece: Bytes::new(),
+            pieces,
             ended,
             writing: Writing::Head,
             head_only: head.method == Method::HEAD,
@@ -103,7 +98,7 @@ impl Lane {
 
     /// Whether a read gives bytes at once.
     pub(crate) fn holds_bytes(&self) -> bool {
-        self.text_at < self.text.len() || !self.piece.is_empty()
+        self.pieces.is_ready()
     }
 
     /// Has the stream end with an error when it is dropped.
@@ -122,23 +117,10 @@ impl Lane {
             }
             ready!(self.poll_more(cx))?;
         }
-        if self.text_at < self.text.len() {
-            let rest = &self.text[self.text_at..];
-            let count = rest.len().min(buf.remaining());
-            buf.put_slice(&rest[..count]);
-            self.text_at += count;
-            if self.text_at == self.text.len() {
-                self.text_at = 0;
-                self.trunk.worker.buffers.give_page(std::mem::take(&mut self.text));
-            }
-        } else {
-            let count = self.piece.len().min(buf.remaining());
-            buf.put_slice(&self.piece.split_to(count));
+        let count = self.pieces.read(buf, self.framing == Framing::Chunks);
+        if count > 0 {
             // The client may send as much again.
             let _ = self.body.flow_control().release_capacity(count);
-            if self.piece.is_empty() && count > 0 && self.framing == Framing::Chunks {
-                self.text.extend_from_slice(b"\r\n");
-            }
         }
         Poll::Ready(Ok(()))
     }
@@ -154,10 +136,7 @@ impl Lane {
             match ready!(self.body.poll_data(cx)) {
                 Some(Ok(piece)) if piece.is_empty() => {}
                 Some(Ok(piece)) => {
-                    if self.framing == Framing::Chunks {
-                        self.text.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-                    }
-                    self.piece = piece;
+                    self.pieces.put(piece, self.framing == Framing::Chunks);
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(self.failed(error))),
@@ -168,25 +147,13 @@ impl Lane {
                     };
                     self.ended = true;
                     if self.framing == Framing::Chunks {
-                        self.push_end(trailers.as_ref());
+                        push_trailers(&mut self.pieces.text, trailers.as_ref());
                         return Poll::Ready(Ok(()));
                     }
                 }
             }
         }
         if self.framing == Framing::Tunnel { Poll::Ready(Ok(())) } else { self.poll_given_up(cx) }
-    }
-
-    /// The last chunk, with the trailer fields.
-    fn push_end(&mut self, trailers: Option<&HeaderMap>) {
-        self.text.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.into_iter().flatten() {
-            self.text.extend_from_slice(name.as_str().as_bytes());
-            self.text.extend_from_slice(b": ");
-            self.text.extend_from_slice(value.as_bytes());
-            self.text.extend_from_slice(b"\r\n");
-        }
-        self.text.extend_from_slice(b"\r\n");
     }
 
     /// Ready with an error when the client has given the stream up.
@@ -239,45 +206,20 @@ impl Lane {
 
     /// Sends what the client has room for; `end` ends the stream with the last byte.
     fn give(&mut self, cx: &mut Context<'_>, data: &[u8], end: bool) -> Poll<io::Result<usize>> {
-        let send = self.send.as_mut().expect("a body follows a head");
-        if send.capacity() < data.len() {
-            send.reserve_capacity(data.len());
-        }
-        loop {
-            let count = send.capacity().min(data.len());
-            if count > 0 {
-                let last = end && count == data.len();
-                let sent = send.send_data(Bytes::copy_from_slice(&data[..count]), last);
-                return Poll::Ready(sent.map(|()| count).map_err(broken));
-            }
-            match ready!(send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    let error = self.failed(error);
-                    return Poll::Ready(Err(error));
-                }
-                None => {
-                    self.given_up = true;
-                    return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-                }
-            }
-        }
+        let given = ready!(pieces::give(self.send.as_mut(), cx, data, end));
+        self.given_up |= given.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        Poll::Ready(given)
     }
 
-    fn unchunk(&mut self, cx: &mut Context<'_>, buf: &[u8], mut decoder: Decoder) -> Poll<io::Result<usize>> {
-        let before = decoder;
-        let step = decoder.step(buf).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    fn unchunk(&mut self, cx: &mut Context<'_>, buf: &[u8], decoder: Decoder) -> Poll<io::Result<usize>> {
+        let mut next = decoder;
+        let step = next.step(buf).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let used = match step {
             Step::More | Step::Done => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             Step::Framing(count) => count,
             Step::Data(count) => {
                 let given = ready!(self.give(cx, &buf[..count], false))?;
-                if given < count {
-                    decoder = before;
-                    // So many bytes of the same chunk.
-                    let again = decoder.step(&buf[..given]);
-                    debug_assert_eq!(again, Ok(Step::Data(given)), "the chunk is as long as before");
-                }
+                next = decoder.after_data(given as u64);
                 given
             }
             Step::Trailer(field, count) => {
@@ -286,15 +228,9 @@ impl Lane {
                 count
             }
         };
-        self.writing = Writing::Chunks(decoder);
-        if decoder.done() {
-            self.writing = Writing::Done;
-            let send = self.send.as_mut().expect("a body follows a head");
-            let ended = match self.trailers.take() {
-                Some(trailers) => send.send_trailers(trailers),
-                None => send.send_data(Bytes::new(), true),
-            };
-            ended.map_err(broken)?;
+        self.writing = if next.done() { Writing::Done } else { Writing::Chunks(next) };
+        if self.writing == Writing::Done {
+            pieces::end(self.send.as_mut(), self.trailers.take())?;
         }
         Poll::Ready(Ok(used))
     }
@@ -341,8 +277,7 @@ impl Lane {
             return Ok(head.bytes);
         }
         if switched {
-            answer.headers_mut().remove(http::header::SEC_WEBSOCKET_ACCEPT);
-            answer.headers_mut().remove(SEC_WEBSOCKET_KEY);
+            answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
         }
         self.writing = if switched {
             Writing::Raw
@@ -364,8 +299,7 @@ impl Lane {
         match self.writing {
             Writing::Raw => {
                 self.writing = Writing::Done;
-                let send = self.send.as_mut().expect("a tunnel follows a head");
-                Poll::Ready(send.send_data(Bytes::new(), true).map_err(broken))
+                Poll::Ready(pieces::end(self.send.as_mut(), None))
             }
             Writing::Head | Writing::Length(_) | Writing::Chunks(_) | Writing::Done => {
                 self.shut = true;
@@ -384,22 +318,8 @@ impl Drop for Lane {
             }
         }
         // An answer before the end of its request: the library sends the one, then a reset without an error.
+        self.trunk.worker.buffers.give_page(self.pieces.take_page());
         self.trunk.note_end(self.given_up);
         self.trunk.end();
     }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
-}
-
-/// A field as the library wants it; the value shares the bytes of `whole` if that is given.
-fn pair(field: &Field, buf: &[u8], whole: Option<&Bytes>) -> io::Result<(HeaderName, HeaderValue)> {
-    let odd = || io::Error::from(io::ErrorKind::InvalidData);
-    let name = HeaderName::from_bytes(field.name.of(buf)).map_err(|_| odd())?;
-    let value = match whole {
-        Some(whole) => HeaderValue::from_maybe_shared(whole.slice_ref(field.value.of(buf))),
-        None => HeaderValue::from_maybe_shared(Bytes::copy_from_slice(field.value.of(buf))),
-    };
-    Ok((name, value.map_err(|_| odd())?))
 }

@@ -8,6 +8,7 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_KEY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::pieces::push_field as push;
 use crate::refusal::Refusal;
 
 /// How the body of a request is given on.
@@ -90,13 +91,6 @@ fn host(head: &Parts) -> Result<Option<&[u8]>, Refusal> {
         (Some(authority), _) => Ok(Some(authority)),
         (None, field) => Ok(field),
     }
-}
-
-fn push(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn push_cookies(out: &mut Vec<u8>, fields: &HeaderMap) {

@@ -14,6 +14,7 @@ fn pool(count: u8) -> LocalPool {
     LocalPool {
         key: ("a".into(), "b".into()),
         endpoints: (0..count).map(endpoint).collect(),
+        http2: false,
         next: Cell::new(0),
         down_since: Cell::new(None),
     }

@@ -1,6 +1,7 @@
 //! The edge with real sockets and instances of every temper; this file holds what the tests share.
 
 mod bodies;
+mod calls;
 mod failures;
 mod frames;
 mod ports;
@@ -107,7 +108,7 @@ fn id(address: SocketAddr) -> ContainerId {
 /// A share with one pool, a rule for every request, and these ports.
 fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> RouteShare {
     let endpoints = addresses.iter().map(|address| Endpoint { instance: id(*address), address: *address });
-    let pool = Pool { service: "shop/web".into(), endpoints: endpoints.collect() };
+    let pool = Pool { service: "shop/web".into(), endpoints: endpoints.collect(), ..Pool::default() };
     let listener = |(address, protocol): &(SocketAddr, Protocol)| Listener {
         address: *address,
         protocol: *protocol,

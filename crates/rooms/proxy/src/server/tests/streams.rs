@@ -67,7 +67,7 @@ pub(super) async fn whole(answer: ResponseFuture) -> (Response<()>, String) {
 }
 
 /// A body up to its end.
-async fn drain(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
+pub(super) async fn drain(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut all = Vec::new();
     while let Some(piece) = tokio::time::timeout(LONG, body.data()).await.expect("more in time") {
         let piece = piece?;
@@ -78,7 +78,7 @@ async fn drain(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
 }
 
 /// Sends all of it as the window allows.
-async fn pour(send: &mut SendStream<Bytes>, mut data: Bytes, end: bool) {
+pub(super) async fn pour(send: &mut SendStream<Bytes>, mut data: Bytes, end: bool) {
     while !data.is_empty() {
         send.reserve_capacity(data.len());
         let room = std::future::poll_fn(|cx| send.poll_capacity(cx));
@@ -591,7 +591,7 @@ async fn a_client_that_opens_streams_only_to_give_them_up_is_sent_away() {
     })
     .await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
-    let mut talk = Talk::to(&edge).await;
+    let talk = Talk::to(&edge).await;
     let mut opened = 0;
     let mut gone = false;
     while opened < 2000 && !gone {
