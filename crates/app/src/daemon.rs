@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use images::{Images, Keep};
 use network::{NamesLaunch, Networks, Settings, Tag};
 use plan::ports::Traffic;
 use plan::traffic::RouteShare;
-use proxy::{Edge, EdgeConfig};
+use proxy::{Edge, EdgeConfig, HttpsFront};
 use registry::Client;
 use runtime::Shims;
 use store::Store;
@@ -36,6 +36,11 @@ use crate::usual_place::UsualPlace;
 
 /// Where the edge answers unless it is told otherwise: the second where the first may not be had.
 const HTTP: [&str; 2] = ["0.0.0.0:80", "0.0.0.0:8080"];
+/// The same for HTTPS, from the first route on that needs it.
+const HTTPS: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 443),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8443),
+];
 /// Requests that are under way when the daemon is told to stop may take so long.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Images that nobody needs are collected so often.
@@ -253,8 +258,12 @@ fn no_signals(error: std::io::Error) -> Report {
 /// before, else at the first address that can be had.
 async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, Vec<SocketAddr>), Report> {
     let mut candidates: Vec<String> = match &args.http {
-        Some(asked) => vec![if asked.starts_with(':') { format!("0.0.0.0{asked}") } else { asked.clone() }],
+        Some(asked) => vec![asked.clone()],
         None => HTTP.map(str::to_owned).to_vec(),
+    };
+    let https = match &args.https {
+        Some(asked) => HttpsFront::At(vec![listening(asked)?]),
+        None => HttpsFront::WhenNeeded(HTTPS.to_vec()),
     };
     if args.http.is_none()
         && let Some(before) = kept_address::read(root)
@@ -263,17 +272,13 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     }
     let mut last = None;
     for text in candidates {
-        let address: SocketAddr = text.parse().map_err(|_| {
-            Report::new(Kind::Invalid, format!("`{text}` is not an address"))
-                .hint("write ADDRESS:PORT or :PORT, as in 127.0.0.1:8080")
-        })?;
-        let words: [OsString; 5] =
-            ["edge".into(), "--root".into(), root.into(), "--http".into(), address.to_string().into()];
+        let address = listening(&text)?;
         let config = EdgeConfig {
             root: root.to_owned(),
             program: program.to_owned(),
-            args: words.to_vec(),
+            args: edge_words(root, address, &https),
             http: vec![address],
+            https: https.clone(),
         };
         match Edge::open(config).await {
             Ok(edge) => {
@@ -291,6 +296,30 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     }
     let report = last.unwrap_or_else(|| Report::new(Kind::Internal, "the edge has no address"));
     Err(Report { hint: report.hint.clone().or(Some("name another address with `--http`".into())), ..report })
+}
+
+/// An address to listen on; without a host it is all of the machine's.
+fn listening(text: &str) -> Result<SocketAddr, Report> {
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    whole.parse().map_err(|_| {
+        Report::new(Kind::Invalid, format!("`{text}` is not an address"))
+            .hint("write ADDRESS:PORT or :PORT, as in 127.0.0.1:8080")
+    })
+}
+
+/// The arguments of the edge's process.
+fn edge_words(root: &Path, http: SocketAddr, https: &HttpsFront) -> Vec<OsString> {
+    let mut words: Vec<OsString> =
+        vec!["edge".into(), "--root".into(), root.into(), "--http".into(), http.to_string().into()];
+    let (word, addresses) = match https {
+        HttpsFront::Never => ("", &[][..]),
+        HttpsFront::At(addresses) => ("--https", &addresses[..]),
+        HttpsFront::WhenNeeded(addresses) => ("--https-when-needed", &addresses[..]),
+    };
+    for address in addresses {
+        words.extend([word.into(), address.to_string().into()]);
+    }
+    words
 }
 
 /// Takes the routes of those who are gone out of the edge: the daemon may have died between the two.

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use base::{Kind, Report};
 use clap::Parser;
 use cli::{Cli, Command, Launch, Surroundings};
-use proxy::EdgeOptions;
+use proxy::{EdgeOptions, HttpsFront};
 use root::Place;
 
 fn main() -> ExitCode {
@@ -40,16 +40,24 @@ fn main() -> ExitCode {
     command(Cli::parse())
 }
 
-/// `sea edge --root DIR --http ADDRESS …`, as the daemon starts it.
+/// `sea edge --root DIR --http ADDRESS [--https ADDRESS | --https-when-needed ADDRESS…]`, as the daemon starts it.
 fn edge(args: &[OsString]) -> ExitCode {
     let mut options = EdgeOptions::default();
     for pair in args.chunks(2) {
         match (pair[0].to_str(), pair.get(1)) {
             (Some("--root"), Some(root)) => options.root = root.into(),
             (Some("--http"), Some(address)) => {
-                options
-                    .http
-                    .extend(address.to_str().and_then(|text| text.parse::<std::net::SocketAddr>().ok()));
+                options.http.extend(parsed(address));
+            }
+            (Some("--https"), Some(address)) => {
+                options.https = HttpsFront::At(parsed(address).into_iter().collect());
+            }
+            (Some("--https-when-needed"), Some(address)) => {
+                let before = match options.https {
+                    HttpsFront::WhenNeeded(before) => before,
+                    HttpsFront::Never | HttpsFront::At(_) => Vec::new(),
+                };
+                options.https = HttpsFront::WhenNeeded(before.into_iter().chain(parsed(address)).collect());
             }
             _ => {
                 cli::print_report(&Report::new(Kind::Invalid, "the edge is started by the daemon"), false);
@@ -58,6 +66,10 @@ fn edge(args: &[OsString]) -> ExitCode {
         }
     }
     proxy::edge_main(options)
+}
+
+fn parsed(address: &std::ffi::OsStr) -> Option<std::net::SocketAddr> {
+    address.to_str()?.parse().ok()
 }
 
 fn command(cli: Cli) -> ExitCode {

@@ -716,6 +716,9 @@ pub struct DaemonArgs {
     /// Where the edge answers requests by host and path; :8080 without the right to bind :80
     #[arg(long, env = "SEA_HTTP", value_name = "ADDRESS")]
     pub http: Option<String>,
+    /// Where the edge answers them over HTTPS; unless it is given, :443 or :8443 from the first route on that needs it
+    #[arg(long, env = "SEA_HTTPS", value_name = "ADDRESS")]
+    pub https: Option<String>,
     /// Serve a registry too, at this address
     #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
     pub registry: Option<std::net::SocketAddr>,

@@ -13,6 +13,7 @@ pub mod revision;
 mod routes;
 pub mod seen;
 pub mod step;
+pub mod tls;
 pub mod traffic;
 
 pub use decide::{Course, Memory, Plan, Sight, Standing, Wanted, plan, standing};

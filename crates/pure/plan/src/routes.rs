@@ -11,6 +11,7 @@ use spec::{PathPrefix, Protocol};
 
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
+use crate::tls::RuleHttps;
 use crate::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 
 /// How far the release has come.
@@ -179,6 +180,7 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
         service: service(),
         endpoints,
         policy: policy().unwrap_or_default(),
+        ..Pool::default()
     });
     match lead.way {
         Way::Route { host, path } => share.rules.push(RouteRule {
@@ -186,6 +188,7 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
             path: path.clone(),
             strip_prefix: lead.strip_prefix,
             pool,
+            https: RuleHttps::default(),
         }),
         Way::Port { address, udp: _ } => {
             share.listeners.push(Listener { address, protocol: lead.protocol, pool });

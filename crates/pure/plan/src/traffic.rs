@@ -7,6 +7,8 @@ use base::ContainerId;
 use serde::{Deserialize, Serialize};
 use spec::{EdgePolicy, PathPrefix, Protocol};
 
+use crate::tls::{RuleHttps, TlsShare};
+
 /// One owner's share of the edge's routes: an app's, or a single container's.
 ///
 /// The edge serves the shares of all owners as one table; replacing a share is one step for it.
@@ -18,6 +20,9 @@ pub struct RouteShare {
     pub listeners: Vec<Listener>,
     /// Where requests can go, by the names that rules and listeners use; unique in the share.
     pub pools: BTreeMap<String, Pool>,
+    /// What the edge needs to answer the share's hosts over TLS.
+    #[serde(default, skip_serializing_if = "TlsShare::is_empty")]
+    pub tls: TlsShare,
 }
 
 /// Requests for this host and path go to this pool.
@@ -31,6 +36,9 @@ pub struct RouteRule {
     pub strip_prefix: bool,
     /// A key of [`RouteShare::pools`].
     pub pool: String,
+    /// What is asked of clients in the matter of HTTPS.
+    #[serde(default, skip_serializing_if = "RuleHttps::is_default")]
+    pub https: RuleHttps,
 }
 
 /// A published port.
@@ -54,6 +62,27 @@ pub struct Pool {
     /// What the service wants beyond the defaults.
     #[serde(default, skip_serializing_if = "EdgePolicy::is_default")]
     pub policy: EdgePolicy,
+    /// What they speak.
+    #[serde(default, skip_serializing_if = "PoolProtocol::is_default")]
+    pub protocol: PoolProtocol,
+}
+
+/// What instances are spoken to in, where the edge knows requests from each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolProtocol {
+    /// HTTP/1.1, which all know.
+    #[default]
+    Http1,
+    /// HTTP/2 in clear text, which gRPC needs.
+    H2,
+}
+
+impl PoolProtocol {
+    /// Whether it is what a pool speaks that says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An instance that may get new requests.

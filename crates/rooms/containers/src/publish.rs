@@ -45,7 +45,7 @@ impl Containers {
     async fn listen(&self, cell: &Arc<Cell>) -> Result<(), Report> {
         let record = cell.record();
         let address = reach(cell, &record).ok_or_else(|| start::gone(record.name.as_str()))?;
-        let mut share = RouteShare { rules: Vec::new(), listeners: Vec::new(), pools: BTreeMap::new() };
+        let mut share = RouteShare::default();
         for port in &record.service.ports {
             let pool = port.port.to_string();
             let host = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -56,10 +56,8 @@ impl Containers {
             });
             let endpoint =
                 Endpoint { instance: cell.id.clone(), address: SocketAddr::new(address, port.port) };
-            share.pools.insert(
-                pool,
-                Pool { service: record.name.to_string(), endpoints: vec![endpoint], ..Pool::default() },
-            );
+            let service = record.name.to_string();
+            share.pools.insert(pool, Pool { service, endpoints: vec![endpoint], ..Pool::default() });
         }
         self.inner.rooms.traffic.apply(&owner(cell), share).await
     }

@@ -34,9 +34,10 @@ pub(crate) struct Line {
 }
 
 /// What is known of one request.
-#[derive(Default)]
 pub(crate) struct Entry {
     began: Instant,
+    /// What the client speaks.
+    protocol: &'static str,
     /// Method, host and target as the JSON has them.
     text: Vec<u8>,
     pub(crate) status: u16,
@@ -45,6 +46,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Of a client that speaks this.
+    pub(crate) fn over(protocol: &'static str) -> Self {
+        Self { began: Instant::default(), protocol, text: Vec::new(), status: 0, reason: "" }
+    }
+
     /// Forgets the request before.
     pub(crate) fn forget(&mut self) {
         self.began = SystemClock.now();
@@ -100,6 +106,8 @@ impl Line {
         push_number(out, u64::try_from(began / 1_000_000).unwrap_or(0));
         out.extend_from_slice(b",\"client\":\"");
         out.extend_from_slice(peer);
+        out.extend_from_slice(b"\",\"protocol\":\"");
+        out.extend_from_slice(entry.protocol.as_bytes());
         out.extend_from_slice(b"\",");
         out.extend_from_slice(if entry.text.is_empty() { b"\"method\":\"\"" } else { &entry.text });
         for (name, value) in [

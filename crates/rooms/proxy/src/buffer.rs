@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::limits::{BUFFER_BYTES, BUFFERS_KEPT};
+use crate::stream::Stream;
 
 /// A thread's spare buffers.
 #[derive(Default)]
@@ -94,16 +94,25 @@ impl Input {
     pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         buffers: &Buffers,
         most: usize,
     ) -> Poll<io::Result<usize>> {
         self.make_room(buffers, most);
         let mut space = ReadBuf::new(&mut self.block[self.to..]);
-        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
-        let count = space.filled().len();
-        self.to += count;
-        Poll::Ready(Ok(count))
+        match Pin::new(stream).poll_read(cx, &mut space) {
+            Poll::Ready(Ok(())) => {
+                let count = space.filled().len();
+                self.to += count;
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                // Who waits for an answer holds no buffer either: thousands may wait at once.
+                self.rest(buffers);
+                Poll::Pending
+            }
+        }
     }
 
     fn make_room(&mut self, buffers: &Buffers, most: usize) {

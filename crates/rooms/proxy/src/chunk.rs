@@ -47,6 +47,15 @@ impl Decoder {
         self.0 == Place::Done
     }
 
+    /// As it is when so many bytes of the present chunk were used, which may be fewer than a step told of.
+    pub(crate) fn after_data(self, used: u64) -> Self {
+        match self.0 {
+            Place::Data(left) if left == used => Self(Place::DataEnd),
+            Place::Data(left) => Self(Place::Data(left.saturating_sub(used))),
+            Place::Size | Place::DataEnd | Place::Trailers(_) | Place::Done => self,
+        }
+    }
+
     /// Looks at the front of `buf`; the caller then takes away what the step says.
     pub(crate) fn step(&mut self, buf: &[u8]) -> Result<Step, Refusal> {
         match self.0 {

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify};
 
 use crate::protocol::{self, Reply, Request};
+use crate::server::HttpsFront;
 use crate::status::EdgeStatus;
 use crate::table::Document;
 
@@ -37,6 +38,8 @@ pub struct EdgeConfig {
     pub args: Vec<OsString>,
     /// The HTTP addresses among them: an edge that serves others is replaced.
     pub http: Vec<SocketAddr>,
+    /// The same for HTTPS.
+    pub https: HttpsFront,
 }
 
 /// Why the edge did not do it.

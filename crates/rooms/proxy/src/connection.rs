@@ -5,30 +5,31 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use base::{Clock, SystemClock};
-use rustix::net::RecvFlags;
+use plan::tls::ClientCertificates;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::access_log::Entry;
 use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::forward::{self, Onward};
-use crate::head;
-use crate::head::request::{self, RequestHead};
+use crate::head::request::{self, Method, RequestHead};
+use crate::head::{self, Field, Known};
+use crate::http2;
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
-use crate::local::{LocalPool, Upstream};
-use crate::refusal::Refusal;
-use crate::table::{PoolKey, Target};
+use crate::local::{LocalPool, LocalTable, Upstream};
+use crate::refusal::{Refusal, push_number};
+use crate::stream::Stream;
+use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
+use crate::tls::Hosts;
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
-
-#[cfg(test)]
-mod tests;
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ pub(crate) enum Entrance {
 
 /// A client's connection.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) input: Input,
     /// What goes to the client.
     pub(crate) output: Output,
@@ -53,13 +54,67 @@ pub(crate) struct Client {
     /// Bytes of bodies, for the log.
     pub(crate) received: u64,
     pub(crate) answered: u64,
+    /// The line of answers over TLS that has browsers come so again.
+    pub(crate) strict: Option<Arc<[u8]>>,
+    facts: Rc<Facts>,
     entry: Entry,
-    local: SocketAddr,
-    peer: Vec<u8>,
-    forwarded: Vec<u8>,
+    /// Nothing was asked yet: the client may open with HTTP/2.
+    opening: bool,
     scanned: usize,
     /// The head of the present request could be read, and `entry` is about it.
     read_any: bool,
+    /// A refusal of the present request has no body.
+    head_only: bool,
+    /// The present request is a call of gRPC.
+    grpc: bool,
+    /// Further lines of a refusal.
+    lines: Vec<u8>,
+}
+
+/// What is known of a client by its connection.
+pub(crate) struct Facts {
+    /// The address that it came to.
+    local: SocketAddr,
+    /// Its own, as text.
+    peer: Vec<u8>,
+    /// The lines that tell instances of it.
+    forwarded: Vec<u8>,
+    /// The one of them that tells of its certificate.
+    presented: Vec<u8>,
+    /// It came over TLS, and this was demanded of it there.
+    secure: bool,
+    clients: Option<Arc<ClientCertificates>>,
+}
+
+impl Facts {
+    /// Of a client with this address that came by this stream.
+    pub(crate) fn of(stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
+        let tls = stream.tls();
+        let peer = peer_address.ip().to_canonical().to_string().into_bytes();
+        let mut forwarded = b"x-forwarded-for: ".to_vec();
+        forwarded.extend_from_slice(&peer);
+        forwarded.extend_from_slice(b"\r\n");
+        forwarded.extend_from_slice(forward::proto(tls.is_some()));
+        let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
+        forwarded.extend_from_slice(&presented);
+        Rc::new(Self {
+            local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            peer,
+            forwarded,
+            presented,
+            secure: tls.is_some(),
+            clients: tls.and_then(|tls| tls.clients().cloned()),
+        })
+    }
+}
+
+/// What the next request is.
+enum Came {
+    Asked(Asked),
+    /// The client opens with HTTP/2.
+    Http2,
+    /// The client has no more.
+    Nothing,
 }
 
 /// A request whose head was read.
@@ -69,7 +124,7 @@ struct Asked {
 }
 
 /// Serves a connection from its first byte.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, entrance: Entrance) {
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, entrance: Entrance) {
     let client = Client::new(worker, stream, peer);
     converse(worker, client, entrance, None).await;
 }
@@ -81,15 +136,15 @@ pub(crate) async fn converse(
     entrance: Entrance,
     mut early: Option<Upstream>,
 ) {
-    poll_fn(|cx| {
-        client.watched.watch.enrol(cx);
-        Poll::Ready(())
-    })
-    .await;
+    client.enrol().await;
     loop {
         let asked = match client.next(worker, &entrance).await {
-            Ok(Some(asked)) => asked,
-            Ok(None) => return,
+            Ok(Came::Asked(asked)) => asked,
+            Ok(Came::Http2) => {
+                let Client { stream, input, facts, .. } = client;
+                return http2::serve(worker, stream, input, facts, entrance).await;
+            }
+            Ok(Came::Nothing) => return client.leave(worker),
             Err(refusal) => return client.refuse(worker, refusal).await,
         };
         client.watched.watch.set_resting(false);
@@ -98,8 +153,9 @@ pub(crate) async fn converse(
         let after = exchange.run(early.take()).await;
         client.write_log(worker);
         match after {
-            After::Next if client.flush(worker).await.is_ok() => {}
-            After::Next => return,
+            After::Next if client.flush(worker).await.is_err() => return,
+            After::Next if client.stream.is_lane() => return client.leave(worker),
+            After::Next => {}
             After::Close => return client.close(worker).await,
             After::Reset => return client.reset(),
             After::Tunnel(up) => {
@@ -111,14 +167,17 @@ pub(crate) async fn converse(
 }
 
 impl Client {
-    pub(crate) fn new(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) -> Self {
-        let unknown = || SocketAddr::from(([0, 0, 0, 0], 0));
-        let local = stream.local_addr().unwrap_or_else(|_| unknown());
-        let address = peer.ip().to_canonical().to_string().into_bytes();
-        let mut forwarded = b"x-forwarded-for: ".to_vec();
-        forwarded.extend_from_slice(&address);
-        forwarded.extend_from_slice(b"\r\nx-forwarded-proto: http\r\n");
+    pub(crate) fn new(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr) -> Self {
+        let facts = Facts::of(&stream, peer);
+        Self::with(worker, stream, facts)
+    }
+
+    /// With what is known of it already.
+    pub(crate) fn with(worker: &Rc<Worker>, stream: Stream, facts: Rc<Facts>) -> Self {
+        let protocol = if stream.is_lane() { "HTTP/2" } else { "HTTP/1.1" };
         Self {
+            // TLS has agreed on what is spoken.
+            opening: matches!(stream, Stream::Plain(_)),
             stream,
             input: Input::default(),
             output: Output::default(),
@@ -127,13 +186,24 @@ impl Client {
             ended: false,
             received: 0,
             answered: 0,
-            entry: Entry::default(),
-            local,
-            peer: address,
-            forwarded,
+            strict: None,
+            facts,
+            entry: Entry::over(protocol),
             scanned: 0,
             read_any: false,
+            head_only: false,
+            grpc: false,
+            lines: Vec::new(),
         }
+    }
+
+    /// Has this task woken when the deadline passes.
+    pub(crate) async fn enrol(&self) {
+        poll_fn(|cx| {
+            self.watched.watch.enrol(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Reads once from the client.
@@ -147,23 +217,30 @@ impl Client {
     }
 
     /// The next request, or nothing if the client has no more.
-    async fn next(&mut self, worker: &Rc<Worker>, entrance: &Entrance) -> Result<Option<Asked>, Refusal> {
+    async fn next(&mut self, worker: &Rc<Worker>, entrance: &Entrance) -> Result<Came, Refusal> {
         self.scanned = 0;
         self.read_any = false;
+        self.grpc = false;
         if self.input.is_empty() && !self.wait(worker).await {
-            return Ok(None);
+            return Ok(Came::Nothing);
         }
         self.watched.within(worker.settings.head);
         loop {
             let buf = self.input.filled();
+            let opens = if self.opening { http2::opens(buf) } else { Some(false) };
+            if opens == Some(true) {
+                return Ok(Came::Http2);
+            }
+            let unclear = opens.is_none() && !buf.is_empty();
             if let Some(end) = head::head_end(buf, &mut self.scanned)
                 // The empty line that may stand in front is no head.
                 && end > 2
+                && !unclear
             {
                 if end > REQUEST_HEAD_BYTES {
                     return Err(Refusal::HEAD_SIZE);
                 }
-                return self.read_head(worker, entrance).map(Some);
+                return self.read_head(worker, entrance).map(Came::Asked);
             }
             hopeless(buf)?;
             if buf.len() >= REQUEST_HEAD_BYTES {
@@ -177,7 +254,7 @@ impl Client {
             });
             match read.await {
                 None => return Err(Refusal::SLOW_HEAD),
-                Some(Ok(0) | Err(_)) => return Ok(None),
+                Some(Ok(0) | Err(_)) => return Ok(Came::Nothing),
                 Some(Ok(_)) => {}
             }
         }
@@ -199,7 +276,7 @@ impl Client {
                 return Poll::Ready(read.is_ok_and(|count| count > 0));
             }
             let over = self.watched.watch.is_late() || worker.draining.get();
-            if over && !has_arrived(&self.stream) {
+            if over && !self.stream.has_arrived() {
                 return Poll::Ready(false);
             }
             if std::mem::take(&mut lent) {
@@ -208,6 +285,12 @@ impl Client {
             Poll::Pending
         })
         .await
+    }
+
+    /// Ends the connection where nobody waits for anything.
+    fn leave(mut self, worker: &Worker) {
+        self.lend(worker);
+        self.stream.bid_farewell();
     }
 
     /// Gives the memory back that a resting connection does not need.
@@ -226,14 +309,31 @@ impl Client {
         let head = request::parse(buf, &mut fields)?;
         let began = SystemClock.now();
         self.read_any = true;
+        self.opening = false;
         self.received = 0;
         self.answered = 0;
         if worker.settings.access_log {
             self.entry.begin(began, head.method.of(buf), head.host.map(|h| h.of(buf)), head.target.of(buf));
         }
-        let Some((pool, strip)) = route(worker, entrance, &head, buf) else {
-            return Err(Refusal::NO_ROUTE);
-        };
+        self.head_only = head.kind == Method::Head;
+        self.grpc = head.grpc;
+        let table = worker.table();
+        let facts = &self.facts;
+        let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
+        let strip = target.map_or(0, |target| target.strip);
+        if let Some(target) = target {
+            if table.shared.tls.guarded {
+                let wanted = head.host.and_then(|host| table.shared.clients_of(host.of(buf)));
+                if !Hosts::admits(wanted, facts.clients.as_ref()) {
+                    return Err(Refusal::MISDIRECTED);
+                }
+            }
+            self.strict = target.strict.filter(|_| facts.secure).cloned();
+            if target.https_only && !facts.secure && !came_by_https(worker, &fields, buf) {
+                push_location(&mut self.lines, &table.shared, &head, buf)?;
+                return Err(Refusal::HTTPS_ONLY);
+            }
+        }
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
                 output.bytes = worker.buffers.page();
@@ -241,15 +341,21 @@ impl Client {
         }
         self.sent.clear();
         let onward = Onward {
-            forwarded: &self.forwarded,
-            peer: &self.peer,
+            forwarded: &facts.forwarded,
+            peer: &facts.peer,
             trusted: worker.settings.trust_forwarded,
+            secure: facts.secure,
+            presented: &facts.presented,
             strip,
-            local: self.local,
+            local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
+        let mut question = question(&head, began);
+        if head.grpc {
+            question.patient = true;
+            question.limit = limit(&fields, buf).map(|time| began + time);
+        }
         drop(fields);
-        let question = question(&head, began);
         self.input.consume(head.bytes);
         Ok(Asked { question, pool })
     }
@@ -262,7 +368,7 @@ impl Client {
 
     fn write_log(&mut self, worker: &Worker) {
         if worker.settings.access_log {
-            let peer = &self.peer;
+            let peer = &self.facts.peer;
             worker.log.borrow_mut().push(&self.entry, peer, self.received, self.answered);
         }
     }
@@ -290,15 +396,24 @@ impl Client {
     }
 
     /// Answers a request that went no further, and closes.
-    async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
+    pub(crate) async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
         self.output.clear();
-        refusal.write(&mut self.output.bytes, true, false);
+        self.write_refusal(refusal, true);
         if !self.read_any {
             self.entry.forget();
         }
         self.note(refusal.status, refusal.code);
         self.write_log(worker);
         self.close(worker).await;
+    }
+
+    /// Writes an answer of the edge's own in the way of the request.
+    pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
+        if self.grpc {
+            return refusal.write_grpc(&mut self.output.bytes, close);
+        }
+        let head_only = self.read_any && self.head_only;
+        refusal.write(&mut self.output.bytes, &self.lines, close, head_only);
     }
 
     /// Ends the connection so that the client can read the last answer: what it still sends is thrown away for a
@@ -327,45 +442,72 @@ impl Client {
     }
 
     /// Breaks the connection, so that a cut answer cannot pass for a whole one.
-    pub(crate) fn reset(self) {
-        // Without it the connection is closed in order, which shows the cut too unless the answer has no length.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(std::time::Duration::ZERO));
+    pub(crate) fn reset(mut self) {
+        self.stream.break_off();
     }
-}
-
-/// Whether the kernel holds bytes of the client that we have not been told of yet. To close over them would reset the
-/// connection under a request that was sent in time.
-fn has_arrived(stream: &TcpStream) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    rustix::net::recv(stream, &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
 }
 
 /// Whether what has come so far can become a head at all; decided early, so that nobody waits for the rest.
 fn hopeless(buf: &[u8]) -> Result<(), Refusal> {
     let text = buf.strip_prefix(b"\r\n").unwrap_or(buf);
     match text.first() {
+        // The first bytes of a handshake; an answer in clear text is what clients of TLS know to read as such.
+        Some(22) if buf.len() == 1 => Ok(()),
+        Some(22) if buf[1] == 3 => Err(Refusal::TLS_HERE),
         Some(b'\r') if text.len() == 1 && buf.len() == 1 => Ok(()),
         Some(first) if !head::is_method(&[*first]) => Err(Refusal::REQUEST_LINE),
         _ => Ok(()),
     }
 }
 
-/// The pool for a request, and how much of its path is cut off.
-fn route(
-    worker: &Rc<Worker>,
+/// The pool for a request, and what its rule says beyond that if a rule led there.
+fn route<'a>(
+    table: &'a LocalTable,
     entrance: &Entrance,
     head: &RequestHead,
     buf: &[u8],
-) -> Option<(Rc<LocalPool>, usize)> {
-    let table = worker.table();
+) -> Option<(Rc<LocalPool>, Option<Target<'a>>)> {
     match entrance {
         Entrance::Front => {
-            let Target { pool, strip } =
-                table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
-            Some((table.pools[pool].clone(), strip))
+            let target = table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
+            Some((table.pools[target.pool].clone(), Some(target)))
         }
-        Entrance::Port(key) => Some((table.pool(key)?.clone(), 0)),
+        Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
+}
+
+/// Whether a proxy of ours in front says that the client asked it over HTTPS.
+fn came_by_https(worker: &Worker, fields: &[Field], buf: &[u8]) -> bool {
+    let says = |field: &Field| {
+        field.known == Known::ForwardedProto && field.value.of(buf).eq_ignore_ascii_case(b"https")
+    };
+    worker.settings.trust_forwarded && fields.iter().any(says)
+}
+
+/// Writes the line that sends a request to the same place over HTTPS.
+fn push_location(lines: &mut Vec<u8>, table: &Table, head: &RequestHead, buf: &[u8]) -> Result<(), Refusal> {
+    let host = head.host.ok_or(Refusal::HOST_MISSING)?.of(buf);
+    let end = match host.first() {
+        Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |close| close + 1),
+        _ => memchr::memchr(b':', host).unwrap_or(host.len()),
+    };
+    lines.clear();
+    lines.extend_from_slice(b"location: https://");
+    lines.extend_from_slice(&host[..end]);
+    if table.https_port != HTTPS_PORT {
+        lines.push(b':');
+        push_number(lines, u64::from(table.https_port));
+    }
+    // `*` asks about the server itself, which has no other place.
+    lines.extend_from_slice(if head.target.of(buf) == b"*" { b"/" } else { head.target.of(buf) });
+    lines.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// How long a caller of gRPC waits.
+fn limit(fields: &[Field], buf: &[u8]) -> Option<Duration> {
+    let named = |field: &&Field| field.name.of(buf).eq_ignore_ascii_case(b"grpc-timeout");
+    request::grpc_timeout(fields.iter().find(named)?.value.of(buf))
 }
 
 /// What is to be known of the request beyond its head.
@@ -384,5 +526,7 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         upgrade: head.upgrade.is_some(),
         body,
         began,
+        patient: false,
+        limit: None,
     }
 }

@@ -12,12 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use spec::Protocol;
-use tokio::net::TcpStream;
 
 use crate::connection::{self, Client, Entrance};
 use crate::exchange::connect;
 use crate::limits::BUFFER_BYTES;
 use crate::local::{LocalPool, Upstream};
+use crate::stream::Stream;
 use crate::tunnel;
 use crate::worker::Worker;
 
@@ -42,7 +42,7 @@ enum Found {
 }
 
 /// Serves a connection that came to a published port.
-pub(crate) async fn serve(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, address: SocketAddr) {
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, address: SocketAddr) {
     let table = worker.table();
     let Some((protocol, pool)) = table.shared.listeners.get(&(address, false)).copied() else {
         // The listener left the table between the accept and this look.
@@ -69,15 +69,10 @@ async fn pass(worker: &Rc<Worker>, client: Client, mut pool: Rc<LocalPool>, up: 
     tunnel::run(worker, client.stream, client.input, client.watched, up).await;
 }
 
-async fn auto(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, mut pool: Rc<LocalPool>) {
+async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: Rc<LocalPool>) {
     let mut client = Client::new(worker, stream, peer);
     let key = pool.key.clone();
-    let watch = client.watched.watch.clone();
-    poll_fn(|cx| {
-        watch.enrol(cx);
-        Poll::Ready(())
-    })
-    .await;
+    client.enrol().await;
     client.watched.within(worker.settings.tunnel_idle);
     let first = poll_fn(|cx| listen(worker, &mut client, cx));
     let mut found = tokio::time::timeout(PATIENCE, first).await.ok();
@@ -93,7 +88,7 @@ async fn auto(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, mut pool
                 refused = made.is_err();
                 up = made.ok();
             }
-            let heard = up.as_ref().is_some_and(|up: &Upstream| up.stream.poll_read_ready(cx).is_ready());
+            let heard = up.as_mut().is_some_and(|up: &mut Upstream| up.stream.poll_read_ready(cx).is_ready());
             if heard {
                 return Poll::Ready(Found::Other);
             }

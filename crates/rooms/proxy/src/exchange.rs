@@ -58,6 +58,10 @@ pub(crate) struct Question {
     pub(crate) upgrade: bool,
     pub(crate) body: Body,
     pub(crate) began: Instant,
+    /// Either side may be silent for long while the other has not ended.
+    pub(crate) patient: bool,
+    /// When the caller has no use for an answer any more.
+    pub(crate) limit: Option<Instant>,
 }
 
 /// Where the answer is.
@@ -109,6 +113,8 @@ pub(crate) struct Exchange<'a> {
     replayable: bool,
     /// The instance takes no more bytes.
     up_deaf: bool,
+    /// The instance says that it has not looked at the request.
+    untouched: bool,
     scanned: usize,
     stage: Stage,
     /// The body is written to the client in chunks.
@@ -145,6 +151,7 @@ impl<'a> Exchange<'a> {
             tried: Vec::new(),
             replayable: true,
             up_deaf: false,
+            untouched: false,
             scanned: 0,
             stage: Stage::Head,
             rechunk: false,
@@ -161,7 +168,12 @@ impl<'a> Exchange<'a> {
 
     /// Carries the request to an instance and the answer back. `early` is a connection that exists already.
     pub(crate) async fn run(mut self, early: Option<Upstream>) -> After {
-        self.up = early;
+        if let Some(early) = early {
+            match self.dress(early).await {
+                Ok(up) => self.up = Some(up),
+                Err(refusal) => return self.refuse(refusal, false),
+            }
+        }
         loop {
             if self.up.is_none()
                 && let Err(refusal) = self.obtain().await
@@ -249,12 +261,16 @@ impl<'a> Exchange<'a> {
     fn touch(&self) {
         let settings = &self.worker.settings;
         let time = match self.stage {
+            // Who says how long it waits is believed, within reason.
+            Stage::Head if self.question.limit.is_some() => settings.tunnel_idle,
             Stage::Head if self.question.body.is_done() => settings.answer,
+            Stage::Head if self.question.patient => settings.tunnel_idle,
             Stage::Head => settings.body_idle,
-            Stage::Body(_) if self.events => settings.tunnel_idle,
+            Stage::Body(_) if self.events || self.question.patient => settings.tunnel_idle,
             Stage::Body(_) | Stage::Switched => settings.body_idle,
         };
-        self.client.watched.within(time);
+        let left = |limit: Instant| limit.since(self.worker.watches.now());
+        self.client.watched.within(self.question.limit.map_or(time, |limit| time.min(left(limit))));
     }
 
     /// Whether the request may be sent again after a cut.
@@ -263,7 +279,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn could_repeat(&self) -> bool {
-        let safe = self.question.method != Method::Once || self.client.sent.at == 0;
+        let safe = self.question.method != Method::Once || self.client.sent.at == 0 || self.untouched;
         let tries = self.tried.len() + 1 < self.worker.settings.tries as usize;
         self.replayable && safe && tries
     }
@@ -277,6 +293,7 @@ impl<'a> Exchange<'a> {
         }
         self.client.sent.at = 0;
         self.up_deaf = false;
+        self.untouched = false;
         self.scanned = 0;
         self.heard = false;
         self.asked_at = SystemClock.now();
@@ -301,13 +318,13 @@ impl<'a> Exchange<'a> {
         }
         self.up = None;
         self.client.note(refusal.status, refusal.code);
-        if self.client.output.at > 0 {
+        if self.client.output.at > 0 || self.client.stream.is_torn() {
             // The client has read half of an interim answer.
             return After::Reset;
         }
         let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
         self.client.output.clear();
-        refusal.write(&mut self.client.output.bytes, !keep, self.question.method == Method::Head);
+        self.client.write_refusal(refusal, !keep);
         if keep { After::Next } else { After::Close }
     }
 

@@ -18,6 +18,10 @@ pub(crate) struct Onward<'a> {
     /// The client's address as text, to append to a trusted `X-Forwarded-For`.
     pub(crate) peer: &'a [u8],
     pub(crate) trusted: bool,
+    /// The client came over TLS.
+    pub(crate) secure: bool,
+    /// The line of the client's certificate, which `forwarded` holds too.
+    pub(crate) presented: &'a [u8],
     /// How many bytes of the path are cut off.
     pub(crate) strip: usize,
     /// The address that the client came to, for requests without a host.
@@ -60,10 +64,14 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
             Known::Forwarded | Known::ForwardedHost | Known::ForwardedProto if on.trusted => {
                 push_field(out, buf, field);
             }
+            Known::ForwardedClientCert if on.trusted && on.presented.is_empty() => {
+                push_field(out, buf, field);
+            }
             Known::Other
             | Known::Connection
             | Known::Expect
             | Known::Forwarded
+            | Known::ForwardedClientCert
             | Known::ForwardedFor
             | Known::ForwardedHost
             | Known::ForwardedProto
@@ -112,8 +120,9 @@ fn forwarded(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field]
         out.extend_from_slice(on.peer);
         out.extend_from_slice(b"\r\n");
         if !has(Known::ForwardedProto) {
-            out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+            out.extend_from_slice(proto(on.secure));
         }
+        out.extend_from_slice(on.presented);
     }
     if let Some(host) = head.host
         && !(on.trusted && has(Known::ForwardedHost))
@@ -124,9 +133,16 @@ fn forwarded(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field]
     }
 }
 
+/// The line that tells the instance of the scheme.
+pub(crate) fn proto(secure: bool) -> &'static [u8] {
+    if secure { b"x-forwarded-proto: https\r\n" } else { b"x-forwarded-proto: http\r\n" }
+}
+
 /// How the body goes to the client, and what becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Backward {
+pub(crate) struct Backward<'a> {
+    /// The line that has browsers come over HTTPS only; it takes the place of the instance's own.
+    pub(crate) strict: Option<&'a [u8]>,
     /// The body is written in chunks.
     pub(crate) chunked: bool,
     /// The connection ends with this answer.
@@ -136,7 +152,13 @@ pub(crate) struct Backward {
 }
 
 /// Appends the head that the client gets.
-pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, fields: &[Field], back: Backward) {
+pub(crate) fn response(
+    out: &mut Vec<u8>,
+    buf: &[u8],
+    head: &ResponseHead,
+    fields: &[Field],
+    back: Backward<'_>,
+) {
     out.extend_from_slice(b"HTTP/1.1 ");
     push_number(out, u64::from(head.status));
     out.push(b' ');
@@ -144,6 +166,7 @@ pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, field
     out.extend_from_slice(b"\r\n");
     for field in fields {
         match field.known {
+            Known::Other if back.strict.is_some() && is_strict(field.name.of(buf)) => {}
             Known::Other | Known::RetryAfter if !head.says.names => push_field(out, buf, field),
             Known::Other | Known::RetryAfter if !listed(fields, buf, field.name.of(buf)) => {
                 push_field(out, buf, field);
@@ -154,6 +177,7 @@ pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, field
             | Known::ContentLength
             | Known::Expect
             | Known::Forwarded
+            | Known::ForwardedClientCert
             | Known::ForwardedFor
             | Known::ForwardedHost
             | Known::ForwardedProto
@@ -170,6 +194,7 @@ pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, field
             | Known::Upgrade => {}
         }
     }
+    out.extend_from_slice(back.strict.unwrap_or_default());
     if back.chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
@@ -183,4 +208,8 @@ pub(crate) fn response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, field
         out.extend_from_slice(b"connection: keep-alive\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+fn is_strict(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"strict-transport-security")
 }

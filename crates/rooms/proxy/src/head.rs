@@ -44,6 +44,7 @@ pub(crate) enum Known {
     ContentType,
     Expect,
     Forwarded,
+    ForwardedClientCert,
     ForwardedFor,
     ForwardedHost,
     ForwardedProto,
@@ -84,6 +85,7 @@ fn known(name: &[u8]) -> Known {
         16 if is(b"x-forwarded-host") => Known::ForwardedHost,
         17 if is(b"transfer-encoding") => Known::TransferEncoding,
         17 if is(b"x-forwarded-proto") => Known::ForwardedProto,
+        23 if is(b"x-forwarded-client-cert") => Known::ForwardedClientCert,
         _ => Known::Other,
     }
 }

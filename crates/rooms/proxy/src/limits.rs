@@ -22,14 +22,36 @@ pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
 pub(crate) const BUFFERS_KEPT: usize = 256;
 /// A request whose head and body are no longer than this can be sent again.
 pub(crate) const REPLAY_BYTES: usize = 64 * 1024;
-/// Idle connections that a thread keeps to one instance.
-pub(crate) const IDLE_PER_ENDPOINT: usize = 256;
+/// Idle connections that a thread keeps to one instance: as many requests as were under way in the last moment, as clients
+/// of HTTP/2 have many at once.
+pub(crate) const IDLE_PER_ENDPOINT: usize = 1024;
+/// Connections in HTTP/2 that a thread keeps to one instance; each carries as many streams as the instance allows.
+pub(crate) const FAR_PER_ENDPOINT: usize = 8;
+/// How long such a connection is kept without a stream. Its end is said ahead, so it may be longer than for HTTP/1.1.
+pub(crate) const FAR_IDLE: Duration = Duration::from_secs(30);
 /// Connections that are being made for one request at the same time.
 pub(crate) const RACING: usize = 4;
 /// The largest message on the control socket, in bytes: some 50,000 routes.
 pub(crate) const FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Instances that have left the table and whose counts are still told.
 pub(crate) const RETIRED_KEPT: usize = 1024;
+/// Streams that a client of HTTP/2 may have open at once. Browsers are content with 100, which nginx (128) and HAProxy
+/// (100) offer too; each may hold the buffers of a request, as a connection does.
+pub(crate) const H2_STREAMS: u32 = 128;
+/// What a client may send on one stream before we have read it: enough for 40 Mbit/s at 50 ms.
+pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all streams of a connection.
+pub(crate) const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits in one stream for a client that reads slowly.
+pub(crate) const H2_SEND_BYTES: usize = 64 * 1024;
+/// Tasks for streams that a thread keeps for reuse, of some 4 KiB each.
+pub(crate) const H2_SEATS: usize = 512;
+/// Streams that a client may give up beyond those that it sees to their end; more, and the connection ends.
+pub(crate) const H2_RESETS: u32 = 128;
+/// Sessions that clients without tickets can go on with, for all threads: some 2 KiB each.
+pub(crate) const TLS_SESSIONS: usize = 1024;
+/// Certificates of local names that are kept, for all threads.
+pub(crate) const LOCAL_HOSTS: usize = 1024;
 /// UDP clients that one listener remembers.
 pub(crate) const UDP_SESSIONS: usize = 4096;
 
@@ -47,6 +69,8 @@ pub struct Settings {
     pub answer: Duration,
     /// Between two pieces of a body, in either direction.
     pub body_idle: Duration,
+    /// Handshakes of TLS that a thread has in progress at once: each holds some 20 KiB and may cost a millisecond.
+    pub handshakes: usize,
     /// Between two bytes of a tunnel (WebSocket, TCP) or of an event stream.
     pub tunnel_idle: Duration,
     /// An idle connection to an instance is used again only this long: gunicorn closes after 2 seconds, node after
@@ -91,6 +115,7 @@ impl Default for Settings {
             connect: Duration::from_millis(250),
             answer: Duration::from_secs(60),
             body_idle: Duration::from_secs(60),
+            handshakes: 1024,
             tunnel_idle: Duration::from_secs(3600),
             upstream_idle: Duration::from_millis(1500),
             upstream_idle_unsafe: Duration::from_millis(500),

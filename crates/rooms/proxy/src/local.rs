@@ -8,14 +8,18 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use base::{Instant, Rng};
+use plan::traffic::PoolProtocol;
 use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
 
 use crate::balance::{Balance, Verdict};
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
-use crate::limits::IDLE_PER_ENDPOINT;
+use crate::http2::FarTrunk;
+use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
+use crate::stream::Stream;
 use crate::table::{PoolKey, Table};
+use crate::worker::Worker;
 
 /// The table as one thread goes by it.
 pub(crate) struct LocalTable {
@@ -29,6 +33,8 @@ pub(crate) struct LocalPool {
     pub(crate) key: PoolKey,
     pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
     pub(crate) balance: RefCell<Balance>,
+    /// Its instances are spoken to in HTTP/2.
+    pub(crate) http2: bool,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -38,6 +44,8 @@ pub(crate) struct LocalEndpoint {
     pub(crate) state: Arc<EndpointState>,
     pub(crate) thread: usize,
     idle: RefCell<Vec<Idle>>,
+    /// Connections in HTTP/2, each with its streams.
+    far: RefCell<Vec<FarTrunk>>,
     /// It has left the table: connections to it are not kept.
     retired: Cell<bool>,
 }
@@ -49,7 +57,7 @@ struct Idle {
 
 /// A connection to an instance, at work for one request or tunnel. Counts as in flight until it is dropped.
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) input: Input,
     pub(crate) flight: Flight,
 }
@@ -97,6 +105,7 @@ impl LocalTable {
                 key: spec.key.clone(),
                 // Threads begin at different instances, or few requests would all go to the first.
                 balance: Balance::new(&endpoints, before.map(|pool| &***pool), thread, now).into(),
+                http2: spec.protocol == PoolProtocol::H2,
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -119,6 +128,10 @@ impl LocalTable {
     pub(crate) fn sweep(&self, now: Instant, most: Duration) {
         for endpoint in self.pools.iter().flat_map(|pool| &pool.endpoints) {
             endpoint.idle.borrow_mut().retain(|idle| now.since(idle.since) < most && idle.is_quiet());
+            endpoint
+                .far
+                .borrow_mut()
+                .retain(|far| far.idle_since().is_none_or(|since| now.since(since) < FAR_IDLE));
         }
     }
 }
@@ -128,7 +141,7 @@ impl LocalPool {
     pub(crate) fn emptied(key: &PoolKey, now: Instant) -> Rc<Self> {
         let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
         let balance = Balance::new(&endpoints, None, 0, now).into();
-        Rc::new(Self { key, endpoints, balance, down_since })
+        Rc::new(Self { key, endpoints, balance, http2: false, down_since })
     }
 
     /// An instance for the next request, by load and latency; in turns while they have equal ones.
@@ -176,12 +189,38 @@ impl LocalPool {
 
 impl LocalEndpoint {
     pub(crate) fn new(state: &Arc<EndpointState>, thread: usize) -> Rc<Self> {
-        Rc::new(Self { state: state.clone(), thread, idle: RefCell::default(), retired: Cell::new(false) })
+        Rc::new(Self {
+            state: state.clone(),
+            thread,
+            idle: RefCell::default(),
+            far: RefCell::default(),
+            retired: Cell::new(false),
+        })
     }
 
     fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
+        // Streams that are open go on; the connection ends with the last of them.
+        self.far.borrow_mut().clear();
+    }
+
+    /// A stream on a connection that is there and has room.
+    pub(crate) fn take_stream(self: &Rc<Self>, worker: &Rc<Worker>) -> Option<Upstream> {
+        let now = worker.watches.now();
+        let mut far = self.far.borrow_mut();
+        far.retain_mut(FarTrunk::is_open);
+        let trunk = far.iter().find(|trunk| trunk.has_room())?;
+        let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
+        Some(Upstream { stream, input: Input::default(), flight: Flight::begin(self) })
+    }
+
+    /// Keeps a connection for the streams of others.
+    pub(crate) fn keep(&self, trunk: FarTrunk) {
+        let mut far = self.far.borrow_mut();
+        if !self.retired.get() && far.len() < FAR_PER_ENDPOINT {
+            far.push(trunk);
+        }
     }
 
     /// The idle connection that was at work last, if it is not older than `most` and still open.
@@ -196,7 +235,11 @@ impl LocalEndpoint {
             }
             if last.is_quiet() && !(surely && last.has_ended()) {
                 let flight = Flight::begin(self);
-                return Some(Upstream { stream: last.stream, input: Input::default(), flight });
+                return Some(Upstream {
+                    stream: Stream::Plain(last.stream),
+                    input: Input::default(),
+                    flight,
+                });
             }
         }
         None
@@ -224,8 +267,11 @@ impl Upstream {
     pub(crate) fn rest(self, now: Instant) {
         let endpoint = &self.flight.0;
         let mut idle = endpoint.idle.borrow_mut();
-        if !endpoint.retired.get() && idle.len() < IDLE_PER_ENDPOINT {
-            idle.push(Idle { stream: self.stream, since: now });
+        if let Stream::Plain(stream) = self.stream
+            && !endpoint.retired.get()
+            && idle.len() < IDLE_PER_ENDPOINT
+        {
+            idle.push(Idle { stream, since: now });
         }
     }
 }

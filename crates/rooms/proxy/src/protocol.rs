@@ -17,8 +17,10 @@ use crate::limits::FRAME_BYTES;
 use crate::status::EdgeStatus;
 use crate::table::Document;
 
-/// The version of these words and of `table.json`.
-pub(crate) const VERSION: u32 = 1;
+/// The version of these words and of `table.json`. 2 brought TLS: an edge of version 1 would pass over it.
+pub(crate) const VERSION: u32 = 2;
+/// Versions of `table.json` that are read: what they do not say has a default.
+pub(crate) const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
 /// What the daemon says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,11 +42,24 @@ pub(crate) enum Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    Welcome { version: u32, pid: u32, document: Document, http: Vec<SocketAddr> },
+    Welcome {
+        version: u32,
+        pid: u32,
+        document: Document,
+        http: Vec<SocketAddr>,
+        #[serde(default)]
+        https: Vec<SocketAddr>,
+    },
     Done,
-    Refused { report: Report },
-    Seen { seen: TrafficSeen },
-    Status { status: Box<EdgeStatus> },
+    Refused {
+        report: Report,
+    },
+    Seen {
+        seen: TrafficSeen,
+    },
+    Status {
+        status: Box<EdgeStatus>,
+    },
 }
 
 /// Writes one frame.

@@ -25,6 +25,7 @@ macro_rules! refusals {
 }
 
 refusals! {
+    HTTPS_ONLY = 308 "https-only" "This host is asked over HTTPS only.";
     REQUEST_LINE = 400 "request-line" "The request line is not `METHOD target HTTP/1.1`.";
     METHOD = 400 "method" "The method is not a token of at most 24 letters.";
     TARGET = 400 "target" "The target holds characters that a URL cannot hold.";
@@ -39,6 +40,9 @@ refusals! {
     HOST_MISSING = 400 "host-missing" "HTTP/1.1 requires a Host field.";
     HOST_TWICE = 400 "host-twice" "There is more than one Host field.";
     HOST_SYNTAX = 400 "host-syntax" "The Host field is no host name or address.";
+    PLAIN_HTTP = 400 "plain-http" "This port speaks HTTPS only: ask with https:// instead of http://.";
+    TLS_HERE = 400 "tls-here" "This port speaks HTTP without TLS: ask with http:// instead of https://.";
+    MISDIRECTED = 421 "misdirected" "This host asks for a client certificate that this connection was not asked for.";
     HOST_MISMATCH = 400 "host-mismatch" "The target names another host than the Host field.";
     LENGTH_SYNTAX = 400 "length-syntax" "Content-Length is not a plain number.";
     LENGTH_TWICE = 400 "length-twice" "There is more than one Content-Length.";
@@ -70,8 +74,8 @@ impl Refusal {
         Self { status, code, why, retry_after: if status == 503 { 1 } else { 0 } }
     }
 
-    /// The whole answer in bytes. `head_only` leaves the body away, as for HEAD.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, close: bool, head_only: bool) {
+    /// The whole answer in bytes, with these further lines in its head. `head_only` leaves the body away, as for HEAD.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, lines: &[u8], close: bool, head_only: bool) {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, u64::from(self.status));
         out.push(b' ');
@@ -87,22 +91,58 @@ impl Refusal {
         if close {
             out.extend_from_slice(b"\r\nconnection: close");
         }
-        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(lines);
+        out.extend_from_slice(b"\r\n");
         if !head_only {
             out.extend_from_slice(self.why.as_bytes());
             out.push(b'\n');
         }
+    }
+
+    /// The answer to a call of gRPC, which is all in its head.
+    pub(crate) fn write_grpc(&self, out: &mut Vec<u8>, close: bool) {
+        out.extend_from_slice(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\ngrpc-status: ",
+        );
+        push_number(out, grpc_status(self.status));
+        out.extend_from_slice(b"\r\ngrpc-message: ");
+        out.extend_from_slice(self.why.as_bytes());
+        out.extend_from_slice(b"\r\nx-sea-refused: ");
+        out.extend_from_slice(self.code.as_bytes());
+        if close {
+            out.extend_from_slice(b"\r\nconnection: close");
+        }
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+/// The status that a caller of gRPC hears in place of one of HTTP.
+fn grpc_status(status: u16) -> u64 {
+    match status {
+        // Unimplemented: there is nobody who knows the method.
+        404 | 501 => 12,
+        // The deadline is over.
+        408 | 504 => 4,
+        // A bound was reached.
+        413 | 431 => 8,
+        // Unavailable: the same call may go well later.
+        308 | 421 | 502 | 503 => 14,
+        // Internal: the call itself is malformed.
+        _ => 13,
     }
 }
 
 /// The usual words for a status that the edge makes itself.
 fn reason(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",

@@ -11,7 +11,8 @@ mod role;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,13 +26,21 @@ use tokio::sync::{mpsc, oneshot};
 use crate::access_log::{self, Line};
 use crate::limits::Settings;
 use crate::listen::{self, ListenError};
-use crate::protocol::VERSION;
-use crate::status::{EdgeStatus, EndpointStatus, PoolStatus};
-use crate::table::{Document, Table, TableFlaw};
+use crate::protocol::{READ, VERSION};
+use crate::status::{EdgeStatus, EndpointStatus, PoolStatus, TlsStatus};
+use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
+use crate::tls::{Keeper, TlsFlaw};
 use crate::worker::{self, Command, Gauges, Plan, Socket};
 use instances::Instances;
 
-pub use role::{EdgeOptions, edge_main};
+pub use role::{EdgeOptions, HttpsFront, edge_main};
+
+/// Where requests by host and path are answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Addresses {
+    pub(crate) http: Vec<SocketAddr>,
+    pub(crate) https: HttpsFront,
+}
 
 /// Why a table is not in force.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +49,10 @@ pub(crate) enum ApplyError {
     Flaw { source: TableFlaw },
     #[error("the routes cannot be served")]
     Listen { source: ListenError },
+    #[error("the hosts of the routes cannot be answered over TLS")]
+    Tls { source: TlsFlaw },
+    #[error("HTTPS cannot be answered")]
+    Https { source: StartError },
     #[error("a thread of the edge has died")]
     Worker,
     #[error("the routes are old: number {got} came after number {have}")]
@@ -52,6 +65,10 @@ impl Problem for ApplyError {
     fn kind(&self) -> Kind {
         match self {
             Self::Flaw { .. } | Self::Old { .. } => Kind::Conflict,
+            Self::Tls { source: TlsFlaw::NameTwice { .. } } => Kind::Conflict,
+            Self::Tls { source: TlsFlaw::Authority { .. } } => Kind::Unavailable,
+            Self::Tls { .. } => Kind::Invalid,
+            Self::Https { source } => source.kind(),
             Self::Listen { source } => source.kind(),
             Self::Worker => Kind::Internal,
             Self::Keep { .. } => Kind::Unavailable,
@@ -61,7 +78,10 @@ impl Problem for ApplyError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Listen { source } => source.hint(),
-            Self::Flaw { .. } | Self::Worker | Self::Old { .. } | Self::Keep { .. } => None,
+            Self::Https { source } => source.hint(),
+            Self::Flaw { .. } | Self::Tls { .. } | Self::Worker | Self::Old { .. } | Self::Keep { .. } => {
+                None
+            }
         }
     }
 }
@@ -84,6 +104,11 @@ pub(crate) struct Server {
     /// Published ports that are open.
     open: BTreeSet<(SocketAddr, bool)>,
     http: Vec<SocketAddr>,
+    /// Where HTTPS is answered now.
+    https: Vec<SocketAddr>,
+    /// One of these is opened when HTTPS is first needed.
+    https_spare: Vec<SocketAddr>,
+    tls: Keeper,
     gauges: Vec<Arc<Gauges>>,
     dropped: Arc<AtomicU64>,
 }
@@ -92,15 +117,26 @@ impl Server {
     /// Starts the workers and opens the HTTP addresses; no route is served yet.
     pub(crate) async fn start(
         folder: PathBuf,
-        http: &[SocketAddr],
+        addresses: &Addresses,
         threads: usize,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let fronts = fronts::open(&folder, http, threads, fronts::PATIENCE).await?;
+        let (http, https) = (folder.join("http.json"), folder.join("https.json"));
+        let fronts = fronts::open(&http, &addresses.http, threads, fronts::PATIENCE).await?;
+        let (at, https_spare) = match &addresses.https {
+            HttpsFront::Never => (&[][..], Vec::new()),
+            HttpsFront::At(addresses) => (&addresses[..], Vec::new()),
+            HttpsFront::WhenNeeded(addresses) => (&[][..], addresses.clone()),
+        };
+        let secure = fronts::open(&https, at, threads, fronts::PATIENCE).await?;
         let mut instances = Instances::new(threads);
         let empty = Document::default();
-        let table =
+        let mut table =
             Table::build(&empty, |i, a| instances.state(i, a)).expect("a table without rules has no flaw");
+        let mut tls = Keeper::new(&folder);
+        if !secure.is_empty() {
+            table.tls = Arc::new(tls.build(&empty).map_err(|source| StartError::Tls { source })?);
+        }
         let table = Arc::new(table);
         let log = if settings.access_log {
             Some(
@@ -119,6 +155,9 @@ impl Server {
             document: empty,
             open: BTreeSet::new(),
             http: fronts.iter().map(|(address, _)| *address).collect(),
+            https: secure.iter().map(|(address, _)| *address).collect(),
+            https_spare,
+            tls,
             gauges: (0..threads).map(|_| Arc::default()).collect(),
             dropped: Arc::new(AtomicU64::new(0)),
         };
@@ -135,11 +174,8 @@ impl Server {
             server.spawn(plan).map_err(|source| StartError::Thread { source })?;
         }
         let mut sockets: Vec<Vec<(SocketAddr, Socket)>> = (0..threads).map(|_| Vec::new()).collect();
-        for (address, listeners) in fronts {
-            for (listener, own) in listeners.into_iter().zip(&mut sockets) {
-                own.push((address, Socket::Front(listener)));
-            }
-        }
+        fronts.into_iter().for_each(|front| share_out(&mut sockets, front, Socket::Front));
+        secure.into_iter().for_each(|front| share_out(&mut sockets, front, Socket::Secure));
         server.tell(sockets, &[]).await.map_err(|_| StartError::Worker)?;
         Ok(server)
     }
@@ -163,9 +199,19 @@ impl Server {
             let (got, have) = (document.generation, self.document.generation);
             return Err(ApplyError::Old { got, have });
         }
-        let table = Table::build(&document, |instance, address| self.instances.state(instance, address))
+        let mut table = Table::build(&document, |instance, address| self.instances.state(instance, address))
             .map_err(|source| ApplyError::Flaw { source })?;
-        let opened = self.open_new(&table).map_err(|source| ApplyError::Listen { source })?;
+        let needed = Keeper::is_needed(&document);
+        if needed || !self.https.is_empty() {
+            let hosts = self.tls.build(&document).map_err(|source| ApplyError::Tls { source })?;
+            table.tls = Arc::new(hosts);
+        }
+        let mut opened = self.open_new(&table).map_err(|source| ApplyError::Listen { source })?;
+        if needed && let Some(front) = self.open_https().await? {
+            self.https = vec![front.0];
+            share_out(&mut opened, front, Socket::Secure);
+        }
+        table.https_port = self.https.first().map_or(HTTPS_PORT, SocketAddr::port);
         let gone: Vec<_> =
             self.open.iter().filter(|key| !table.listeners.contains_key(key)).copied().collect();
         self.open = table.listeners.keys().copied().collect();
@@ -174,6 +220,20 @@ impl Server {
         self.tell(opened, &gone).await?;
         self.document = document;
         self.keep()
+    }
+
+    /// Opens the first HTTPS address that can be had, if none is open and some may be.
+    async fn open_https(&self) -> Result<Option<fronts::Front>, ApplyError> {
+        let mut refused = None;
+        let candidates = if self.https.is_empty() { &self.https_spare[..] } else { &[] };
+        for address in candidates {
+            let path = self.folder.join("https.json");
+            match fronts::open(&path, &[*address], self.workers.len(), fronts::PATIENCE).await {
+                Ok(mut fronts) => return Ok(fronts.pop()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(None), |source| Err(ApplyError::Https { source }))
     }
 
     /// Opens the ports that are new; when one cannot be opened, none is.
@@ -224,7 +284,9 @@ impl Server {
         let kept = Kept { version: VERSION, document: self.document.clone() };
         let write = || -> io::Result<()> {
             let fresh = self.folder.join("table.json.new");
-            let mut file = fs::File::create(&fresh)?;
+            // It holds keys.
+            let options = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).clone();
+            let mut file = options.open(&fresh)?;
             file.write_all(&serde_json::to_vec(&kept)?)?;
             file.sync_all()?;
             base::crash::point("edge: table beside");
@@ -259,6 +321,10 @@ impl Server {
         &self.http
     }
 
+    pub(crate) fn https(&self) -> &[SocketAddr] {
+        &self.https
+    }
+
     /// What happens at this moment.
     pub(crate) fn look(&self) -> TrafficSeen {
         self.instances.look(&self.table)
@@ -277,7 +343,11 @@ impl Server {
                 .map(|e| EndpointStatus::new(e.instance.clone(), e.address, e.is_avoided(now), &e.sums()))
                 .collect(),
         });
+        let mut tls = TlsStatus::default();
+        self.gauges.iter().for_each(|gauges| gauges.tls.add_to(&mut tls));
         EdgeStatus {
+            https: self.https.clone(),
+            tls,
             pid: std::process::id(),
             generation: self.table.generation,
             http: self.http.clone(),
@@ -298,13 +368,24 @@ impl Server {
     }
 }
 
+/// Gives each thread its listener.
+fn share_out(
+    threads: &mut [Vec<(SocketAddr, Socket)>],
+    (address, listeners): fronts::Front,
+    socket: impl Fn(TcpListener) -> Socket,
+) {
+    for (listener, own) in listeners.into_iter().zip(threads) {
+        own.push((address, socket(listener)));
+    }
+}
+
 fn read_kept(path: &Path) -> io::Result<Option<Document>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
     let kept: Kept = serde_json::from_slice(&bytes)?;
-    if kept.version == VERSION {
+    if READ.contains(&kept.version) {
         return Ok(Some(kept.document));
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, format!("its version is {}, not {VERSION}", kept.version)))
@@ -350,6 +431,12 @@ pub enum StartError {
         /// The reason.
         source: io::Error,
     },
+    /// TLS cannot be spoken.
+    #[error("the edge cannot speak TLS")]
+    Tls {
+        /// The reason.
+        source: TlsFlaw,
+    },
     /// A thread ended at once.
     #[error("a thread of the edge has died")]
     Worker,
@@ -358,7 +445,7 @@ pub enum StartError {
 impl Problem for StartError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Folder { .. } | Self::Thread { .. } => Kind::Unavailable,
+            Self::Folder { .. } | Self::Thread { .. } | Self::Tls { .. } => Kind::Unavailable,
             Self::Taken { .. } => Kind::Conflict,
             Self::Listen { source } => source.kind(),
             Self::Worker => Kind::Internal,
@@ -368,7 +455,11 @@ impl Problem for StartError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Listen { source } => source.hint(),
-            Self::Folder { .. } | Self::Thread { .. } | Self::Taken { .. } | Self::Worker => None,
+            Self::Folder { .. }
+            | Self::Thread { .. }
+            | Self::Taken { .. }
+            | Self::Tls { .. }
+            | Self::Worker => None,
         }
     }
 }

@@ -17,6 +17,12 @@ pub struct EdgeStatus {
     pub generation: u64,
     /// Where HTTP is answered by host and path.
     pub http: Vec<SocketAddr>,
+    /// Where HTTPS is answered by host and path.
+    #[serde(default)]
+    pub https: Vec<SocketAddr>,
+    /// Handshakes of TLS.
+    #[serde(default)]
+    pub tls: TlsStatus,
     /// Client connections that are open.
     pub connections: u64,
     /// Requests that wait for an instance.
@@ -25,6 +31,21 @@ pub struct EdgeStatus {
     pub log_lines_dropped: u64,
     /// Pools by owner and name.
     pub pools: Vec<PoolStatus>,
+}
+
+/// Handshakes of TLS since the edge started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TlsStatus {
+    /// Not over yet.
+    pub under_way: u64,
+    /// Ended well.
+    pub done: u64,
+    /// Of those, the ones that went on with an earlier session.
+    pub resumed: u64,
+    /// Ended without a connection.
+    pub failed: u64,
+    /// Not begun, as there were too many already.
+    pub turned_away: u64,
 }
 
 /// A pool at this moment.

@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::ContainerId;
-use plan::traffic::{Listener, RouteShare};
+use plan::tls::{ClientCertificates, StrictTransport};
+use plan::traffic::{Listener, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
+use crate::tls::Hosts;
+
+/// The usual port of HTTPS, which addresses leave out.
+pub(crate) const HTTPS_PORT: u16 = 443;
 
 /// The shares of all owners, and the number of the change that made them so.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -74,6 +79,10 @@ pub(crate) struct Table {
     /// By what follows the star: `.shop.example`.
     wildcards: HashMap<Box<[u8]>, Vec<Rule>>,
     any: Vec<Rule>,
+    /// What hosts are shown with over TLS; put in when the rest is made.
+    pub(crate) tls: Arc<Hosts>,
+    /// Where HTTPS is answered, for those who are sent there.
+    pub(crate) https_port: u16,
     /// By address and whether it is UDP.
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
 }
@@ -83,6 +92,7 @@ pub(crate) struct PoolSpec {
     pub(crate) key: PoolKey,
     pub(crate) service: String,
     pub(crate) endpoints: Vec<Arc<EndpointState>>,
+    pub(crate) protocol: PoolProtocol,
 }
 
 /// A rule within its host.
@@ -92,14 +102,20 @@ pub(crate) struct Rule {
     strip: bool,
     pool: usize,
     owner: String,
+    https_only: bool,
+    strict: Option<Arc<[u8]>>,
 }
 
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct Target<'a> {
     pub(crate) pool: usize,
     /// How many bytes of the path are cut off.
     pub(crate) strip: usize,
+    /// Over plain HTTP it goes nowhere but to HTTPS.
+    pub(crate) https_only: bool,
+    /// The line that tells browsers so, for answers over TLS.
+    pub(crate) strict: Option<&'a Arc<[u8]>>,
 }
 
 impl Table {
@@ -114,6 +130,8 @@ impl Table {
             hosts: HashMap::new(),
             wildcards: HashMap::new(),
             any: Vec::new(),
+            tls: Arc::default(),
+            https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
         };
         for (owner, share) in &document.shares {
@@ -123,6 +141,7 @@ impl Table {
                 table.pools.push(PoolSpec {
                     key: (owner.clone(), name.clone()),
                     service: pool.service.clone(),
+                    protocol: pool.protocol,
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
                 });
             }
@@ -172,7 +191,14 @@ impl Table {
                     second: owner.into(),
                 });
             }
-            rules.push(Rule { prefix, strip: rule.strip_prefix, pool, owner: owner.into() });
+            rules.push(Rule {
+                prefix,
+                strip: rule.strip_prefix,
+                pool,
+                owner: owner.into(),
+                https_only: rule.https.only,
+                strict: rule.https.strict.map(strict_line),
+            });
         }
         Ok(())
     }
@@ -198,7 +224,7 @@ impl Table {
     }
 
     /// Where a request for this host (with or without port) and path goes.
-    pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Target> {
+    pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Target<'_>> {
         if let Some(host) = host
             && !(self.hosts.is_empty() && self.wildcards.is_empty())
         {
@@ -215,6 +241,26 @@ impl Table {
         }
         longest(&self.any, path)
     }
+
+    /// What is demanded of the clients of this host (with or without port).
+    pub(crate) fn clients_of(&self, host: &[u8]) -> Option<&Arc<ClientCertificates>> {
+        let mut lower = [0u8; 256];
+        let name = std::str::from_utf8(bare_name(host, &mut lower)).ok()?;
+        self.tls.clients_of(name)
+    }
+}
+
+/// The line of an answer that has browsers come over HTTPS only.
+fn strict_line(strict: StrictTransport) -> Arc<[u8]> {
+    let mut line = format!("strict-transport-security: max-age={}", strict.max_age_secs);
+    if strict.include_subdomains {
+        line.push_str("; includeSubDomains");
+    }
+    if strict.preload {
+        line.push_str("; preload");
+    }
+    line.push_str("\r\n");
+    line.into_bytes().into()
 }
 
 /// The host in lower case, without its port and without the dot that may end a name.
@@ -231,12 +277,17 @@ fn bare_name<'a>(host: &[u8], lower: &'a mut [u8; 256]) -> &'a [u8] {
 }
 
 /// The first match, as the longest prefixes stand in front.
-fn longest(rules: &[Rule], path: &[u8]) -> Option<Target> {
+fn longest<'a>(rules: &'a [Rule], path: &[u8]) -> Option<Target<'a>> {
     let rule = rules.iter().find(|rule| {
         path.strip_prefix(&*rule.prefix)
             .is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || path == b"*")
     })?;
-    Some(Target { pool: rule.pool, strip: if rule.strip { rule.prefix.len() } else { 0 } })
+    Some(Target {
+        pool: rule.pool,
+        strip: if rule.strip { rule.prefix.len() } else { 0 },
+        https_only: rule.https_only,
+        strict: rule.strict.as_ref(),
+    })
 }
 
 #[cfg(test)]

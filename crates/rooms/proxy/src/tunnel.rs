@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 use crate::buffer::{Buffers, Input};
 use crate::limits::BUFFER_BYTES;
 use crate::local::Upstream;
+use crate::stream::Stream;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
@@ -33,9 +33,9 @@ impl Way {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
+        from: &mut Stream,
         input: &mut Input,
-        to: &mut TcpStream,
+        to: &mut Stream,
         buffers: &Buffers,
     ) -> Poll<io::Result<()>> {
         while !self.shut {
@@ -62,7 +62,7 @@ impl Way {
 /// Runs until both ways have ended, one has broken, or nothing has moved for long.
 pub(crate) async fn run(
     worker: &Rc<Worker>,
-    mut client: TcpStream,
+    mut client: Stream,
     mut from_client: Input,
     watched: Watched,
     mut up: Upstream,
@@ -89,8 +89,8 @@ pub(crate) async fn run(
     .await;
     if broken {
         // What one side lost, the other must not take for an orderly end.
-        for stream in [&client, &up.stream] {
-            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
+        for stream in [&mut client, &mut up.stream] {
+            stream.break_off();
         }
     }
 }

@@ -50,7 +50,7 @@ impl Watch {
         self.resting.set(resting);
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

@@ -1,6 +1,7 @@
 //! One thread of the edge: its runtime, its view of the table, and the connections that it serves.
 
 mod accept;
+mod gauges;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use base::{Clock, Rng, SystemClock};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,11 +17,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::access_log::Line;
 use crate::buffer::Buffers;
 use crate::head::Field;
+use crate::http2::Seats;
 use crate::limits::Settings;
 use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
 use crate::table::Table;
 use crate::watch::Watches;
+
+pub(crate) use gauges::Gauges;
 
 /// What the control thread asks of a worker.
 pub(crate) enum Command {
@@ -39,19 +43,12 @@ pub(crate) enum Command {
 pub(crate) enum Socket {
     /// The edge's own HTTP address.
     Front(TcpListener),
+    /// The edge's own HTTPS address.
+    Secure(TcpListener),
     /// A published TCP port.
     Stream(TcpListener),
     /// A published UDP port.
     Datagram(UdpSocket),
-}
-
-/// What a thread tells of itself while it works.
-#[derive(Default)]
-pub(crate) struct Gauges {
-    /// Open client connections, as of the last tick.
-    pub(crate) connections: AtomicU64,
-    /// Requests that wait for an instance.
-    pub(crate) held: AtomicU64,
 }
 
 /// What the connections of one thread share.
@@ -77,6 +74,7 @@ pub(crate) struct Worker {
     /// A connection has ended, or the end has begun.
     pub(crate) left: Notify,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) seats: Seats,
     table: RefCell<Rc<LocalTable>>,
     accepting: RefCell<BTreeMap<(SocketAddr, bool), Rc<Notify>>>,
 }
@@ -169,6 +167,7 @@ impl Worker {
             most_connections: plan.most_connections,
             left: Notify::new(),
             gauges: plan.gauges,
+            seats: Seats::default(),
             table: RefCell::new(Rc::new(table)),
             accepting: RefCell::default(),
         })

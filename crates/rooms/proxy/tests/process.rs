@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use base::ContainerId;
 use plan::ports::Traffic;
+use plan::tls::{RuleHttps, TlsShare};
 use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
-use proxy::{Edge, EdgeConfig};
+use proxy::{Edge, EdgeConfig, HttpsFront};
 use spec::{PathPrefix, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -19,7 +20,8 @@ fn config(root: &Path, port: u16) -> EdgeConfig {
     let http: SocketAddr = ([127, 0, 0, 1], port).into();
     let root_text = root.to_str().expect("a plain path");
     let args = ["--root", root_text, "--threads", "2", "--http", &http.to_string()].map(Into::into).into();
-    EdgeConfig { root: root.into(), program: env!("CARGO_BIN_EXE_sea-edge").into(), args, http: vec![http] }
+    let program = env!("CARGO_BIN_EXE_sea-edge").into();
+    EdgeConfig { root: root.into(), program, args, http: vec![http], https: HttpsFront::Never }
 }
 
 /// An instance that answers every connection with its name.
@@ -50,6 +52,7 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
             path: PathPrefix::root(),
             strip_prefix: false,
             pool: "web".into(),
+            https: RuleHttps::default(),
         }],
         listeners: listeners
             .iter()
@@ -57,8 +60,9 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
             .collect(),
         pools: BTreeMap::from([(
             "web".into(),
-            Pool { service: "shop/web".into(), endpoints: vec![endpoint] },
+            Pool { service: "shop/web".into(), endpoints: vec![endpoint], ..Pool::default() },
         )]),
+        tls: TlsShare::default(),
     }
 }
 

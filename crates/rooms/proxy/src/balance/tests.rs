@@ -128,6 +128,7 @@ fn what_is_known_stays_when_instances_come_and_go() {
         key: ("a".into(), "b".into()),
         endpoints: world.endpoints.clone(),
         balance: world.balance.clone().into(),
+        http2: false,
         down_since: None.into(),
     };
     world.endpoints = [3, 0, 2].map(|at| pool.endpoints[at].clone()).into();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use proxy::{EdgeOptions, edge_main};
+use proxy::{EdgeOptions, HttpsFront, edge_main};
 
 fn main() -> ExitCode {
     let mut options = EdgeOptions::default();
@@ -21,11 +21,12 @@ fn main() -> ExitCode {
                 true
             }
             "--http" => value.parse().map(|address| options.http.push(address)).is_ok(),
+            "--https" => value.parse().map(|address| options.https = HttpsFront::At(vec![address])).is_ok(),
             "--threads" => value.parse().map(|count| options.threads = Some(count)).is_ok(),
             _ => false,
         };
         if !fine {
-            eprintln!("usage: sea-edge --root DIR [--http ADDR]... [--threads N] [--no-log]");
+            eprintln!("usage: sea-edge --root DIR [--http ADDR]... [--https ADDR] [--threads N] [--no-log]");
             return ExitCode::from(2);
         }
     }

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::{EdgeConfig, EdgeError};
 use crate::protocol::{self, Reply, Request, VERSION};
+use crate::server::HttpsFront;
 use crate::table::Document;
 
 /// How long a new edge may take until it answers.
@@ -93,19 +94,28 @@ async fn hello(folder: &Path) -> io::Result<(UnixStream, Option<Reply>)> {
 
 async fn greet(folder: &Path, config: &EdgeConfig) -> Result<Found, Unfit> {
     let (connection, reply) = hello(folder).await.map_err(|_| Unfit::Nobody)?;
-    let Some(Reply::Welcome { version: VERSION, document, http, .. }) = reply else {
+    let Some(Reply::Welcome { version: VERSION, document, http, https, .. }) = reply else {
         return Err(Unfit::Other);
     };
-    let same = http.len() == config.http.len()
-        && http
-            .iter()
-            .zip(&config.http)
-            .all(|(is, wanted)| is.ip() == wanted.ip() && (wanted.port() == 0 || is.port() == wanted.port()));
-    if !same {
+    let secure = match &config.https {
+        HttpsFront::Never => https.is_empty(),
+        HttpsFront::At(wanted) => same(&https, wanted),
+        HttpsFront::WhenNeeded(wanted) => https.iter().all(|is| wanted.iter().any(|one| fits(is, one))),
+    };
+    if !secure || !same(&http, &config.http) {
         return Err(Unfit::Other);
     }
     let (life, _) = hello(folder).await.map_err(|_| Unfit::Nobody)?;
     Ok(Found { connection, document, http, life: Life(life) })
+}
+
+/// Whether these addresses are what these wishes became.
+fn same(are: &[SocketAddr], wanted: &[SocketAddr]) -> bool {
+    are.len() == wanted.len() && are.iter().zip(wanted).all(|(is, wanted)| fits(is, wanted))
+}
+
+fn fits(is: &SocketAddr, wanted: &SocketAddr) -> bool {
+    is.ip() == wanted.ip() && (wanted.port() == 0 || is.port() == wanted.port())
 }
 
 /// Has an edge that will not do accept nothing more, and waits until its place is free.

@@ -1,6 +1,6 @@
 //! The way back: the answer's head, judged and written anew, then its body.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -41,7 +41,10 @@ impl Exchange<'_> {
             match up.input.poll_fill(cx, &mut up.stream, &self.worker.buffers, most) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(0)) => self.ended(false)?,
-                Poll::Ready(Err(_)) => self.ended(true)?,
+                Poll::Ready(Err(error)) => {
+                    self.untouched = error.kind() == io::ErrorKind::ConnectionRefused;
+                    self.ended(true)?;
+                }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
                     self.touch();
@@ -111,7 +114,7 @@ impl Exchange<'_> {
         if head.interim() {
             // HTTP/1.0 knows no interim answers.
             if !self.question.old {
-                let back = Backward { chunked: false, close: false, old_keep: false };
+                let back = Backward { chunked: false, close: false, old_keep: false, strict: None };
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
             let bytes = head.bytes;
@@ -145,6 +148,7 @@ impl Exchange<'_> {
             chunked: self.rechunk || (head.framing.chunked && !self.question.old),
             close: self.close,
             old_keep: self.question.old && !self.close,
+            strict: self.client.strict.as_deref(),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;

@@ -13,8 +13,10 @@ use base::{Clock, Instant, SystemClock};
 use super::Exchange;
 use super::race::Race;
 use crate::head::request::Method;
+use crate::http2::FarTrunk;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 use crate::worker::{Held, Worker};
 
 /// Between two rounds over a pool whose instances take no connections; they back off by themselves.
@@ -30,11 +32,36 @@ impl Exchange<'_> {
         }
         // Connecting and holding have their own timers.
         self.client.watched.within(Duration::from_secs(3600));
-        let got = connect(self.worker, &mut self.pool, &self.tried).await;
-        self.up = Some(got?);
+        let connecting = connect(self.worker, &mut self.pool, &self.tried);
+        let got = match self.question.limit {
+            None => connecting.await,
+            Some(limit) => {
+                let left = limit.since(SystemClock.now());
+                tokio::time::timeout(left, connecting).await.unwrap_or(Err(Refusal::SLOW_ANSWER))
+            }
+        };
+        self.up = Some(self.dress(got?).await?);
         self.asked_at = SystemClock.now();
         self.touch();
         Ok(())
+    }
+
+    /// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
+    pub(super) async fn dress(&self, up: Upstream) -> Result<Upstream, Refusal> {
+        if !self.pool.http2 {
+            return Ok(up);
+        }
+        let Stream::Plain(tcp) = up.stream else { return Ok(up) };
+        let (worker, endpoint) = (self.worker, up.flight.0.clone());
+        // Another request may have been faster, or has left room.
+        if let Some(up) = endpoint.take_stream(worker) {
+            return Ok(up);
+        }
+        let now = worker.watches.now();
+        let trunk = FarTrunk::open(tcp, now).await.ok_or(Refusal::UNREACHABLE)?;
+        let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
+        endpoint.keep(trunk);
+        Ok(Upstream { stream, ..up })
     }
 
     /// A kept connection to the instance whose turn it is.
@@ -45,6 +72,13 @@ impl Exchange<'_> {
         let worker = self.worker;
         let now = worker.watches.now();
         let endpoint = self.pool.pick(&[], now, &mut worker.rng.borrow_mut())?;
+        if self.pool.http2 {
+            let up = endpoint.take_stream(worker);
+            if up.is_none() {
+                worker.turn.replace(Some(endpoint));
+            }
+            return up;
+        }
         let once = self.question.method == Method::Once;
         let most = if once { worker.settings.upstream_idle_unsafe } else { worker.settings.upstream_idle };
         let up = endpoint.take_idle(now, most, once);

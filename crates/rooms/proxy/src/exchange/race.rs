@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use crate::buffer::Input;
 use crate::limits::{RACING, Settings};
 use crate::local::{Flight, LocalEndpoint, LocalPool, Upstream};
+use crate::stream::Stream;
 
 /// The connections of one request that are not made yet, from the oldest to the newest.
 #[derive(Default)]
@@ -73,7 +74,11 @@ impl Race {
                 Ok(stream) => {
                     attempt.flight.0.state.connected(SystemClock.now());
                     prepare(&stream);
-                    Some(Upstream { stream, input: Input::default(), flight: attempt.flight })
+                    Some(Upstream {
+                        stream: Stream::Plain(stream),
+                        input: Input::default(),
+                        flight: attempt.flight,
+                    })
                 }
                 Err(error) => {
                     if !is_ours(&error) {

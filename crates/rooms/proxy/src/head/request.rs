@@ -1,5 +1,7 @@
 //! The head of a request: request line, host, framing, and what it asks of the connection.
 
+use std::time::Duration;
+
 use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_method, line};
 use crate::refusal::Refusal;
 
@@ -24,6 +26,8 @@ pub(crate) struct RequestHead {
     pub(crate) takes_trailers: bool,
     /// An upgrade that may be passed on.
     pub(crate) upgrade: Option<Span>,
+    /// A call of gRPC, whose answers say in fields how it went.
+    pub(crate) grpc: bool,
 }
 
 /// The methods that are treated differently.
@@ -69,6 +73,7 @@ pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<RequestHead, Re
         expects_continue: false,
         takes_trailers: false,
         upgrade: None,
+        grpc: false,
     };
     for field in into.iter() {
         note(&mut head, field, buf)?;
@@ -127,10 +132,11 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
             head.takes_trailers |= super::elements(value).any(|e| e.eq_ignore_ascii_case(b"trailers"))
         }
         Known::Upgrade if head.upgrade.is_none() => head.upgrade = Some(field.value),
+        Known::ContentType => head.grpc = is_grpc(value),
         Known::Other
         | Known::Upgrade
-        | Known::ContentType
         | Known::Forwarded
+        | Known::ForwardedClientCert
         | Known::ForwardedFor
         | Known::ForwardedHost
         | Known::ForwardedProto
@@ -141,6 +147,32 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         | Known::ProxyConnection => {}
     }
     Ok(())
+}
+
+/// Whether a type of content is that of gRPC; its sister for browsers speaks plain HTTP.
+fn is_grpc(value: &[u8]) -> bool {
+    let name = b"application/grpc";
+    value.len() >= name.len()
+        && value[..name.len()].eq_ignore_ascii_case(name)
+        && matches!(value.get(name.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// How long the caller waits, from a `grpc-timeout`: at most eight digits and a unit.
+pub(crate) fn grpc_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let count = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    Some(match unit {
+        b'H' => Duration::from_secs(count * 3600),
+        b'M' => Duration::from_secs(count * 60),
+        b'S' => Duration::from_secs(count),
+        b'm' => Duration::from_millis(count),
+        b'u' => Duration::from_micros(count),
+        b'n' => Duration::from_nanos(count),
+        _ => return None,
+    })
 }
 
 /// What can be judged only when all fields are known.

@@ -93,6 +93,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
             | Known::RetryAfter
             | Known::Expect
             | Known::Forwarded
+            | Known::ForwardedClientCert
             | Known::ForwardedFor
             | Known::ForwardedHost
             | Known::ForwardedProto

@@ -418,3 +418,25 @@ proptest! {
         prop_assert!(matches!(have, "ok" | "dot-segments" | "connect"), "{} for {:?}", have, text);
     }
 }
+
+#[test]
+fn deadlines_of_grpc_are_read() {
+    use std::time::Duration;
+    for (text, want) in [
+        ("1H", Some(Duration::from_secs(3600))),
+        ("2M", Some(Duration::from_secs(120))),
+        ("3S", Some(Duration::from_secs(3))),
+        ("250m", Some(Duration::from_millis(250))),
+        ("7u", Some(Duration::from_micros(7))),
+        ("99999999n", Some(Duration::from_nanos(99_999_999))),
+        ("100000000n", None),
+        ("S", None),
+        ("", None),
+        ("1", None),
+        ("1s", None),
+        ("-1S", None),
+        ("1.5S", None),
+    ] {
+        assert_eq!(request::grpc_timeout(text.as_bytes()), want, "{text}");
+    }
+}

@@ -16,6 +16,7 @@ fn pool(count: u8) -> LocalPool {
         key: ("a".into(), "b".into()),
         balance: Balance::new(&endpoints, None, 0, Instant(1)).into(),
         endpoints,
+        http2: false,
         down_since: Cell::new(None),
     }
 }

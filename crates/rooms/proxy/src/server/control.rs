@@ -56,8 +56,9 @@ async fn converse(mut stream: UnixStream, server: &Mutex<Server>, stop: &Notify)
     }
     let welcome = {
         let server = server.lock().await;
-        let (document, http) = (server.document().clone(), server.http().to_vec());
-        Reply::Welcome { version: VERSION, pid: std::process::id(), document, http }
+        let (document, http, https) =
+            (server.document().clone(), server.http().to_vec(), server.https().to_vec());
+        Reply::Welcome { version: VERSION, pid: std::process::id(), document, http, https }
     };
     protocol::write(&mut stream, &welcome).await?;
     while let Some(request) = protocol::read(&mut stream).await? {

@@ -1,6 +1,6 @@
 //! The edge's own HTTP addresses, which stay when it is replaced, also those whose port the kernel chose.
 //!
-//! Owns `edge/http.json`: each address as it was asked for, and what it became.
+//! Owns `edge/http.json` and `edge/https.json`: each address as it was asked for, and what it became.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StartError;
 use crate::listen::{self, ListenError};
-use crate::protocol::VERSION;
+use crate::protocol::{READ, VERSION};
 
 /// How long the last edge of this root may take to let go of its addresses: the kernel closes the files of a killed
 /// process one after the other.
@@ -21,7 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// `http.json`.
+/// `http.json`, `https.json`.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     version: u32,
@@ -34,12 +34,12 @@ pub(super) type Front = (SocketAddr, Vec<TcpListener>);
 
 /// Listens on all addresses; port 0 becomes the port that it was before, if that can be had.
 pub(super) async fn open(
-    folder: &Path,
+    path: &Path,
     asked: &[SocketAddr],
     threads: usize,
     patience: Duration,
 ) -> Result<Vec<Front>, StartError> {
-    let mut before = read(folder);
+    let mut before = read(path);
     let mut fronts = Vec::new();
     let mut addresses = Vec::new();
     for wanted in asked {
@@ -55,8 +55,8 @@ pub(super) async fn open(
         addresses.push((*wanted, front.0));
         fronts.push(front);
     }
-    let failed = |source| StartError::Folder { path: folder.to_path_buf(), source };
-    write(folder, &Kept { version: VERSION, addresses }).map_err(failed)?;
+    let failed = |source| StartError::Folder { path: path.to_path_buf(), source };
+    write(path, &Kept { version: VERSION, addresses }).map_err(failed)?;
     Ok(fronts)
 }
 
@@ -78,16 +78,16 @@ async fn again(address: SocketAddr, threads: usize, patience: Duration) -> Optio
 }
 
 /// What was bound before; nothing if that cannot be read, as every port will do then.
-fn read(folder: &Path) -> Vec<(SocketAddr, SocketAddr)> {
-    let bytes = fs::read(folder.join("http.json")).unwrap_or_default();
+fn read(path: &Path) -> Vec<(SocketAddr, SocketAddr)> {
+    let bytes = fs::read(path).unwrap_or_default();
     let kept = serde_json::from_slice::<Kept>(&bytes);
-    kept.ok().filter(|kept| kept.version == VERSION).map_or_else(Vec::new, |kept| kept.addresses)
+    kept.ok().filter(|kept| READ.contains(&kept.version)).map_or_else(Vec::new, |kept| kept.addresses)
 }
 
-fn write(folder: &Path, kept: &Kept) -> io::Result<()> {
-    let fresh = folder.join("http.json.new");
+fn write(path: &Path, kept: &Kept) -> io::Result<()> {
+    let fresh = path.with_extension("json.new");
     fs::write(&fresh, serde_json::to_vec(kept)?)?;
-    fs::rename(&fresh, folder.join("http.json"))
+    fs::rename(&fresh, path)
 }
 
 #[cfg(test)]

@@ -14,9 +14,21 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 
-use super::{Server, StartError, control};
+use super::{Addresses, Server, StartError, control};
 use crate::limits::Settings;
 use crate::protocol;
+
+/// Where HTTPS is answered by host and path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HttpsFront {
+    /// Nowhere.
+    #[default]
+    Never,
+    /// At these addresses, whether there are certificates or not.
+    At(Vec<SocketAddr>),
+    /// At the first of these that can be had, from the first table on that needs it.
+    WhenNeeded(Vec<SocketAddr>),
+}
 
 /// What the role is told on its command line.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +37,8 @@ pub struct EdgeOptions {
     pub root: PathBuf,
     /// Where HTTP is answered by host and path.
     pub http: Vec<SocketAddr>,
+    /// Where HTTPS is.
+    pub https: HttpsFront,
     /// One thread a core unless this says otherwise.
     pub threads: Option<usize>,
     /// How it behaves; the defaults suit most.
@@ -61,7 +75,8 @@ fn run(options: EdgeOptions) -> Result<(), StartError> {
         .build_local(Default::default())
         .map_err(|source| StartError::Thread { source })?;
     let workers = runtime.block_on(async {
-        let mut server = Server::start(folder.clone(), &options.http, threads, options.settings).await?;
+        let addresses = Addresses { http: options.http, https: options.https };
+        let mut server = Server::start(folder.clone(), &addresses, threads, options.settings).await?;
         server.resume().await;
         serve(server, &folder).await
     })?;

@@ -1,10 +1,14 @@
 //! The edge with real sockets and instances of every temper; this file holds what the tests share.
 
 mod bodies;
+mod calls;
 mod failures;
+mod frames;
 mod ports;
+mod secure;
 mod slow;
 mod sparing;
+mod streams;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -15,13 +19,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::ContainerId;
+use plan::tls::{RuleHttps, TlsShare};
 use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 use spec::{PathPrefix, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::Server;
+use super::{Addresses, HttpsFront, Server};
 use crate::limits::Settings;
 use crate::table::Document;
 
@@ -32,6 +37,7 @@ const LONG: Duration = Duration::from_secs(20);
 pub(super) struct TestEdge {
     server: Server,
     http: SocketAddr,
+    https: SocketAddr,
     generation: u64,
     _folder: tempfile::TempDir,
 }
@@ -49,10 +55,11 @@ fn quick() -> Settings {
 impl TestEdge {
     async fn start(settings: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let any = [([127, 0, 0, 1], 0).into()];
+        let any = vec![([127, 0, 0, 1], 0).into()];
+        let any = Addresses { http: any.clone(), https: HttpsFront::At(any) };
         let server = Server::start(folder.path().into(), &any, 2, settings).await.expect("an edge");
-        let http = server.http()[0];
-        Self { server, http, generation: 0, _folder: folder }
+        let (http, https) = (server.http()[0], server.https()[0]);
+        Self { server, http, https, generation: 0, _folder: folder }
     }
 
     /// An edge that sends everything to these.
@@ -102,7 +109,7 @@ fn id(address: SocketAddr) -> ContainerId {
 /// A share with one pool, a rule for every request, and these ports.
 fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> RouteShare {
     let endpoints = addresses.iter().map(|address| Endpoint { instance: id(*address), address: *address });
-    let pool = Pool { service: "shop/web".into(), endpoints: endpoints.collect() };
+    let pool = Pool { service: "shop/web".into(), endpoints: endpoints.collect(), ..Pool::default() };
     let listener = |(address, protocol): &(SocketAddr, Protocol)| Listener {
         address: *address,
         protocol: *protocol,
@@ -114,9 +121,11 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
             path: PathPrefix::root(),
             strip_prefix: false,
             pool: "web".into(),
+            https: RuleHttps::default(),
         }],
         listeners: listeners.iter().map(listener).collect(),
         pools: BTreeMap::from([("web".to_string(), pool)]),
+        tls: TlsShare::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which pool a request reaches, and which documents are no tables.
 
 use expect_test::{Expect, expect};
+use plan::tls::RuleHttps;
 use plan::traffic::RouteRule;
 
 use super::*;
@@ -23,7 +24,13 @@ fn document(text: &str) -> Document {
             let slash = what.find('/').unwrap_or(what.len());
             let host = Some(&what[..slash]).filter(|host| *host != "*").map(|host| host.to_string());
             let path = PathPrefix(what[slash..].into());
-            share.rules.push(RouteRule { host, path, strip_prefix: strip, pool: name.into() });
+            share.rules.push(RouteRule {
+                host,
+                path,
+                strip_prefix: strip,
+                pool: name.into(),
+                https: RuleHttps::default(),
+            });
         }
     }
     document

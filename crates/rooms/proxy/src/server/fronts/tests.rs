@@ -5,7 +5,8 @@ use super::*;
 /// Opens these addresses and tells the ports.
 async fn ports(folder: &Path, asked: &[&str]) -> (Vec<u16>, Vec<Front>) {
     let asked: Vec<SocketAddr> = asked.iter().map(|a| a.parse().expect("an address")).collect();
-    let fronts = open(folder, &asked, 2, Duration::from_millis(30)).await.expect("free ports");
+    let fronts =
+        open(&folder.join("http.json"), &asked, 2, Duration::from_millis(30)).await.expect("free ports");
     (fronts.iter().map(|(address, _)| address.port()).collect(), fronts)
 }
 
@@ -27,7 +28,8 @@ async fn an_edge_that_is_still_ending_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let (before, fronts) = ports(folder.path(), &["127.0.0.1:0"]).await;
     let asked = [([127, 0, 0, 1], 0).into()];
-    let mut opening = std::pin::pin!(open(folder.path(), &asked, 2, Duration::from_secs(20)));
+    let path = folder.path().join("http.json");
+    let mut opening = std::pin::pin!(open(&path, &asked, 2, Duration::from_secs(20)));
     assert!(
         std::future::poll_fn(|cx| std::task::Poll::Ready(opening.as_mut().poll(cx).is_pending())).await,
         "it waits"

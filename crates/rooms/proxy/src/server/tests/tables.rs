@@ -136,7 +136,7 @@ async fn a_table_that_cannot_be_served_whole_leaves_the_old_one_in_force() {
 async fn an_edge_that_starts_without_a_daemon_serves_the_last_table() {
     let backend = Backend::plain("one").await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
-    let other = [([127, 0, 0, 2], 0).into()];
+    let other = Addresses { http: vec![([127, 0, 0, 2], 0).into()], https: HttpsFront::Never };
     let mut next = Server::start(edge._folder.path().into(), &other, 1, quick()).await.expect("an edge");
     next.resume().await;
     assert!(ask(next.http()[0], &get("/again")).await.ends_with("one /again "));

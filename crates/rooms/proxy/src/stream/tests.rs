@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::has_arrived;
+use super::Stream;
 
 #[tokio::test]
 async fn a_request_that_nobody_told_us_of_is_seen() {
@@ -12,10 +12,10 @@ async fn a_request_that_nobody_told_us_of_is_seen() {
     let (server, _) = listener.accept().expect("a connection");
     server.set_nonblocking(true).expect("a socket");
     // The runtime does not turn in between, so it cannot have told of anything.
-    let server = tokio::net::TcpStream::from_std(server).expect("a socket");
-    assert!(!has_arrived(&server), "nothing was sent");
+    let server = Stream::Plain(tokio::net::TcpStream::from_std(server).expect("a socket"));
+    assert!(!server.has_arrived(), "nothing was sent");
     client.write_all(b"G").expect("room for a byte");
-    assert!(has_arrived(&server), "a byte was sent");
+    assert!(server.has_arrived(), "a byte was sent");
     drop(client);
-    assert!(has_arrived(&server), "the end does not take the byte along");
+    assert!(server.has_arrived(), "the end does not take the byte along");
 }

@@ -1,0 +1,171 @@
+//! A client's or an instance's end of a connection: bare, under TLS, or a stream of HTTP/2.
+//!
+//! One type, so that everything above moves bytes without knowing what carries them. The bare kind goes straight to the
+//! socket: one comparison is all that the other kind costs it.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::http2::{FarLane, Lane};
+use crate::tls::TlsStream;
+
+/// What bytes of a connection go through.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+    Lane(Box<Lane>),
+    Far(Box<FarLane>),
+}
+
+impl Stream {
+    /// Ready when a read may give something: bytes, the end, or an error.
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            // What was decrypted before waits here and not in the kernel.
+            Self::Tls(tls) if tls.holds_bytes() => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.socket().poll_read_ready(cx),
+            Self::Lane(lane) => lane.poll_read_ready(cx),
+            // A read tells.
+            Self::Far(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether there are bytes that we have not been told of yet. To close over them would reset the connection under a
+    /// request that was sent in time.
+    pub(crate) fn has_arrived(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => is_in_kernel(tcp),
+            Self::Tls(tls) => tls.holds_bytes() || is_in_kernel(tls.socket()),
+            Self::Lane(lane) => lane.holds_bytes(),
+            Self::Far(_) => false,
+        }
+    }
+
+    /// Has the connection break when it is dropped, so that a cut answer cannot pass for a whole one.
+    pub(crate) fn break_off(&mut self) {
+        let socket = match self {
+            Self::Plain(tcp) => &*tcp,
+            Self::Tls(tls) => tls.socket(),
+            Self::Lane(lane) => return lane.break_off(),
+            // Dropped before its end, it ends with an error in any case.
+            Self::Far(_) => return,
+        };
+        // Without it the connection is closed in order, which shows the cut too unless the answer has no length; under
+        // TLS the missing farewell shows it.
+        let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+    }
+
+    /// Says that nothing more comes, as far as that goes without waiting.
+    pub(crate) fn bid_farewell(&mut self) {
+        if let Self::Tls(tls) = self {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = tls.poll_farewell(&mut cx);
+        }
+    }
+
+    /// Bytes have gone out of a write that was not finished, so that nothing else can be written in their place.
+    pub(crate) fn is_torn(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => false,
+            Self::Tls(tls) => tls.is_torn(),
+        }
+    }
+
+    /// The address that the client came to.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(tcp) => tcp.local_addr().ok(),
+            Self::Tls(tls) => tls.socket().local_addr().ok(),
+            Self::Lane(_) | Self::Far(_) => None,
+        }
+    }
+
+    /// It carries one request, and is nothing after that.
+    pub(crate) fn is_lane(&self) -> bool {
+        matches!(self, Self::Lane(_))
+    }
+
+    /// What is known of the client by TLS, if it came over that.
+    pub(crate) fn tls(&self) -> Option<&TlsStream> {
+        match self {
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => None,
+            Self::Tls(tls) => Some(tls),
+        }
+    }
+}
+
+/// Asks the kernel, which knows more than the last look at all sockets told.
+fn is_in_kernel(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(stream, &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => tls.poll_read(cx, buf),
+            Self::Lane(lane) => lane.poll_read(cx, buf),
+            Self::Far(lane) => lane.poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => tls.poll_write(cx, &[IoSlice::new(buf)]),
+            Self::Lane(lane) => lane.poll_write(cx, buf),
+            Self::Far(lane) => lane.poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => tls.poll_write(cx, bufs),
+            Self::Lane(lane) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
+            }
+            Self::Far(lane) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A write is done only when the kernel has all of it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => tls.poll_shutdown(cx),
+            Self::Lane(lane) => lane.poll_shutdown(),
+            Self::Far(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! The handshake: the name that the client asks for decides what it is shown and what is asked of it.
+
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::{HandshakeKind, ServerConnection};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::hosts::{Host, Hosts};
+use super::{Socket, TlsStream, client, push_out, take_in};
+use crate::watch::Watched;
+use crate::worker::Worker;
+
+/// The first byte of a connection that opens with a handshake.
+const HANDSHAKE: u8 = 22;
+/// A fatal alert in a record of its own, in clear text as nothing is agreed on yet: `unrecognized_name`.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// Why there is no connection under TLS.
+pub(crate) enum Fallen {
+    /// The client speaks something in clear text, which nobody has read yet.
+    Plain(TcpStream),
+    /// It is over, and the client knows why as far as TLS can tell it.
+    Over,
+}
+
+/// A place among the handshakes in progress.
+struct Shaking<'a>(&'a Worker);
+
+impl<'a> Shaking<'a> {
+    fn begin(worker: &'a Worker) -> Option<Self> {
+        if worker.gauges.tls.begin(worker.settings.handshakes) { Some(Self(worker)) } else { None }
+    }
+}
+
+impl Drop for Shaking<'_> {
+    fn drop(&mut self) {
+        self.0.gauges.tls.end();
+    }
+}
+
+/// Makes a connection into one under TLS, within the time of `watched`.
+pub(crate) async fn shake(
+    worker: &Worker,
+    mut tcp: TcpStream,
+    watched: &Watched,
+) -> Result<TlsStream, Fallen> {
+    let Some(_place) = Shaking::begin(worker) else { return Err(Fallen::Over) };
+    let mut first = [0];
+    let peeked = poll_fn(|cx| {
+        watched.watch.enrol(cx);
+        if watched.watch.is_late() {
+            return Poll::Ready(None);
+        }
+        let mut space = tokio::io::ReadBuf::new(&mut first);
+        tcp.poll_peek(cx, &mut space).map(Result::ok)
+    });
+    match peeked.await {
+        Some(1) if first[0] == HANDSHAKE => {}
+        Some(1) => return Err(Fallen::Plain(tcp)),
+        // Nothing was said: a look whether the port is open, or a client that changed its mind.
+        Some(_) => return Err(Fallen::Over),
+        None => {
+            worker.gauges.tls.failed();
+            return Err(Fallen::Over);
+        }
+    }
+    let done = agree(worker, &mut tcp, watched).await;
+    match done {
+        Ok((session, host)) => {
+            worker.gauges.tls.done(session.handshake_kind() == Some(HandshakeKind::Resumed));
+            let presented = client::line(session.peer_certificates());
+            let clients = host.clients.clone();
+            Ok(TlsStream { tcp, session, taken: 0, closing: false, clients, presented })
+        }
+        Err(error) => {
+            worker.gauges.tls.failed();
+            tracing::debug!(%error, "a handshake failed");
+            Err(Fallen::Over)
+        }
+    }
+}
+
+/// Both sides of the handshake, up to its end.
+async fn agree(
+    worker: &Worker,
+    tcp: &mut TcpStream,
+    watched: &Watched,
+) -> io::Result<(ServerConnection, Arc<Host>)> {
+    let mut acceptor = Acceptor::default();
+    let hello = poll_fn(|cx| {
+        if watched.watch.is_late() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        poll_hello(&mut acceptor, tcp, cx)
+    });
+    let accepted = hello.await?;
+    let table = worker.table();
+    let local = tcp.local_addr().map(|address| address.ip().to_canonical()).ok();
+    let Some(host) = host_for(&table.shared.tls, &accepted, local) else {
+        say(tcp, &UNRECOGNIZED_NAME).await;
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no certificate for the name"));
+    };
+    drop(table);
+    let mut session = match accepted.into_connection(host.config.clone()) {
+        Ok(session) => session,
+        Err((error, alert)) => return Err(alerted(tcp, error, alert).await),
+    };
+    poll_fn(|cx| {
+        loop {
+            if watched.watch.is_late() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let pushed = push_out(&mut session, tcp, cx)?;
+            if !session.is_handshaking() {
+                // Tickets that the kernel did not take yet go out with the first answer.
+                return Poll::Ready(Ok(()));
+            }
+            if pushed.is_pending() {
+                return Poll::Pending;
+            }
+            match take_in(&mut session, tcp, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+    })
+    .await?;
+    Ok((session, host))
+}
+
+fn host_for(hosts: &Hosts, accepted: &Accepted, local: Option<IpAddr>) -> Option<Arc<Host>> {
+    hosts.choose(accepted.client_hello().server_name(), local)
+}
+
+/// Reads until the client's first message is whole.
+fn poll_hello(
+    acceptor: &mut Acceptor,
+    tcp: &mut TcpStream,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Accepted>> {
+    loop {
+        match acceptor.read_tls(&mut Socket { tcp, cx }) {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Poll::Ready(Ok(accepted)),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let _ = alert.write_all(&mut Socket { tcp, cx });
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+            }
+        }
+    }
+}
+
+/// Tells the client, as far as that goes without waiting, and gives the error.
+async fn alerted(tcp: &mut TcpStream, error: rustls::Error, mut alert: AcceptedAlert) -> io::Error {
+    let mut bytes = Vec::new();
+    // Into memory, which takes everything.
+    let _ = alert.write_all(&mut bytes as &mut dyn Write);
+    say(tcp, &bytes).await;
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Writes a few bytes if the kernel has room for them, as it does on a new connection.
+async fn say(tcp: &mut TcpStream, bytes: &[u8]) {
+    let once = poll_fn(|cx| {
+        let _ = Pin::new(&mut *tcp).poll_write(cx, bytes);
+        let _ = Pin::new(&mut *tcp).poll_shutdown(cx);
+        Poll::Ready(())
+    });
+    once.await;
+}
