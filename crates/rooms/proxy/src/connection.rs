@@ -334,6 +334,17 @@ impl Client {
                 return Err(Refusal::HTTPS_ONLY);
             }
         }
+        if let (Some(most), Some(length)) = (pool.policy.max_body, head.framing.length)
+            && length > most.0
+        {
+            return Err(Refusal::BODY_SIZE);
+        }
+        let denied = pool.gate.as_ref().and_then(|gate| {
+            let field = gate.header().and_then(|name| {
+                fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))
+            });
+            gate.take(&facts.peer, field.map(|field| field.value.of(buf))).err()
+        });
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
                 output.bytes = worker.buffers.page();
@@ -350,10 +361,12 @@ impl Client {
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
-        let mut question = question(&head, began);
+        let mut question = Question { denied, ..question(&head, began) };
+        question.limit = pool.policy.request.map(|time| began + time);
         if head.grpc {
             question.patient = true;
-            question.limit = limit(&fields, buf).map(|time| began + time);
+            let asked = limit(&fields, buf).map(|time| began + time);
+            question.limit = asked.into_iter().chain(question.limit).min();
         }
         drop(fields);
         self.input.consume(head.bytes);
@@ -528,5 +541,6 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         began,
         patient: false,
         limit: None,
+        denied: None,
     }
 }

@@ -15,6 +15,7 @@ pub(crate) use obtain::connect;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
 
@@ -22,6 +23,7 @@ use crate::balance::Verdict;
 use crate::buffer::Output;
 use crate::chunk::Decoder;
 use crate::connection::Client;
+use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
@@ -62,6 +64,8 @@ pub(crate) struct Question {
     pub(crate) patient: bool,
     /// When the caller has no use for an answer any more.
     pub(crate) limit: Option<Instant>,
+    /// It is one too many of its client's.
+    pub(crate) denied: Option<Refusal>,
 }
 
 /// Where the answer is.
@@ -119,6 +123,8 @@ pub(crate) struct Exchange<'a> {
     stage: Stage,
     /// The body is written to the client in chunks.
     rechunk: bool,
+    /// Leave to be at work, until the head of the answer is here.
+    turn: Option<Turn>,
     /// When the instance was asked: the time that is held against it begins.
     asked_at: Instant,
     /// Bytes of the answer have come.
@@ -155,6 +161,7 @@ impl<'a> Exchange<'a> {
             scanned: 0,
             stage: Stage::Head,
             rechunk: false,
+            turn: None,
             asked_at: question.began,
             heard: false,
             close: false,
@@ -168,6 +175,9 @@ impl<'a> Exchange<'a> {
 
     /// Carries the request to an instance and the answer back. `early` is a connection that exists already.
     pub(crate) async fn run(mut self, early: Option<Upstream>) -> After {
+        if let Err(refusal) = self.admit().await {
+            return self.refuse(refusal, false);
+        }
         if let Some(early) = early {
             match self.dress(early).await {
                 Ok(up) => self.up = Some(up),
@@ -201,6 +211,20 @@ impl<'a> Exchange<'a> {
                 }
             }
         }
+    }
+
+    /// Leave to be at work, if the service has bounds.
+    async fn admit(&mut self) -> Result<(), Refusal> {
+        if let Some(refusal) = self.question.denied {
+            return Err(refusal);
+        }
+        if let Some(gate) = self.pool.gate.clone() {
+            // Waiting for a turn has its own timer.
+            self.client.watched.within(Duration::from_secs(3600));
+            self.turn = gate.admit().await?;
+            self.asked_at = SystemClock.now();
+        }
+        Ok(())
     }
 
     /// Moves bytes in all directions until nothing moves.
@@ -259,15 +283,15 @@ impl<'a> Exchange<'a> {
 
     /// Sets the deadline anew after bytes have moved.
     fn touch(&self) {
-        let settings = &self.worker.settings;
+        let (settings, policy) = (&self.worker.settings, &self.pool.policy);
         let time = match self.stage {
             // Who says how long it waits is believed, within reason.
-            Stage::Head if self.question.limit.is_some() => settings.tunnel_idle,
-            Stage::Head if self.question.body.is_done() => settings.answer,
+            Stage::Head if self.question.limit.is_some() && self.question.patient => settings.tunnel_idle,
+            Stage::Head if self.question.body.is_done() => policy.first_byte.unwrap_or(settings.answer),
             Stage::Head if self.question.patient => settings.tunnel_idle,
-            Stage::Head => settings.body_idle,
+            Stage::Head => policy.idle.unwrap_or(settings.body_idle),
             Stage::Body(_) if self.events || self.question.patient => settings.tunnel_idle,
-            Stage::Body(_) | Stage::Switched => settings.body_idle,
+            Stage::Body(_) | Stage::Switched => policy.idle.unwrap_or(settings.body_idle),
         };
         let left = |limit: Instant| limit.since(self.worker.watches.now());
         self.client.watched.within(self.question.limit.map_or(time, |limit| time.min(left(limit))));
@@ -280,7 +304,8 @@ impl<'a> Exchange<'a> {
 
     fn could_repeat(&self) -> bool {
         let safe = self.question.method != Method::Once || self.client.sent.at == 0 || self.untouched;
-        let tries = self.tried.len() + 1 < self.worker.settings.tries as usize;
+        let most = self.pool.policy.retries.map_or(self.worker.settings.tries, |retries| retries + 1);
+        let tries = self.tried.len() + 1 < most as usize;
         self.replayable && safe && tries
     }
 

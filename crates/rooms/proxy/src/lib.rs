@@ -19,6 +19,7 @@ mod endpoint;
 mod events;
 mod exchange;
 mod forward;
+mod gate;
 mod head;
 mod http2;
 mod limits;

@@ -10,11 +10,13 @@ use std::time::Duration;
 use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
 use rustix::net::RecvFlags;
+use spec::EdgePolicy;
 use tokio::net::TcpStream;
 
 use crate::balance::{Balance, Verdict};
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
+use crate::gate::Gate;
 use crate::http2::FarTrunk;
 use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
 use crate::stream::Stream;
@@ -35,6 +37,10 @@ pub(crate) struct LocalPool {
     pub(crate) balance: RefCell<Balance>,
     /// Its instances are spoken to in HTTP/2.
     pub(crate) http2: bool,
+    /// What the service wants beyond the defaults.
+    pub(crate) policy: EdgePolicy,
+    /// Its bounds, if it has any.
+    pub(crate) gate: Option<Arc<Gate>>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -106,6 +112,8 @@ impl LocalTable {
                 // Threads begin at different instances, or few requests would all go to the first.
                 balance: Balance::new(&endpoints, before.map(|pool| &***pool), thread, now).into(),
                 http2: spec.protocol == PoolProtocol::H2,
+                policy: spec.policy.clone(),
+                gate: spec.gate.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -141,7 +149,8 @@ impl LocalPool {
     pub(crate) fn emptied(key: &PoolKey, now: Instant) -> Rc<Self> {
         let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
         let balance = Balance::new(&endpoints, None, 0, now).into();
-        Rc::new(Self { key, endpoints, balance, http2: false, down_since })
+        let policy = EdgePolicy::default();
+        Rc::new(Self { key, endpoints, balance, http2: false, policy, gate: None, down_since })
     }
 
     /// An instance for the next request, by load and latency; in turns while they have equal ones.

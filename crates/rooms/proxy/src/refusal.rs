@@ -61,6 +61,9 @@ refusals! {
     SLOW_BODY = 408 "slow-body" "The body of the request did not arrive in time.";
     NO_ROUTE = 404 "no-route" "No service answers at this host and path.";
     NO_INSTANCE = 503 "no-instance" "No instance of the service is ready.";
+    RATE = 429 "rate" "The client has sent more requests than the service allows in a time.";
+    OVERLOADED = 503 "overloaded" "The service has as many requests to do as it can.";
+    BODY_SIZE = 413 "body-size" "The body of the request is longer than the service allows.";
     HELD_TOO_MANY = 503 "held-too-many" "Too many requests wait for an instance already.";
     NOT_NOW = 503 "not-now" "All instances of the service asked to be spared for a moment.";
     UNREACHABLE = 503 "unreachable" "No instance of the service accepts connections.";
@@ -141,8 +144,10 @@ fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        413 => "Content Too Large",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",

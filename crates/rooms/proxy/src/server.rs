@@ -131,8 +131,8 @@ impl Server {
         let secure = fronts::open(&https, at, threads, fronts::PATIENCE).await?;
         let mut instances = Instances::new(threads);
         let empty = Document::default();
-        let mut table =
-            Table::build(&empty, |i, a| instances.state(i, a)).expect("a table without rules has no flaw");
+        let mut table = Table::build(&empty, None, |i, a| instances.state(i, a))
+            .expect("a table without rules has no flaw");
         let mut tls = Keeper::new(&folder);
         if !secure.is_empty() {
             table.tls = Arc::new(tls.build(&empty).map_err(|source| StartError::Tls { source })?);
@@ -199,8 +199,10 @@ impl Server {
             let (got, have) = (document.generation, self.document.generation);
             return Err(ApplyError::Old { got, have });
         }
-        let mut table = Table::build(&document, |instance, address| self.instances.state(instance, address))
-            .map_err(|source| ApplyError::Flaw { source })?;
+        let mut table = Table::build(&document, Some(&self.table), |instance, address| {
+            self.instances.state(instance, address)
+        })
+        .map_err(|source| ApplyError::Flaw { source })?;
         let needed = Keeper::is_needed(&document);
         if needed || !self.https.is_empty() {
             let hosts = self.tls.build(&document).map_err(|source| ApplyError::Tls { source })?;

@@ -8,9 +8,10 @@ use base::ContainerId;
 use plan::tls::{ClientCertificates, StrictTransport};
 use plan::traffic::{Listener, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
-use spec::{PathPrefix, Protocol};
+use spec::{EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
+use crate::gate::Gate;
 use crate::tls::Hosts;
 
 /// The usual port of HTTPS, which addresses leave out.
@@ -92,6 +93,10 @@ pub(crate) struct PoolSpec {
     pub(crate) key: PoolKey,
     pub(crate) service: String,
     pub(crate) endpoints: Vec<Arc<EndpointState>>,
+    /// What the service wants beyond the defaults.
+    pub(crate) policy: EdgePolicy,
+    /// Its bounds, if it has any.
+    pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -119,9 +124,11 @@ pub(crate) struct Target<'a> {
 }
 
 impl Table {
-    /// Checks the document and makes it ready; `endpoint` finds or makes the state of an instance.
+    /// Checks the document and makes it ready; `endpoint` finds or makes the state of an instance. Bounds that are as
+    /// they were in the table before go on counting.
     pub(crate) fn build(
         document: &Document,
+        before: Option<&Self>,
         mut endpoint: impl FnMut(&ContainerId, SocketAddr) -> Arc<EndpointState>,
     ) -> Result<Self, TableFlaw> {
         let mut table = Self {
@@ -134,12 +141,22 @@ impl Table {
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
         };
+        let known: HashMap<&PoolKey, &Arc<Gate>> = before
+            .iter()
+            .flat_map(|table| &table.pools)
+            .filter_map(|pool| Some((&pool.key, pool.gate.as_ref()?)))
+            .collect();
         for (owner, share) in &document.shares {
             let mut places = BTreeMap::new();
             for (name, pool) in &share.pools {
                 places.insert(name.as_str(), table.pools.len());
+                let key = (owner.clone(), name.clone());
+                let kept = known.get(&key).filter(|gate| gate.suits(&pool.policy));
+                let gate = kept.map_or_else(|| Gate::of(&pool.policy), |gate| Some(Arc::clone(gate)));
                 table.pools.push(PoolSpec {
-                    key: (owner.clone(), name.clone()),
+                    key,
+                    policy: pool.policy.clone(),
+                    gate,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),

@@ -129,6 +129,8 @@ fn what_is_known_stays_when_instances_come_and_go() {
         endpoints: world.endpoints.clone(),
         balance: world.balance.clone().into(),
         http2: false,
+        policy: spec::EdgePolicy::default(),
+        gate: None,
         down_since: None.into(),
     };
     world.endpoints = [3, 0, 2].map(|at| pool.endpoints[at].clone()).into();

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use resilience::limit::Outcome;
 use tokio::io::AsyncWrite;
 
 use super::question::push_trailer;
@@ -132,6 +133,10 @@ impl Exchange<'_> {
             && self.worker.budget.spend()
         {
             return Err(End::Elsewhere);
+        }
+        if let Some(mut turn) = self.turn.take() {
+            let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
+            turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
         }
         if head.status == 101 && !(self.question.upgrade && head.upgrade.is_some()) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));

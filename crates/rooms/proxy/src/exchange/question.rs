@@ -110,6 +110,12 @@ impl Exchange<'_> {
             Step::Framing(count) => count,
             Step::Data(count) => {
                 self.client.received += count as u64;
+                if self.pool.policy.max_body.is_some_and(|most| self.client.received > most.0) {
+                    return Err(match self.stage {
+                        Stage::Head => End::Refuse(Refusal::BODY_SIZE),
+                        Stage::Body(_) | Stage::Switched => End::Abort,
+                    });
+                }
                 chunk::write_chunk(&mut sent.bytes, &input.filled()[..count]);
                 count
             }

@@ -17,6 +17,8 @@ fn pool(count: u8) -> LocalPool {
         balance: Balance::new(&endpoints, None, 0, Instant(1)).into(),
         endpoints,
         http2: false,
+        policy: EdgePolicy::default(),
+        gate: None,
         down_since: Cell::new(None),
     }
 }

@@ -1,6 +1,7 @@
 //! The edge with real sockets and instances of every temper; this file holds what the tests share.
 
 mod bodies;
+mod bounds;
 mod calls;
 mod failures;
 mod frames;
@@ -87,6 +88,11 @@ impl TestEdge {
     /// One request on a connection of its own, and all that comes back.
     async fn ask(&self, request: &str) -> String {
         ask(self.http, request).await
+    }
+
+    /// What its service wants.
+    fn policy(&self) -> spec::EdgePolicy {
+        self.server.document.shares["shop"].pools["web"].policy.clone()
     }
 
     fn in_flight(&self, backend: &Backend) -> u64 {
