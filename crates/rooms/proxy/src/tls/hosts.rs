@@ -138,6 +138,9 @@ struct Resumption {
     sessions: Arc<dyn StoresServerSessions>,
 }
 
+/// A host whose certificate is of our own authority, and when it is to be made anew, in seconds since 1970.
+type Signed = (Arc<Host>, u64);
+
 /// Local names, and the authority that signs for them.
 struct Local {
     authority: Arc<Authority>,
@@ -145,7 +148,8 @@ struct Local {
     routed: Names,
     /// There are rules for every host.
     any: bool,
-    made: Mutex<HashMap<(String, Option<usize>), (Arc<Host>, u64)>>,
+    /// By name and demand.
+    made: Mutex<HashMap<(String, Option<usize>), Signed>>,
     plain: Demand,
 }
 
