@@ -532,8 +532,11 @@ async fn an_ending_edge_bids_farewell_to_connections_at_rest() {
     while !text.ends_with("one / ") {
         text.push(char::from(resting.read_u8().await.expect("more")));
     }
+    let mut silent = TcpStream::connect(edge.https).await.expect("the edge accepts");
+    until(|| edge.server.status().tls.under_way == 1).await;
     let workers = edge.server.drain();
     assert_eq!(secure_rest(&mut resting).await, "");
+    assert_eq!(rest(&mut silent).await, "", "who has said nothing is not waited for");
     tokio::task::spawn_blocking(|| workers.into_iter().for_each(|w| w.join().expect("no panic")))
         .await
         .expect("all threads end");
