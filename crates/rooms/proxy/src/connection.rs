@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use base::{Clock, SystemClock};
 use plan::tls::ClientCertificates;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWrite;
 
 use crate::access_log::Entry;
 use crate::buffer::{Input, Output};
@@ -432,10 +432,13 @@ impl Client {
     /// Ends the connection so that the client can read the last answer: what it still sends is thrown away for a
     /// while, since closing over unread bytes would reset the connection and take the answer along.
     async fn close(mut self, worker: &Rc<Worker>) {
-        if self.flush(worker).await.is_err() || self.stream.shutdown().await.is_err() || self.ended {
+        if self.flush(worker).await.is_err() {
             return;
         }
         self.watched.within(worker.settings.linger);
+        if !self.shut_down().await || self.ended {
+            return;
+        }
         poll_fn(|cx| {
             loop {
                 if self.watched.watch.is_late() {
@@ -452,6 +455,16 @@ impl Client {
         })
         .await;
         self.lend(worker);
+    }
+
+    /// Says that nothing more comes; false if that cannot be said in time.
+    async fn shut_down(&mut self) -> bool {
+        poll_fn(|cx| match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Ready(done) => Poll::Ready(done.is_ok()),
+            Poll::Pending if self.watched.watch.is_late() => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Breaks the connection, so that a cut answer cannot pass for a whole one.

@@ -66,7 +66,7 @@ impl Problem for ApplyError {
         match self {
             Self::Flaw { .. } | Self::Old { .. } => Kind::Conflict,
             Self::Tls { source: TlsFlaw::NameTwice { .. } } => Kind::Conflict,
-            Self::Tls { source: TlsFlaw::Authority { .. } } => Kind::Unavailable,
+            Self::Tls { source: TlsFlaw::NoKeys { .. } } => Kind::Unavailable,
             Self::Tls { .. } => Kind::Invalid,
             Self::Https { source } => source.kind(),
             Self::Listen { source } => source.kind(),

@@ -142,7 +142,7 @@ pub(super) fn pair(
     let name = HeaderName::from_bytes(field.name.of(buf)).map_err(|_| odd())?;
     let value = match whole {
         Some(whole) => HeaderValue::from_maybe_shared(whole.slice_ref(field.value.of(buf))),
-        None => HeaderValue::from_bytes(field.value.of(buf)).map_err(Into::into),
+        None => HeaderValue::from_bytes(field.value.of(buf)),
     };
     Ok((name, value.map_err(|_| odd())?))
 }

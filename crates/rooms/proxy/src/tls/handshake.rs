@@ -53,15 +53,21 @@ pub(crate) async fn shake(
 ) -> Result<TlsStream, Fallen> {
     let Some(_place) = Shaking::begin(worker) else { return Err(Fallen::Over) };
     let mut first = [0];
+    // Until it has said something nobody waits for anything, so an ending edge may close it.
+    watched.watch.set_resting(true);
     let peeked = poll_fn(|cx| {
         watched.watch.enrol(cx);
-        if watched.watch.is_late() {
-            return Poll::Ready(None);
-        }
         let mut space = tokio::io::ReadBuf::new(&mut first);
-        tcp.poll_peek(cx, &mut space).map(Result::ok)
+        match tcp.poll_peek(cx, &mut space) {
+            Poll::Ready(peeked) => Poll::Ready(peeked.ok()),
+            Poll::Pending if watched.watch.is_late() => Poll::Ready(None),
+            Poll::Pending if worker.draining.get() => Poll::Ready(Some(0)),
+            Poll::Pending => Poll::Pending,
+        }
     });
-    match peeked.await {
+    let peeked = peeked.await;
+    watched.watch.set_resting(false);
+    match peeked {
         Some(1) if first[0] == HANDSHAKE => {}
         Some(1) => return Err(Fallen::Plain(tcp)),
         // Nothing was said: a look whether the port is open, or a client that changed its mind.

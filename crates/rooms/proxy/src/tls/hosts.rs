@@ -69,10 +69,10 @@ pub enum TlsFlaw {
         /// What is wrong with them.
         why: String,
     },
-    /// The authority for local names does not work.
-    #[error("the authority for local names does not work: {why}")]
-    Authority {
-        /// What is wrong with it.
+    /// The machine gives no keys.
+    #[error("there are no keys for the tickets of sessions: {why}")]
+    NoKeys {
+        /// What is wrong.
         why: String,
     },
 }
@@ -138,6 +138,9 @@ struct Resumption {
     sessions: Arc<dyn StoresServerSessions>,
 }
 
+/// A host whose certificate is of our own authority, and when it is to be made anew, in seconds since 1970.
+type Signed = (Arc<Host>, u64);
+
 /// Local names, and the authority that signs for them.
 struct Local {
     authority: Arc<Authority>,
@@ -145,7 +148,8 @@ struct Local {
     routed: Names,
     /// There are rules for every host.
     any: bool,
-    made: Mutex<HashMap<(String, Option<usize>), (Arc<Host>, u64)>>,
+    /// By name and demand.
+    made: Mutex<HashMap<(String, Option<usize>), Signed>>,
     plain: Demand,
 }
 
@@ -249,7 +253,7 @@ impl Keeper {
         for (owner, share) in &document.shares {
             build.add(owner, share, self)?;
         }
-        let plain = self.demand(None).map_err(|why| TlsFlaw::Authority { why })?;
+        let plain = self.demand(None).map_err(|why| TlsFlaw::NoKeys { why })?;
         let mut hosts = build.hosts;
         let (shown, asked) = (&hosts.certificates, &hosts.demanded);
         let exact = shown.exact.keys().chain(asked.exact.keys());
@@ -270,12 +274,19 @@ impl Keeper {
         self.known = build.known;
         let used: Vec<_> = build.demanded.into_iter().collect();
         self.resumptions.retain(|(clients, _)| clients.is_none() || used.contains(clients));
-        hosts.local = Some(self.local(document, plain)?);
+        // Without it local names have no certificate; all others do.
+        hosts.local = match self.local(document, plain) {
+            Ok(local) => Some(local),
+            Err(error) => {
+                tracing::error!("the authority for local names does not work: {}", base::Report::of(&error));
+                None
+            }
+        };
         Ok(hosts)
     }
 
     /// The authority, and the local names that it may be asked for.
-    fn local(&mut self, document: &Document, plain: Demand) -> Result<Local, TlsFlaw> {
+    fn local(&mut self, document: &Document, plain: Demand) -> Result<Local, AuthorityError> {
         let rules = document.shares.values().flat_map(|share| &share.rules);
         let (mut routed, mut any) = (Names::default(), false);
         let mut dotless = BTreeSet::new();
@@ -290,12 +301,11 @@ impl Keeper {
                 None => any = true,
             }
         }
-        let failed = |error: AuthorityError| TlsFlaw::Authority { why: base::Report::of(&error).to_string() };
         let authority = match &self.authority {
             Some(authority) if authority.covers(&dotless) => authority.clone(),
             Some(_) | None => {
                 let now = u64::try_from(SystemClock.wall().secs()).unwrap_or(0);
-                Arc::new(Authority::open(&self.folder.join("authority"), &dotless, now).map_err(failed)?)
+                Arc::new(Authority::open(&self.folder.join("authority"), &dotless, now)?)
             }
         };
         self.authority = Some(authority.clone());

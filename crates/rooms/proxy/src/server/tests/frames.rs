@@ -140,7 +140,7 @@ async fn check(cases: &[(&str, Vec<u8>, &str)]) {
 }
 
 #[tokio::test]
-async fn frames_are_read_to_the_letter() {
+async fn frames_of_streams_are_read_to_the_letter() {
     let get = block(&GET);
     let post = block(&POST);
     let open = |flags| headers(flags, 1, &get);
@@ -151,30 +151,7 @@ async fn frames_are_read_to_the_letter() {
         ("an unknown frame is passed over", join(&[frame(99, 255, 0, b"x"), open(END_STREAM)]), "answer 1"),
         ("an unknown flag is passed over", headers(END_STREAM | 0x40, 1, &get), "answer 1"),
         ("the reserved bit is passed over", headers(END_STREAM, 1 << 31 | 1, &get), "answer 1"),
-        (
-            "an unknown setting is passed over",
-            join(&[frame(SETTINGS, 0, 0, &setting(99, 1)), open(END_STREAM)]),
-            "answer 1",
-        ),
-        ("a ping is answered", frame(PING, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 7]), "pong 7"),
-        (
-            "padding is no content",
-            headers(END_STREAM | PADDED, 1, &[pad(&get, 3), vec![0; 3]].concat()),
-            "answer 1",
-        ),
-        (
-            "a head in two frames",
-            join(&[frame(HEADERS, END_STREAM, 1, &get[..9]), frame(CONTINUATION, END_HEADERS, 1, &get[9..])]),
-            "answer 1",
-        ),
         ("data on stream 0", frame(DATA, 0, 0, b"x"), "goodbye 1"),
-        ("a head on stream 0", headers(END_STREAM, 0, &get), "goodbye 1"),
-        ("a head on an even stream", headers(END_STREAM, 2, &get), "goodbye 1"),
-        (
-            "a stream below the last",
-            join(&[headers(END_STREAM, 5, &get), headers(END_STREAM, 3, &get)]),
-            "answer 5|goodbye 1|goodbye 5",
-        ),
         ("data on a stream that is not open", frame(DATA, 0, 1, b"x"), "goodbye 1"),
         (
             "data after the end",
@@ -186,8 +163,31 @@ async fn frames_are_read_to_the_letter() {
             join(&[headers(0, 1, &post), frame(DATA, PADDED, 1, &pad(b"x", 9))]),
             "goodbye 1",
         ),
-        ("more padding than head", headers(PADDED, 1, &pad(&get, 255)), "goodbye 1"),
         ("a frame that is too long", frame(DATA, 0, 1, &vec![0; 16_385]), "goodbye 6"),
+        ("a reset of stream 0", frame(RST_STREAM, 0, 0, &[0; 4]), "goodbye 1"),
+        ("a reset of a stream that is not open", frame(RST_STREAM, 0, 1, &[0; 4]), "goodbye 1"),
+        (
+            "a reset of three bytes",
+            join(&[headers(0, 1, &post), frame(RST_STREAM, 0, 1, &[0; 3])]),
+            "goodbye 1|goodbye 6",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn frames_about_the_connection_are_read_to_the_letter() {
+    let get = block(&GET);
+    let post = block(&POST);
+    let open = |flags| headers(flags, 1, &get);
+    let join = |parts: &[Vec<u8>]| parts.concat();
+    check(&[
+        (
+            "an unknown setting is passed over",
+            join(&[frame(SETTINGS, 0, 0, &setting(99, 1)), open(END_STREAM)]),
+            "answer 1",
+        ),
+        ("a ping is answered", frame(PING, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 7]), "pong 7"),
         ("settings for a stream", frame(SETTINGS, 0, 1, &[]), "goodbye 1"),
         ("settings of five bytes", frame(SETTINGS, 0, 0, &[0; 5]), "goodbye 1|goodbye 6"),
         ("an acknowledgement with settings", frame(SETTINGS, ACK, 0, &setting(1, 1)), "goodbye 1|goodbye 6"),
@@ -198,13 +198,6 @@ async fn frames_are_read_to_the_letter() {
         ("a ping of seven bytes", frame(PING, 0, 0, &[0; 7]), "goodbye 1|goodbye 6"),
         ("a ping for a stream", frame(PING, 0, 1, &[0; 8]), "goodbye 1"),
         ("a goodbye for a stream", frame(GOAWAY, 0, 1, &[0; 8]), "goodbye 1"),
-        ("a reset of stream 0", frame(RST_STREAM, 0, 0, &[0; 4]), "goodbye 1"),
-        ("a reset of a stream that is not open", frame(RST_STREAM, 0, 1, &[0; 4]), "goodbye 1"),
-        (
-            "a reset of three bytes",
-            join(&[headers(0, 1, &post), frame(RST_STREAM, 0, 1, &[0; 3])]),
-            "goodbye 1|goodbye 6",
-        ),
         ("a window that grows by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4]), "goodbye 1"),
         (
             "a stream's window that grows by nothing",
@@ -221,6 +214,35 @@ async fn frames_are_read_to_the_letter() {
         ("a window of a stream that is not open", frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), "goodbye 1"),
         ("a priority on stream 0", frame(PRIORITY, 0, 0, &[0; 5]), "goodbye 1"),
         ("a priority of four bytes", frame(PRIORITY, 0, 1, &[0; 4]), "goodbye 1|goodbye 6|reset 1 6"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn heads_are_read_to_the_letter() {
+    let get = block(&GET);
+    let post = block(&POST);
+    let join = |parts: &[Vec<u8>]| parts.concat();
+    let pad = |data: &[u8], length: u8| [&[length][..], data].concat();
+    check(&[
+        (
+            "padding is no content",
+            headers(END_STREAM | PADDED, 1, &[pad(&get, 3), vec![0; 3]].concat()),
+            "answer 1",
+        ),
+        (
+            "a head in two frames",
+            join(&[frame(HEADERS, END_STREAM, 1, &get[..9]), frame(CONTINUATION, END_HEADERS, 1, &get[9..])]),
+            "answer 1",
+        ),
+        ("a head on stream 0", headers(END_STREAM, 0, &get), "goodbye 1"),
+        ("a head on an even stream", headers(END_STREAM, 2, &get), "goodbye 1"),
+        (
+            "a stream below the last",
+            join(&[headers(END_STREAM, 5, &get), headers(END_STREAM, 3, &get)]),
+            "answer 5|goodbye 1|goodbye 5",
+        ),
+        ("more padding than head", headers(PADDED, 1, &pad(&get, 255)), "goodbye 1"),
         ("a continuation of nothing", frame(CONTINUATION, END_HEADERS, 1, &get), "goodbye 1"),
         (
             "a head that another frame cuts",

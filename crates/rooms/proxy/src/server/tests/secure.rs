@@ -225,8 +225,10 @@ async fn the_name_that_is_asked_for_chooses_the_certificate() {
     let mut edge = TestEdge::start(quick()).await;
     let tls = certificates(vec![one.shown(&["a.example"]), two.shown(&["*.shop.example", "b.other"])]);
     edge.apply(secured(&backend, tls)).await;
-    let (trusts_one, trusts_two) =
-        (Arc::new(client(&[one.root.clone()], None)), Arc::new(client(&[two.root.clone()], None)));
+    let (trusts_one, trusts_two) = (
+        Arc::new(client(std::slice::from_ref(&one.root), None)),
+        Arc::new(client(std::slice::from_ref(&two.root), None)),
+    );
     for (name, first, second) in
         [("a.example", true, false), ("c.shop.example", false, true), ("b.other", false, true)]
     {
@@ -243,8 +245,10 @@ async fn a_new_table_brings_new_certificates_and_leaves_connections_alone() {
     let (old, new) = (Maker::new(), Maker::new());
     let mut edge = TestEdge::start(quick()).await;
     edge.apply(secured(&backend, certificates(vec![old.shown(&["a.example"])]))).await;
-    let (trusts_old, trusts_new) =
-        (Arc::new(client(&[old.root.clone()], None)), Arc::new(client(&[new.root.clone()], None)));
+    let (trusts_old, trusts_new) = (
+        Arc::new(client(std::slice::from_ref(&old.root), None)),
+        Arc::new(client(std::slice::from_ref(&new.root), None)),
+    );
     let mut before = connect(edge.https, "a.example", &trusts_old).await.expect("a connection");
     edge.apply(secured(&backend, certificates(vec![new.shown(&["a.example"])]))).await;
     assert!(ask_over(&mut before, &get("/kept")).await.ends_with("one /kept "));
@@ -376,7 +380,7 @@ async fn a_session_does_not_outlive_the_demand_that_it_began_under() {
     let mut edge = TestEdge::start(quick()).await;
     let shown = maker.shown(&["a.example"]);
     edge.apply(secured(&backend, certificates(vec![shown.clone()]))).await;
-    let nobody = Arc::new(client(&[maker.root.clone()], None));
+    let nobody = Arc::new(client(std::slice::from_ref(&maker.root), None));
     assert!(secure_ask(edge.https, "a.example", &nobody, &get("/")).await.ends_with("one / "));
     let mut tls = certificates(vec![shown]);
     let clients = ClientCertificates { authorities: theirs.authorities(), required: true };
@@ -528,8 +532,11 @@ async fn an_ending_edge_bids_farewell_to_connections_at_rest() {
     while !text.ends_with("one / ") {
         text.push(char::from(resting.read_u8().await.expect("more")));
     }
+    let mut silent = TcpStream::connect(edge.https).await.expect("the edge accepts");
+    until(|| edge.server.status().tls.under_way == 1).await;
     let workers = edge.server.drain();
     assert_eq!(secure_rest(&mut resting).await, "");
+    assert_eq!(rest(&mut silent).await, "", "who has said nothing is not waited for");
     tokio::task::spawn_blocking(|| workers.into_iter().for_each(|w| w.join().expect("no panic")))
         .await
         .expect("all threads end");

@@ -214,3 +214,14 @@ fn what_cannot_be_used_is_refused_and_says_why() {
         assert_eq!(flaw.to_string(), want);
     }
 }
+
+#[test]
+fn an_authority_that_does_not_work_takes_nothing_but_local_names() {
+    let (folder, mut keeper) = keeper();
+    std::fs::create_dir(folder.path().join("authority")).expect("a folder");
+    std::fs::write(folder.path().join("authority/root.key"), "torn").expect("a file");
+    let tls = shown(vec![certificate(&["a.example"], false)]);
+    let hosts = keeper.build(&document(&[("shop", tls)])).expect("good certificates");
+    assert!(hosts.choose(Some("a.example"), None).is_some());
+    assert!(hosts.choose(None, "127.0.0.1".parse().ok()).is_none());
+}
