@@ -172,7 +172,13 @@ fn need(service: &mut Service, on: &str, condition: Condition, restart: bool) {
 }
 
 fn route(host: &str, port: u16) -> Route {
-    Route { host: Some(host.into()), path: PathPrefix::root(), port, strip_prefix: false }
+    Route {
+        host: Some(host.into()),
+        path: PathPrefix::root(),
+        port,
+        strip_prefix: false,
+        https: spec::RouteHttps::default(),
+    }
 }
 
 fn check() -> HealthCheck {

@@ -184,6 +184,7 @@ fn service(
         ports: ports(&args.publish)?,
         routes: Vec::new(),
         edge: spec::EdgePolicy::default(),
+        certificate: None,
         dns: args.dns.clone(),
         dns_search: args.dns_search.clone(),
         dns_opt: args.dns_option.clone(),

@@ -479,6 +479,11 @@ fn drop_unused(root: &mut Map) {
         take("secrets", sources(service.get("secrets"), None));
         take("secrets", sources(service.get("build").and_then(|build| build.get("secrets")), None));
         take("configs", sources(service.get("configs"), None));
+        // What the edge reads for the service.
+        let certificate = service.get("x-sea").and_then(|sea| sea.get("certificate"));
+        let part = |key: &str| certificate?.get(key).and_then(Node::str).map(str::to_owned);
+        take("configs", part("chain").into_iter().collect());
+        take("secrets", part("chain").into_iter().chain(part("key")).collect());
     }
     let used: BTreeMap<String, BTreeSet<String>> = used.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     for section in ["networks", "volumes", "secrets", "configs", "models"] {

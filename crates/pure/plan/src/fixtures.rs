@@ -26,7 +26,13 @@ pub(crate) fn service(image: &str, replicas: u32) -> Service {
 
 pub(crate) fn route(service: &mut Service, port: u16) {
     let path = PathPrefix::root();
-    service.routes.push(Route { host: Some("shop.example".into()), path, port, strip_prefix: false });
+    service.routes.push(Route {
+        host: Some("shop.example".into()),
+        path,
+        port,
+        strip_prefix: false,
+        https: spec::RouteHttps::default(),
+    });
 }
 
 pub(crate) fn need(service: &mut Service, on: &str, condition: Condition) {

@@ -36,6 +36,7 @@ pub(crate) const NOT_MADE_OF: &[&str] = &[
     "ports",
     "routes",
     "edge",
+    "certificate",
 ];
 
 /// So many hexadecimal digits of the digest are kept.

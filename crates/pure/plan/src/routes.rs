@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
-use spec::{PathPrefix, Protocol};
+use spec::{App, PathPrefix, Protocol, RouteHttps, Service};
 
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
-use crate::tls::RuleHttps;
-use crate::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
+use crate::tls::{Certificate, PrivateKey, RuleHttps, StrictTransport};
+use crate::traffic::{Endpoint, Listener, Pool, PoolProtocol, RouteRule, RouteShare};
 
 /// How far the release has come.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,7 @@ struct Lead<'a> {
     /// The container's port.
     port: u16,
     strip_prefix: bool,
+    https: Option<&'a RouteHttps>,
     protocol: Protocol,
 }
 
@@ -61,6 +62,7 @@ fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
             service,
             port: route.port,
             strip_prefix: route.strip_prefix,
+            https: Some(&route.https),
             protocol: Protocol::Http,
         });
         let ports = spec.ports.iter().map(move |published| {
@@ -73,6 +75,7 @@ fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
                 service,
                 port: published.port,
                 strip_prefix: false,
+                https: None,
                 protocol: published.protocol,
             }
         });
@@ -94,6 +97,7 @@ pub(crate) fn share(
             let ends = ends(fleet, leaving, &lead, |one| port_of(wanted, one, &lead).or(Some(lead.port)));
             add(wanted, &mut share, &lead, ends);
         }
+        share.tls.certificates = certificates(&before.app);
         return share;
     }
     for lead in leads(wanted.release) {
@@ -134,6 +138,7 @@ pub(crate) fn share(
             }
         }
     }
+    share.tls.certificates = certificates(&wanted.release.app);
     share
 }
 
@@ -175,12 +180,14 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
         pool.push('+');
     }
     let service = || format!("{}/{}", wanted.release.app.name, lead.service);
-    let policy = || wanted.release.app.services.get(lead.service).map(|spec| spec.edge.clone());
+    let policy = wanted.release.app.services.get(lead.service).map(|spec| spec.edge.clone());
+    let policy = policy.unwrap_or_default();
+    let protocol = if policy.http2 { PoolProtocol::H2 } else { PoolProtocol::Http1 };
     share.pools.entry(pool.clone()).or_insert_with(|| Pool {
         service: service(),
         endpoints,
-        policy: policy().unwrap_or_default(),
-        ..Pool::default()
+        policy,
+        protocol,
     });
     match lead.way {
         Way::Route { host, path } => share.rules.push(RouteRule {
@@ -188,10 +195,36 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
             path: path.clone(),
             strip_prefix: lead.strip_prefix,
             pool,
-            https: RuleHttps::default(),
+            https: lead.https.map(rule_https).unwrap_or_default(),
         }),
         Way::Port { address, udp: _ } => {
             share.listeners.push(Listener { address, protocol: lead.protocol, pool });
         }
     }
+}
+
+fn rule_https(route: &RouteHttps) -> RuleHttps {
+    let strict = route.remembered.map(|time| StrictTransport {
+        max_age_secs: time.as_secs(),
+        include_subdomains: false,
+        preload: false,
+    });
+    RuleHttps { only: route.only, strict }
+}
+
+/// The certificates that the services of an app show for the hosts of their routes.
+fn certificates(app: &App) -> Vec<Certificate> {
+    let text = |key: &str| {
+        let file = app.secrets.get(key).or_else(|| app.configs.get(key))?;
+        String::from_utf8(file.content.clone()?.0).ok()
+    };
+    let of = |service: &Service| {
+        let files = service.certificate.as_ref()?;
+        let mut names: Vec<_> = service.routes.iter().filter_map(|route| route.host.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let (chain, key) = (text(&files.chain)?, PrivateKey(text(&files.key)?));
+        (!names.is_empty()).then_some(Certificate { names, chain, key, fallback: false })
+    };
+    app.services.values().filter_map(of).collect()
 }

@@ -24,12 +24,42 @@ pub struct EdgePolicy {
     /// The longest body of a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<Bytes>,
+    /// Instances are spoken to in HTTP/2, as gRPC needs it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
     /// How many requests are at work at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
     /// How many requests come in a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+}
+
+/// A certificate of one's own for the hosts of a service's routes (`x-sea.certificate`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFiles {
+    /// The secret or config with the chain in PEM, by its key in the file.
+    pub chain: String,
+    /// The secret with the key in PEM, by its key in the file.
+    pub key: String,
+}
+
+/// What a route asks of clients in the matter of HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteHttps {
+    /// Plain requests are sent to the same place over HTTPS.
+    pub only: bool,
+    /// Browsers come over HTTPS for so long from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<Duration>,
+}
+
+impl RouteHttps {
+    /// Whether it asks for nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A bound on requests that wait for their answers, and on those that wait for their turn.

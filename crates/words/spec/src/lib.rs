@@ -14,7 +14,7 @@ mod service;
 
 pub use app::{App, FileSource, Ipam, Network, Volume};
 pub use blob::Blob;
-pub use edge::{EdgePolicy, Limit, Rate, RateKey};
+pub use edge::{CertificateFiles, EdgePolicy, Limit, Rate, RateKey, RouteHttps};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::RouteHttps;
+
 /// Requests for this host and path go to this service (`x-sea.routes`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -17,6 +19,9 @@ pub struct Route {
     /// Whether the prefix is cut off before the request goes on.
     #[serde(default)]
     pub strip_prefix: bool,
+    /// What it asks of clients in the matter of HTTPS.
+    #[serde(default, skip_serializing_if = "RouteHttps::is_default")]
+    pub https: RouteHttps,
 }
 
 /// A path prefix that ends at a `/` or at the end: `/api` matches `/api` and `/api/x`, not `/apiary`.

@@ -7,7 +7,10 @@ use base::{Bytes, ServiceName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route, UpdatePolicy};
+use crate::{
+    CertificateFiles, Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route,
+    UpdatePolicy,
+};
 
 /// A service, resolved and complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,6 +119,9 @@ pub struct Service {
     /// What the edge does for its requests.
     #[serde(default, skip_serializing_if = "EdgePolicy::is_default")]
     pub edge: EdgePolicy,
+    /// The certificate that its hosts show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFiles>,
     /// Name servers instead of the network's.
     #[serde(default)]
     pub dns: Vec<IpAddr>,

@@ -158,6 +158,7 @@ fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) 
         ports: joined.ports,
         routes: Vec::new(),
         edge: spec::EdgePolicy::default(),
+        certificate: None,
         dns: networks::addresses(&host_config.dns)?,
         dns_search: host_config.dns_search.clone(),
         dns_opt: host_config.dns_options.clone(),

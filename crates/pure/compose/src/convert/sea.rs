@@ -2,9 +2,12 @@
 
 mod edge;
 
-use spec::{EdgePolicy, PathPrefix, Route};
+use std::time::Duration;
+
+use spec::{CertificateFiles, EdgePolicy, PathPrefix, Route, RouteHttps};
 
 use super::Desk;
+use super::parts::truth;
 use crate::problem::nearest;
 use crate::tree::{Map, Node, Value};
 
@@ -13,6 +16,7 @@ use crate::tree::{Map, Node, Value};
 pub(super) struct Sea {
     pub(super) routes: Vec<Route>,
     pub(super) edge: EdgePolicy,
+    pub(super) certificate: Option<CertificateFiles>,
     pub(super) writer: Option<Writer>,
 }
 
@@ -25,8 +29,8 @@ pub(super) enum Writer {
     Many,
 }
 
-const KEYS: &[&str] = &["route", "routes", "edge", "writer"];
-const ROUTE_KEYS: &[&str] = &["host", "path", "port", "strip_prefix"];
+const KEYS: &[&str] = &["route", "routes", "edge", "certificate", "writer"];
+const ROUTE_KEYS: &[&str] = &["host", "path", "port", "strip_prefix", "https", "hsts"];
 
 /// Reads a service's `x-sea`.
 pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
@@ -65,6 +69,13 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     if let Some(node) = map.get("edge") {
         sea.edge = edge::read(desk, node, &format!("{key}.edge"));
     }
+    if let Some(node) = map.get("certificate") {
+        sea.certificate = certificate(desk, node, &format!("{key}.certificate"));
+        if sea.certificate.is_some() && sea.routes.iter().all(|route| route.host.is_none()) {
+            let help = "give a route a `host`";
+            desk.fault(node, format!("{key}.certificate"), "no route here has a host to show it for", help);
+        }
+    }
     if let Some(node) = map.get("writer") {
         sea.writer = match node.str() {
             Some("single") => Some(Writer::Single),
@@ -81,6 +92,36 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
         };
     }
     sea
+}
+
+/// The certificate that the hosts of the routes show: by the names of secrets and configs of this file.
+fn certificate(desk: &mut Desk<'_>, node: &Node, key: &str) -> Option<CertificateFiles> {
+    const HELP: &str =
+        "write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file";
+    let Some(map) = node.map() else {
+        desk.fault(node, key, format!("this takes a mapping, not {}", node.kind()), HELP);
+        return None;
+    };
+    known(desk, map, &["chain", "key"], key);
+    let mut named = |field: &str, places: &[&str]| {
+        let Some(given) = map.get(field) else {
+            desk.fault(node, key, format!("`{field}` is missing"), HELP);
+            return None;
+        };
+        let name = given.str().unwrap_or_default();
+        let root = &desk.project.root;
+        let source = places.iter().find_map(|place| root.get(place)?.map()?.get(name));
+        let external = source.and_then(Node::map).is_some_and(|map| truth(map, "external"));
+        let message = match source {
+            None => format!("there is no secret or config `{}` here", given.print()),
+            Some(_) if external => format!("`{name}` is external, so the edge cannot read it"),
+            Some(_) => return Some(name.to_owned()),
+        };
+        desk.fault(given, format!("{key}.{field}"), message, HELP);
+        None
+    };
+    let (chain, secret) = (named("chain", &["secrets", "configs"]), named("key", &["secrets"]));
+    Some(CertificateFiles { chain: chain?, key: secret? })
 }
 
 /// Checks the top level's `x-sea`, which has no keys yet.
@@ -194,7 +235,8 @@ impl Reader<'_, '_> {
             },
         };
         let host = if host.is_empty() { None } else { Some(self.host(host, node)?) };
-        Some(Route { host, path: self.path(path, node)?, port: self.port(port, node)?, strip_prefix: false })
+        let (path, port, https) = (self.path(path, node)?, self.port(port, node)?, RouteHttps::default());
+        Some(Route { host, path, port, strip_prefix: false, https })
     }
 
     fn long(&mut self, map: &Map, node: &Node) -> Option<Route> {
@@ -253,7 +295,33 @@ impl Reader<'_, '_> {
             None => None,
         };
         let path = self.path(path.as_deref().unwrap_or("/"), node)?;
-        Some(Route { host, path, port: self.port(port, node)?, strip_prefix })
+        let https = self.https(map)?;
+        Some(Route { host, path, port: self.port(port, node)?, strip_prefix, https })
+    }
+
+    /// `https: only`, and `hsts` with the time for which browsers remember it.
+    fn https(&mut self, map: &Map) -> Option<RouteHttps> {
+        let only = match map.get("https").map(|node| (node, node.str())) {
+            None | Some((_, Some("allowed"))) => false,
+            Some((_, Some("only"))) => true,
+            Some((given, _)) => {
+                let message = format!("`{}` is not a value of this key", given.print());
+                self.desk.fault(
+                    given,
+                    format!("{}.https", self.key),
+                    message,
+                    "allowed are only and allowed",
+                );
+                return None;
+            }
+        };
+        let Some(given) = map.get("hsts") else { return Some(RouteHttps { only, remembered: None }) };
+        let nanos = given.str().and_then(crate::go::duration).and_then(|nanos| u64::try_from(nanos).ok());
+        if nanos.is_none() {
+            let message = format!("`{}` is no time", given.print());
+            self.desk.fault(given, format!("{}.hsts", self.key), message, "write a time, as in `365d`");
+        }
+        Some(RouteHttps { only, remembered: Some(Duration::from_nanos(nanos?)) })
     }
 
     fn host(&mut self, host: &str, node: &Node) -> Option<String> {

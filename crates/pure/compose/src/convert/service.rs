@@ -45,7 +45,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
     let ports = network::ports(desk, name, map);
     let restart = policy::restart(desk, name, map, whole);
     let (update, rollback) = policy::updates(desk, name, map, &sea, replicas, whole);
-    let (routes, edge) = (sea.routes, sea.edge);
+    let (routes, edge, certificate) = (sea.routes, sea.edge, sea.certificate);
     Service {
         image: project.image(name, node),
         build: map.get("build").and_then(Node::map).map(build),
@@ -83,6 +83,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         ports,
         routes,
         edge,
+        certificate,
         dns: network::servers(desk, name, map),
         dns_search: list(map, "dns_search"),
         dns_opt: list(map, "dns_opt"),

@@ -188,6 +188,30 @@ fn wishes_to_the_edge_that_make_no_sense_are_told() {
 }
 
 #[test]
+fn https_is_asked_for_by_route_and_by_service() {
+    let app = app(
+        "services:\n  a:\n    image: x\n    x-sea:\n      routes: [{host: a.b, port: 1, https: only, hsts: 365d}, {host: c.d, port: 1}]\n      certificate: {chain: c, key: k}\n      edge: {protocol: h2}\nsecrets: {k: {file: s.txt}}\nconfigs: {c: {content: chain}}\n",
+    );
+    let service = &app.services[0];
+    let https: Vec<_> = service.routes.iter().map(|route| format!("{:?}", route.https)).collect();
+    expect![[r#"
+        RouteHttps { only: true, remembered: Some(31536000s) }, RouteHttps { only: false, remembered: None }
+        Some(CertificateFiles { chain: "c", key: "k" }) true"#]]
+    .assert_eq(&format!("{}\n{:?} {}", https.join(", "), service.certificate, service.edge.http2));
+    told(
+        "services:\n  a: {image: x, x-sea: {routes: [{path: /, port: 1, https: yes, hsts: long}], certificate: {chain: c}}}\n  b: {image: x, x-sea: {route: a.b -> 1, certificate: {chain: c, key: c, more: 1}}}\nsecrets: {c: {external: true}}\n",
+        expect![[r#"
+            services.a.x-sea.routes[0].https: `yes` is not a value of this key | allowed are only and allowed
+            services.a.x-sea.certificate: `key` is missing | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
+            services.a.x-sea.certificate.chain: `c` is external, so the edge cannot read it | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
+            services.b.x-sea.certificate.chain: `c` is external, so the edge cannot read it | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
+            services.b.x-sea.certificate.key: `c` is external, so the edge cannot read it | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
+            services.b.x-sea.certificate.more: there is no such key | the keys here are chain, key
+        "#]],
+    );
+}
+
+#[test]
 fn x_sea_is_read_strictly() {
     told(
         "services:\n  a: {image: x, x-sea: {rute: a, writer: some}}\n  b: {image: x, x-sea: {route: a.b}}\n  c: {image: x, expose: [1, 2], x-sea: {route: a.b}}\n  d: {image: x, x-sea: {routes: ['http://a.b -> 1', {path: /x, prot: 1}, {host: a}]}}\n  e: {image: x, x-sea: 5}\nx-sea: {routes: []}\n",
@@ -198,7 +222,7 @@ fn x_sea_is_read_strictly() {
             services.c.x-sea.route: which port of the container? the service has several | add it, as in `shop.example -> 8080`
             services.d.x-sea.routes[0]: `http:` is no host name | write as in `shop.example` or `*.shop.example`, without scheme and port
             services.d.x-sea.routes[1]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
-            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix
+            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts
             services.d.x-sea.routes[2]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
             services.e.x-sea: this takes a mapping, not an integer | write `x-sea: {route: shop.example}`
             x-sea.routes: there is no such key | it has no keys yet at the top level; routes go under a service

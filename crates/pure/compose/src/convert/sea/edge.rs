@@ -10,7 +10,7 @@ use super::known;
 use crate::go;
 use crate::tree::{Map, Node, Value};
 
-const KEYS: &[&str] = &["first_byte", "idle", "request", "retries", "max_body", "limit", "rate"];
+const KEYS: &[&str] = &["first_byte", "idle", "request", "retries", "max_body", "protocol", "limit", "rate"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
 const RATE_KEYS: &[&str] = &["requests", "per", "burst", "by"];
 const RATE_HELP: &str = "write as in `100/s`, `600/m` or `{requests: 100, per: 1s, burst: 200, by: client}`";
@@ -35,6 +35,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         request: reader.time(map, "request"),
         retries: reader.count(map, "retries", 0, 10),
         max_body: reader.size(map, "max_body"),
+        http2: map.get("protocol").is_some_and(|node| reader.http2(node)),
         limit: map.get("limit").and_then(|node| reader.limit(node)),
         rate: map.get("rate").and_then(|node| reader.rate(node)),
     }
@@ -79,6 +80,17 @@ impl Reader<'_, '_> {
             self.fault(node, field, "write a size, as in `512k` or `10m`");
         }
         size
+    }
+
+    fn http2(&mut self, node: &Node) -> bool {
+        match node.str() {
+            Some("h2") => true,
+            Some("http1") => false,
+            _ => {
+                self.fault(node, "protocol", "allowed are http1 and h2");
+                false
+            }
+        }
     }
 
     /// `auto`, a number, or a mapping.
