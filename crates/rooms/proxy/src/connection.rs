@@ -292,7 +292,9 @@ impl Client {
     /// Answers a request that went no further, and closes.
     async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
         self.output.clear();
-        refusal.write(&mut self.output.bytes, true, false);
+        // The head that is refused is still there.
+        let head_only = self.input.filled().trim_ascii_start().starts_with(b"HEAD ");
+        refusal.write(&mut self.output.bytes, true, head_only);
         if !self.read_any {
             self.entry.forget();
         }

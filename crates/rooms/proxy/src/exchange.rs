@@ -109,6 +109,8 @@ pub(crate) struct Exchange<'a> {
     replayable: bool,
     /// The instance takes no more bytes.
     up_deaf: bool,
+    /// The client has ended within the body of its request.
+    cut: bool,
     scanned: usize,
     stage: Stage,
     /// The body is written to the client in chunks.
@@ -145,6 +147,7 @@ impl<'a> Exchange<'a> {
             tried: Vec::new(),
             replayable: true,
             up_deaf: false,
+            cut: false,
             scanned: 0,
             stage: Stage::Head,
             rechunk: false,
