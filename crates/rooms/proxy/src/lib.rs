@@ -23,6 +23,8 @@ mod head;
 mod limits;
 mod listen;
 mod local;
+#[cfg(test)]
+mod peers;
 mod protocol;
 mod refusal;
 mod server;

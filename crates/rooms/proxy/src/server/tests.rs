@@ -2,9 +2,11 @@
 
 mod bodies;
 mod failures;
+mod odd;
 mod ports;
 mod slow;
 mod sparing;
+mod strict;
 mod tables;
 
 use std::collections::BTreeMap;
