@@ -95,7 +95,17 @@ impl Choice {
         }
     }
 
-    /// The points to try of those that there are.
+    /// How many deaths are enough.
+    pub fn enough(&self) -> usize {
+        match self {
+            Self::All => usize::MAX,
+            Self::One(_) => 1,
+            Self::Some(count) => *count,
+        }
+    }
+
+    /// The points to try of those that there are, in this order, until there were enough deaths: some are passed only
+    /// when something else happens at the same time.
     pub fn of(&self, mut there: Vec<Point>, rng: &mut Rng) -> Vec<Point> {
         match self {
             Self::All => there,
@@ -103,9 +113,9 @@ impl Choice {
                 there.retain(|one| one == point);
                 there
             }
-            Self::Some(count) => {
+            Self::Some(_) => {
                 let mut chosen = Vec::new();
-                while chosen.len() < *count && !there.is_empty() {
+                while !there.is_empty() {
                     chosen.push(there.swap_remove(rng.below(there.len() as u64) as usize));
                 }
                 chosen

@@ -96,7 +96,7 @@ impl Decoder {
         };
         let digits = line.iter().take_while(|c| c.is_ascii_hexdigit()).count();
         // 15 digits cannot overflow; no body is that long.
-        if digits == 0 || digits > 15 || !is_extension(&line[digits..]) {
+        if digits == 0 || digits > 15 || !are_extensions(&line[digits..]) {
             return Err(Refusal::CHUNK);
         }
         let size = line[..digits].iter().fold(0u64, |sum, c| {
@@ -127,9 +127,47 @@ impl Decoder {
     }
 }
 
-/// Nothing, or extensions: from a `;`, without control characters. Their content is dropped.
-fn is_extension(text: &[u8]) -> bool {
-    text.is_empty() || (text[0] == b';' && head::is_value(text))
+/// Nothing, or extensions by the letter: `;name`, `;name=value` or `;name="value"`, without control characters. Their
+/// content is dropped; whoever reads them otherwise could see the end of the line in another place.
+fn are_extensions(mut text: &[u8]) -> bool {
+    if !head::is_value(text) {
+        return false;
+    }
+    while let [b';', rest @ ..] = text {
+        let named = after_token(after_blanks(rest));
+        let Some(rest) = named.and_then(|rest| match after_blanks(rest) {
+            [b'=', value @ ..] => after_value(after_blanks(value)),
+            _ => Some(rest),
+        }) else {
+            return false;
+        };
+        // Blanks may stand before the next one, and not at the end.
+        text = if after_blanks(rest).starts_with(b";") { after_blanks(rest) } else { rest };
+    }
+    text.is_empty()
+}
+
+fn after_blanks(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|c| matches!(c, b' ' | b'\t')).count()..]
+}
+
+/// What follows a token; nothing if there is none.
+fn after_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text.iter().take_while(|c| head::is_token(&[**c])).count();
+    (length > 0).then(|| &text[length..])
+}
+
+/// What follows a token or a quoted string.
+fn after_value(text: &[u8]) -> Option<&[u8]> {
+    let [b'"', quoted @ ..] = text else { return after_token(text) };
+    let mut at = 0;
+    loop {
+        at += match quoted.get(at)? {
+            b'"' => return Some(&quoted[at + 1..]),
+            b'\\' => 2,
+            _ => 1,
+        };
+    }
 }
 
 /// Appends one chunk; an empty piece appends nothing, since an empty chunk would end the body.
@@ -146,21 +184,39 @@ pub(crate) fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a trailer may go on: none that frames, routes or forwards.
+/// Fields that a server would have to know before the body: RFC 9110, section 6.5.1. Those that mean something to the
+/// edge count among them.
+static NEVER_LATE: [&[u8]; 21] = [
+    b"age",
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-location",
+    b"content-range",
+    b"cookie",
+    b"date",
+    b"expires",
+    b"location",
+    b"max-forwards",
+    b"pragma",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"range",
+    b"set-cookie",
+    b"trailer",
+    b"vary",
+    b"warning",
+    b"www-authenticate",
+    b"x-http-method-override",
+];
+
+/// Whether a trailer may go on: none that frames, routes, forwards, asks under a condition or tells who asks.
 pub(crate) fn may_pass(field: &Field, line: &[u8]) -> bool {
     let name = field.name.of(line);
+    let conditional = name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"if-"));
     field.known == head::Known::Other
-        && ![
-            &b"authorization"[..],
-            b"cookie",
-            b"set-cookie",
-            b"content-encoding",
-            b"content-range",
-            b"trailer",
-            b"cache-control",
-        ]
-        .iter()
-        .any(|banned| name.eq_ignore_ascii_case(banned))
+        && !conditional
+        && !NEVER_LATE.iter().any(|banned| name.eq_ignore_ascii_case(banned))
 }
 
 #[cfg(test)]

@@ -411,6 +411,8 @@ impl Client {
     /// Answers a request that went no further, and closes.
     pub(crate) async fn refuse(mut self, worker: &Rc<Worker>, refusal: Refusal) {
         self.output.clear();
+        // The head that is refused is still there.
+        self.head_only = self.input.filled().trim_ascii_start().starts_with(b"HEAD ");
         self.write_refusal(refusal, true);
         if !self.read_any {
             self.entry.forget();
@@ -425,8 +427,7 @@ impl Client {
         if self.grpc {
             return refusal.write_grpc(&mut self.output.bytes, close);
         }
-        let head_only = self.read_any && self.head_only;
-        refusal.write(&mut self.output.bytes, &self.lines, close, head_only);
+        refusal.write(&mut self.output.bytes, &self.lines, close, self.head_only);
     }
 
     /// Ends the connection so that the client can read the last answer: what it still sends is thrown away for a

@@ -119,6 +119,8 @@ pub(crate) struct Exchange<'a> {
     up_deaf: bool,
     /// The instance says that it has not looked at the request.
     untouched: bool,
+    /// The client has ended within the body of its request.
+    cut: bool,
     scanned: usize,
     stage: Stage,
     /// The body is written to the client in chunks.
@@ -158,6 +160,7 @@ impl<'a> Exchange<'a> {
             replayable: true,
             up_deaf: false,
             untouched: false,
+            cut: false,
             scanned: 0,
             stage: Stage::Head,
             rechunk: false,

@@ -1,8 +1,9 @@
 //! Heads written anew from their parts: what goes on to the instance, and what goes back to the client.
 //!
 //! Hop-by-hop fields end here, in both directions, and so do those that a Connection field lists. The edge sets
-//! `X-Forwarded-For`, `-Proto` and `-Host` and drops what the client said about them and in `Forwarded`, unless
-//! the client is trusted. It adds no `Via`: nothing reads it, and it tells outsiders what stands here.
+//! `X-Forwarded-For`, `-Proto` and `-Host` and drops what the client said in them, in any other `X-Forwarded-*`, in
+//! `X-Real-IP` and in `Forwarded`, unless the client is trusted. It adds no `Via`: nothing reads it, and it tells
+//! outsiders what stands here.
 
 use std::net::SocketAddr;
 

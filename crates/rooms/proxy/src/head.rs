@@ -72,7 +72,7 @@ fn known(name: &[u8]) -> Known {
         4 if is(b"host") => Known::Host,
         6 if is(b"expect") => Known::Expect,
         7 if is(b"upgrade") => Known::Upgrade,
-        9 if is(b"forwarded") => Known::Forwarded,
+        9 if is(b"forwarded") || is(b"x-real-ip") => Known::Forwarded,
         10 if is(b"connection") => Known::Connection,
         10 if is(b"keep-alive") => Known::KeepAlive,
         11 if is(b"retry-after") => Known::RetryAfter,
@@ -86,6 +86,8 @@ fn known(name: &[u8]) -> Known {
         17 if is(b"transfer-encoding") => Known::TransferEncoding,
         17 if is(b"x-forwarded-proto") => Known::ForwardedProto,
         23 if is(b"x-forwarded-client-cert") => Known::ForwardedClientCert,
+        // `X-Forwarded-Port`, `-Prefix`, `-Ssl` and so on: applications believe what they say of the client.
+        13.. if is(b"x-forwarded-") => Known::Forwarded,
         _ => Known::Other,
     }
 }
@@ -236,7 +238,10 @@ pub(crate) struct Framing {
 impl Framing {
     /// Takes in one field; refuses repetition and every coding but `chunked`.
     pub(crate) fn note(&mut self, field: &Field, buf: &[u8]) -> Result<(), Refusal> {
+        let tabbed = has_tab(field, buf);
         match field.known {
+            Known::ContentLength if tabbed => return Err(Refusal::LENGTH_SYNTAX),
+            Known::TransferEncoding if tabbed => return Err(Refusal::CODING),
             Known::ContentLength if self.length.is_some() => return Err(Refusal::LENGTH_TWICE),
             Known::ContentLength => self.length = Some(length(field.value.of(buf))?),
             Known::TransferEncoding if self.chunked => return Err(Refusal::CODING),
@@ -251,6 +256,13 @@ impl Framing {
         }
         Ok(())
     }
+}
+
+/// Whether a tab stands beside the value. It may, but some servers read `chunked` with one as another coding.
+fn has_tab(field: &Field, buf: &[u8]) -> bool {
+    let before = &buf[field.name.to as usize..field.value.from as usize];
+    let behind = buf[field.value.to as usize..].iter().take_while(|c| matches!(c, b' ' | b'\t'));
+    before.contains(&b'\t') || behind.into_iter().any(|c| *c == b'\t')
 }
 
 /// What the Connection fields of a message say.

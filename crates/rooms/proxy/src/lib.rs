@@ -25,6 +25,8 @@ mod http2;
 mod limits;
 mod listen;
 mod local;
+#[cfg(test)]
+mod peers;
 mod protocol;
 mod refusal;
 mod secure;

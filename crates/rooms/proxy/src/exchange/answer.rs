@@ -12,9 +12,9 @@ use super::{Body, End, Exchange, Stage};
 use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
-use crate::head;
-use crate::head::request::Method;
+use crate::head::request::{Method, may_upgrade_to};
 use crate::head::response::{self, ResponseHead};
+use crate::head::{self, Span};
 use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
 use crate::refusal::Refusal;
 
@@ -138,7 +138,8 @@ impl Exchange<'_> {
             let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
             turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
         }
-        if head.status == 101 && !(self.question.upgrade && head.upgrade.is_some()) {
+        let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
+        if head.status == 101 && !head.upgrade.is_some_and(agreed) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
         }
         let body = body_of(&head, self.question.method);
@@ -149,8 +150,9 @@ impl Exchange<'_> {
         self.up_keeps = head.keeps();
         self.events = head.events;
         let back = Backward {
-            // The answer to HEAD shows the framing that GET would have.
-            chunked: self.rechunk || (head.framing.chunked && !self.question.old),
+            // The answer to HEAD shows the framing that GET would have; these two have none for any method.
+            chunked: self.rechunk
+                || (head.framing.chunked && !self.question.old && !matches!(head.status, 101 | 204)),
             close: self.close,
             old_keep: self.question.old && !self.close,
             strict: self.client.strict.as_deref(),

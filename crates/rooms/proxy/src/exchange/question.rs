@@ -40,6 +40,9 @@ impl Exchange<'_> {
         if self.question.body.is_done() {
             return self.look_at_client(cx);
         }
+        if self.cut {
+            return Ok(false);
+        }
         let mut took = false;
         while !self.question.body.is_done() && self.client.sent.pending().len() < WAITING_BYTES {
             if self.take_body()? {
@@ -48,7 +51,7 @@ impl Exchange<'_> {
             }
             match self.client.poll_fill(cx, self.worker, BUFFER_BYTES) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(0)) => return self.body_cut(),
+                Poll::Ready(Ok(0)) => return self.body_cut(cx),
                 Poll::Ready(Ok(_)) => self.touch(),
                 Poll::Ready(Err(_)) => return Err(End::Abort),
             }
@@ -56,12 +59,21 @@ impl Exchange<'_> {
         Ok(took && !self.up_deaf)
     }
 
-    /// The client's side has ended within the body.
-    fn body_cut(&self) -> Result<bool, End> {
+    /// The client's side has ended within the body. An answer that came before may still be read to its end, and the
+    /// instance sees that the request has none.
+    fn body_cut(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         match self.stage {
-            Stage::Head => Err(End::Refuse(Refusal::BODY_CUT)),
-            Stage::Body(_) | Stage::Switched => Err(End::Abort),
+            Stage::Head => return Err(End::Refuse(Refusal::BODY_CUT)),
+            Stage::Switched => return Err(End::Abort),
+            Stage::Body(_) => {}
         }
+        self.client.ended = true;
+        self.cut = true;
+        self.up_deaf = true;
+        let up = self.up.as_mut().expect("an answer came over this connection");
+        // A connection that is broken already shows when it is read.
+        let _ = Pin::new(&mut up.stream).poll_shutdown(cx);
+        Ok(false)
     }
 
     /// Nothing is wanted of the client: reads ahead a little, and sees it go.

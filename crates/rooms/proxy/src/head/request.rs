@@ -177,8 +177,15 @@ pub(crate) fn grpc_timeout(value: &[u8]) -> Option<Duration> {
 
 /// What can be judged only when all fields are known.
 fn finish(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
-    if head.method.of(buf) == b"CONNECT" {
+    let method = head.method.of(buf);
+    if method == b"CONNECT" {
         return Err(Refusal::CONNECT);
+    }
+    // Their case decides how the answer is framed, and some servers do not mind it.
+    if head.kind == Method::Once
+        && (method.eq_ignore_ascii_case(b"HEAD") || method.eq_ignore_ascii_case(b"CONNECT"))
+    {
+        return Err(Refusal::METHOD);
     }
     if head.old && head.framing.chunked {
         return Err(Refusal::CODING_OLD);
@@ -189,13 +196,15 @@ fn finish(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
     target_form(head, buf)?;
     head.expects_continue &= !head.old;
     let body = head.framing.chunked || head.framing.length.is_some_and(|length| length > 0);
-    let offered = head.upgrade.filter(|span| {
-        let token = span.of(buf);
-        // An upgrade to HTTP/2 in clear text would carry requests past every check.
-        super::is_token(token) && !token.eq_ignore_ascii_case(b"h2c")
-    });
+    let offered = head.upgrade.filter(|span| may_upgrade_to(span.of(buf)));
     head.upgrade = offered.filter(|_| head.says.upgrade && !head.old && !body && head.kind == Method::Get);
     Ok(())
+}
+
+/// Whether a connection may become a tunnel of this protocol. One of HTTP/2 in clear text would carry requests past
+/// every check.
+pub(crate) fn may_upgrade_to(protocol: &[u8]) -> bool {
+    super::is_token(protocol) && !protocol.eq_ignore_ascii_case(b"h2c")
 }
 
 /// Takes the path from the target, and checks that the target names no other host.
@@ -225,29 +234,43 @@ fn target_form(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
     let target = head.target.of(buf);
     let path = memchr::memchr(b'?', target).unwrap_or(target.len());
     head.path = Span { from: head.target.from, to: head.target.from + path as u32 };
-    if has_dot_segment(&target[..path]) { Err(Refusal::DOT_SEGMENTS) } else { Ok(()) }
+    check_path(&target[..path])
 }
 
-/// Whether a segment is `.` or `..`, also when its dots are written as `%2e`.
-fn has_dot_segment(path: &[u8]) -> bool {
-    // Nearly every path has neither, and is looked at twice at the speed of memory.
-    if memchr::memmem::find(path, b"/.").is_none() && memchr::memmem::find(path, b"/%2").is_none() {
-        return false;
+/// Refuses what servers read differently in paths: segments of dots, a backslash, which some take for a slash, and
+/// `%00`, where some stop.
+fn check_path(path: &[u8]) -> Result<(), Refusal> {
+    // Nearly every path has none of these, and is looked at twice at the speed of memory.
+    if memchr::memchr2(b'%', b'\\', path).is_none() && memchr::memmem::find(path, b"/.").is_none() {
+        return Ok(());
     }
-    path.split(|c| *c == b'/').any(|segment| {
-        let (mut rest, mut dots) = (segment, 0);
-        while let Some(next) = after_dot(rest) {
-            rest = next;
-            dots += 1;
-        }
-        rest.is_empty() && (dots == 1 || dots == 2)
-    })
+    if path.contains(&b'\\') || memchr::memmem::find(path, b"%00").is_some() {
+        return Err(Refusal::TARGET);
+    }
+    if has_dot_segment(path) { Err(Refusal::DOT_SEGMENTS) } else { Ok(()) }
 }
 
-fn after_dot(text: &[u8]) -> Option<&[u8]> {
-    match text {
-        [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => Some(rest),
-        _ => None,
+/// Whether a segment is `.` or `..`, also when its dots are written as `%2e`, when the slashes around it are written
+/// as `%2f` or `%5c`, or when a parameter follows it, as in `..;x`.
+fn has_dot_segment(path: &[u8]) -> bool {
+    // The number of dots in the present segment, unless there is anything else in it.
+    let (mut rest, mut dots) = (path, Some(0));
+    loop {
+        let (ends, next, then) = match rest {
+            [b'.', next @ ..] | [b'%', b'2', b'e' | b'E', next @ ..] => {
+                (false, next, dots.map(|dots| dots + 1))
+            }
+            [b'/', next @ ..]
+            | [b'%', b'2', b'f' | b'F', next @ ..]
+            | [b'%', b'5', b'c' | b'C', next @ ..] => (true, next, Some(0)),
+            [b';', next @ ..] => (true, next, None),
+            [_, next @ ..] => (false, next, None),
+            [] => return matches!(dots, Some(1 | 2)),
+        };
+        if ends && matches!(dots, Some(1 | 2)) {
+            return true;
+        }
+        (rest, dots) = (next, then);
     }
 }
 

@@ -5,11 +5,13 @@ mod bounds;
 mod calls;
 mod failures;
 mod frames;
+mod odd;
 mod ports;
 mod secure;
 mod slow;
 mod sparing;
 mod streams;
+mod strict;
 mod tables;
 
 use std::collections::BTreeMap;
