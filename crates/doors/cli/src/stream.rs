@@ -41,7 +41,9 @@ const SIGNALS: [SignalKind; 7] = [
 pub(crate) async fn carry(upgraded: Upgraded, what: Carry) -> Result<Exited, Report> {
     let (reader, writer) = tokio::io::split(upgraded);
     let raw = if what.raw { terminal::Raw::begin() } else { None };
-    let input = tokio::spawn(send(writer, what));
+    // From here on, before the program's first word is heard: who hears it may send a signal at once.
+    let signals = Signals::of(if what.signals { &SIGNALS } else { &[] });
+    let input = tokio::spawn(send(writer, what, signals));
     let outcome = receive(reader).await;
     input.abort();
     drop(raw);
@@ -64,8 +66,7 @@ impl Session {
     }
 }
 
-async fn send(mut writer: WriteHalf<Upgraded>, what: Carry) {
-    let mut signals = Signals::of(if what.signals { &SIGNALS } else { &[] });
+async fn send(mut writer: WriteHalf<Upgraded>, what: Carry, mut signals: Signals) {
     let mut resized = if what.raw { signal(SignalKind::window_change()).ok() } else { None };
     let mut stdin = tokio::io::stdin();
     let mut open = what.stdin;
