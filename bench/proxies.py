@@ -1,4 +1,4 @@
-"""The proxies that `bench/edge` compares, each configured for the same work: one worker, kept connections to the backend.
+"""The proxies that `bench/edge` compares, configured for the same work: one worker, kept connections to the backend.
 
 A function a proxy writes what it reads into a folder of its own and returns its command. What they have in common, and
 why, stands in docs/benchmarks.md under "The edge and its peers".
@@ -117,8 +117,6 @@ def nginx(program, case):
     listen = {"http": "", "https": " ssl http2", "h2c": " http2"}[case.front]
     secure = f"ssl_certificate {case.chain}; ssl_certificate_key {case.key}; ssl_protocols TLSv1.3;"
     log = f"{case.log_path()} combined buffer=64k flush=1s" if case.log else "off"
-    kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    spare = "\n  ".join(f"{kind}_temp_path {case.folder}/{kind};" for kind in kinds if kind in ("client_body", "proxy"))
     path = case.write("nginx.conf", f"""
 daemon off;
 user root;
@@ -128,7 +126,8 @@ error_log {case.folder}/error.log;
 events {{ worker_connections 8192; }}
 http {{
   access_log {log};
-  {spare}
+  client_body_temp_path {case.folder}/client_body;
+  proxy_temp_path {case.folder}/proxy;
   keepalive_timeout 3600s;
   keepalive_requests {FOREVER};
   upstream b {{
