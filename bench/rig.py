@@ -39,6 +39,23 @@ def need(*packages):
             os.unlink(policy)
 
 
+def wheels(name, packages):
+    """An environment of Python's with these packages, made once in the user's cache folder, and anew when they change."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    place = os.path.join(cache, "seaworthy", name)
+    made, wanted = os.path.join(place, "made-of"), "\n".join(packages) + "\n"
+    if os.path.exists(made) and open(made).read() == wanted:
+        return place
+    shutil.rmtree(place, True)
+    os.makedirs(place)
+    # Debian's own: another that comes first in the path may go away.
+    run("/usr/bin/python3", "-m", "venv", place)
+    run(f"{place}/bin/pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+    with open(made, "w") as file:
+        file.write(wanted)
+    return place
+
+
 def alone():
     """Goes on in a network and a mount namespace of its own, which take along whatever a peer leaves in them."""
     if os.environ.get("SEA_BENCH_ALONE") != "1":

@@ -35,8 +35,18 @@ pub(crate) const CLIENTS: &[&str] =
     &["buildah", "curl", "debian-archive-keyring", "docker-compose", "podman", "python3-venv", "skopeo"];
 
 /// The peers that benchmarks measure against, and what drives them.
-pub(crate) const BENCH: &[&str] =
-    &["docker.io", "podman", "runc", "python3", "wrk", "haproxy", "nginx-light"];
+pub(crate) const BENCH: &[&str] = &[
+    "docker.io",
+    "podman",
+    "runc",
+    "python3",
+    "python3-venv",
+    "wrk",
+    "nghttp2-client",
+    "openssl",
+    "haproxy",
+    "nginx-light",
+];
 
 /// Installs what is missing of them.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
