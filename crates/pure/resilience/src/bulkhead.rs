@@ -76,11 +76,11 @@ impl Default for Limits {
 }
 
 /// Names a compartment of one [`Bulkheads`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Part(u32);
 
 /// The compartments that a call goes through; at most four, each once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Path {
     parts: [Part; LONGEST],
     length: u8,
@@ -113,7 +113,7 @@ pub struct Permit {
 }
 
 /// A call that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     number: u64,
     path: Path,
