@@ -183,10 +183,13 @@ def envoy(program, case):
     def at(port):
         return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     endpoint = {"endpoint": {"address": at(case.backend)}}
+    # More at once than 1,024 would be refused, which a moment's standstill under an open loop suffices for.
+    bounds = {word: FOREVER for word in ("max_connections", "max_pending_requests", "max_requests")}
     path = case.write("envoy.json", json.dumps({"static_resources": {
         "listeners": [{"name": "f", "address": at(case.port), "filter_chains": [chain]}],
         "clusters": [{
             "name": "b", "type": "STATIC", "connect_timeout": "5s",
+            "circuit_breakers": {"thresholds": [bounds]},
             "load_assignment": {"cluster_name": "b", "endpoints": [{"lb_endpoints": [endpoint]}]},
         }],
     }}))
