@@ -141,7 +141,7 @@ pub(crate) async fn converse(
         let asked = match client.next(worker, &entrance).await {
             Ok(Came::Asked(asked)) => asked,
             Ok(Came::Http2) => {
-                let Client { stream, input, facts, .. } = client;
+                let (stream, input, facts) = client.into_parts();
                 return http2::serve(worker, stream, input, facts, entrance).await;
             }
             Ok(Came::Nothing) => return client.leave(worker),
@@ -195,6 +195,11 @@ impl Client {
             grpc: false,
             lines: Vec::new(),
         }
+    }
+
+    /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.
+    fn into_parts(self) -> (Stream, Input, Rc<Facts>) {
+        (self.stream, self.input, self.facts)
     }
 
     /// Has this task woken when the deadline passes.

@@ -50,6 +50,8 @@ pub(crate) struct Lane {
     broken: bool,
     /// Nothing more is wanted of the client.
     shut: bool,
+    /// It became a tunnel.
+    switched: bool,
     /// The client gave the stream up.
     given_up: bool,
 }
@@ -83,6 +85,7 @@ impl Lane {
             trailers: None,
             broken: false,
             shut: false,
+            switched: false,
             given_up: false,
         };
         (lane, refusal)
@@ -106,8 +109,9 @@ impl Lane {
         self.broken = true;
     }
 
+    /// Whether a read gives the end. What still comes through a tunnel goes on, also when the instance has said all.
     fn is_over(&self) -> bool {
-        self.shut || self.writing == Writing::Done
+        if self.switched { self.ended } else { self.shut || self.writing == Writing::Done }
     }
 
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -128,7 +132,7 @@ impl Lane {
     /// Gets more to read; ready without anything at the end of a tunnel. After the end of a body nothing comes but the
     /// news that the client has given up.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.framing == Framing::Tunnel && self.writing == Writing::Head {
+        if self.framing == Framing::Tunnel && !self.switched {
             // What the client says to the tunnel must not be read as a request.
             return self.poll_given_up(cx);
         }
@@ -278,6 +282,7 @@ impl Lane {
             self.respond.send_informational(answer).map_err(broken)?;
             return Ok(head.bytes);
         }
+        self.switched = switched;
         if switched {
             answer.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
         }

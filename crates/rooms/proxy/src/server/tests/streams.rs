@@ -520,6 +520,39 @@ async fn a_websocket_is_opened_by_connect_and_carries_bytes_both_ways() {
 }
 
 #[tokio::test]
+async fn an_instance_that_ends_its_half_of_a_tunnel_still_hears_the_client() {
+    let (told, mut heard) = tokio::sync::mpsc::channel(1);
+    let backend = Backend::new(move |mut stream, _| {
+        let told = told.clone();
+        async move {
+            next_head(&mut stream).await.expect("a request");
+            let answer =
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nbye";
+            stream.write_all(answer.as_bytes()).await.expect("the edge reads");
+            stream.shutdown().await.expect("a half-close");
+            let _ = told.send(rest(&mut stream).await).await;
+        }
+    })
+    .await;
+    let edge = TestEdge::to(quick(), &[&backend]).await;
+    let mut talk = Talk::to(&edge).await;
+    talk.send = talk.send.ready().await.expect("a connection");
+    until(|| talk.send.is_extended_connect_protocol_enabled()).await;
+    let mut asked =
+        Request::builder().method("CONNECT").uri("http://a.example/").body(()).expect("a request");
+    asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    let (answer, mut send) = talk.begin(asked, false).await;
+    let mut body = answer.await.expect("an answer").into_body();
+    assert_eq!(drain(&mut body).await.expect("an orderly end"), b"bye");
+    // The connection and its one stream, as of the last tick.
+    until(|| edge.server.status().connections == 2).await;
+    send.send_data("last words".into(), true).expect("it is sent");
+    let words = tokio::time::timeout(LONG, heard.recv()).await.expect("the instance hears");
+    assert_eq!(words.as_deref(), Some("last words"));
+    edge.at_rest(&backend).await;
+}
+
+#[tokio::test]
 async fn a_websocket_that_the_instance_refuses_is_an_answer() {
     let backend = canned("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
