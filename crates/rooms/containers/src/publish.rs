@@ -1,6 +1,5 @@
 //! The published ports of containers that belong to no app. Those of apps are the loop's.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
