@@ -2,7 +2,7 @@
 //!
 //! The two differ where YAML's own rules are rarely needed: lines inside of brackets and quotes may stand further to the
 //! left than what they belong to, `[-, a:]` has two words, `[?a]` a mapping, and a comment may follow a quote at once.
-//! [`scan`] walks over a text by the reference's rules and says what to change: spaces go in where they mean nothing,
+//! [`mod@scan`] walks over a text by the reference's rules and says what to change: spaces go in where they mean nothing,
 //! and signs that are letters get the place of others that no file may have, until the words are read ([`letters`]).
 
 mod scan;
