@@ -4,7 +4,7 @@
 //! made at the moment of the pick, and the rule of hot and cold decides. The rest of the machine, the pool, its ages
 //! and budgets, answers the staleness of probes, which is not there.
 //!
-//! DEFAULTS. 5 choices, as in [`choices`](crate::balance::choices), and the paper's quantile. The RIF is relative to
+//! DEFAULTS. 5 choices, as in [`choices`], and the paper's quantile. The RIF is relative to
 //! weight. An endpoint of which no answer is known counts as the fastest while it has nothing in flight, and as hot
 //! while it has, so it gets one request at a time.
 
