@@ -24,7 +24,7 @@ fn the_cheaper_wins_and_even_contests_keep_the_weights() {
     check("open, open", 2, &[2.0, 1.0], expect!["0 100"]);
     check("open, open, open", 2, &[3.0, 2.0, 1.0], expect!["0 33 67"]);
     check("open, open, open", 3, &[3.0, 2.0, 1.0], expect!["0 0 100"]);
-    check("open, open, open", 1, &[3.0, 2.0, 1.0], expect!["33 33 34"]);
+    check("open, open, open", 1, &[3.0, 2.0, 1.0], expect!["33 33 33"]);
     check("open, 3 open, 6 open", 2, &[1.0, 1.0, 1.0], expect!["10 30 60"]);
     check("open, 3 open, 6 open", 5, &[1.0, 1.0, 1.0], expect!["10 30 60"]);
     check("out, open, draining", 2, &[1.0, 9.0, 1.0], expect!["0 100 0"]);
@@ -33,8 +33,8 @@ fn the_cheaper_wins_and_even_contests_keep_the_weights() {
 
 #[test]
 fn the_best_of_light_weight_wins_no_more_than_its_share_times_the_choices() {
-    check("open, open @1s", 2, &[2.0, 1.0], expect!["82 18"]);
-    check("open, open, open @1s", 2, &[2.0, 2.0, 1.0], expect!["45 46 9"]);
+    check("open, open @1s", 2, &[2.0, 1.0], expect!["81 19"]);
+    check("open, open, open @1s", 2, &[2.0, 2.0, 1.0], expect!["45 45 10"]);
     check("open, open, open @1s", 5, &[2.0, 2.0, 1.0], expect!["43 43 14"]);
 }
 
