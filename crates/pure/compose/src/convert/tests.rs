@@ -188,6 +188,23 @@ fn wishes_to_the_edge_that_make_no_sense_are_told() {
 }
 
 #[test]
+fn wishes_to_an_edge_that_has_no_way_to_the_service_are_warned_of() {
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {limit: 5}}}\n  b: {image: x, ports: ['1:1'], x-sea: {edge: {limit: 5}}}\n",
+        expect![[r#"
+            C0209: /app/compose.yaml:2:31: `services.a.x-sea.edge`: no request comes here through the edge, for want of a route or a published port
+            a restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            a deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            a logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+            b restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            b deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            b healthcheck = a connection to port 1: a deploy waits until new instances take connections
+            b logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+        "#]],
+    );
+}
+
+#[test]
 fn https_is_asked_for_by_route_and_by_service() {
     let app = app(
         "services:\n  a:\n    image: x\n    x-sea:\n      routes: [{host: a.b, port: 1, https: only, hsts: 365d}, {host: c.d, port: 1}]\n      certificate: {chain: c, key: k}\n      edge: {protocol: h2}\nsecrets: {k: {file: s.txt}}\nconfigs: {c: {content: chain}}\n",
