@@ -216,7 +216,8 @@ fn rule_https(route: &RouteHttps) -> RuleHttps {
 fn certificates(app: &App) -> Vec<Certificate> {
     let text = |key: &str| {
         let file = app.secrets.get(key).or_else(|| app.configs.get(key))?;
-        String::from_utf8(file.content.clone()?.0).ok()
+        // What is no text is no PEM either, and the edge says so.
+        Some(String::from_utf8_lossy(&file.content.as_ref()?.0).into_owned())
     };
     let of = |service: &Service| {
         let files = service.certificate.as_ref()?;
