@@ -19,7 +19,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
-use super::pieces::{Pieces, broken, give, pair, push_field, push_trailers};
+use super::pieces::{self, Pieces, broken, give, pair, push_field, push_trailers};
 use crate::chunk::{Decoder, Step};
 use crate::head::request;
 use crate::head::{Field, Known};
@@ -129,16 +129,7 @@ pub(crate) struct FarLane {
 impl FarLane {
     /// Takes bytes of the request: its head whole, its body as far as the instance has room.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut used = 0;
-        while used < buf.len() {
-            match self.take(cx, &buf[used..]) {
-                Poll::Ready(Ok(count)) => used += count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if used > 0 => break,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(used))
+        pieces::take_all(buf, |rest| self.take(cx, rest))
     }
 
     fn take(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -217,7 +208,7 @@ impl FarLane {
         };
         self.writing = if next.done() { Writing::Done } else { Writing::Chunks(next) };
         if self.writing == Writing::Done {
-            super::pieces::end(self.body.as_mut(), self.trailers.take())?;
+            pieces::end(self.body.as_mut(), self.trailers.take())?;
         }
         Poll::Ready(Ok(used))
     }

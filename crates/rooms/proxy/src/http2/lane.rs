@@ -180,16 +180,7 @@ impl Lane {
 
     /// Takes bytes of the answer: heads whole, bodies as far as the client has room.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut used = 0;
-        while used < buf.len() {
-            match self.take(cx, &buf[used..]) {
-                Poll::Ready(Ok(count)) => used += count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if used > 0 => break,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(used))
+        pieces::take_all(buf, |rest| self.take(cx, rest))
     }
 
     fn take(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {

@@ -11,6 +11,23 @@ use tokio::io::ReadBuf;
 
 use crate::head::Field;
 
+/// Has bytes taken until all are or no more can be now; tells how many were.
+pub(super) fn take_all(
+    buf: &[u8],
+    mut take: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    let mut used = 0;
+    while used < buf.len() {
+        match take(&buf[used..]) {
+            Poll::Ready(Ok(count)) => used += count,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending if used > 0 => break,
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    Poll::Ready(Ok(used))
+}
+
 /// What is to be read next: text, then a piece of a body.
 #[derive(Default)]
 pub(super) struct Pieces {
