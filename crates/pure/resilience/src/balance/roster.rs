@@ -17,7 +17,9 @@ use base::{Instant, Rng};
 
 use super::alias::Alias;
 use super::{Candidates, SlowStart, Weight};
+use crate::health::outliers::Outliers;
 use crate::health::panic::Threshold;
+use crate::health::readiness::Readiness;
 
 /// How an endpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,19 @@ pub enum Standing {
     Draining,
     /// It fails its checks or was ejected: no new requests, except in panic.
     Out,
+}
+
+impl Standing {
+    /// How an endpoint stands by what its answers told.
+    pub fn by_answers(outliers: &Outliers, readiness: &Readiness, place: usize, now: Instant) -> Self {
+        if outliers.is_out(place) {
+            Self::Out
+        } else if readiness.is_spared(place, now) {
+            Self::Spared
+        } else {
+            Self::Open
+        }
+    }
 }
 
 /// What is known of one endpoint.

@@ -422,13 +422,7 @@ impl<K, S> State<K, S> {
     }
 
     fn mark(&mut self, place: usize, now: Instant) {
-        let standing = if self.outliers.is_out(place) {
-            Standing::Out
-        } else if self.readiness.is_spared(place, now) {
-            Standing::Spared
-        } else {
-            Standing::Open
-        };
+        let standing = Standing::by_answers(&self.outliers, &self.readiness, place, now);
         self.roster.stand(place, standing, now);
     }
 
