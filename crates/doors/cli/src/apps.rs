@@ -70,7 +70,7 @@ impl Session {
         }
         let text = match self.global.format {
             // Without a line's end, as the reference has it.
-            Output::Json => project.to_json(),
+            Output::Json => project.to_json().map_err(report)?,
             Output::Table | Output::Yaml => project.to_yaml(),
         };
         match &args.output {

@@ -379,6 +379,10 @@ pub(crate) fn ulimit(text: &str) -> Result<(String, Ulimit), Report> {
     let bad =
         || invalid(format!("`{text}` is not a limit")).hint("write NAME=SOFT[:HARD], as in nofile=1024:2048");
     let (name, limits) = text.split_once('=').ok_or_else(bad)?;
+    if !Ulimit::NAMES.contains(&name) {
+        return Err(invalid(format!("`{name}` is not a limit"))
+            .hint(format!("there are {}", Ulimit::NAMES.join(", "))));
+    }
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let number = |text: &str| text.parse::<i64>().map_err(|_| bad());
     Ok((name.to_owned(), Ulimit { soft: number(soft)?, hard: number(hard)? }))

@@ -19,8 +19,8 @@ use spec::{App, Blob, FileSource, Ipam, Network, Volume};
 
 use crate::problem::{Fault, place};
 use crate::session::invalid;
-use crate::tree::{Map, Node};
-use crate::{Chosen, Converted, LoadError, Project, Warning, support};
+use crate::tree::{Map, Node, Value};
+use crate::{Chosen, Converted, LoadError, Project, Warning, support, yaml};
 
 /// What a conversion gathers.
 pub(crate) struct Desk<'a> {
@@ -80,6 +80,9 @@ pub(crate) fn check_top(desk: &mut Desk<'_>) {
 pub(crate) fn app(project: &Project) -> Result<Converted, LoadError> {
     let mut desk = Desk { project, faults: Vec::new(), warnings: Vec::new(), chosen: Vec::new() };
     support::consult(&mut desk);
+    for (key, node) in project.root.iter() {
+        only_texts(&mut desk, key, node);
+    }
     let name = match AppName::new(project.name()) {
         Ok(name) => name,
         Err(error) => return Err(invalid(&project.sources, vec![Fault::nowhere("name", error.to_string())])),
@@ -106,6 +109,31 @@ pub(crate) fn app(project: &Project) -> Result<Converted, LoadError> {
         Ok(Converted { app, warnings: desk.warnings, chosen: desk.chosen })
     } else {
         Err(invalid(&project.sources, desk.faults))
+    }
+}
+
+/// Nothing that runs here is told bytes that are no text.
+fn only_texts(desk: &mut Desk<'_>, key: &str, node: &Node) {
+    let bad = |text: &str| yaml::carries(text);
+    match &node.value {
+        Value::Text(text) if bad(text) => {
+            desk.fault(node, key, "these bytes are no text", "write a text in UTF-8");
+        }
+        Value::Map(map) => {
+            for (name, node) in map.iter() {
+                let key = format!("{key}.{name}");
+                if bad(name) {
+                    desk.fault(node, yaml::readable(&key), "this key is no text", "write a text in UTF-8");
+                }
+                only_texts(desk, &key, node);
+            }
+        }
+        Value::List(list) => {
+            for (index, node) in list.iter().enumerate() {
+                only_texts(desk, &format!("{key}[{index}]"), node);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Text(_) => {}
     }
 }
 

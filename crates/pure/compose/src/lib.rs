@@ -37,7 +37,7 @@ mod unique;
 mod validate;
 mod yaml;
 
-pub use problem::{Finding, LoadError, Place, Warning};
+pub use problem::{Finding, LoadError, NotJson, Place, Warning};
 pub use project::{Chosen, Converted, Loaded, Project};
 pub use request::{Files, MemoryFiles, Request, Skip};
 pub use start::{FILE_NAMES, Found, OVERRIDE_NAMES, search};

@@ -72,6 +72,24 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Why a project cannot be printed as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("JSON has no word for `{value}`")]
+pub struct NotJson {
+    /// What the file says.
+    pub value: String,
+}
+
+impl Problem for NotJson {
+    fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("write it in quotes, or print the file as YAML".into())
+    }
+}
+
 /// Why compose files could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

@@ -8,13 +8,13 @@ use spec::App;
 use crate::interpolate::Environment;
 use crate::load::{Batch, batch};
 use crate::normalize::{files as with_files, normalize};
-use crate::problem::{Fault, Source};
+use crate::problem::{Fault, NotJson, Source};
 use crate::render::{self, Style};
 use crate::session::{Session, Stop};
 use crate::start::{Start, start};
 use crate::template::{Variable, variables};
 use crate::tree::{Map, Node, Span, Value};
-use crate::yaml::{Out, to_json, to_yaml};
+use crate::yaml::{Out, to_json, to_yaml, unspeakable};
 use crate::{Files, LoadError, Request, Warning, checks, convert};
 
 /// A request's outcome.
@@ -96,11 +96,16 @@ impl Project {
     }
 
     /// The canonical form, as `config --format json` prints it; no newline at the end.
-    pub fn to_json(&self) -> String {
-        if self.raw {
-            return to_json(&render::plain(&self.root, Style::Json));
+    pub fn to_json(&self) -> Result<String, NotJson> {
+        let out = match self.raw {
+            true => render::plain(&self.root, Style::Json),
+            false => render::project(&self.root, Style::Json),
+        };
+        match unspeakable(&out) {
+            Some(value) => Err(NotJson { value }),
+            None if self.raw => Ok(to_json(&out)),
+            None => Ok(to_json(&out).replace('$', "$$")),
         }
-        to_json(&render::project(&self.root, Style::Json)).replace('$', "$$")
     }
 
     /// The names of the services that are enabled, each after those that it depends on (`config --services`).

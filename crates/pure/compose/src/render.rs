@@ -5,7 +5,7 @@ use crate::shape::{Form, Kind, PROJECT, RATE, Shape, WEIGHT};
 use crate::short::words;
 use crate::tree::{Map, Node, Trail, Value};
 use crate::unique;
-use crate::yaml::Out;
+use crate::yaml::{self, Out};
 
 /// Which of the two outputs: they differ in what they leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ fn object(shape: &'static Shape, map: &Map, style: Style) -> Out {
             pairs.push((key, out));
         }
     }
-    if style == Style::Yaml {
+    if style == Style::Yaml && shape.extensions {
         pairs.extend(extensions(map, style));
     }
     Out::Map(pairs)
@@ -228,7 +228,7 @@ fn count(node: &Node) -> i128 {
 /// The words of a command; none when there is none.
 pub(crate) fn command_words(node: &Node) -> Option<Vec<String>> {
     match &node.value {
-        Value::Text(text) => words(text),
+        Value::Text(text) => words(&yaml::readable(text)),
         Value::List(list) => Some(list.iter().map(Node::print).collect()),
         _ => None,
     }

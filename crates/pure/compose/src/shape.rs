@@ -20,6 +20,8 @@ pub(crate) struct Shape {
     pub(crate) required: &'static [&'static str],
     /// Whether `x-` keys may stand here.
     pub(crate) extensions: bool,
+    /// Whether any other key may stand here, and is passed over.
+    pub(crate) open: bool,
 }
 
 /// A key.
@@ -155,7 +157,7 @@ pub(crate) enum Form {
     Resource,
     /// Resource names: must be names; each must be a mapping.
     ResourceStrict,
-    /// Lower-case words, each a number or a mapping.
+    /// Names, each with a number or a mapping; those that are no lower-case words are hardly looked at.
     Ulimit,
 }
 
@@ -168,12 +170,17 @@ const fn hidden(key: &'static str, kind: Kind) -> Field {
 }
 
 const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
-    Shape { name, fields, required: &[], extensions: true }
+    Shape { name, fields, required: &[], extensions: true, open: false }
 }
 
 impl Shape {
     const fn requires(mut self, keys: &'static [&'static str]) -> Self {
         self.required = keys;
+        self
+    }
+
+    const fn open(mut self) -> Self {
+        self.open = true;
         self
     }
 

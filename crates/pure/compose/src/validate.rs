@@ -57,7 +57,7 @@ impl Check {
         for (key, node) in map.iter() {
             match shape.field(key) {
                 Some(field) => self.under(key, |check| check.kind(field.kind, node)),
-                None if shape.extensions && key.starts_with("x-") => {}
+                None if shape.open || (shape.extensions && key.starts_with("x-")) => {}
                 None => self.unknown(shape, key, map.key_at(key)),
             }
         }
@@ -341,6 +341,29 @@ impl Check {
         }
     }
 
+    /// A limit of a name that no system has.
+    fn odd_limit(&mut self, shape: &'static Shape, node: &Node) {
+        match &node.value {
+            Value::Map(map) => {
+                for field in shape.fields {
+                    if let Some(value) = map.get(field.key) {
+                        self.under(field.key, |check| check.whole_number(value));
+                    }
+                }
+            }
+            _ => self.whole_number(node),
+        }
+    }
+
+    /// An integer or a text for one; not one that is written as 3.0.
+    fn whole_number(&mut self, node: &Node) {
+        match &node.value {
+            Value::Int(_) => {}
+            Value::Text(_) => self.kind(Kind::AlwaysInt, node),
+            _ => self.wants(node, "an integer or a text"),
+        }
+    }
+
     fn named(&mut self, shape: &'static Shape, form: Form, node: &Node) {
         let names = matches!(form, Form::OrNames | Form::OrNamesStrict);
         let map = match &node.value {
@@ -351,6 +374,10 @@ impl Check {
         };
         for (key, value) in map.iter() {
             let ulimit = form == Form::Ulimit;
+            if ulimit && !is_word(key) {
+                self.under(key, |check| check.odd_limit(shape, value));
+                continue;
+            }
             let good = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
             if key.is_empty() || !key.chars().all(good) {
                 self.under(key, |check| {
@@ -372,6 +399,11 @@ impl Check {
             });
         }
     }
+}
+
+/// A word in lower case: the specification says nothing about limits with other names.
+fn is_word(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 /// What a text should have been that stands for something else and cannot be read as it.

@@ -268,6 +268,28 @@ pub struct Ulimit {
     pub hard: i64,
 }
 
+impl Ulimit {
+    /// The limits that there are: getrlimit(2).
+    pub const NAMES: &[&str] = &[
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
+    ];
+}
+
 /// Bounds of a container as a whole; none means no bound of its own.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Limits {

@@ -9,6 +9,7 @@ use spec::{Build, Device, Hook, Limits, Logging, PullPolicy, Security, Service, 
 use super::parts::{bytes, duration, list, number, pairs, text, truth, under};
 use super::{Desk, health, mounts, network, policy, sea, writers};
 use crate::Project;
+use crate::problem::nearest;
 use crate::render::{command_words, host_pairs};
 use crate::tree::{Map, Node};
 
@@ -75,7 +76,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         device_rules: device_rules(desk, name, map),
         security: security(map),
         sysctls: map.get("sysctls").map(pairs).unwrap_or_default(),
-        ulimits: ulimits(map),
+        ulimits: ulimits(desk, name, map),
         limits: limits(map),
         network_mode: network::mode(desk, name, map),
         networks: network::attachments(map),
@@ -235,9 +236,21 @@ fn security(map: &Map) -> Security {
     }
 }
 
-fn ulimits(map: &Map) -> IndexMap<String, Ulimit> {
-    let all = map.get("ulimits").and_then(Node::map).into_iter().flat_map(Map::iter);
-    let limits = all.map(|(name, node)| {
+fn ulimits(desk: &mut Desk<'_>, service: &str, map: &Map) -> IndexMap<String, Ulimit> {
+    let all = || map.get("ulimits").and_then(Node::map).into_iter().flat_map(Map::iter);
+    for (name, node) in all().filter(|(name, _)| !Ulimit::NAMES.contains(name)) {
+        let help = match nearest(name, Ulimit::NAMES.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", Ulimit::NAMES.join(", ")),
+        };
+        desk.fault(
+            node,
+            format!("services.{service}.ulimits.{name}"),
+            format!("`{name}` is not a limit"),
+            help,
+        );
+    }
+    let limits = all().map(|(name, node)| {
         let limit = match node.map() {
             Some(both) => Ulimit {
                 soft: number(both, "soft").unwrap_or_default(),

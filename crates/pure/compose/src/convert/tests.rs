@@ -285,3 +285,16 @@ volumes: {vol: }
     let text = format!("{}\n", serde_json::to_string_pretty(&app).unwrap());
     expect_file!["whole.json"].assert_eq(&text);
 }
+
+#[test]
+fn what_is_printed_is_not_always_run() {
+    told(
+        "services: {a: {image: x, ulimits: {nofiles: 1, 'no*': 2, nofile: 3}, hostname: !!binary /w==, environment: {!!binary /w==: 1}}}",
+        expect![[r#"
+            services.a.ulimits.nofiles: `nofiles` is not a limit | did you mean `nofile`?
+            services.a.ulimits.no*: `no*` is not a limit | there are as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack
+            services.a.hostname: these bytes are no text | write a text in UTF-8
+            services.a.environment.�: this key is no text | write a text in UTF-8
+        "#]],
+    );
+}

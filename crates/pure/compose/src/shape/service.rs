@@ -271,7 +271,9 @@ static GPU: Shape = shape(
         shown("device_ids", Kind::Texts(true)),
         shown("options", Kind::Labels),
     ],
-);
+)
+.closed()
+.open();
 
 static GENERIC: Shape =
     shape("a generic resource", &[shown("discrete_resource_spec", Kind::Object(&DISCRETE, Form::Long))]);

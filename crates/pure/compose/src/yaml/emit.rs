@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::bytes;
 use super::scalar::resolve;
 use crate::go;
 use crate::tree::Value;
@@ -44,7 +45,13 @@ fn block_map(text: &mut String, map: &[(String, Out)], depth: usize, inline: boo
         if index > 0 || !inline {
             indent(text, depth);
         }
-        if key.len() > 128 || key.contains(BREAKS) {
+        let binary = bytes::encode(key);
+        if let Some(binary) = binary.as_ref().filter(|binary| !binary.contains('\n')) {
+            text.push_str("!!binary ");
+            text.push_str(binary);
+            text.push(':');
+            child(text, value, depth);
+        } else if key.len() > 128 || key.contains(BREAKS) || binary.is_some() {
             text.push_str("? ");
             line(text, &Out::Text(key.clone()), depth + 2);
             indent(text, depth);
@@ -120,8 +127,16 @@ fn leaf(text: &mut String, value: &Out, depth: usize) {
         Out::List(_) => text.push_str("[]"),
         Out::Map(_) => text.push_str("{}"),
         Out::Text(value) if is_literal(value) => literal(text, value, depth),
+        Out::Text(value) if bytes::carries(value) => binary(text, value, depth),
         Out::Text(value) => text.push_str(&quote(value, depth, false)),
     }
+}
+
+/// What is no text, in base 64.
+fn binary(text: &mut String, value: &str, depth: usize) {
+    text.push_str("!!binary ");
+    let value = bytes::encode(value).unwrap_or_default();
+    if value.contains('\n') { literal(text, &value, depth) } else { text.push_str(&value) }
 }
 
 fn special(float: String) -> String {
@@ -390,8 +405,29 @@ fn json_text(text: &mut String, value: &str) {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
                 let _ = write!(text, "\\u{:04x}", c as u32);
             }
+            _ if bytes::byte(c).is_some() => text.push_str("\\ufffd"),
             _ => text.push(c),
         }
     }
     text.push('"');
+}
+
+/// What JSON has no word for, as the reference prints it: a number that is none, or a zone a day or more away.
+pub(crate) fn unspeakable(out: &Out) -> Option<String> {
+    match out {
+        Out::Float(float) if !float.is_finite() => Some(go::float(*float)),
+        Out::Single(float) if !float.is_finite() => Some(go::float32(*float)),
+        Out::Bare(time) if time.rfind(['+', '-']).is_some_and(|at| time[at + 1..].starts_with("24:")) => {
+            Some(time.clone())
+        }
+        Out::Null
+        | Out::Bool(_)
+        | Out::Int(_)
+        | Out::Float(_)
+        | Out::Single(_)
+        | Out::Text(_)
+        | Out::Bare(_) => None,
+        Out::List(list) => list.iter().find_map(unspeakable),
+        Out::Map(map) => map.iter().find_map(|(_, value)| unspeakable(value)),
+    }
 }

@@ -45,21 +45,22 @@ pub(super) fn loosen(text: &str) -> Option<Loosened> {
     let mut changes = changes.into_iter().peekable();
     let mut out = Loosened { text: String::with_capacity(text.len() + 64), added: Vec::new() };
     for (at, letter) in text.chars().enumerate() {
-        let mut letter = Some(letter);
+        let (mut letter, mut ends) = (letter, None);
         while let Some((_, change)) = changes.next_if(|(place, _)| *place == at) {
             let before = out.text.len();
             match change {
                 Change::Spaces(count) => out.text.extend(std::iter::repeat_n(' ', count)),
                 Change::Before(more) => out.text.push_str(more),
-                Change::Sign(sign) => letter = Some(sign),
-                Change::Line => letter = None,
+                Change::Sign(sign) => letter = sign,
+                Change::Line => ends = Some(letter.len_utf8()),
             }
             out.added.extend(before..out.text.len());
         }
-        match letter {
-            Some(letter) => out.text.push(letter),
+        match ends {
+            None => out.text.push(letter),
             // As many bytes as what it stands for.
-            None => out.text.push_str("\r\n"),
+            Some(2) => out.text.push_str("\r\n"),
+            Some(_) => out.text.push_str(" \r\n"),
         }
     }
     Some(out)

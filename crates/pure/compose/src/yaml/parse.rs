@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use indexmap::map::Entry as Slot;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Mark0, Tag};
 
+use super::bytes;
 use super::loosen::{letters, loosen};
 use super::scalar::resolve;
 use crate::problem::Fault;
@@ -321,33 +322,10 @@ fn core(text: &str, tag: &str, at: Span) -> Result<Value, Fault> {
     if fits { Ok(value) } else { Err(Fault::at(at, "", format!("`{text}` is not what `!!{tag}` says"))) }
 }
 
-/// A text that is written in base 64.
+/// A text, or bytes, in base 64.
 fn binary(text: &str, at: Span) -> Result<Value, Fault> {
     let wrong = || Fault::at(at, "", "this is not what `!!binary` says").help("write it in base 64");
-    let kept: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    if !kept.len().is_multiple_of(4) {
-        return Err(wrong());
-    }
-    let filled = kept.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
-    let mut bytes = Vec::with_capacity(kept.len() / 4 * 3);
-    let (mut bits, mut count) = (0u32, 0);
-    for byte in &kept[..kept.len() - filled] {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return Err(wrong()),
-        };
-        bits = bits << 6 | u32::from(six);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
-        }
-    }
-    String::from_utf8(bytes).map(Value::Text).map_err(|_| wrong())
+    bytes::decode(text).map(Value::Text).ok_or_else(wrong)
 }
 
 /// The paths that `!reset` and `!override` name. None below an `!override`, which is taken as it stands.

@@ -49,6 +49,28 @@ fn signs_in_brackets_are_what_the_reference_takes_them_for() {
 }
 
 #[test]
+fn every_kind_of_line_break_may_stand_between_words() {
+    check("a: [\u{2028}b,\u{2029} c\u{85}]\nd: 1\n", expect![[r#"a.0="b"@2:1 a.1="c"@3:2 d=1@5:4"#]]);
+    check("a: 1 # b\u{2028}c: 2\n", expect![[r#"a=1@1:4 c=2@2:4"#]]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_printed_as_they_were_written() {
+    let printed = |text: &str| {
+        let root = parse(text, 0).expect("it is YAML").remove(0).root;
+        let value = root.get("a").and_then(Node::str).expect("it has this text").to_owned();
+        to_yaml(&Out::Map(vec![(value.clone(), Out::Text(value))]))
+    };
+    expect!["!!binary Zv8=: !!binary Zv8=\n"].assert_eq(&printed("a: !!binary Zv8=\n"));
+    // Signs that would be a number without the tag.
+    expect!["!!binary 8888: !!binary 8888\n"].assert_eq(&printed("a: !!binary 8888\n"));
+    expect!["föö: föö\n"].assert_eq(&printed("a: !!binary ZsO2w7Y=\n"));
+    let long = "////".repeat(18);
+    let lines = format!("{}\n  //\n", &long[..70]);
+    assert_eq!(printed(&format!("a: !!binary {long}\n")), format!("? !!binary |\n  {lines}: !!binary |\n  {lines}"));
+}
+
+#[test]
 fn dashes_and_dots_end_a_document_only_at_the_beginning_of_a_line() {
     check("a:\n  --- b\n  ... c\nd: [\n  ...]\n", expect![[r#"a="--- b ... c"@2:3 d.0="..."@5:3"#]]);
 }

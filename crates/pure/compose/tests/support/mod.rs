@@ -85,7 +85,11 @@ fn is_about(name: &str) -> bool {
 /// What this crate prints.
 pub(crate) fn ours(case: &Case, json: bool) -> Result<String, String> {
     let loaded = load(case).map_err(|error| error.to_string())?;
-    Ok(if json { loaded.project.to_json() } else { loaded.project.to_yaml() })
+    if json {
+        loaded.project.to_json().map_err(|error| error.to_string())
+    } else {
+        Ok(loaded.project.to_yaml())
+    }
 }
 
 /// What this crate makes of a case.

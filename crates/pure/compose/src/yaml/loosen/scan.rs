@@ -65,6 +65,11 @@ fn line_break(letter: char) -> bool {
     matches!(letter, '\n' | '\r' | NEXT_LINE)
 }
 
+/// What ends a line of people's text; to the parser it is a letter everywhere.
+fn wide_break(letter: char) -> bool {
+    matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
 /// A blank, a line break or the end.
 fn gap(letter: char) -> bool {
     blank(letter) || line_break(letter) || letter == '\0'
@@ -158,7 +163,7 @@ impl Walk {
 
     /// Over a line break.
     fn line(&mut self) {
-        if self.peek(0) == NEXT_LINE {
+        if self.peek(0) == NEXT_LINE || wide_break(self.peek(0)) {
             self.change(Change::Line);
         }
         self.at += if self.peek(0) == '\r' && self.peek(1) == '\n' { 2 } else { 1 };
@@ -196,9 +201,9 @@ impl Walk {
                 self.at += 1;
             } else if letter == '#' {
                 self.comment();
-            } else if line_break(letter) && self.flow() {
+            } else if (line_break(letter) || wide_break(letter)) && self.flow() {
                 self.inner_line();
-            } else if line_break(letter) {
+            } else if line_break(letter) || wide_break(letter) {
                 self.line();
                 self.key_allowed = true;
             } else {
@@ -212,7 +217,9 @@ impl Walk {
         if self.at > 0 && !gap(self.letters[self.at - 1]) {
             self.change(Change::Spaces(1));
         }
-        self.rest_of_line();
+        while !wide_break(self.peek(0)) && !line_break(self.peek(0)) && self.at < self.letters.len() {
+            self.at += 1;
+        }
     }
 
     fn rest_of_line(&mut self) {
