@@ -182,6 +182,9 @@ proptest! {
             let _ = (loaded.project.to_json(), loaded.project.app());
             // The reference too prints an empty build without its context, and fills it in when it reads that.
             prop_assume!(key != "build" || !printed.contains("    build:") || printed.contains("      context:"));
+            // It doubles the dollars of keys, which it never fills in.
+            let keys = || printed.lines().filter_map(|line| line.split_once(':'));
+            prop_assume!(!keys().any(|(key, _)| key.contains('$')));
             let again = MemoryFiles::default().with("/app/compose.yaml", printed.clone());
             let twice = load(&Request::new("/app"), &again).map(|loaded| loaded.project.to_yaml());
             prop_assert_eq!(twice.unwrap_or_else(|error| error.to_string()), printed);

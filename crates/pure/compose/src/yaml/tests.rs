@@ -67,7 +67,10 @@ fn bytes_that_are_no_text_are_printed_as_they_were_written() {
     expect!["föö: föö\n"].assert_eq(&printed("a: !!binary ZsO2w7Y=\n"));
     let long = "////".repeat(18);
     let lines = format!("{}\n  //\n", &long[..70]);
-    assert_eq!(printed(&format!("a: !!binary {long}\n")), format!("? !!binary |\n  {lines}: !!binary |\n  {lines}"));
+    assert_eq!(
+        printed(&format!("a: !!binary {long}\n")),
+        format!("? !!binary |\n  {lines}: !!binary |\n  {lines}")
+    );
 }
 
 #[test]
