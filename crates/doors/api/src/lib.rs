@@ -13,6 +13,7 @@ mod logs;
 mod networks;
 mod prune;
 mod registries;
+mod routes;
 mod streams;
 mod views;
 mod volumes;
@@ -77,6 +78,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .merge(registries::routes())
         .merge(volumes::routes())
         .merge(networks::routes())
+        .merge(routes::routes())
         .route("/logs", get(logs::logs))
         .route("/events", get(events::events))
         .route("/build", post(builds::builds).layer(DefaultBodyLimit::disable()))

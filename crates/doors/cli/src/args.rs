@@ -221,6 +221,15 @@ pub enum Command {
     /// Work with networks
     #[command(subcommand, after_help = "Examples:\n  sea network ls\n  sea network create --internal back")]
     Network(NetworkCommand),
+    /// List what the edge carries, and how it goes
+    #[command(after_help = "Examples:\n  sea routes\n  sea routes --format json")]
+    Routes,
+    /// Ask the edge about a request
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  sea route explain https://shop.example/api\n  sea route explain -X POST -H 'Content-Length: 100' http://localhost:8080/"
+    )]
+    Route(RouteCommand),
     /// Remove what nobody needs
     #[command(after_help = "Examples:\n  sea prune\n  sea prune -a -y")]
     Prune(PruneArgs),
@@ -272,6 +281,8 @@ impl Command {
             | Self::Registry(_)
             | Self::Volume(_)
             | Self::Network(_)
+            | Self::Routes
+            | Self::Route(_)
             | Self::Prune(_)
             | Self::Doctor
             | Self::Daemon(_)
@@ -674,6 +685,29 @@ pub enum NetworkCommand {
     },
     /// Remove networks that nobody is on
     Prune,
+}
+
+/// `sea route …`.
+#[derive(Debug, Subcommand)]
+pub enum RouteCommand {
+    /// Say what would happen to a request, and why, without sending it
+    Explain(RouteExplainArgs),
+}
+
+/// `sea route explain`.
+#[derive(Debug, Args)]
+pub struct RouteExplainArgs {
+    /// As in https://shop.example/api?x=1; a port, if it names one, is one of the edge's
+    pub url: String,
+    /// The method
+    #[arg(short = 'X', long, default_value = "GET")]
+    pub method: String,
+    /// A field of the request: 'NAME: VALUE'
+    #[arg(short = 'H', long = "header")]
+    pub headers: Vec<String>,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<std::net::IpAddr>,
 }
 
 /// `sea prune`.

@@ -19,6 +19,7 @@ mod project;
 mod registries;
 mod resolve;
 mod rollout;
+mod routes;
 mod runs;
 mod straight;
 mod stream;
@@ -122,6 +123,8 @@ impl Session {
             Command::Image(command) => self.image(command).await,
             Command::Volume(command) => self.volume(command).await,
             Command::Network(command) => self.network(command).await,
+            Command::Routes => self.routes().await,
+            Command::Route(command) => self.route(command).await,
             Command::Prune(args) => self.prune(args).await,
             Command::Events(args) => self.events(args).await,
             Command::Doctor => self.doctor(),

@@ -143,6 +143,14 @@ impl Cell {
         Err(self.told(quota, retry_after, now))
     }
 
+    /// Where it stands, without taking anything. `retry_after` says when one request would be allowed.
+    pub fn look(self, quota: Quota, now: Instant) -> Told {
+        match Self(self.0).take(quota, 1, now) {
+            Ok(_) => self.told(quota, None, now),
+            Err(told) => told,
+        }
+    }
+
     fn told(self, quota: Quota, retry_after: Option<Duration>, now: Instant) -> Told {
         let ahead = self.0.saturating_sub(now.0);
         let taken = ahead.div_ceil(quota.each_ns);
@@ -184,6 +192,14 @@ impl Limiter {
             sets: vec![Set::default(); sets].into_boxed_slice(),
             spare: vec![Cell::default(); sets].into_boxed_slice(),
         }
+    }
+
+    /// Where a key stands, without taking anything and without giving it a place.
+    pub fn look(&self, key: u64, now: Instant) -> Told {
+        let (first, second) = self.sets_of(key);
+        let place = self.find(first, key).or_else(|| self.find(second, key));
+        let cell = place.map_or_else(Cell::default, |(set, way)| self.sets[set].cells[way]);
+        cell.look(self.quota, now)
     }
 
     /// Takes `cost` requests of a key.

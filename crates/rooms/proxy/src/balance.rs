@@ -148,10 +148,11 @@ impl Balance {
     ) {
         let outcome = match verdict {
             Verdict::NotNow(wish) => {
-                endpoint.state.spared(endpoint.thread);
+                endpoint.state.asked_to_be_spared(endpoint.thread);
                 self.closed[place] = wish.plain;
                 let asked = wish.secs.map(|secs| Duration::from_secs(secs.into()));
                 if let Some(until) = self.readiness.not_now(place, asked, now, rng) {
+                    endpoint.state.spare(endpoint.thread, until);
                     self.stand(place, now);
                     self.next = self.next.min(until);
                 }
@@ -192,11 +193,12 @@ impl Balance {
         match change {
             Change::Ejected { place, until, reason } => {
                 let state = &endpoint.state;
-                state.ejected(endpoint.thread);
+                state.ejected(endpoint.thread, until);
                 events::ejected(&state.instance, state.address, until.since(now), reason);
                 self.stand(place, now);
             }
             Change::Returned { place } => {
+                endpoint.state.returned(endpoint.thread);
                 events::returned(&endpoint.state.instance, endpoint.state.address);
                 self.stand(place, now);
             }

@@ -15,6 +15,7 @@ use plan::traffic::{RouteShare, TrafficSeen};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify};
 
+use crate::explain::{Ask, Explanation};
 use crate::protocol::{self, Reply, Request};
 use crate::server::HttpsFront;
 use crate::status::EdgeStatus;
@@ -147,6 +148,14 @@ impl Edge {
     pub async fn status(&self) -> Result<EdgeStatus, EdgeError> {
         match self.inner.ask(&Request::Status).await? {
             Reply::Status { status } => Ok(*status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What would happen to a request, and why; it is not sent.
+    pub async fn explain(&self, ask: Ask) -> Result<Explanation, EdgeError> {
+        match self.inner.ask(&Request::Explain { ask }).await? {
+            Reply::Explained { explanation } => Ok(*explanation),
             other => Err(unexpected(&other)),
         }
     }

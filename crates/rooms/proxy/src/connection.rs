@@ -517,7 +517,12 @@ fn came_by_https(worker: &Worker, fields: &[Field], buf: &[u8]) -> bool {
 }
 
 /// Writes the line that sends a request to the same place over HTTPS.
-fn push_location(lines: &mut Vec<u8>, table: &Table, head: &RequestHead, buf: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn push_location(
+    lines: &mut Vec<u8>,
+    table: &Table,
+    head: &RequestHead,
+    buf: &[u8],
+) -> Result<(), Refusal> {
     let host = head.host.ok_or(Refusal::HOST_MISSING)?.of(buf);
     let end = match host.first() {
         Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |close| close + 1),

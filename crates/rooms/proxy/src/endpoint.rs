@@ -21,6 +21,9 @@ pub(crate) struct Counters {
     retried: AtomicU64,
     ejected: AtomicU64,
     spared: AtomicU64,
+    /// Until when it gets nothing new by this thread, because it does worse than the others, and because it asked so.
+    out_until: AtomicU64,
+    spared_until: AtomicU64,
     /// Answers by the first digit of their status, 1 to 5, then all others.
     classes: [AtomicU64; 6],
     latency: [AtomicU64; LATENCY_BUCKETS],
@@ -40,6 +43,19 @@ pub(crate) struct EndpointState {
     avoided_until: AtomicU64,
     /// When a connection was last made.
     connected_at: AtomicU64,
+}
+
+/// Why threads pass an instance over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stands {
+    /// Of so many.
+    pub(crate) threads: usize,
+    /// It does worse than the others.
+    pub(crate) ejected_by: usize,
+    /// It asked to be spared.
+    pub(crate) spared_by: usize,
+    /// By all of them, as it took no connection.
+    pub(crate) avoided_for: Duration,
 }
 
 /// Sums over all threads, for the status.
@@ -100,14 +116,39 @@ impl EndpointState {
         bump(&self.threads[thread].retried, 1);
     }
 
-    /// Counts that it gets nothing new for a while, because it does worse than the others.
-    pub(crate) fn ejected(&self, thread: usize) {
+    /// Counts that it gets nothing new until then, because it does worse than the others.
+    pub(crate) fn ejected(&self, thread: usize, until: Instant) {
         bump(&self.threads[thread].ejected, 1);
+        self.threads[thread].out_until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// Notes that the time of an ejection is over.
+    pub(crate) fn returned(&self, thread: usize) {
+        self.threads[thread].out_until.store(0, Ordering::Relaxed);
     }
 
     /// Counts that it asked to be spared.
-    pub(crate) fn spared(&self, thread: usize) {
+    pub(crate) fn asked_to_be_spared(&self, thread: usize) {
         bump(&self.threads[thread].spared, 1);
+    }
+
+    /// Notes that it gets nothing new until then, because it asked so.
+    pub(crate) fn spare(&self, thread: usize, until: Instant) {
+        self.threads[thread].spared_until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// How it stands with all threads.
+    pub(crate) fn stands(&self, now: Instant) -> Stands {
+        let count = |until: fn(&Counters) -> &AtomicU64| {
+            self.threads.iter().filter(|t| until(t).load(Ordering::Relaxed) > now.0).count()
+        };
+        let avoided_for = Instant(self.avoided_until.load(Ordering::Relaxed)).since(now);
+        Stands {
+            threads: self.threads.len(),
+            ejected_by: count(|t| &t.out_until),
+            spared_by: count(|t| &t.spared_until),
+            avoided_for,
+        }
     }
 
     pub(crate) fn is_avoided(&self, now: Instant) -> bool {

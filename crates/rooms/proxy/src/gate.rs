@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Clock, Instant, Rng, SystemClock};
 use resilience::codel::{self, Queue, Taken};
 use resilience::limit::{self, AdaptiveLimit, Permit};
-use resilience::rate::{Limiter, Quota};
+use resilience::rate::{Limiter, Quota, Told};
 use spec::{EdgePolicy, Limit, RateKey};
 use tokio::sync::oneshot;
 
@@ -74,20 +74,41 @@ impl Gate {
 
     /// Takes a request from the allowance of its client, or of what its field says.
     pub(crate) fn take(&self, client: &[u8], field: Option<&[u8]>) -> Result<(), Refusal> {
-        let (Some(rate), Some(wanted)) = (&self.rate, &self.policy.rate) else { return Ok(()) };
-        let key = match &wanted.by {
-            RateKey::Service => 0,
-            RateKey::Client => self.keys.hash_one((0u8, client)),
-            RateKey::Header(_) => match field {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        let told = locked(rate).check(self.key(client, field), 1, SystemClock.now());
+        told.map(drop).map_err(too_often)
+    }
+
+    /// Whose allowance it is.
+    fn key(&self, client: &[u8], field: Option<&[u8]>) -> u64 {
+        match self.policy.rate.as_ref().map(|rate| &rate.by) {
+            Some(RateKey::Service) | None => 0,
+            Some(RateKey::Client) => self.keys.hash_one((0u8, client)),
+            Some(RateKey::Header(_)) => match field {
                 Some(value) => self.keys.hash_one((1u8, value)),
                 None => self.keys.hash_one((0u8, client)),
             },
-        };
-        let told = locked(rate).check(key, 1, SystemClock.now());
-        told.map(drop).map_err(|told| {
-            let secs = told.retry_after.map_or(1, |after| after.as_secs_f64().ceil().max(1.0) as u32);
-            Refusal { retry_after: secs, ..Refusal::RATE }
-        })
+        }
+    }
+
+    /// What a request would find: how much of its allowance is left, and what is at work. Nothing is taken.
+    pub(crate) fn look(&self, client: &[u8], field: Option<&[u8]>) -> Bounds {
+        let allowance = self.rate.as_ref().map(|rate| {
+            let rate = locked(rate);
+            let told = rate.look(self.key(client, field), SystemClock.now());
+            let left = if told.retry_after.is_some() { Err(too_often(told)) } else { Ok(told.remaining) };
+            (left, rate.quota().burst())
+        });
+        let work = self.turns.as_ref().map(|turns| {
+            let turns = locked(turns);
+            Work {
+                now: turns.bound.in_flight(),
+                most: turns.bound.limit(),
+                waiting: turns.waiting.len(),
+                queue: self.policy.limit.map_or(0, |limit| limit.queue as usize),
+            }
+        });
+        Bounds { allowance, work }
     }
 
     /// Waits for leave to be at work.
@@ -137,6 +158,27 @@ impl Gate {
         }
         drop(gone);
     }
+}
+
+/// What a request would find at a gate.
+pub(crate) struct Bounds {
+    /// What is left of its allowance, and the most that there can be; nothing where there is none.
+    pub(crate) allowance: Option<(Result<u32, Refusal>, u32)>,
+    /// Requests at work; nothing where they have no bound.
+    pub(crate) work: Option<Work>,
+}
+
+/// Requests at work, and those that wait for their turn.
+pub(crate) struct Work {
+    pub(crate) now: u32,
+    pub(crate) most: u32,
+    pub(crate) waiting: usize,
+    pub(crate) queue: usize,
+}
+
+fn too_often(told: Told) -> Refusal {
+    let secs = told.retry_after.map_or(1, |after| after.as_secs_f64().ceil().max(1.0) as u32);
+    Refusal { retry_after: secs, ..Refusal::RATE }
 }
 
 impl Turns {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::explain::{Ask, Explanation};
 use crate::limits::FRAME_BYTES;
 use crate::status::EdgeStatus;
 use crate::table::Document;
@@ -34,6 +35,9 @@ pub(crate) enum Request {
     },
     Look,
     Status,
+    Explain {
+        ask: Ask,
+    },
     /// Accept nothing more, and end when all is done.
     Stop,
 }
@@ -59,6 +63,9 @@ pub(crate) enum Reply {
     },
     Status {
         status: Box<EdgeStatus>,
+    },
+    Explained {
+        explanation: Box<Explanation>,
     },
 }
 

@@ -24,6 +24,7 @@ use spec::Protocol;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access_log::{self, Line};
+use crate::explain::{self, Ask, Explanation, Seen};
 use crate::limits::Settings;
 use crate::listen::{self, ListenError};
 use crate::protocol::{READ, VERSION};
@@ -339,11 +340,7 @@ impl Server {
             owner: pool.key.0.clone(),
             name: pool.key.1.clone(),
             service: pool.service.clone(),
-            endpoints: pool
-                .endpoints
-                .iter()
-                .map(|e| EndpointStatus::new(e.instance.clone(), e.address, e.is_avoided(now), &e.sums()))
-                .collect(),
+            endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
         });
         let mut tls = TlsStatus::default();
         self.gauges.iter().for_each(|gauges| gauges.tls.add_to(&mut tls));
@@ -357,7 +354,14 @@ impl Server {
             held: self.gauges.iter().map(|g| g.held.load(Ordering::Relaxed)).sum(),
             log_lines_dropped: self.dropped.load(Ordering::Relaxed),
             pools: pools.collect(),
+            rules: self.document.rules().collect(),
+            ports: self.document.ports().collect(),
         }
+    }
+
+    /// What would happen to a request.
+    pub(crate) fn explain(&self, ask: &Ask) -> Explanation {
+        explain::explain(&Seen { table: &self.table, http: &self.http, https: &self.https }, ask)
     }
 
     /// Lets all workers finish; they accept nothing more.

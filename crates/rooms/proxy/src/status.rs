@@ -1,12 +1,13 @@
 //! What the edge tells of itself: totals by pool and instance, bounded by the table's size.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use base::ContainerId;
+use base::{ContainerId, Instant};
 use plan::traffic::Answered;
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Sums;
+use crate::endpoint::EndpointState;
 
 /// The edge at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +32,44 @@ pub struct EdgeStatus {
     pub log_lines_dropped: u64,
     /// Pools by owner and name.
     pub pools: Vec<PoolStatus>,
+    /// Rules by host and path.
+    #[serde(default)]
+    pub rules: Vec<RuleStatus>,
+    /// Published ports.
+    #[serde(default)]
+    pub ports: Vec<PortStatus>,
+}
+
+/// A rule for requests by host and path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Whose rule it is.
+    pub owner: String,
+    /// None for every host; `*.` stands for one label.
+    pub host: Option<String>,
+    /// The prefix.
+    pub path: String,
+    /// The prefix is cut off.
+    pub strip: bool,
+    /// The pool in the owner's share.
+    pub pool: String,
+    /// Plain requests are sent to HTTPS.
+    pub https_only: bool,
+    /// For how many seconds browsers come over HTTPS from then on.
+    pub hsts_secs: Option<u64>,
+}
+
+/// A published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Whose port it is.
+    pub owner: String,
+    /// The host's address and port.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocol: spec::Protocol,
+    /// The pool in the owner's share.
+    pub pool: String,
 }
 
 /// Handshakes of TLS since the edge started.
@@ -70,6 +109,12 @@ pub struct EndpointStatus {
     pub address: SocketAddr,
     /// It is passed over, because connections to it failed a moment ago.
     pub avoided: bool,
+    /// So many threads pass it over, because it does worse than the others.
+    #[serde(default)]
+    pub ejected_by: u64,
+    /// So many threads pass it over, because it asked to be spared.
+    #[serde(default)]
+    pub spared_by: u64,
     /// Requests and connections that are not over.
     pub in_flight: u64,
     /// What became of the requests.
@@ -89,12 +134,15 @@ pub struct EndpointStatus {
 }
 
 impl EndpointStatus {
-    /// From the sums over all threads.
-    pub(crate) fn new(instance: ContainerId, address: SocketAddr, avoided: bool, sums: &Sums) -> Self {
+    /// At this moment.
+    pub(crate) fn of(state: &EndpointState, now: Instant) -> Self {
+        let (sums, stands) = (state.sums(), state.stands(now));
         Self {
-            instance,
-            address,
-            avoided,
+            instance: state.instance.clone(),
+            address: state.address,
+            avoided: stands.avoided_for > Duration::ZERO,
+            ejected_by: stands.ejected_by as u64,
+            spared_by: stands.spared_by as u64,
             in_flight: sums.in_flight,
             answered: sums.answered,
             retried: sums.retried,

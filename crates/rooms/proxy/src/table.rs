@@ -12,6 +12,7 @@ use spec::{EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
 use crate::gate::Gate;
+use crate::status::{PortStatus, RuleStatus};
 use crate::tls::Hosts;
 
 /// The usual port of HTTPS, which addresses leave out.
@@ -24,6 +25,39 @@ pub struct Document {
     pub generation: u64,
     /// By owner.
     pub shares: BTreeMap<String, RouteShare>,
+}
+
+impl Document {
+    /// All rules by host and path.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = RuleStatus> {
+        let of = |(owner, share): (_, &RouteShare)| {
+            let rules = share.rules.clone().into_iter();
+            rules.map(move |rule| RuleStatus {
+                owner: String::clone(owner),
+                host: rule.host,
+                path: rule.path.0,
+                strip: rule.strip_prefix,
+                pool: rule.pool,
+                https_only: rule.https.only,
+                hsts_secs: rule.https.strict.map(|strict| strict.max_age_secs),
+            })
+        };
+        self.shares.iter().flat_map(of)
+    }
+
+    /// All published ports.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = PortStatus> {
+        let of = |(owner, share): (_, &RouteShare)| {
+            let ports = share.listeners.clone().into_iter();
+            ports.map(move |port| PortStatus {
+                owner: String::clone(owner),
+                address: port.address,
+                protocol: port.protocol,
+                pool: port.pool,
+            })
+        };
+        self.shares.iter().flat_map(of)
+    }
 }
 
 /// Why a document cannot be gone by.
@@ -242,21 +276,24 @@ impl Table {
 
     /// Where a request for this host (with or without port) and path goes.
     pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Target<'_>> {
+        let fits = |rules: &'_ [Rule]| rules.iter().position(|rule| rule.fits(path));
+        self.lists(host).into_iter().find_map(|rules| Some(rules[fits(rules)?].target()))
+    }
+
+    /// The rules that are looked through for a host (with or without port): its own, its wildcard's, every host's. The
+    /// longest prefixes stand in front.
+    pub(crate) fn lists(&self, host: Option<&[u8]>) -> [&[Rule]; 3] {
+        let (mut own, mut wild) = (&[][..], &[][..]);
         if let Some(host) = host
             && !(self.hosts.is_empty() && self.wildcards.is_empty())
         {
             let mut lower = [0u8; 256];
             let name = bare_name(host, &mut lower);
-            let exact = self.hosts.get(name);
-            if let Some(target) = exact.and_then(|rules| longest(rules, path)) {
-                return Some(target);
-            }
-            let wild = memchr::memchr(b'.', name).and_then(|dot| self.wildcards.get(&name[dot..]));
-            if let Some(target) = wild.and_then(|rules| longest(rules, path)) {
-                return Some(target);
-            }
+            own = self.hosts.get(name).map_or(own, Vec::as_slice);
+            let suffix = memchr::memchr(b'.', name).map(|dot| &name[dot..]);
+            wild = suffix.and_then(|suffix| self.wildcards.get(suffix)).map_or(wild, Vec::as_slice);
         }
-        longest(&self.any, path)
+        [own, wild, &self.any]
     }
 
     /// What is demanded of the clients of this host (with or without port).
@@ -293,18 +330,27 @@ fn bare_name<'a>(host: &[u8], lower: &'a mut [u8; 256]) -> &'a [u8] {
     &lower[..name.len()]
 }
 
-/// The first match, as the longest prefixes stand in front.
-fn longest<'a>(rules: &'a [Rule], path: &[u8]) -> Option<Target<'a>> {
-    let rule = rules.iter().find(|rule| {
-        path.strip_prefix(&*rule.prefix)
+impl Rule {
+    /// Whether it is for this path.
+    pub(crate) fn fits(&self, path: &[u8]) -> bool {
+        path.strip_prefix(&*self.prefix)
             .is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || path == b"*")
-    })?;
-    Some(Target {
-        pool: rule.pool,
-        strip: if rule.strip { rule.prefix.len() } else { 0 },
-        https_only: rule.https_only,
-        strict: rule.strict.as_ref(),
-    })
+    }
+
+    /// Where it sends requests.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target {
+            pool: self.pool,
+            strip: if self.strip { self.prefix.len() } else { 0 },
+            https_only: self.https_only,
+            strict: self.strict.as_ref(),
+        }
+    }
+
+    /// Its path, for people.
+    pub(crate) fn path(&self) -> String {
+        if self.prefix.is_empty() { "/".into() } else { String::from_utf8_lossy(&self.prefix).into_owned() }
+    }
 }
 
 #[cfg(test)]

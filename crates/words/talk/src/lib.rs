@@ -6,6 +6,7 @@
 mod app;
 mod builds;
 mod container;
+mod edge;
 mod frame;
 mod machine;
 mod registry;
@@ -19,6 +20,9 @@ pub use builds::{BuildContext, BuildEvent, BuildOrder, MAX_BUILD_ORDER, SecretBy
 pub use container::{
     ContainerView, Created, ExecOrder, Exited, HealthView, KillOrder, LogLine, LogQuery, OwnerView, PortView,
     RemoveOrder, RunOrder, StatsView, StopOrder,
+};
+pub use edge::{
+    RouteCandidate, RouteExplained, RouteInstance, RouteQuestion, RouteStep, RouteView, RoutesView,
 };
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};
 pub use machine::{Check, DaemonView, Event, Verdict};

@@ -77,6 +77,9 @@ async fn answer(request: Request, server: &Mutex<Server>, stop: &Notify) -> Repl
         },
         Request::Look => Reply::Seen { seen: server.lock().await.look() },
         Request::Status => Reply::Status { status: Box::new(server.lock().await.status()) },
+        Request::Explain { ask } => {
+            Reply::Explained { explanation: Box::new(server.lock().await.explain(&ask)) }
+        }
         Request::Stop => {
             stop.notify_one();
             Reply::Done

@@ -1,0 +1,178 @@
+//! `/v1/routes`: what the edge carries, and what it would do with a request.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base::{Kind, Report};
+use proxy::{Ask, EdgeStatus, EndpointStatus, Explanation, Verdict};
+use spec::Protocol;
+use talk::{RouteCandidate, RouteExplained, RouteInstance, RouteQuestion, RouteStep, RouteView, RoutesView};
+
+use crate::answer::{Answer, Refusal, ok};
+use crate::{Daemon, Shared};
+
+pub(crate) fn routes() -> Router<Arc<Daemon>> {
+    Router::new().route("/routes", get(list)).route("/routes/explain", post(explain))
+}
+
+/// `GET /v1/routes`.
+async fn list(State(daemon): Shared) -> Answer<RoutesView> {
+    ok(view(daemon.edge.status().await?))
+}
+
+/// `POST /v1/routes/explain`.
+async fn explain(State(daemon): Shared, Json(question): Json<RouteQuestion>) -> Answer<RouteExplained> {
+    ok(explained(daemon.edge.explain(ask(question)?).await?))
+}
+
+fn view(status: EdgeStatus) -> RoutesView {
+    let pools = status.pools;
+    let route = |owner: String, pool: &str, route: String| {
+        let found = pools.iter().find(|one| one.owner == owner && one.name == pool);
+        RouteView {
+            route,
+            service: found.map_or_else(String::new, |pool| pool.service.clone()),
+            instances: found.map_or_else(Vec::new, |pool| pool.endpoints.iter().map(instance).collect()),
+            owner,
+            strip: false,
+            https_only: false,
+            hsts_secs: None,
+        }
+    };
+    let mut routes: Vec<RouteView> = Vec::new();
+    for rule in status.rules {
+        let name = format!("{}{}", rule.host.as_deref().unwrap_or("*"), rule.path);
+        let (strip, https_only, hsts_secs) = (rule.strip, rule.https_only, rule.hsts_secs);
+        routes.push(RouteView { strip, https_only, hsts_secs, ..route(rule.owner, &rule.pool, name) });
+    }
+    routes.sort_by(|a, b| a.route.cmp(&b.route));
+    for port in status.ports {
+        let protocol = if port.protocol == Protocol::Udp { "udp" } else { "tcp" };
+        routes.push(route(port.owner, &port.pool, format!("{}/{protocol}", port.address)));
+    }
+    RoutesView { http: status.http, https: status.https, routes }
+}
+
+fn instance(one: &EndpointStatus) -> RouteInstance {
+    let reasons =
+        [(one.avoided, "unreachable"), (one.ejected_by > 0, "ejected"), (one.spared_by > 0, "spared")];
+    let [c1, c2, c3, c4, c5, _] = one.classes;
+    RouteInstance {
+        id: one.instance.to_string(),
+        address: one.address,
+        in_flight: one.in_flight,
+        passed_over: reasons.iter().filter(|(is, _)| *is).map(|(_, reason)| (*reason).to_owned()).collect(),
+        answers: [c1, c2, c3, c4, c5],
+        lost: one.answered.lost,
+        retried: one.retried,
+        ejected: one.ejected,
+        spared: one.spared,
+        p50_ms: quantile(&one.latency, 0.5),
+        p99_ms: quantile(&one.latency, 0.99),
+    }
+}
+
+/// The bound, in milliseconds, below which this share of the answers came. Buckets end at 64 us, 128 us and so on; what is
+/// in the open one counts as the end of that before it.
+fn quantile(latency: &[u64], share: f64) -> Option<f64> {
+    let all: u64 = latency.iter().sum();
+    let wanted = (all as f64 * share).ceil().max(1.0);
+    let mut seen = 0;
+    let bucket = latency.iter().position(|count| {
+        seen += count;
+        all > 0 && seen as f64 >= wanted
+    })?;
+    Some(0.064 * f64::powi(2.0, bucket.min(latency.len() - 2) as i32))
+}
+
+/// The request that a URL asks for.
+fn ask(question: RouteQuestion) -> Result<Ask, Refusal> {
+    let RouteQuestion { method, url, headers, client } = question;
+    let bad = |why: &str| {
+        let report = Report::new(Kind::Invalid, format!("`{url}` {why}"));
+        Refusal(report.hint("write it as in `https://shop.example/api?x=1`"))
+    };
+    // Without a scheme it is HTTP, as for curl.
+    let url = if url.contains("://") { url.clone() } else { format!("http://{url}") };
+    let uri: Uri = url.parse().map_err(|_| bad("is not a URL"))?;
+    let secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        Some(_) | None => return Err(bad("is of another scheme than http and https")),
+    };
+    let Some(authority) = uri.authority() else { return Err(bad("names no host")) };
+    if authority.as_str().contains('@') {
+        return Err(bad("holds a name and a password, which no browser sends"));
+    }
+    let broken = |text: &str| text.contains(['\r', '\n']);
+    if broken(&method) || headers.iter().any(|(name, value)| broken(name) || broken(value)) {
+        let report = Report::new(Kind::Invalid, "a method or a header has several lines");
+        return Err(Refusal(report.hint("write each header by itself, as in `-H 'Accept: text/html'`")));
+    }
+    // What is behind a `#` stays with the browser.
+    let target = url.split_once("://").map_or("", |(_, rest)| rest);
+    let target = target.split('#').next().unwrap_or_default();
+    let target = target.find(['/', '?']).map_or("/", |at| &target[at..]);
+    let slash = if target.starts_with('?') { "/" } else { "" };
+    Ok(Ask {
+        method,
+        secure,
+        host: authority.to_string(),
+        port: authority.port_u16(),
+        target: format!("{slash}{target}"),
+        fields: headers,
+        client: client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    })
+}
+
+fn explained(told: Explanation) -> RouteExplained {
+    let mut view = RouteExplained {
+        steps: told.steps.into_iter().map(|step| RouteStep { name: step.name, found: step.found }).collect(),
+        verdict: String::new(),
+        message: String::new(),
+        service: None,
+        status: None,
+        code: None,
+        instances: told
+            .candidates
+            .into_iter()
+            .map(|one| RouteCandidate {
+                id: one.instance.to_string(),
+                address: one.address,
+                in_flight: one.in_flight,
+                passed_over: one.passed_over,
+            })
+            .collect(),
+    };
+    let (verdict, message) = match told.verdict {
+        Verdict::Sent { service, target } => {
+            let message = format!("sent to an instance of `{service}`, as `{target}`");
+            view.service = Some(service);
+            ("sent", message)
+        }
+        Verdict::Held { service } => {
+            let message =
+                format!("held until `{service}` has an instance, then sent; answered with 503 if none comes");
+            view.service = Some(service);
+            ("held", message)
+        }
+        Verdict::Refused { status, code, why, location } => {
+            let to = location.map_or_else(String::new, |location| format!(" {location}"));
+            view.status = Some(status);
+            let message = format!("answered with {status} (`{code}`): {why}{to}");
+            view.code = Some(code);
+            ("refused", message)
+        }
+        Verdict::Nowhere { why } => ("nowhere", why),
+    };
+    view.verdict = verdict.into();
+    view.message = message;
+    view
+}
+
+#[cfg(test)]
+mod tests;

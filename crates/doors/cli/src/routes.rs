@@ -1,0 +1,127 @@
+//! `sea routes` and `sea route explain`.
+
+use base::{Kind, Report};
+use hyper::Method;
+use talk::{RouteExplained, RouteInstance, RouteQuestion, RouteView, RoutesView};
+
+use crate::args::{RouteCommand, RouteExplainArgs};
+use crate::output::{say, say_json};
+use crate::table::{self, short};
+use crate::{Done, Session, report};
+
+impl Session {
+    /// `sea routes`.
+    pub(crate) async fn routes(&self) -> Done {
+        let view: RoutesView = self.client.get("/v1/routes").await.map_err(report)?;
+        if self.json() {
+            say_json(&view);
+        } else if self.quiet() {
+            view.routes.iter().for_each(|route| say(&route.route));
+        } else {
+            let list = |all: &[std::net::SocketAddr]| {
+                all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            };
+            let https = if view.https.is_empty() {
+                String::new()
+            } else {
+                format!(", HTTPS at {}", list(&view.https))
+            };
+            say(format!("HTTP at {}{https}", list(&view.http)));
+            let rows: Vec<_> = view.routes.iter().map(row).collect();
+            table::print(
+                [
+                    "ROUTE",
+                    "SERVICE",
+                    "HTTPS",
+                    "INSTANCES",
+                    "IN FLIGHT",
+                    "2XX",
+                    "3XX",
+                    "4XX",
+                    "5XX",
+                    "LOST",
+                    "P50",
+                    "P99",
+                ],
+                &rows,
+            );
+        }
+        Ok(0)
+    }
+
+    /// `sea route …`.
+    pub(crate) async fn route(&self, command: RouteCommand) -> Done {
+        let RouteCommand::Explain(RouteExplainArgs { url, method, headers, from }) = command;
+        let headers = headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
+        let question = RouteQuestion { method, url, headers, client: from };
+        let told: RouteExplained =
+            self.client.call(Method::POST, "/v1/routes/explain", &question).await.map_err(report)?;
+        if self.json() {
+            say_json(&told);
+            return Ok(0);
+        }
+        let width = told.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
+        told.steps.iter().for_each(|step| say(format!("{:width$}   {}", step.name, step.found)));
+        if !told.instances.is_empty() {
+            let row = |one: &talk::RouteCandidate| {
+                let state = one.passed_over.clone().unwrap_or_else(|| "takes requests".into());
+                [short(&one.id).to_owned(), one.address.to_string(), one.in_flight.to_string(), state]
+            };
+            say("");
+            table::print(
+                ["INSTANCE", "ADDRESS", "IN FLIGHT", "STATE"],
+                &told.instances.iter().map(row).collect::<Vec<_>>(),
+            );
+        }
+        say(format!("\n{}", told.message));
+        Ok(0)
+    }
+}
+
+/// `NAME: VALUE`.
+fn header(text: &str) -> Result<(String, String), Report> {
+    let (name, value) = text.split_once(':').ok_or_else(|| {
+        Report::new(Kind::Invalid, format!("`{text}` is not a header"))
+            .hint("write it as in `-H 'Accept: text/html'`")
+    })?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn row(route: &RouteView) -> [String; 12] {
+    let sum = |of: fn(&RouteInstance) -> u64| route.instances.iter().map(of).sum::<u64>().to_string();
+    let well = route.instances.iter().filter(|one| one.passed_over.is_empty()).count();
+    let slowest = |of: fn(&RouteInstance) -> Option<f64>| {
+        let most = route
+            .instances
+            .iter()
+            .filter_map(of)
+            .fold(None, |most: Option<f64>, one| Some(most.map_or(one, |m| m.max(one))));
+        most.map_or_else(|| "-".to_owned(), milliseconds)
+    };
+    let https = match (route.https_only, route.hsts_secs) {
+        (false, None) => "",
+        (false, Some(_)) => "HSTS",
+        (true, None) => "only",
+        (true, Some(_)) => "only, HSTS",
+    };
+    let service = if route.strip { format!("{} (prefix cut)", route.service) } else { route.service.clone() };
+    [
+        route.route.clone(),
+        service,
+        https.to_owned(),
+        format!("{well}/{}", route.instances.len()),
+        sum(|one| one.in_flight),
+        sum(|one| one.answers[1]),
+        sum(|one| one.answers[2]),
+        sum(|one| one.answers[3]),
+        sum(|one| one.answers[4]),
+        sum(|one| one.lost),
+        slowest(|one| one.p50_ms),
+        slowest(|one| one.p99_ms),
+    ]
+}
+
+/// At most so long, of the slowest instance.
+fn milliseconds(bound: f64) -> String {
+    if bound < 10.0 { format!("{bound:.1} ms") } else { format!("{bound:.0} ms") }
+}

@@ -1,0 +1,353 @@
+//! What would happen to a request, and why: read by the same parser, looked up in the same table, held against the same
+//! bounds as any other, but not sent, and not counted.
+
+use std::net::{IpAddr, SocketAddr};
+
+use base::{Clock, ContainerId, SystemClock};
+use serde::{Deserialize, Serialize};
+use spec::Protocol;
+
+use crate::connection::push_location;
+use crate::endpoint::EndpointState;
+use crate::gate::Bounds;
+use crate::head::Field;
+use crate::head::request::{self, RequestHead};
+use crate::refusal::Refusal;
+use crate::table::{PoolSpec, Rule, Table};
+
+/// A request that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// As in `GET`.
+    pub method: String,
+    /// It comes over HTTPS.
+    pub secure: bool,
+    /// The host that it names, with its port if it names one.
+    pub host: String,
+    /// The port that it comes to, if it is not the usual one.
+    pub port: Option<u16>,
+    /// Path and query.
+    pub target: String,
+    /// Further fields.
+    pub fields: Vec<(String, String)>,
+    /// Who asks.
+    pub client: IpAddr,
+}
+
+/// What would happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// In the order in which they are taken.
+    pub steps: Vec<Step>,
+    /// How it ends.
+    pub verdict: Verdict,
+    /// The instances of the service, if it comes to one.
+    pub candidates: Vec<Candidate>,
+}
+
+/// One thing that the edge looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// As in `route`.
+    pub name: String,
+    /// What it finds there.
+    pub found: String,
+}
+
+/// How a request ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// An instance is asked.
+    Sent {
+        /// As in `shop/web`.
+        service: String,
+        /// Path and query as the instance sees them.
+        target: String,
+    },
+    /// It waits for an instance.
+    Held {
+        /// As in `shop/web`.
+        service: String,
+    },
+    /// The edge answers itself.
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// The value of `x-sea-refused`.
+        code: String,
+        /// The sentence of its body.
+        why: String,
+        /// Where it sends the client.
+        location: Option<String>,
+    },
+    /// The edge never sees it.
+    Nowhere {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// An instance that might be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The container.
+    pub instance: ContainerId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Requests and connections that are not over.
+    pub in_flight: u64,
+    /// Nothing where it takes requests; otherwise why it is passed over, while there are others.
+    pub passed_over: Option<String>,
+}
+
+/// What the edge goes by.
+pub(crate) struct Seen<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) http: &'a [SocketAddr],
+    pub(crate) https: &'a [SocketAddr],
+}
+
+/// Where a request comes in.
+enum Way<'a> {
+    /// Where requests are routed by host and path.
+    Front,
+    /// A published port.
+    Port(&'a PoolSpec),
+}
+
+/// Why a request goes no further.
+enum Stop {
+    Refused(Refusal, Option<String>),
+    Nowhere(String),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal, None)
+    }
+}
+
+/// Explains a request.
+pub(crate) fn explain(seen: &Seen<'_>, ask: &Ask) -> Explanation {
+    let mut told = Told { steps: Vec::new(), candidates: Vec::new() };
+    let verdict = told.walk(seen, ask).unwrap_or_else(|stop| match stop {
+        Stop::Refused(Refusal { status, code, why, .. }, location) => {
+            Verdict::Refused { status, code: code.into(), why: why.into(), location }
+        }
+        Stop::Nowhere(why) => Verdict::Nowhere { why },
+    });
+    Explanation { steps: told.steps, verdict, candidates: told.candidates }
+}
+
+/// What has been found so far.
+struct Told {
+    steps: Vec<Step>,
+    candidates: Vec<Candidate>,
+}
+
+impl Told {
+    fn say(&mut self, name: &str, found: impl Into<String>) {
+        self.steps.push(Step { name: name.into(), found: found.into() });
+    }
+
+    fn walk(&mut self, seen: &Seen<'_>, ask: &Ask) -> Result<Verdict, Stop> {
+        let way = self.entrance(seen, ask)?;
+        let text = head_of(ask);
+        let buf = text.as_bytes();
+        let mut fields = Vec::new();
+        let head = request::parse(buf, &mut fields)?;
+        self.say("head", "nothing in it can be read in two ways");
+        let (pool, strip) = match way {
+            Way::Port(pool) => (pool, 0),
+            Way::Front => self.route(seen, ask, &head, buf)?,
+        };
+        self.bounds(pool, ask, &head, &fields, buf)?;
+        self.instances(pool);
+        if self.candidates.is_empty() {
+            return Ok(Verdict::Held { service: pool.service.clone() });
+        }
+        let target = &head.target.of(buf)[strip..];
+        let slash = if target.first().is_none_or(|c| *c == b'?') { "/" } else { "" };
+        let target = format!("{slash}{}", String::from_utf8_lossy(target));
+        Ok(Verdict::Sent { service: pool.service.clone(), target })
+    }
+
+    /// Which of the edge's sockets takes it.
+    fn entrance<'a>(&mut self, seen: &Seen<'a>, ask: &Ask) -> Result<Way<'a>, Stop> {
+        let fronts = if ask.secure { seen.https } else { seen.http };
+        let Some(port) = ask.port else {
+            let name = if ask.secure { "HTTPS" } else { "HTTP" };
+            let Some(first) = fronts.first() else {
+                return Err(Stop::Nowhere(format!("{name} is not answered by host and path")));
+            };
+            self.say("entrance", format!("{name} by host and path, at {first}"));
+            return Ok(Way::Front);
+        };
+        let published =
+            seen.table.listeners.iter().find(|((address, udp), _)| address.port() == port && !udp);
+        if let Some(((address, _), (protocol, pool))) = published {
+            let pool = &seen.table.pools[*pool];
+            let what = match protocol {
+                Protocol::Tcp => "passed on as bytes, whatever they say",
+                Protocol::Http | Protocol::Auto => "read request by request where it is HTTP",
+                Protocol::Udp => "no stream",
+            };
+            self.say("entrance", format!("the published port {address} of `{}`: {what}", pool.service));
+            if ask.secure {
+                return Err(Stop::Nowhere(
+                    "TLS at a published port is passed on to the instance as it is".into(),
+                ));
+            }
+            return Ok(Way::Port(pool));
+        }
+        let at = |fronts: &[SocketAddr]| fronts.iter().any(|front| front.port() == port);
+        match (at(seen.http), at(seen.https)) {
+            (true, _) if ask.secure => Err(Refusal::TLS_HERE.into()),
+            (_, true) if !ask.secure => Err(Refusal::PLAIN_HTTP.into()),
+            (false, false) => Err(Stop::Nowhere(format!("no port {port} is answered by the edge"))),
+            _ => {
+                self.say("entrance", format!("port {port}, by host and path"));
+                Ok(Way::Front)
+            }
+        }
+    }
+
+    /// Which rule is for it; gives the pool, and how many bytes of the path are cut off.
+    fn route<'a>(
+        &mut self,
+        seen: &Seen<'a>,
+        ask: &Ask,
+        head: &RequestHead,
+        buf: &[u8],
+    ) -> Result<(&'a PoolSpec, usize), Stop> {
+        let (host, path) = (head.host.map(|host| host.of(buf)), head.path.of(buf));
+        let shown = String::from_utf8_lossy(host.unwrap_or_default()).into_owned();
+        let kinds = ["this very host", "its wildcard", "every host"];
+        let mut found = None;
+        for (kind, rules) in kinds.into_iter().zip(seen.table.lists(host)) {
+            match rules.iter().position(|rule| rule.fits(path)) {
+                Some(place) if found.is_none() => found = Some((kind, rules, &rules[place])),
+                _ => {}
+            }
+        }
+        let Some((kind, rules, rule)) = found else {
+            let counts = seen.table.lists(host).map(<[Rule]>::len);
+            self.say(
+                "route",
+                format!("none of the {} rules for `{shown}` fits", counts.iter().sum::<usize>()),
+            );
+            return Err(Refusal::NO_ROUTE.into());
+        };
+        let target = rule.target();
+        let pool = &seen.table.pools[target.pool];
+        let others: Vec<_> =
+            rules.iter().filter(|r| r.fits(path)).skip(1).map(|r| format!("`{}`", r.path())).collect();
+        let beside =
+            if others.is_empty() { String::new() } else { format!("; longer than {}", others.join(", ")) };
+        let service = &pool.service;
+        self.say("route", format!("to `{service}`, by the rule for {kind} and `{}`{beside}", rule.path()));
+        if let Some(wanted) = host.and_then(|host| seen.table.clients_of(host)) {
+            let how = if wanted.required { "must" } else { "may" };
+            self.say("client", format!("the client {how} show a certificate"));
+        }
+        if target.https_only && !ask.secure {
+            let mut line = Vec::new();
+            push_location(&mut line, seen.table, head, buf)?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let location = line.trim_end().strip_prefix("location: ").map(str::to_owned);
+            return Err(Stop::Refused(Refusal::HTTPS_ONLY, location));
+        }
+        if target.strip > 0 {
+            self.say("path", format!("`{}` is cut off", rule.path()));
+        }
+        Ok((pool, target.strip))
+    }
+
+    /// Whether the service has room for it.
+    fn bounds(
+        &mut self,
+        pool: &PoolSpec,
+        ask: &Ask,
+        head: &RequestHead,
+        fields: &[Field],
+        buf: &[u8],
+    ) -> Result<(), Stop> {
+        if let (Some(most), Some(length)) = (pool.policy.max_body, head.framing.length) {
+            self.say("body", format!("{length} bytes, of {} at most", most.0));
+            if length > most.0 {
+                return Err(Refusal::BODY_SIZE.into());
+            }
+        }
+        let Some(gate) = &pool.gate else { return Ok(()) };
+        let peer = ask.client.to_canonical().to_string();
+        let named = |name: &str| fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()));
+        let field = gate.header().and_then(named).map(|field| field.value.of(buf));
+        let Bounds { allowance, work } = gate.look(peer.as_bytes(), field);
+        if let Some((left, burst)) = allowance {
+            let count = left.unwrap_or(0);
+            self.say("rate", format!("{count} of {burst} requests are left"));
+            left?;
+        }
+        if let Some(work) = work {
+            self.say(
+                "limit",
+                format!("{} of {} requests are at work, {} wait", work.now, work.most, work.waiting),
+            );
+            if work.now >= work.most && work.waiting >= work.queue {
+                return Err(Refusal::OVERLOADED.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Who may be asked.
+    fn instances(&mut self, pool: &PoolSpec) {
+        self.candidates = pool.endpoints.iter().map(|state| candidate(state)).collect();
+        let well = self.candidates.iter().filter(|one| one.passed_over.is_none()).count();
+        let found = match (well, self.candidates.len()) {
+            (_, 0) => "there is none: the request waits for one".to_owned(),
+            (0, all) => {
+                format!("all {all} are passed over; one is tried all the same, unless all asked to be spared")
+            }
+            (well, all) => format!("{well} of {all}; the one for which latency times load is least"),
+        };
+        self.say("instances", found);
+    }
+}
+
+fn candidate(state: &EndpointState) -> Candidate {
+    let stands = state.stands(SystemClock.now());
+    let mut why = Vec::new();
+    if !stands.avoided_for.is_zero() {
+        why.push(format!("took no connection; avoided for {} ms", stands.avoided_for.as_millis()));
+    }
+    let by = |count: usize| format!("by {count} of {} threads", stands.threads);
+    if stands.ejected_by > 0 {
+        why.push(format!("ejected {}", by(stands.ejected_by)));
+    }
+    if stands.spared_by > 0 {
+        why.push(format!("asked to be spared, heard {}", by(stands.spared_by)));
+    }
+    Candidate {
+        instance: state.instance.clone(),
+        address: state.address,
+        in_flight: state.in_flight(),
+        passed_over: (!why.is_empty()).then(|| why.join("; ")),
+    }
+}
+
+/// The head as the client writes it.
+fn head_of(ask: &Ask) -> String {
+    let mut text = format!("{} {} HTTP/1.1\r\n", ask.method, ask.target);
+    if !ask.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        text.push_str(&format!("host: {}\r\n", ask.host));
+    }
+    for (name, value) in &ask.fields {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text + "\r\n"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What the edge carries, and what it would do with a request.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/routes`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoutesView {
+    /// Where HTTP is answered by host and path.
+    pub http: Vec<SocketAddr>,
+    /// Where HTTPS is.
+    pub https: Vec<SocketAddr>,
+    /// All routes: by host and path first, then published ports.
+    pub routes: Vec<RouteView>,
+}
+
+/// One way into a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// The app whose route it is, or `container:` and the id of a container of its own.
+    pub owner: String,
+    /// As in `shop.example/api`, `*/`, or `0.0.0.0:5432/tcp`.
+    pub route: String,
+    /// What goes on to it, as in `shop/web`.
+    pub service: String,
+    /// The prefix is cut off.
+    pub strip: bool,
+    /// Plain requests are sent to HTTPS.
+    pub https_only: bool,
+    /// For how many seconds browsers come over HTTPS from then on.
+    pub hsts_secs: Option<u64>,
+    /// The instances that get new requests; the same ones for all routes to a service.
+    pub instances: Vec<RouteInstance>,
+}
+
+/// An instance behind a route, since the edge knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteInstance {
+    /// The container's id.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Requests and connections that are not over.
+    pub in_flight: u64,
+    /// Why it is passed over: `unreachable`, `ejected`, `spared`; none where it takes requests.
+    pub passed_over: Vec<String>,
+    /// Answers by the first digit of their status, 1 to 5.
+    pub answers: [u64; 5],
+    /// Requests that it took and did not answer.
+    pub lost: u64,
+    /// Requests that went on to another connection.
+    pub retried: u64,
+    /// How often it was ejected, by all threads of the edge together.
+    pub ejected: u64,
+    /// How often it asked to be spared.
+    pub spared: u64,
+    /// Half of the answers came within this time, in milliseconds, told within a factor of two; none when there were none.
+    pub p50_ms: Option<f64>,
+    /// 99 of 100 did.
+    pub p99_ms: Option<f64>,
+}
+
+/// `POST /v1/routes/explain`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteQuestion {
+    /// As in `GET`.
+    pub method: String,
+    /// As in `https://shop.example/api?x=1`.
+    pub url: String,
+    /// Further fields.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// Who asks; 127.0.0.1 if it is not said.
+    #[serde(default)]
+    pub client: Option<IpAddr>,
+}
+
+/// What would happen to the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteExplained {
+    /// What the edge looks at, in order.
+    pub steps: Vec<RouteStep>,
+    /// `sent`, `held`, `refused` or `nowhere`.
+    pub verdict: String,
+    /// The same for people.
+    pub message: String,
+    /// The service that it comes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The status of the edge's own answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The value of `x-sea-refused` in that answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The instances that may be asked.
+    pub instances: Vec<RouteCandidate>,
+}
+
+/// One thing that the edge looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStep {
+    /// As in `route`.
+    pub name: String,
+    /// What it finds there.
+    pub found: String,
+}
+
+/// An instance that may be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteCandidate {
+    /// The container's id.
+    pub id: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Requests and connections that are not over.
+    pub in_flight: u64,
+    /// Why it is passed over while there are others; none where it takes requests.
+    pub passed_over: Option<String>,
+}
