@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
-use spec::{App, PathPrefix, Protocol, RouteHttps, Service};
+use spec::{App, PathPrefix, Protocol, RouteHttps, RouteRules, Service};
 
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
@@ -51,7 +51,15 @@ struct Lead<'a> {
     port: u16,
     strip_prefix: bool,
     https: Option<&'a RouteHttps>,
+    rules: Option<&'a RouteRules>,
     protocol: Protocol,
+}
+
+impl Lead<'_> {
+    /// Requests that come this way are sent elsewhere.
+    fn leads_nowhere(&self) -> bool {
+        self.rules.is_some_and(|rules| rules.redirect.is_some())
+    }
 }
 
 /// The ways into a release.
@@ -63,6 +71,7 @@ fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
             port: route.port,
             strip_prefix: route.strip_prefix,
             https: Some(&route.https),
+            rules: Some(&route.rules),
             protocol: Protocol::Http,
         });
         let ports = spec.ports.iter().map(move |published| {
@@ -76,6 +85,7 @@ fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
                 port: published.port,
                 strip_prefix: false,
                 https: None,
+                rules: None,
                 protocol: published.protocol,
             }
         });
@@ -117,7 +127,9 @@ pub(crate) fn share(
             }
         };
         let new_ends = ends(fleet, leaving, &lead, port);
-        match then.filter(|then| new_ends.is_empty() && then.service != lead.service) {
+        // A redirect needs nobody to be ready.
+        let waits = new_ends.is_empty() && !lead.leads_nowhere();
+        match then.filter(|then| waits && then.service != lead.service) {
             Some(then) => {
                 let old = ends(fleet, leaving, &then, |one| port_of(wanted, one, &then).or(Some(then.port)));
                 add(wanted, &mut share, &then, old);
@@ -174,6 +186,29 @@ fn ends(
 }
 
 fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: Vec<Endpoint>) {
+    let pool = if lead.leads_nowhere() { String::new() } else { add_pool(wanted, share, lead, endpoints) };
+    match lead.way {
+        Way::Route { host, path } => share.rules.push(RouteRule {
+            host: host.map(str::to_owned),
+            path: path.clone(),
+            strip_prefix: lead.strip_prefix,
+            pool,
+            https: lead.https.map(rule_https).unwrap_or_default(),
+            rules: lead.rules.cloned().unwrap_or_default(),
+        }),
+        Way::Port { address, udp: _ } => {
+            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
+        }
+    }
+}
+
+/// The name of the pool with these instances.
+fn add_pool(
+    wanted: &Wanted<'_>,
+    share: &mut RouteShare,
+    lead: &Lead<'_>,
+    endpoints: Vec<Endpoint>,
+) -> String {
     let mut pool = format!("{}:{}", lead.service, lead.port);
     // Two ways to one port share a pool, unless they lead to different instances at this moment.
     while share.pools.get(&pool).is_some_and(|there| there.endpoints != endpoints) {
@@ -189,18 +224,7 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
         policy,
         protocol,
     });
-    match lead.way {
-        Way::Route { host, path } => share.rules.push(RouteRule {
-            host: host.map(str::to_owned),
-            path: path.clone(),
-            strip_prefix: lead.strip_prefix,
-            pool,
-            https: lead.https.map(rule_https).unwrap_or_default(),
-        }),
-        Way::Port { address, udp: _ } => {
-            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
-        }
-    }
+    pool
 }
 
 fn rule_https(route: &RouteHttps) -> RuleHttps {

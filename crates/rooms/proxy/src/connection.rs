@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::http2;
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
 use crate::refusal::{Refusal, push_number};
+use crate::rules::{self, Care};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -56,6 +57,8 @@ pub(crate) struct Client {
     pub(crate) answered: u64,
     /// The line of answers over TLS that has browsers come so again.
     pub(crate) strict: Option<Arc<[u8]>>,
+    /// What the route and the service want done with the present request beyond the usual.
+    pub(crate) care: Option<Box<Care>>,
     facts: Rc<Facts>,
     entry: Entry,
     /// Nothing was asked yet: the client may open with HTTP/2.
@@ -75,8 +78,11 @@ pub(crate) struct Client {
 pub(crate) struct Facts {
     /// The address that it came to.
     local: SocketAddr,
-    /// Its own, as text.
+    /// Its own, and as text.
+    address: IpAddr,
     peer: Vec<u8>,
+    /// It is a proxy of ours.
+    trusted: bool,
     /// The lines that tell instances of it.
     forwarded: Vec<u8>,
     /// The one of them that tells of its certificate.
@@ -88,9 +94,10 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Of a client with this address that came by this stream.
-    pub(crate) fn of(stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
+    pub(crate) fn of(worker: &Worker, stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
         let tls = stream.tls();
-        let peer = peer_address.ip().to_canonical().to_string().into_bytes();
+        let address = peer_address.ip().to_canonical();
+        let peer = address.to_string().into_bytes();
         let mut forwarded = b"x-forwarded-for: ".to_vec();
         forwarded.extend_from_slice(&peer);
         forwarded.extend_from_slice(b"\r\n");
@@ -99,7 +106,9 @@ impl Facts {
         forwarded.extend_from_slice(&presented);
         Rc::new(Self {
             local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            address,
             peer,
+            trusted: worker.table().shared.trusts(address),
             forwarded,
             presented,
             secure: tls.is_some(),
@@ -168,7 +177,7 @@ pub(crate) async fn converse(
 
 impl Client {
     pub(crate) fn new(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr) -> Self {
-        let facts = Facts::of(&stream, peer);
+        let facts = Facts::of(worker, &stream, peer);
         Self::with(worker, stream, facts)
     }
 
@@ -187,6 +196,7 @@ impl Client {
             received: 0,
             answered: 0,
             strict: None,
+            care: None,
             facts,
             entry: Entry::over(protocol),
             scanned: 0,
@@ -226,6 +236,8 @@ impl Client {
         self.scanned = 0;
         self.read_any = false;
         self.grpc = false;
+        self.lines.clear();
+        self.care = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -326,6 +338,18 @@ impl Client {
         let facts = &self.facts;
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
         let strip = target.map_or(0, |target| target.strip);
+        let (mut denied, mut client) = (None, facts.address);
+        let rules = target.and_then(|target| target.rules);
+        if rules.is_some() || facts.trusted {
+            if facts.trusted {
+                client = table.shared.origin(client, &fields, buf);
+            }
+            let care = Care::of(rules, facts.trusted.then_some(client));
+            let prefix = target.map_or(0, |target| target.prefix);
+            denied = care.judge(&rules::Asked { client, head: &head, buf, prefix }, &mut self.lines);
+            care.prune_request(&mut fields, buf);
+            self.care = Some(care);
+        }
         if let Some(target) = target {
             if table.shared.tls.guarded {
                 let wanted = head.host.and_then(|host| table.shared.clients_of(host.of(buf)));
@@ -334,7 +358,7 @@ impl Client {
                 }
             }
             self.strict = target.strict.filter(|_| facts.secure).cloned();
-            if target.https_only && !facts.secure && !came_by_https(worker, &fields, buf) {
+            if target.https_only && !facts.secure && !came_by_https(facts, &fields, buf) {
                 push_location(&mut self.lines, &table.shared, &head, buf)?;
                 return Err(Refusal::HTTPS_ONLY);
             }
@@ -344,11 +368,12 @@ impl Client {
         {
             return Err(Refusal::BODY_SIZE);
         }
-        let denied = pool.gate.as_ref().and_then(|gate| {
+        let denied = denied.or_else(|| {
+            let gate = pool.gate.as_ref()?;
             let field = gate.header().and_then(|name| {
                 fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))
             });
-            gate.take(&facts.peer, field.map(|field| field.value.of(buf))).err()
+            gate.take(client, field.map(|field| field.value.of(buf))).err()
         });
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
@@ -359,10 +384,11 @@ impl Client {
         let onward = Onward {
             forwarded: &facts.forwarded,
             peer: &facts.peer,
-            trusted: worker.settings.trust_forwarded,
+            trusted: facts.trusted,
             secure: facts.secure,
             presented: &facts.presented,
             strip,
+            rewrite: self.care.as_ref().and_then(|care| care.onward()),
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
@@ -386,7 +412,8 @@ impl Client {
 
     fn write_log(&mut self, worker: &Worker) {
         if worker.settings.access_log {
-            let peer = &self.facts.peer;
+            let behind = self.care.as_ref().and_then(|care| care.client).map(|client| client.to_string());
+            let peer = behind.as_ref().map_or(&self.facts.peer[..], |client| client.as_bytes());
             worker.log.borrow_mut().push(&self.entry, peer, self.received, self.answered);
         }
     }
@@ -502,18 +529,19 @@ fn route<'a>(
     match entrance {
         Entrance::Front => {
             let target = table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
-            Some((table.pools[target.pool].clone(), Some(target)))
+            let pool = target.pool.map_or(&table.nowhere, |pool| &table.pools[pool]);
+            Some((pool.clone(), Some(target)))
         }
         Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
 }
 
 /// Whether a proxy of ours in front says that the client asked it over HTTPS.
-fn came_by_https(worker: &Worker, fields: &[Field], buf: &[u8]) -> bool {
+fn came_by_https(facts: &Facts, fields: &[Field], buf: &[u8]) -> bool {
     let says = |field: &Field| {
         field.known == Known::ForwardedProto && field.value.of(buf).eq_ignore_ascii_case(b"https")
     };
-    worker.settings.trust_forwarded && fields.iter().any(says)
+    facts.trusted && fields.iter().any(says)
 }
 
 /// Writes the line that sends a request to the same place over HTTPS.
@@ -523,7 +551,6 @@ fn push_location(lines: &mut Vec<u8>, table: &Table, head: &RequestHead, buf: &[
         Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |close| close + 1),
         _ => memchr::memchr(b':', host).unwrap_or(host.len()),
     };
-    lines.clear();
     lines.extend_from_slice(b"location: https://");
     lines.extend_from_slice(&host[..end]);
     if table.https_port != HTTPS_PORT {

@@ -4,6 +4,7 @@
 //! as long as the service wants the same.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl Gate {
     }
 
     /// Takes a request from the allowance of its client, or of what its field says.
-    pub(crate) fn take(&self, client: &[u8], field: Option<&[u8]>) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, client: IpAddr, field: Option<&[u8]>) -> Result<(), Refusal> {
         let (Some(rate), Some(wanted)) = (&self.rate, &self.policy.rate) else { return Ok(()) };
         let key = match &wanted.by {
             RateKey::Service => 0,

@@ -27,6 +27,8 @@ use crate::worker::Worker;
 pub(crate) struct LocalTable {
     pub(crate) shared: Arc<Table>,
     pub(crate) pools: Vec<Rc<LocalPool>>,
+    /// Of requests that are sent elsewhere.
+    pub(crate) nowhere: Rc<LocalPool>,
     by_key: HashMap<PoolKey, usize>,
 }
 
@@ -124,7 +126,8 @@ impl LocalTable {
             }
         }
         let by_key = pools.iter().enumerate().map(|(at, pool)| (pool.key.clone(), at)).collect();
-        Self { shared, pools, by_key }
+        let nowhere = LocalPool::emptied(&PoolKey::default(), now);
+        Self { shared, pools, nowhere, by_key }
     }
 
     /// The pool of this name, if the table still has it.

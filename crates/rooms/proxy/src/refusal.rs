@@ -25,6 +25,8 @@ macro_rules! refusals {
 }
 
 refusals! {
+    ELSEWHERE = 307 "redirect" "What was asked for is found at another place.";
+    ADDRESS = 403 "address" "This is not for clients with this address.";
     HTTPS_ONLY = 308 "https-only" "This host is asked over HTTPS only.";
     REQUEST_LINE = 400 "request-line" "The request line is not `METHOD target HTTP/1.1`.";
     METHOD = 400 "method" "The method is not a token of at most 24 letters.";
@@ -129,8 +131,11 @@ fn grpc_status(status: u16) -> u64 {
         408 | 504 => 4,
         // A bound was reached.
         413 | 431 => 8,
+        // Permission denied; and unauthenticated.
+        403 => 7,
+        401 => 16,
         // Unavailable: the same call may go well later.
-        308 | 421 | 502 | 503 => 14,
+        301 | 302 | 307 | 308 | 421 | 502 | 503 => 14,
         // Internal: the call itself is malformed.
         _ => 13,
     }
@@ -139,8 +144,13 @@ fn grpc_status(status: u16) -> u64 {
 /// The usual words for a status that the edge makes itself.
 fn reason(status: u16) -> &'static str {
     match status {
+        301 => "Moved Permanently",
+        302 => "Found",
+        307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",

@@ -1,10 +1,10 @@
 //! The one document that the edge goes by, and the form in which requests are looked up in it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::ContainerId;
+use base::{Cidr, ContainerId};
 use plan::tls::{ClientCertificates, StrictTransport};
 use plan::traffic::{Listener, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,8 @@ use spec::{EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
 use crate::gate::Gate;
+use crate::head::Field;
+use crate::rules::{self, Rules};
 use crate::tls::Hosts;
 
 /// The usual port of HTTPS, which addresses leave out.
@@ -24,6 +26,9 @@ pub struct Document {
     pub generation: u64,
     /// By owner.
     pub shares: BTreeMap<String, RouteShare>,
+    /// Proxies of ours, which are believed what they say of clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Cidr>,
 }
 
 /// Why a document cannot be gone by.
@@ -59,6 +64,16 @@ pub enum TableFlaw {
         /// The owner of the other.
         second: String,
     },
+    /// A route whose rules cannot be gone by.
+    #[error("`{owner}` has a route for `{rule}` that cannot be gone by: {why}")]
+    BadRules {
+        /// The owner of the share.
+        owner: String,
+        /// Host and path.
+        rule: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A rule whose path does not begin with a slash or whose host is no host.
     #[error("`{owner}` has a rule for `{rule}`, which no request can match")]
     BadRule {
@@ -86,6 +101,8 @@ pub(crate) struct Table {
     pub(crate) https_port: u16,
     /// By address and whether it is UDP.
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
+    /// Proxies of ours, which are believed what they say of clients.
+    trusted: Vec<Cidr>,
 }
 
 /// A pool with the states of its instances.
@@ -105,22 +122,28 @@ pub(crate) struct Rule {
     /// Without a slash at its end; empty for every path.
     prefix: Box<[u8]>,
     strip: bool,
-    pool: usize,
+    pool: Option<usize>,
     owner: String,
     https_only: bool,
     strict: Option<Arc<[u8]>>,
+    rules: Option<Arc<Rules>>,
 }
 
 /// Where a request goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
-    pub(crate) pool: usize,
+    /// None where requests are sent elsewhere.
+    pub(crate) pool: Option<usize>,
     /// How many bytes of the path are cut off.
     pub(crate) strip: usize,
+    /// How many bytes of the path are the route's.
+    pub(crate) prefix: usize,
     /// Over plain HTTP it goes nowhere but to HTTPS.
     pub(crate) https_only: bool,
     /// The line that tells browsers so, for answers over TLS.
     pub(crate) strict: Option<&'a Arc<[u8]>>,
+    /// What is done beyond that.
+    pub(crate) rules: Option<&'a Arc<Rules>>,
 }
 
 impl Table {
@@ -140,6 +163,7 @@ impl Table {
             tls: Arc::default(),
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
+            trusted: document.trusted.clone(),
         };
         let known: HashMap<&PoolKey, &Arc<Gate>> = before
             .iter()
@@ -181,9 +205,10 @@ impl Table {
         for rule in &share.rules {
             let host = rule.host.as_deref().map(str::to_ascii_lowercase);
             let shown = host.clone().unwrap_or_else(|| "*".into());
-            let pool = *places
-                .get(rule.pool.as_str())
-                .ok_or_else(|| TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() })?;
+            let pool = places.get(rule.pool.as_str()).copied();
+            if pool.is_none() && rule.rules.redirect.is_none() {
+                return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() });
+            }
             let plain = shown.strip_prefix("*.").unwrap_or(&shown);
             let named = shown == "*" || crate::head::request::is_host(plain.as_bytes());
             if !rule.path.0.starts_with('/') || !named {
@@ -192,6 +217,11 @@ impl Table {
                     rule: format!("{shown}{}", rule.path),
                 });
             }
+            let made = Rules::of(rule).map_err(|why| TableFlaw::BadRules {
+                owner: owner.into(),
+                rule: format!("{shown}{}", rule.path),
+                why,
+            })?;
             let rules = match &host {
                 None => &mut self.any,
                 Some(host) => match host.strip_prefix('*') {
@@ -210,11 +240,12 @@ impl Table {
             }
             rules.push(Rule {
                 prefix,
-                strip: rule.strip_prefix,
+                strip: rule.strip_prefix || rule.rules.replace_prefix.is_some(),
                 pool,
                 owner: owner.into(),
                 https_only: rule.https.only,
                 strict: rule.https.strict.map(strict_line),
+                rules: made,
             });
         }
         Ok(())
@@ -257,6 +288,16 @@ impl Table {
             }
         }
         longest(&self.any, path)
+    }
+
+    /// Whether this is a proxy of ours.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|range| range.contains(peer))
+    }
+
+    /// Who asks, when a proxy of ours passes on a request with these fields.
+    pub(crate) fn origin(&self, peer: IpAddr, fields: &[Field], buf: &[u8]) -> IpAddr {
+        rules::origin(peer, fields, buf, &self.trusted)
     }
 
     /// What is demanded of the clients of this host (with or without port).
@@ -302,8 +343,10 @@ fn longest<'a>(rules: &'a [Rule], path: &[u8]) -> Option<Target<'a>> {
     Some(Target {
         pool: rule.pool,
         strip: if rule.strip { rule.prefix.len() } else { 0 },
+        prefix: rule.prefix.len(),
         https_only: rule.https_only,
         strict: rule.strict.as_ref(),
+        rules: rule.rules.as_ref(),
     })
 }
 

@@ -10,6 +10,7 @@ mod edge;
 mod mount;
 mod policy;
 mod route;
+mod rules;
 mod service;
 
 pub use app::{App, FileSource, Ipam, Network, Volume};
@@ -18,6 +19,7 @@ pub use edge::{CertificateFiles, EdgePolicy, Limit, Rate, RateKey, RouteHttps};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};
+pub use rules::{BasicAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
 pub use service::{
     Attachment, Build, Device, DeviceBound, DeviceRate, Hook, INTERFACE_NAME, Limits, Link, Logging,
     Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,

@@ -1,10 +1,11 @@
 //! `x-sea`: what the specification has no word for. Read strictly; its JSON Schema is in the guide.
 
 mod edge;
+mod rules;
 
 use std::time::Duration;
 
-use spec::{CertificateFiles, EdgePolicy, PathPrefix, Route, RouteHttps};
+use spec::{CertificateFiles, EdgePolicy, PathPrefix, Route, RouteHttps, RouteRules};
 
 use super::Desk;
 use super::parts::truth;
@@ -30,7 +31,21 @@ pub(super) enum Writer {
 }
 
 const KEYS: &[&str] = &["route", "routes", "edge", "certificate", "writer"];
-const ROUTE_KEYS: &[&str] = &["host", "path", "port", "strip_prefix", "https", "hsts"];
+const ROUTE_KEYS: &[&str] = &[
+    "host",
+    "path",
+    "port",
+    "strip_prefix",
+    "https",
+    "hsts",
+    "request_headers",
+    "response_headers",
+    "redirect",
+    "replace_prefix",
+    "rewrite_host",
+    "allow",
+    "deny",
+];
 
 /// Reads a service's `x-sea`.
 pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
@@ -241,7 +256,7 @@ impl Reader<'_, '_> {
         };
         let host = if host.is_empty() { None } else { Some(self.host(host, node)?) };
         let (path, port, https) = (self.path(path, node)?, self.port(port, node)?, RouteHttps::default());
-        Some(Route { host, path, port, strip_prefix: false, https })
+        Some(Route { host, path, port, strip_prefix: false, https, rules: RouteRules::default() })
     }
 
     fn long(&mut self, map: &Map, node: &Node) -> Option<Route> {
@@ -301,7 +316,11 @@ impl Reader<'_, '_> {
         };
         let path = self.path(path.as_deref().unwrap_or("/"), node)?;
         let https = self.https(map)?;
-        Some(Route { host, path, port: self.port(port, node)?, strip_prefix, https })
+        let place = rules::Place { host: host.as_deref(), path: &path };
+        let rules = rules::read(self.desk, map, &key, &place);
+        // Who is sent elsewhere comes to no container.
+        let port = if map.get("redirect").is_some() { 0 } else { self.port(port, node)? };
+        Some(Route { host, path, port, strip_prefix, https, rules })
     }
 
     /// `https: only`, and `hsts` with the time for which browsers remember it.

@@ -229,6 +229,78 @@ fn https_is_asked_for_by_route_and_by_service() {
 }
 
 #[test]
+fn a_route_says_what_is_done_with_its_requests() {
+    let app = app("
+services:
+  a:
+    image: x
+    x-sea:
+      routes:
+        - path: /api
+          port: 80
+          request_headers: {set: {X-Env: prod, X-Count: 5}, add: {x-tag: b}, remove: [X-Debug]}
+          response_headers: {remove: Server}
+          replace_prefix: /v2
+          rewrite_host: Inside.example:81
+          allow: [10.0.0.0/8, 192.0.2.7, 'fd00::/8']
+          deny: 10.1.0.0/16
+        - {host: old.example, redirect: 'https://www.new.example:8443/x/'}
+        - {path: /old, redirect: {to: /, status: 301, keep_path: false, keep_query: false}}
+");
+    let routes = &app.services[0].routes;
+    let lines: Vec<_> =
+        routes.iter().map(|r| format!("{} {}", r.port, serde_json::to_string(&r.rules).unwrap())).collect();
+    expect![[r#"
+        80 {"request_headers":{"set":{"x-count":"5","x-env":"prod"},"add":{"x-tag":"b"},"remove":["x-debug"]},"response_headers":{"remove":["server"]},"replace_prefix":"/v2","rewrite_host":"inside.example:81","allow":["10.0.0.0/8","192.0.2.7/32","fd00::/8"],"deny":["10.1.0.0/16"]}
+        0 {"redirect":{"status":307,"scheme":"https","host":"www.new.example:8443","path":"/x/","keep_path":true,"keep_query":true}}
+        0 {"redirect":{"status":301,"path":"/","keep_path":false,"keep_query":false}}"#]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn rules_that_make_no_sense_are_told() {
+    told(
+        "services:\n  a:\n    image: x\n    x-sea:\n      routes:\n        - {path: /a, port: 1, request_headers: {set: {Host: a, x_a: b, X-B: [1], X-C: \"a\\nb\", X-D: 1, x-d: 2, x-forwarded-for: 1}, remove: [X-D, TE], more: 1}}\n        - {path: /b, port: 1, response_headers: {set: {X-A: 1}, add: {x-a: 2}}, allow: [10.0.0.5/8, '::ffff:10.0.0.0/104', x, 10.0.0.0/33], deny: {}}\n        - {path: /c, port: 1, replace_prefix: /a/../b, strip_prefix: true, rewrite_host: 'a b'}\n        - {path: /d, port: 1, hsts: 1d, response_headers: {set: {Strict-Transport-Security: max-age=1}}}\n",
+        expect![[r#"
+            services.a.x-sea.routes[0].request_headers.set.Host: `Host` belongs to the connection, not to the message | choose another field
+            services.a.x-sea.routes[0].request_headers.set.x_a: `x_a` is no name of a field: letters, digits and dashes | choose another field
+            services.a.x-sea.routes[0].request_headers.set.X-B: `[1]` is no value of a field | write one line of visible ASCII, of at most 8 KiB, without spaces around it
+            services.a.x-sea.routes[0].request_headers.set.X-C: `a\nb` is no value of a field | write one line of visible ASCII, of at most 8 KiB, without spaces around it
+            services.a.x-sea.routes[0].request_headers.set.x-d: `x-d` is here twice | case does not count in names
+            services.a.x-sea.routes[0].request_headers.set.x-forwarded-for: `x-forwarded-for` is written by the edge itself | choose another field
+            services.a.x-sea.routes[0].request_headers.remove: `X-D` is removed and given a value | `set` replaces what is there; leave it out of `remove`
+            services.a.x-sea.routes[0].request_headers.remove: `TE` belongs to the connection, not to the message | choose another field
+            services.a.x-sea.routes[0].request_headers.more: there is no such key | the keys here are set, add, remove
+            services.a.x-sea.routes[1].response_headers: `x-a` is set and added | one of the two is enough
+            services.a.x-sea.routes[1].allow: `10.0.0.5/8` is no address and no range | did you mean `10.0.0.0/8`?
+            services.a.x-sea.routes[1].allow: `::ffff:10.0.0.0/104` is no address and no range | write the IPv4 range itself: clients are known by it, however they came
+            services.a.x-sea.routes[1].allow: `x` is no address and no range | write a list of addresses and ranges, as in `[10.0.0.0/8, 192.0.2.7, fd00::/8]`
+            services.a.x-sea.routes[1].allow: `10.0.0.0/33` is no address and no range | write a list of addresses and ranges, as in `[10.0.0.0/8, 192.0.2.7, fd00::/8]`
+            services.a.x-sea.routes[1].deny: this takes a list, not a mapping | write a list of addresses and ranges, as in `[10.0.0.0/8, 192.0.2.7, fd00::/8]`
+            services.a.x-sea.routes[2].replace_prefix: `/a/../b` is no path | `.` and `..` lead to different places with different servers
+            services.a.x-sea.routes[2].replace_prefix: the prefix is cut off by `strip_prefix` already | `replace_prefix: /` cuts it off too
+            services.a.x-sea.routes[2].rewrite_host: `a b` is no host | write as in `shop.example` or `shop.example:8080`, without scheme
+            services.a.x-sea.routes[3].hsts: `response_headers` sets `Strict-Transport-Security` already | leave one of the two out
+        "#]],
+    );
+    told(
+        "services:\n  a:\n    image: x\n    x-sea:\n      routes:\n        - {path: /a, port: 1, redirect: /b}\n        - {path: /b, redirect: /b/}\n        - {host: a.b, path: /c, redirect: https://a.b}\n        - {path: /d, redirect: ftp://a}\n        - {path: /e, redirect: a.b/x}\n        - {path: /f, redirect: {status: 303, to: '/x?y'}}\n        - {path: /g, redirect: {status: 303, to: /x, keep: 1}}\n        - {path: /h, redirect: {keep_path: 1}}\n        - {path: /i, redirect: [], strip_prefix: true}\n",
+        expect![[r#"
+            services.a.x-sea.routes[0].port: a route with `redirect` leads to no instance | leave one of the two out
+            services.a.x-sea.routes[1].redirect: this leads to the same place again | name another host or path; for plain requests to HTTPS write `https: only`
+            services.a.x-sea.routes[2].redirect: this leads to the same place again | name another host or path; for plain requests to HTTPS write `https: only`
+            services.a.x-sea.routes[3].redirect: `ftp://a` is neither a URL nor a path | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[4].redirect: `a.b/x` is neither a URL nor a path | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[5].redirect: `/x?y` is no place to be sent to | it holds what a path cannot hold; write that as `%` and two hexadecimal digits
+            services.a.x-sea.routes[6].redirect.status: `303` is not a value of this key | allowed are 302 and 307 for a time, 301 and 308 for good; 307 and 308 keep the method
+            services.a.x-sea.routes[6].redirect.keep: there is no such key | the keys here are to, status, keep_path, keep_query
+            services.a.x-sea.routes[7].redirect: `to` is missing | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[8].redirect: this cannot be a list | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[8].strip_prefix: a route with `redirect` leads to no instance | leave one of the two out
+        "#]],
+    );
+}
+
+#[test]
 fn x_sea_is_read_strictly() {
     told(
         "services:\n  a: {image: x, x-sea: {rute: a, writer: some}}\n  b: {image: x, x-sea: {route: a.b}}\n  c: {image: x, expose: [1, 2], x-sea: {route: a.b}}\n  d: {image: x, x-sea: {routes: ['http://a.b -> 1', {path: /x, prot: 1}, {host: a}]}}\n  e: {image: x, x-sea: 5}\nx-sea: {routes: []}\n",
@@ -239,7 +311,7 @@ fn x_sea_is_read_strictly() {
             services.c.x-sea.route: which port of the container? the service has several | add it, as in `shop.example -> 8080`
             services.d.x-sea.routes[0]: `http:` is no host name | write as in `shop.example` or `*.shop.example`, without scheme and port
             services.d.x-sea.routes[1]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
-            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts
+            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts, request_headers, response_headers, redirect, replace_prefix, rewrite_host, allow, deny
             services.d.x-sea.routes[2]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
             services.e.x-sea: this takes a mapping, not an integer | write `x-sea: {route: shop.example}`
             x-sea.routes: there is no such key | it has no keys yet at the top level; routes go under a service

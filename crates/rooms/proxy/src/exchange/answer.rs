@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use resilience::limit::Outcome;
+use spec::HeaderSide;
 use tokio::io::AsyncWrite;
 
 use super::question::push_trailer;
@@ -115,7 +116,8 @@ impl Exchange<'_> {
         if head.interim() {
             // HTTP/1.0 knows no interim answers.
             if !self.question.old {
-                let back = Backward { chunked: false, close: false, old_keep: false, strict: None };
+                let back =
+                    Backward { chunked: false, close: false, old_keep: false, strict: None, lines: b"" };
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
             let bytes = head.bytes;
@@ -156,7 +158,11 @@ impl Exchange<'_> {
             close: self.close,
             old_keep: self.question.old && !self.close,
             strict: self.client.strict.as_deref(),
+            lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
         };
+        if let Some(care) = &self.client.care {
+            care.prune_answer(&mut fields, buf);
+        }
         let bytes = head.bytes;
         let switched = head.status == 101;
         forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
@@ -191,7 +197,11 @@ impl Exchange<'_> {
                 }
                 Step::Trailer(field, count) => {
                     let line = &input.filled()[..count];
-                    if self.rechunk && self.question.takes_trailers && chunk::may_pass(&field, line) {
+                    let care = self.client.care.as_ref();
+                    let name = field.name.of(line);
+                    let passes = care.is_none_or(|care| care.lets_trail(HeaderSide::Response, name));
+                    if self.rechunk && self.question.takes_trailers && passes && chunk::may_pass(&field, line)
+                    {
                         if !self.answer_trailing {
                             self.answer_trailing = true;
                             output.bytes.extend_from_slice(b"0\r\n");
