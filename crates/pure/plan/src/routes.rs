@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
-use spec::{App, PathPrefix, Protocol, RouteHttps, RouteRules, Service};
+use spec::{App, Blob, PathPrefix, Protocol, RouteHttps, RouteRules, Service};
 
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
@@ -194,6 +194,7 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
             strip_prefix: lead.strip_prefix,
             pool,
             https: lead.https.map(rule_https).unwrap_or_default(),
+            users: users(wanted, lead),
             rules: lead.rules.cloned().unwrap_or_default(),
         }),
         Way::Port { address, udp: _ } => {
@@ -218,13 +219,31 @@ fn add_pool(
     let policy = wanted.release.app.services.get(lead.service).map(|spec| spec.edge.clone());
     let policy = policy.unwrap_or_default();
     let protocol = if policy.http2 { PoolProtocol::H2 } else { PoolProtocol::Http1 };
+    let app = &wanted.release.app;
+    let page = |config: &String| Some(text(app.configs.get(config)?.content.as_ref()?));
+    let pages =
+        policy.error_pages.iter().filter_map(|(key, config)| Some((key.clone(), page(config)?))).collect();
     share.pools.entry(pool.clone()).or_insert_with(|| Pool {
         service: service(),
         endpoints,
+        pages,
         policy,
         protocol,
     });
     pool
+}
+
+/// The users that may come this way, by the release that it belongs to.
+fn users(wanted: &Wanted<'_>, lead: &Lead<'_>) -> Option<Blob> {
+    let key = &lead.rules?.basic_auth.as_ref()?.users;
+    let releases = [Some(wanted.release), wanted.before].into_iter().flatten();
+    let secrets = releases.filter_map(|release| release.app.secrets.get(key));
+    secrets.filter_map(|secret| secret.content.clone()).next()
+}
+
+/// What is no text cannot be what is wanted either, and the edge says so.
+fn text(content: &Blob) -> String {
+    String::from_utf8_lossy(&content.0).into_owned()
 }
 
 fn rule_https(route: &RouteHttps) -> RuleHttps {
@@ -240,8 +259,7 @@ fn rule_https(route: &RouteHttps) -> RuleHttps {
 fn certificates(app: &App) -> Vec<Certificate> {
     let text = |key: &str| {
         let file = app.secrets.get(key).or_else(|| app.configs.get(key))?;
-        // What is no text is no PEM either, and the edge says so.
-        Some(String::from_utf8_lossy(&file.content.as_ref()?.0).into_owned())
+        Some(text(file.content.as_ref()?))
     };
     let of = |service: &Service| {
         let files = service.certificate.as_ref()?;

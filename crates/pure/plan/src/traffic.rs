@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base::ContainerId;
 use serde::{Deserialize, Serialize};
-use spec::{EdgePolicy, PathPrefix, Protocol, RouteRules};
+use spec::{Blob, EdgePolicy, PathPrefix, Protocol, RouteRules};
 
 use crate::tls::{RuleHttps, TlsShare};
 
@@ -43,6 +43,9 @@ pub struct RouteRule {
     /// What is done with requests and answers beyond that.
     #[serde(default, skip_serializing_if = "RouteRules::is_default")]
     pub rules: RouteRules,
+    /// The list of users that the rules name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Blob>,
 }
 
 /// A published port.
@@ -69,6 +72,9 @@ pub struct Pool {
     /// What they speak.
     #[serde(default, skip_serializing_if = "PoolProtocol::is_default")]
     pub protocol: PoolProtocol,
+    /// The pages that the policy names, by what it names them for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pages: BTreeMap<String, String>,
 }
 
 /// What instances are spoken to in, where the edge knows requests from each other.

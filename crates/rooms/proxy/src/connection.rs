@@ -18,13 +18,14 @@ use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::forward::{self, Onward};
+use crate::gate::Gate;
 use crate::head::request::{self, Method, RequestHead};
 use crate::head::{self, Field, Known};
 use crate::http2;
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
-use crate::refusal::{Refusal, push_number};
-use crate::rules::{self, Care};
+use crate::refusal::{Form, Refusal, push_number};
+use crate::rules::{Care, Incoming};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -337,44 +338,38 @@ impl Client {
         let table = worker.table();
         let facts = &self.facts;
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
-        let strip = target.map_or(0, |target| target.strip);
-        let (mut denied, mut client) = (None, facts.address);
-        let rules = target.and_then(|target| target.rules);
-        if rules.is_some() || facts.trusted {
-            if facts.trusted {
-                client = table.shared.origin(client, &fields, buf);
-            }
-            let care = Care::of(rules, facts.trusted.then_some(client));
-            let prefix = target.map_or(0, |target| target.prefix);
-            denied = care.judge(&rules::Asked { client, head: &head, buf, prefix }, &mut self.lines);
-            care.prune_request(&mut fields, buf);
-            self.care = Some(care);
-        }
+        let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
-            if table.shared.tls.guarded {
-                let wanted = head.host.and_then(|host| table.shared.clients_of(host.of(buf)));
-                if !Hosts::admits(wanted, facts.clients.as_ref()) {
-                    return Err(Refusal::MISDIRECTED);
-                }
-            }
             self.strict = target.strict.filter(|_| facts.secure).cloned();
-            if target.https_only && !facts.secure && !came_by_https(facts, &fields, buf) {
-                push_location(&mut self.lines, &table.shared, &head, buf)?;
-                return Err(Refusal::HTTPS_ONLY);
+            asked.prefix = target.prefix;
+            came_rightly(&table.shared, facts, target, &asked, &mut self.lines)?;
+        }
+        let rules = target.and_then(|target| target.rules);
+        let mut denied = None;
+        if rules.is_some() || pool.wishes.is_some() || facts.trusted {
+            if facts.trusted {
+                asked.client = table.shared.origin(asked.client, &fields, buf);
             }
+            let mut care = Care::of(rules, pool.wishes.as_ref(), facts.trusted.then_some(asked.client));
+            denied = care.judge(&asked, &mut self.lines);
+            self.care = Some(care);
         }
         if let (Some(most), Some(length)) = (pool.policy.max_body, head.framing.length)
             && length > most.0
         {
             return Err(Refusal::BODY_SIZE);
         }
-        let denied = denied.or_else(|| {
-            let gate = pool.gate.as_ref()?;
-            let field = gate.header().and_then(|name| {
-                fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))
-            });
-            gate.take(client, field.map(|field| field.value.of(buf))).err()
-        });
+        let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
+        let mut question = Question { denied, ..question(&head, began) };
+        question.limit = pool.policy.request.map(|time| began + time);
+        if head.grpc {
+            question.patient = true;
+            let asked = limit(&fields, buf).map(|time| began + time);
+            question.limit = asked.into_iter().chain(question.limit).min();
+        }
+        if let Some(care) = &self.care {
+            care.prune_request(&mut fields, buf);
+        }
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
                 output.bytes = worker.buffers.page();
@@ -387,18 +382,11 @@ impl Client {
             trusted: facts.trusted,
             secure: facts.secure,
             presented: &facts.presented,
-            strip,
+            strip: target.map_or(0, |target| target.strip),
             rewrite: self.care.as_ref().and_then(|care| care.onward()),
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
-        let mut question = Question { denied, ..question(&head, began) };
-        question.limit = pool.policy.request.map(|time| began + time);
-        if head.grpc {
-            question.patient = true;
-            let asked = limit(&fields, buf).map(|time| began + time);
-            question.limit = asked.into_iter().chain(question.limit).min();
-        }
         drop(fields);
         self.input.consume(head.bytes);
         Ok(Asked { question, pool })
@@ -454,12 +442,27 @@ impl Client {
         self.close(worker).await;
     }
 
+    /// Has name and password checked if the request goes on only with them.
+    pub(crate) async fn prove(&mut self) -> Result<(), Refusal> {
+        let Some(care) = &mut self.care else { return Ok(()) };
+        let Some(check) = care.take_check() else { return Ok(()) };
+        // Checking is bounded by those that wait for it.
+        self.watched.within(Duration::from_secs(3600));
+        let done = check.run().await;
+        if done == Err(Refusal::UNAUTHORIZED) {
+            self.lines.extend_from_slice(care.challenge());
+        }
+        done
+    }
+
     /// Writes an answer of the edge's own in the way of the request.
     pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
         if self.grpc {
             return refusal.write_grpc(&mut self.output.bytes, close);
         }
-        refusal.write(&mut self.output.bytes, &self.lines, close, self.head_only);
+        let page = self.care.as_ref().and_then(|care| care.page(refusal.status));
+        let form = Form { lines: &self.lines, page, close, head_only: self.head_only };
+        refusal.write(&mut self.output.bytes, &form);
     }
 
     /// Ends the connection so that the client can read the last answer: what it still sends is thrown away for a
@@ -542,6 +545,36 @@ fn came_by_https(facts: &Facts, fields: &[Field], buf: &[u8]) -> bool {
         field.known == Known::ForwardedProto && field.value.of(buf).eq_ignore_ascii_case(b"https")
     };
     facts.trusted && fields.iter().any(says)
+}
+
+/// Whether a client came as the host and the route ask for: with its certificate, and over HTTPS.
+fn came_rightly(
+    table: &Table,
+    facts: &Facts,
+    target: Target<'_>,
+    asked: &Incoming<'_>,
+    lines: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let Incoming { head, fields, buf, .. } = *asked;
+    if table.tls.guarded {
+        let wanted = head.host.and_then(|host| table.clients_of(host.of(buf)));
+        if !Hosts::admits(wanted, facts.clients.as_ref()) {
+            return Err(Refusal::MISDIRECTED);
+        }
+    }
+    if target.https_only && !facts.secure && !came_by_https(facts, fields, buf) {
+        push_location(lines, table, head, buf)?;
+        return Err(Refusal::HTTPS_ONLY);
+    }
+    Ok(())
+}
+
+/// Whether a request is one too many of its client's.
+fn one_too_many(gate: &Gate, asked: &Incoming<'_>) -> Option<Refusal> {
+    let field = gate.header().and_then(|name| {
+        asked.fields.iter().find(|f| f.name.of(asked.buf).eq_ignore_ascii_case(name.as_bytes()))
+    });
+    gate.take(asked.client, field.map(|field| field.value.of(asked.buf))).err()
 }
 
 /// Writes the line that sends a request to the same place over HTTPS.

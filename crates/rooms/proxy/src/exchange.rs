@@ -221,6 +221,10 @@ impl<'a> Exchange<'a> {
         if let Some(refusal) = self.question.denied {
             return Err(refusal);
         }
+        if self.client.care.as_ref().is_some_and(|care| care.is_unproven()) {
+            // Rare, so that other requests need not have room for it.
+            Box::pin(self.client.prove()).await?;
+        }
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.
             self.client.watched.within(Duration::from_secs(3600));

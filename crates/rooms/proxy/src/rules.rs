@@ -2,30 +2,71 @@
 //!
 //! A route that asks for nothing has no [`Rules`], and its requests carry no [`Care`]: that costs them one look.
 
+mod auth;
 mod fields;
 mod origin;
+mod pages;
 mod redirect;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use base::Cidr;
-use plan::traffic::RouteRule;
-use spec::{HeaderSide, RouteRules};
+use plan::traffic::{Pool, RouteRule};
+use spec::{BasicAuth, Blob, HeaderSide, Maintenance, RouteRules};
 
 use crate::head::Field;
 use crate::head::request::RequestHead;
 use crate::refusal::Refusal;
+use auth::{Check, Claim};
 use fields::Edits;
+use pages::Pages;
 use redirect::Away;
 
+pub(crate) use auth::Users;
 pub(crate) use origin::origin;
+
+/// What a service wants done with its requests and answers beyond the defaults, whatever route they came by.
+pub(crate) struct Wishes {
+    maintenance: Option<Maintenance>,
+    pages: Option<Pages>,
+}
+
+impl Wishes {
+    /// What this pool's service wants, if it wants anything, or what is wrong with it.
+    pub(crate) fn of(pool: &Pool) -> Result<Option<Arc<Self>>, String> {
+        let maintenance = pool.policy.maintenance.clone();
+        let pages = Pages::of(&pool.pages)?;
+        if maintenance.is_none() && pages.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Self { maintenance, pages })))
+    }
+
+    fn judge(&self, client: IpAddr) -> Option<Refusal> {
+        let maintenance = self.maintenance.as_ref()?;
+        if maintenance.allow.iter().any(|range| range.contains(client)) {
+            return None;
+        }
+        let secs = u32::try_from(maintenance.retry_after.as_secs()).unwrap_or(u32::MAX).max(1);
+        Some(Refusal { retry_after: secs, ..Refusal::MAINTENANCE })
+    }
+}
+
+/// Who may come by a route.
+struct Door {
+    users: Arc<Users>,
+    /// The line that asks for a password.
+    challenge: Box<[u8]>,
+    keep_authorization: bool,
+}
 
 /// The rules of a route.
 pub(crate) struct Rules {
     allow: Vec<Cidr>,
     deny: Vec<Cidr>,
     away: Option<Away>,
+    door: Option<Door>,
     /// What becomes of the requests that go on.
     pub(crate) onward: Option<Rewrite>,
     answers: Option<Edits>,
@@ -45,20 +86,29 @@ pub(crate) struct Care {
     /// Who asks, where a proxy of ours tells.
     pub(crate) client: Option<IpAddr>,
     rules: Option<Arc<Rules>>,
+    wishes: Option<Arc<Wishes>>,
+    /// The client takes pages of HTML.
+    html: bool,
+    /// Name and password that are still to be checked.
+    check: Option<Check>,
 }
 
 /// A request, as far as it is judged by rules.
-pub(crate) struct Asked<'a> {
+pub(crate) struct Incoming<'a> {
     pub(crate) client: IpAddr,
     pub(crate) head: &'a RequestHead,
+    pub(crate) fields: &'a [Field],
     pub(crate) buf: &'a [u8],
     /// The length of the route's prefix.
     pub(crate) prefix: usize,
 }
 
 impl Rules {
-    /// The rules of a route, or what is wrong with them.
-    pub(crate) fn of(rule: &RouteRule) -> Result<Option<Arc<Self>>, String> {
+    /// The rules of a route, or what is wrong with them; `users` finds or makes a list of users.
+    pub(crate) fn of(
+        rule: &RouteRule,
+        users: impl FnOnce(&Blob) -> Result<Arc<Users>, String>,
+    ) -> Result<Option<Arc<Self>>, String> {
         let RouteRules {
             request_headers,
             response_headers,
@@ -67,7 +117,7 @@ impl Rules {
             rewrite_host,
             allow,
             deny,
-            basic_auth: _,
+            basic_auth,
         } = &rule.rules;
         if rule.rules.is_default() {
             return Ok(None);
@@ -85,6 +135,7 @@ impl Rules {
         {
             return Err(format!("`{host}` is no host"));
         }
+        let door = basic_auth.as_ref().map(|auth| Door::of(auth, rule.users.as_ref(), users)).transpose()?;
         let mut onward = Edits::of(request_headers, HeaderSide::Request)?;
         if let Some(host) = rewrite_host {
             onward.get_or_insert_default().set("host", host);
@@ -95,6 +146,7 @@ impl Rules {
             allow: allow.clone(),
             deny: deny.clone(),
             away: redirect.as_ref().map(Away::of).transpose()?,
+            door,
             onward: rewrite.then(|| Rewrite {
                 edits: onward.unwrap_or_default(),
                 prefix: prefix.as_bytes().into(),
@@ -110,11 +162,39 @@ impl Rules {
     }
 
     /// The edge's own answer, if it answers; `lines` takes what belongs into its head.
-    fn judge(&self, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Option<Refusal> {
-        if !self.lets_in(asked.client) {
-            return Some(Refusal::ADDRESS);
+    fn judge(&self, asked: &Incoming<'_>, lines: &mut Vec<u8>) -> Result<Option<Check>, Refusal> {
+        if let Some(away) = &self.away {
+            return Err(away.send(asked, lines));
         }
-        self.away.as_ref().map(|away| away.send(asked, lines))
+        let Some(door) = &self.door else { return Ok(None) };
+        match door.users.claim(asked.fields, asked.buf) {
+            Claim::Known => Ok(None),
+            Claim::New(check) => Ok(Some(check)),
+            Claim::Nobody => {
+                lines.extend_from_slice(&door.challenge);
+                Err(Refusal::UNAUTHORIZED)
+            }
+        }
+    }
+}
+
+impl Door {
+    fn of(
+        auth: &BasicAuth,
+        list: Option<&Blob>,
+        users: impl FnOnce(&Blob) -> Result<Arc<Users>, String>,
+    ) -> Result<Self, String> {
+        // Without its list nobody would be asked, so that is no door at all.
+        let list = list.ok_or_else(|| format!("the list of users `{}` is missing", auth.users))?;
+        if !BasicAuth::is_realm(&auth.realm) {
+            return Err(format!("`{}` cannot be shown to browsers", auth.realm.escape_debug()));
+        }
+        let challenge = format!("www-authenticate: Basic realm=\"{}\", charset=\"UTF-8\"\r\n", auth.realm);
+        Ok(Self {
+            users: users(list)?,
+            challenge: challenge.into_bytes().into(),
+            keep_authorization: auth.keep_authorization,
+        })
     }
 }
 
@@ -126,24 +206,69 @@ impl Rewrite {
 }
 
 impl Care {
-    /// Of a request for a route with these rules.
-    pub(crate) fn of(rules: Option<&Arc<Rules>>, client: Option<IpAddr>) -> Box<Self> {
-        Box::new(Self { client, rules: rules.cloned() })
+    /// Of a request for a route with these rules, and for a service with these wishes.
+    pub(crate) fn of(
+        rules: Option<&Arc<Rules>>,
+        wishes: Option<&Arc<Wishes>>,
+        client: Option<IpAddr>,
+    ) -> Box<Self> {
+        Box::new(Self { client, rules: rules.cloned(), wishes: wishes.cloned(), html: false, check: None })
     }
 
     /// The edge's own answer, if it answers. `lines` takes what belongs into the head of that answer or a later one.
-    pub(crate) fn judge(&self, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Option<Refusal> {
-        let rules = self.rules.as_ref()?;
-        if let Some(answers) = &rules.answers {
+    pub(crate) fn judge(&mut self, asked: &Incoming<'_>, lines: &mut Vec<u8>) -> Option<Refusal> {
+        if let Some(answers) = self.answers() {
             lines.extend_from_slice(&answers.own);
         }
-        rules.judge(asked, lines)
+        let paged = self.wishes.as_ref().is_some_and(|wishes| wishes.pages.is_some());
+        self.html = paged && pages::takes_html(asked.fields, asked.buf);
+        let rules = self.rules.as_ref();
+        if rules.is_some_and(|rules| !rules.lets_in(asked.client)) {
+            return Some(Refusal::ADDRESS);
+        }
+        let worked_on = self.wishes.as_ref().and_then(|wishes| wishes.judge(asked.client));
+        if worked_on.is_some() {
+            return worked_on;
+        }
+        match rules.map(|rules| rules.judge(asked, lines)) {
+            None => None,
+            Some(Err(refusal)) => Some(refusal),
+            Some(Ok(check)) => {
+                self.check = check;
+                None
+            }
+        }
+    }
+
+    /// Whether name and password are still to be checked.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.check.is_some()
+    }
+
+    /// Name and password that are to be checked before the request goes on.
+    pub(crate) fn take_check(&mut self) -> Option<Check> {
+        self.check.take()
+    }
+
+    /// The line that asks for them again.
+    pub(crate) fn challenge(&self) -> &[u8] {
+        let door = self.rules.as_ref().and_then(|rules| rules.door.as_ref());
+        door.map_or(&[], |door| &door.challenge)
+    }
+
+    /// The page that is shown in the place of the sentence of an answer with this status.
+    pub(crate) fn page(&self, status: u16) -> Option<&[u8]> {
+        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.find(status)
     }
 
     /// Takes out the fields of a request that do not go on.
     pub(crate) fn prune_request(&self, fields: &mut Vec<Field>, buf: &[u8]) {
         if let Some(rewrite) = self.onward() {
             rewrite.edits.prune(fields, buf);
+        }
+        let door = self.rules.as_ref().and_then(|rules| rules.door.as_ref());
+        if door.is_some_and(|door| !door.keep_authorization) {
+            fields.retain(|field| !field.name.of(buf).eq_ignore_ascii_case(b"authorization"));
         }
     }
 

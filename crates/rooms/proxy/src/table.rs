@@ -8,12 +8,12 @@ use base::{Cidr, ContainerId};
 use plan::tls::{ClientCertificates, StrictTransport};
 use plan::traffic::{Listener, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
-use spec::{EdgePolicy, PathPrefix, Protocol};
+use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
 use crate::gate::Gate;
 use crate::head::Field;
-use crate::rules::{self, Rules};
+use crate::rules::{self, Rules, Users, Wishes};
 use crate::tls::Hosts;
 
 /// The usual port of HTTPS, which addresses leave out.
@@ -103,6 +103,8 @@ pub(crate) struct Table {
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
     /// Proxies of ours, which are believed what they say of clients.
     trusted: Vec<Cidr>,
+    /// Lists of users that rules ask for.
+    users: Vec<Arc<Users>>,
 }
 
 /// A pool with the states of its instances.
@@ -114,6 +116,7 @@ pub(crate) struct PoolSpec {
     pub(crate) policy: EdgePolicy,
     /// Its bounds, if it has any.
     pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) wishes: Option<Arc<Wishes>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -164,6 +167,7 @@ impl Table {
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
             trusted: document.trusted.clone(),
+            users: Vec::new(),
         };
         let known: HashMap<&PoolKey, &Arc<Gate>> = before
             .iter()
@@ -181,12 +185,18 @@ impl Table {
                     key,
                     policy: pool.policy.clone(),
                     gate,
+                    wishes: Wishes::of(pool).map_err(|why| TableFlaw::BadRules {
+                        owner: owner.clone(),
+                        rule: pool.service.clone(),
+                        why,
+                    })?,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
                 });
             }
-            table.add_rules(owner, share, &places)?;
+            let users = before.map_or(&[][..], |table| &table.users);
+            table.add_rules((owner, share), &places, users)?;
             for listener in &share.listeners {
                 table.add_listener(owner, listener, &places)?;
             }
@@ -198,9 +208,9 @@ impl Table {
 
     fn add_rules(
         &mut self,
-        owner: &str,
-        share: &RouteShare,
+        (owner, share): (&str, &RouteShare),
         places: &BTreeMap<&str, usize>,
+        known: &[Arc<Users>],
     ) -> Result<(), TableFlaw> {
         for rule in &share.rules {
             let host = rule.host.as_deref().map(str::to_ascii_lowercase);
@@ -217,7 +227,8 @@ impl Table {
                     rule: format!("{shown}{}", rule.path),
                 });
             }
-            let made = Rules::of(rule).map_err(|why| TableFlaw::BadRules {
+            let users = |source: &Blob| find_users(&mut self.users, known, source);
+            let made = Rules::of(rule, users).map_err(|why| TableFlaw::BadRules {
                 owner: owner.into(),
                 rule: format!("{shown}{}", rule.path),
                 why,
@@ -306,6 +317,14 @@ impl Table {
         let name = std::str::from_utf8(bare_name(host, &mut lower)).ok()?;
         self.tls.clients_of(name)
     }
+}
+
+/// The list of users with this source: one of this table or of the one before, which knows who was found right, or new.
+fn find_users(ours: &mut Vec<Arc<Users>>, known: &[Arc<Users>], source: &Blob) -> Result<Arc<Users>, String> {
+    let found = ours.iter().chain(known).find(|users| users.is(source)).cloned();
+    let users = found.map_or_else(|| Users::of(source).map(Arc::new), Ok)?;
+    ours.push(users.clone());
+    Ok(users)
 }
 
 /// The line of an answer that has browsers come over HTTPS only.

@@ -61,6 +61,7 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
             pool: "web".into(),
             https: RuleHttps::default(),
             rules: spec::RouteRules::default(),
+            users: None,
         }],
         listeners: listeners
             .iter()

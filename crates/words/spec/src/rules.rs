@@ -154,7 +154,15 @@ pub struct BasicAuth {
     pub realm: String,
     /// Instances are shown the field `Authorization`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub pass: bool,
+    pub keep_authorization: bool,
+}
+
+impl BasicAuth {
+    /// Whether browsers can be shown this: visible ASCII without quotes and backslashes.
+    pub fn is_realm(realm: &str) -> bool {
+        let visible = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
+        (1..=200).contains(&realm.len()) && realm.bytes().all(visible)
+    }
 }
 
 impl PathPrefix {

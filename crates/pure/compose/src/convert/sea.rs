@@ -45,6 +45,7 @@ const ROUTE_KEYS: &[&str] = &[
     "rewrite_host",
     "allow",
     "deny",
+    "basic_auth",
 ];
 
 /// Reads a service's `x-sea`.
@@ -142,6 +143,25 @@ fn certificate(desk: &mut Desk<'_>, node: &Node, key: &str) -> Option<Certificat
     };
     let (chain, secret) = (named("chain", &["secrets", "configs"]), named("key", &["secrets"]));
     Some(CertificateFiles { chain: chain?, key: secret? })
+}
+
+/// The bytes of a secret or config of this file that the edge reads, or why it cannot.
+fn content(desk: &Desk<'_>, section: &str, name: &str) -> Result<Vec<u8>, String> {
+    let root = &desk.project.root;
+    let Some(map) = root.get(section).and_then(|all| all.get(name)).and_then(Node::map) else {
+        let what = section.trim_end_matches('s');
+        return Err(format!("there is no {what} `{name}` here"));
+    };
+    if truth(map, "external") {
+        return Err(format!("`{name}` is external, so the edge cannot read it"));
+    }
+    if let Some(content) = map.get("content") {
+        return Ok(content.print().into_bytes());
+    }
+    let named = |key: &str| map.get(key).map(Node::print);
+    let of_file = named("file").and_then(|file| desk.project.contents.get(&file).cloned());
+    let of_variable = named("environment").and_then(|name| desk.project.environment().get(&name).cloned());
+    of_file.or(of_variable.map(String::into_bytes)).ok_or_else(|| format!("`{name}` cannot be read"))
 }
 
 /// Checks the top level's `x-sea`, which has no keys yet.

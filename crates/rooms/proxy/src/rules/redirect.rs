@@ -2,7 +2,7 @@
 
 use spec::Redirect;
 
-use super::Asked;
+use super::Incoming;
 use crate::refusal::Refusal;
 
 /// Where requests are sent.
@@ -43,7 +43,7 @@ impl Away {
     }
 
     /// Sends a request away: writes where to, and gives the answer.
-    pub(crate) fn send(&self, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Refusal {
+    pub(crate) fn send(&self, asked: &Incoming<'_>, lines: &mut Vec<u8>) -> Refusal {
         let (target, path) = (asked.head.target.of(asked.buf), asked.head.path.of(asked.buf));
         let query = if self.keep_query { &target[path.len()..] } else { b"" };
         // `*` asks about the server itself, which has no path to keep.

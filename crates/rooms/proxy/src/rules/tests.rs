@@ -15,6 +15,7 @@ fn rule(rules: RouteRules) -> RouteRule {
         pool: String::new(),
         https: RuleHttps::default(),
         rules,
+        users: None,
     }
 }
 
@@ -37,7 +38,13 @@ fn leads(redirect: Redirect, targets: &str, want: Expect) {
         let method = if target == "*" { "OPTIONS" } else { "GET" };
         let text = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         let head = request::parse(text.as_bytes(), &mut Vec::new()).expect("a request");
-        let asked = Asked { client: [127, 0, 0, 1].into(), head: &head, buf: text.as_bytes(), prefix: 4 };
+        let asked = Incoming {
+            client: [127, 0, 0, 1].into(),
+            head: &head,
+            fields: &[],
+            buf: text.as_bytes(),
+            prefix: 4,
+        };
         let mut lines = Vec::new();
         away.send(&asked, &mut lines);
         format!("{target} {}\n", String::from_utf8_lossy(&lines).trim_end())
@@ -134,7 +141,9 @@ fn who_may_come_is_told_by_address() {
     let ranges = |list: &[&str]| list.iter().map(|range| range.parse().expect("a range")).collect();
     let lets_in = |allow: &[&str], deny: &[&str], client: &str| {
         let rules = RouteRules { allow: ranges(allow), deny: ranges(deny), ..RouteRules::default() };
-        let rules = Rules::of(&rule(rules)).expect("good rules").expect("some rules");
+        let rules = Rules::of(&rule(rules), |source| Users::of(source).map(Arc::new))
+            .expect("good rules")
+            .expect("some rules");
         rules.lets_in(client.parse().expect("an address"))
     };
     assert!(lets_in(&["10.0.0.0/8"], &[], "10.1.2.3") && !lets_in(&["10.0.0.0/8"], &[], "11.1.2.3"));
@@ -145,7 +154,11 @@ fn who_may_come_is_told_by_address() {
 
 #[test]
 fn rules_that_would_break_a_message_are_refused() {
-    let flaw = |rules: RouteRules| Rules::of(&rule(rules)).err().unwrap_or_else(|| "none".into());
+    let flaw = |rules: RouteRules| {
+        Rules::of(&rule(rules), |source| Users::of(source).map(Arc::new))
+            .err()
+            .unwrap_or_else(|| "none".into())
+    };
     let request = |name: &str, value: &str| RouteRules {
         request_headers: HeaderRules { set: [(name.into(), value.into())].into(), ..HeaderRules::default() },
         ..RouteRules::default()
@@ -183,4 +196,60 @@ fn rules_that_would_break_a_message_are_refused() {
         no client is known by an address in `::ffff:10.0.0.0/104`
     "#]]
     .assert_eq(&lines);
+}
+
+const ANN: &str = "ann:$2y$04$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+
+#[test]
+fn a_route_that_asks_for_a_password_has_users() {
+    let auth =
+        |realm: &str| BasicAuth { users: "list".into(), realm: realm.into(), keep_authorization: false };
+    let flaw = |realm: &str, list: Option<&str>| {
+        let rules = RouteRules { basic_auth: Some(auth(realm)), ..RouteRules::default() };
+        let rule = RouteRule { users: list.map(|list| Blob(list.into())), ..rule(rules) };
+        Rules::of(&rule, |source| Users::of(source).map(Arc::new)).err().unwrap_or_else(|| "none".into())
+    };
+    assert_eq!(flaw("the shop", Some(ANN)), "none");
+    assert_eq!(flaw("the shop", None), "the list of users `list` is missing");
+    assert_eq!(flaw("the shop", Some("")), "the list of users: there is no user in it");
+    assert_eq!(flaw("the \"shop", Some(ANN)), "`the \\\"shop` cannot be shown to browsers");
+}
+
+#[test]
+fn pages_are_for_those_who_ask_for_html() {
+    let takes = |accept: &str| {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{accept}\r\n");
+        let mut fields = Vec::new();
+        request::parse(text.as_bytes(), &mut fields).expect("a request");
+        pages::takes_html(&fields, text.as_bytes())
+    };
+    for accept in [
+        "Accept: text/html\r\n",
+        "accept: a/b, TEXT/HTML;q=0.9,*/*\r\n",
+        "Accept: a/b\r\nAccept: text/html\r\n",
+    ] {
+        assert!(takes(accept), "{accept:?}");
+    }
+    for accept in [
+        "",
+        "Accept: */*\r\n",
+        "Accept: text/*\r\n",
+        "Accept: text/html;q=0\r\n",
+        "Accept: application/json\r\n",
+    ] {
+        assert!(!takes(accept), "{accept:?}");
+    }
+}
+
+#[test]
+fn the_most_exact_page_is_shown() {
+    let pages =
+        |list: &[(&str, &str)]| list.iter().map(|(key, page)| ((*key).into(), (*page).into())).collect();
+    let some = Pages::of(&pages(&[("404", "a"), ("4xx", "b"), ("5xx", "c")])).expect("good").expect("some");
+    assert_eq!(
+        [404, 403, 503, 307].map(|status| some.find(status)),
+        [Some(&b"a"[..]), Some(b"b"), Some(b"c"), None]
+    );
+    assert!(Pages::of(&pages(&[("3xx", "a")])).is_err() && Pages::of(&pages(&[("200", "a")])).is_err());
+    assert!(Pages::of(&pages(&[("5xx", &"a".repeat(64 * 1024 + 1))])).is_err());
 }

@@ -136,6 +136,7 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
             pool: "web".into(),
             https: RuleHttps::default(),
             rules: spec::RouteRules::default(),
+            users: None,
         }],
         listeners: listeners.iter().map(listener).collect(),
         pools: BTreeMap::from([("web".to_string(), pool)]),

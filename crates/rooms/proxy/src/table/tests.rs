@@ -31,6 +31,7 @@ fn document(text: &str) -> Document {
                 pool: name.into(),
                 https: RuleHttps::default(),
                 rules: spec::RouteRules::default(),
+                users: None,
             });
         }
     }

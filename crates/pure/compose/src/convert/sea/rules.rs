@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::Cidr;
-use spec::{HeaderRules, HeaderSide, PathPrefix, Redirect, RouteRules};
+use spec::{BasicAuth, HeaderRules, HeaderSide, PathPrefix, Redirect, RouteRules};
 
 use super::super::Desk;
 use super::known;
@@ -12,6 +12,7 @@ use crate::tree::{Map, Node, Value};
 /// What means nothing where requests go to no instance.
 const ONWARD: &[&str] = &["port", "strip_prefix", "replace_prefix", "rewrite_host", "request_headers"];
 const HEADER_KEYS: &[&str] = &["set", "add", "remove"];
+const BASIC_AUTH_KEYS: &[&str] = &["users", "realm", "keep_authorization"];
 const REDIRECT_KEYS: &[&str] = &["to", "status", "keep_path", "keep_query"];
 const HEADERS_HELP: &str = "write as in `{set: {X-Env: prod}, add: {Vary: Origin}, remove: [X-Debug]}`";
 const REDIRECT_HELP: &str =
@@ -35,7 +36,7 @@ pub(super) fn read(desk: &mut Desk<'_>, map: &Map, key: &str, place: &Place<'_>)
         rewrite_host: map.get("rewrite_host").and_then(|node| reader.host(node)),
         allow: reader.ranges(map, "allow"),
         deny: reader.ranges(map, "deny"),
-        ..RouteRules::default()
+        basic_auth: map.get("basic_auth").and_then(|node| reader.basic_auth(node)),
     };
     reader.contradictions(map);
     rules
@@ -269,6 +270,61 @@ impl Reader<'_, '_> {
                 None
             }
         }
+    }
+
+    /// The name of a secret, or a mapping.
+    fn basic_auth(&mut self, node: &Node) -> Option<BasicAuth> {
+        const HELP: &str = "write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`";
+        let (users, map) = match &node.value {
+            Value::Text(name) => (name.clone(), None),
+            Value::Map(map) => {
+                known(self.desk, map, BASIC_AUTH_KEYS, &format!("{}.basic_auth", self.key));
+                let Some(users) = map.get("users") else {
+                    self.fault(node, "basic_auth", "`users` is missing", HELP);
+                    return None;
+                };
+                (users.print(), Some(map))
+            }
+            _ => {
+                self.fault(node, "basic_auth", format!("this cannot be {}", node.kind()), HELP);
+                return None;
+            }
+        };
+        let list = super::content(self.desk, "secrets", &users).map_err(|why| (why, HELP.to_owned()));
+        let flaw = list.and_then(|bytes| {
+            let text = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());
+            text.and_then(|text| spec::users(&text).map(drop)).map_err(|why| {
+                (
+                    format!("the secret `{users}` is no list of users"),
+                    format!("{why}; `htpasswd -nB NAME` writes one"),
+                )
+            })
+        });
+        if let Err((message, help)) = flaw {
+            self.fault(node, "basic_auth", message, &help);
+        }
+        let realm = map.and_then(|map| map.get("realm"));
+        let shown = realm.map_or("restricted".to_owned(), Node::print);
+        if let Some(realm) = realm.filter(|_| !BasicAuth::is_realm(&shown)) {
+            let message = format!("`{}` is not a value of this key", realm.print().escape_debug());
+            self.fault(
+                realm,
+                "basic_auth.realm",
+                message,
+                "write visible ASCII without quotes and backslashes",
+            );
+        }
+        let keep = map.and_then(|map| map.get("keep_authorization"));
+        let keep_authorization = match keep.map(|node| (node, &node.value)) {
+            None => false,
+            Some((_, Value::Bool(keep))) => *keep,
+            Some((node, _)) => {
+                let message = format!("this takes `true` or `false`, not {}", node.kind());
+                self.fault(node, "basic_auth.keep_authorization", message, "write it without quotes");
+                false
+            }
+        };
+        Some(BasicAuth { users, realm: shown, keep_authorization })
     }
 
     /// Keys that leave each other nothing to do.

@@ -296,3 +296,176 @@ async fn requests_of_a_client_are_counted_by_the_address_that_a_trusted_proxy_te
         assert_eq!(status(&edge.ask(&from(list)).await), want, "{list}");
     }
 }
+
+/// The list with `ann`, whose password is `right`.
+fn ann() -> spec::Blob {
+    let hash = bcrypt::hash("right", 4).expect("a hash");
+    spec::Blob(format!("ann:{hash}\n").into_bytes())
+}
+
+fn guarded(rule: &mut RouteRule, users: &spec::Blob) {
+    rule.rules.basic_auth =
+        Some(spec::BasicAuth { users: "list".into(), realm: "The shop".into(), keep_authorization: false });
+    rule.users = Some(users.clone());
+}
+
+fn basic(text: &str) -> String {
+    format!("Basic {}", data_encoding::BASE64.encode(text.as_bytes()))
+}
+
+#[tokio::test]
+async fn who_names_himself_rightly_comes_in() {
+    let (backend, users) = (mirror().await, ann());
+    let edge = edge(&backend, |rule| guarded(rule, &users)).await;
+    let mut stream = edge.connect().await;
+    let mut asked = async |fields: &str| {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        stream.write_all(text.as_bytes()).await.expect("the edge reads");
+        let answer = head(&mut stream).await;
+        let end = if status(&answer) == "200" { "\r\n\r\n" } else { "password.\n" };
+        let body = read_until(&mut stream, end).await;
+        (answer, body)
+    };
+    let wrong = [
+        String::new(),
+        "Authorization: Bearer x\r\n".into(),
+        "Authorization: Basic !\r\n".into(),
+        format!("Authorization: {}\r\n", basic("ann")),
+        format!("Authorization: {}\r\n", basic("ann:wrong")),
+        format!("Authorization: {}\r\n", basic("bob:right")),
+        format!("Authorization: {}\r\n", basic(":right")),
+        format!("Authorization: {0}\r\nAuthorization: {0}\r\n", basic("ann:right")),
+        format!("Authorization: {}\r\n", basic(&format!("ann:{}", "x".repeat(2000)))),
+    ];
+    for fields in wrong {
+        let (answer, _) = asked(&fields).await;
+        assert_eq!(status(&answer), "401", "{fields}");
+        let challenge = "www-authenticate: Basic realm=\"The shop\", charset=\"UTF-8\"\r\n";
+        assert_eq!(answer.matches(challenge).count(), 1, "{answer}");
+    }
+    for scheme in ["Basic", "basic", "Basic"] {
+        let fields = format!("Authorization: {}\r\n", basic("ann:right").replace("Basic", scheme));
+        let (answer, seen) = asked(&fields).await;
+        assert_eq!(status(&answer), "200");
+        assert!(!seen.to_lowercase().contains("authorization"), "the instance need not know: {seen}");
+    }
+    let mut talk = Talk::to(&edge).await;
+    let (answer, _) = talk.get("/").await;
+    assert_eq!(
+        (answer.status(), answer.headers().contains_key("www-authenticate")),
+        (http::StatusCode::UNAUTHORIZED, true)
+    );
+    let mut asked = request("GET", "/");
+    asked.headers_mut().insert("authorization", basic("ann:right").parse().expect("a value"));
+    let (answer, _) = talk.begin(asked, true).await;
+    assert_eq!(whole(answer).await.0.status(), 200);
+}
+
+#[tokio::test]
+async fn a_list_that_changes_forgets_who_was_on_it() {
+    let (backend, users) = (mirror().await, ann());
+    let mut edge = edge(&backend, |rule| guarded(rule, &users)).await;
+    let asked = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nConnection: close\r\n\r\n",
+        basic("ann:right")
+    );
+    assert_eq!(status(&edge.ask(&asked).await), "200");
+    edge.apply(ruled(&backend, |rule| {
+        guarded(rule, &users);
+        rule.rules.basic_auth.as_mut().expect("it asks").keep_authorization = true;
+    }))
+    .await;
+    let answer = edge.ask(&asked).await;
+    assert!(status(&answer) == "200" && answer.contains("\r\nAuthorization: Basic"), "{answer}");
+    let other = spec::Blob(format!("ann:{}", bcrypt::hash("other", 4).expect("a hash")).into_bytes());
+    edge.apply(ruled(&backend, |rule| guarded(rule, &other))).await;
+    assert_eq!(status(&edge.ask(&asked).await), "401");
+}
+
+#[tokio::test]
+async fn many_at_once_are_checked_once_and_others_go_on_meanwhile() {
+    let backend = mirror().await;
+    // Dear enough that requests come while it is checked.
+    let users = spec::Blob(format!("ann:{}", bcrypt::hash("right", 9).expect("a hash")).into_bytes());
+    let edge = edge(&backend, |rule| {
+        if rule.path.0 == "/" {
+            guarded(rule, &users);
+        }
+    })
+    .await;
+    let mut talk = Talk::to(&edge).await;
+    let mut answers = Vec::new();
+    for number in 0..100 {
+        let mut asked = request("GET", "/");
+        let password = if number < 50 { "ann:right".to_owned() } else { format!("ann:{number}") };
+        asked.headers_mut().insert("authorization", basic(&password).parse().expect("a value"));
+        answers.push(talk.begin(asked, true).await.0);
+    }
+    assert_eq!(talk.get("/old").await.0.status(), 200);
+    let mut counts = BTreeMap::new();
+    for answer in answers {
+        *counts.entry(whole(answer).await.0.status().as_u16()).or_insert(0) += 1;
+    }
+    // Most of the first wait for one check; of the others, those beyond the bound are told to come again.
+    assert_eq!(counts.values().sum::<i32>(), 100);
+    assert!(counts[&200] == 50 && counts[&401] >= 14 && counts[&503] >= 1, "{counts:?}");
+}
+
+/// An edge to a service with this policy, and these pages.
+async fn wishing(backend: &Backend, policy: spec::EdgePolicy, pages: &[(&str, &str)]) -> TestEdge {
+    let mut edge = TestEdge::start(quick()).await;
+    let mut share = share(&[backend.address], &[]);
+    share.pools.values_mut().for_each(|pool| {
+        pool.policy = policy.clone();
+        pool.pages = texts(pages);
+    });
+    edge.apply(share).await;
+    edge
+}
+
+#[tokio::test]
+async fn a_service_that_is_worked_on_says_so_and_lets_some_in() {
+    let backend = Backend::plain("one").await;
+    let closed = |allow: &[&str]| spec::EdgePolicy {
+        maintenance: Some(spec::Maintenance {
+            allow: allow.iter().map(|range| range.parse().expect("a range")).collect(),
+            retry_after: Duration::from_secs(600),
+        }),
+        ..spec::EdgePolicy::default()
+    };
+    let pages = [("503", "<h1>Back soon</h1>")];
+    let edge = wishing(&backend, closed(&["10.0.0.0/8"]), &pages).await;
+    let answer = edge.ask(&get("/")).await;
+    assert_eq!((status(&answer), body(&answer)), ("503", "The service is being worked on.\n"));
+    assert!(answer.contains("x-sea-refused: maintenance\r\nretry-after: 600\r\n"), "{answer}");
+    let asked = |method: &str| {
+        format!("{method} / HTTP/1.1\r\nHost: a\r\nAccept: text/html,*/*\r\nConnection: close\r\n\r\n")
+    };
+    let answer = edge.ask(&asked("GET")).await;
+    assert_eq!((status(&answer), body(&answer)), ("503", pages[0].1));
+    assert!(answer.contains("content-type: text/html; charset=utf-8\r\ncontent-length: 18\r\n"), "{answer}");
+    assert!(answer.contains("x-sea-refused: maintenance\r\n"), "{answer}");
+    let answer = edge.ask(&asked("HEAD")).await;
+    assert!(answer.contains("content-length: 18\r\n") && body(&answer).is_empty(), "{answer}");
+    let mut talk = Talk::to(&edge).await;
+    let mut asked = request("GET", "/");
+    asked.headers_mut().insert("accept", "text/html".parse().expect("a value"));
+    let (answer, _) = talk.begin(asked, true).await;
+    assert_eq!(whole(answer).await.1, pages[0].1);
+    assert_eq!(talk.get("/").await.1, "The service is being worked on.\n");
+    assert_eq!(backend.connections(), 0);
+    let edge = wishing(&backend, closed(&["127.0.0.1/32"]), &[]).await;
+    assert_eq!(body(&edge.ask(&get("/")).await), "one / ");
+}
+
+#[tokio::test]
+async fn pages_are_shown_where_the_edge_answers_for_the_service() {
+    let cut = Backend::new(|mut stream, _| async move { drop(next_head(&mut stream).await) }).await;
+    let policy = spec::EdgePolicy { max_body: Some(base::Bytes(1)), ..spec::EdgePolicy::default() };
+    let edge = wishing(&cut, policy, &[("5xx", "<p>sorry</p>"), ("413", "<p>less</p>")]).await;
+    let html = |text: &str| text.replace("Host: a\r\n", "Host: a\r\nAccept: text/html\r\n");
+    assert_eq!(body(&edge.ask(&html(&get("/"))).await), "<p>sorry</p>");
+    assert!(body(&edge.ask(&get("/")).await).starts_with("The instance closed"));
+    let long = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab";
+    assert_eq!(body(&edge.ask(&html(long)).await), "<p>less</p>");
+}

@@ -107,6 +107,7 @@ fn local_names_that_are_routed_are_signed_for_once() {
         pool: "web".into(),
         https: plan::tls::RuleHttps::default(),
         rules: spec::RouteRules::default(),
+        users: None,
     };
     let rules = ["shop.localhost", "*.test", "intranet", "shop.example"].map(rule).to_vec();
     let share = RouteShare { rules, ..RouteShare::default() };
