@@ -160,7 +160,9 @@ fn port_of(wanted: &Wanted<'_>, one: &Instance<'_>, lead: &Lead<'_>) -> Option<u
         |release: &&Release| release.made.get(one.service).is_some_and(|made| made.revision == *one.revision);
     let kept = wanted.history.values().rev().map(AsRef::as_ref);
     let release = [Some(wanted.release), wanted.before].into_iter().flatten().chain(kept).find(is_its)?;
-    leads(release).find(|its| its.way == lead.way && its.service == lead.service).map(|its| its.port)
+    let its = leads(release).find(|its| its.way == lead.way && its.service == lead.service)?;
+    // That release sent requests elsewhere, so its instances know of no port for them.
+    (!its.leads_nowhere()).then_some(its.port)
 }
 
 /// The instances that get requests by this way, each with the port that `port` gives.

@@ -6,6 +6,7 @@ mod auth;
 mod fields;
 mod origin;
 mod pages;
+mod press;
 mod redirect;
 
 use std::net::IpAddr;
@@ -17,19 +18,24 @@ use spec::{BasicAuth, Blob, HeaderSide, Maintenance, RouteRules};
 
 use crate::head::Field;
 use crate::head::request::RequestHead;
+use crate::head::response::ResponseHead;
 use crate::refusal::Refusal;
 use auth::{Check, Claim};
 use fields::Edits;
 use pages::Pages;
+use press::{Coding, Pressing};
 use redirect::Away;
 
 pub(crate) use auth::Users;
 pub(crate) use origin::origin;
+pub(crate) use press::Press;
 
 /// What a service wants done with its requests and answers beyond the defaults, whatever route they came by.
 pub(crate) struct Wishes {
     maintenance: Option<Maintenance>,
     pages: Option<Pages>,
+    compress: bool,
+    pressing: Pressing,
 }
 
 impl Wishes {
@@ -37,10 +43,11 @@ impl Wishes {
     pub(crate) fn of(pool: &Pool) -> Result<Option<Arc<Self>>, String> {
         let maintenance = pool.policy.maintenance.clone();
         let pages = Pages::of(&pool.pages)?;
-        if maintenance.is_none() && pages.is_none() {
+        let compress = pool.policy.compress;
+        if maintenance.is_none() && pages.is_none() && !compress {
             return Ok(None);
         }
-        Ok(Some(Arc::new(Self { maintenance, pages })))
+        Ok(Some(Arc::new(Self { maintenance, pages, compress, pressing: Pressing::default() })))
     }
 
     fn judge(&self, client: IpAddr) -> Option<Refusal> {
@@ -91,6 +98,12 @@ pub(crate) struct Care {
     html: bool,
     /// Name and password that are still to be checked.
     check: Option<Check>,
+    /// The coding that the client likes best, if answers are compressed.
+    coding: Option<Coding>,
+    /// The lines that the answer gets.
+    lines: Vec<u8>,
+    /// The answer is being compressed.
+    pub(crate) press: Option<Box<Press>>,
 }
 
 /// A request, as far as it is judged by rules.
@@ -212,7 +225,16 @@ impl Care {
         wishes: Option<&Arc<Wishes>>,
         client: Option<IpAddr>,
     ) -> Box<Self> {
-        Box::new(Self { client, rules: rules.cloned(), wishes: wishes.cloned(), html: false, check: None })
+        Box::new(Self {
+            client,
+            rules: rules.cloned(),
+            wishes: wishes.cloned(),
+            html: false,
+            check: None,
+            coding: None,
+            lines: Vec::new(),
+            press: None,
+        })
     }
 
     /// The edge's own answer, if it answers. `lines` takes what belongs into the head of that answer or a later one.
@@ -222,6 +244,9 @@ impl Care {
         }
         let paged = self.wishes.as_ref().is_some_and(|wishes| wishes.pages.is_some());
         self.html = paged && pages::takes_html(asked.fields, asked.buf);
+        // HTTP/1.0 has no chunks to write it in.
+        let compress = self.wishes.as_ref().is_some_and(|wishes| wishes.compress) && !asked.head.old;
+        self.coding = if compress { Coding::of(asked.fields, asked.buf) } else { None };
         let rules = self.rules.as_ref();
         if rules.is_some_and(|rules| !rules.lets_in(asked.client)) {
             return Some(Refusal::ADDRESS);
@@ -272,11 +297,31 @@ impl Care {
         }
     }
 
-    /// Takes out the fields of an answer that do not go back.
-    pub(crate) fn prune_answer(&self, fields: &mut Vec<Field>, buf: &[u8]) {
-        if let Some(answers) = self.answers() {
-            answers.prune(fields, buf);
+    /// Changes the fields of an answer by the rules, and decides whether its body is compressed; true if it is, or
+    /// would be if this were no answer to HEAD.
+    pub(crate) fn dress_answer(
+        &mut self,
+        head: &ResponseHead,
+        fields: &mut Vec<Field>,
+        buf: &[u8],
+        bare: bool,
+    ) -> bool {
+        self.lines.clear();
+        let mut coding = None;
+        let wishes = self.wishes.as_ref().filter(|wishes| wishes.compress);
+        if let Some(wishes) = wishes.filter(|_| press::suits(head, fields, buf)) {
+            coding = self.coding;
+            if let Some(wanted) = coding.filter(|_| !bare) {
+                self.press = Press::new(wanted, wishes);
+                coding = self.press.as_ref().and(coding);
+            }
+            self.lines = press::redress(fields, buf, coding);
         }
+        if let Some(answers) = self.rules.as_ref().and_then(|rules| rules.answers.as_ref()) {
+            answers.prune(fields, buf);
+            self.lines.extend_from_slice(&answers.lines);
+        }
+        coding.is_some()
     }
 
     pub(crate) fn onward(&self) -> Option<&Rewrite> {
@@ -289,7 +334,7 @@ impl Care {
 
     /// The lines that are written beside those of the instance's answer.
     pub(crate) fn answer_lines(&self) -> &[u8] {
-        self.answers().map_or(&[], |answers| &answers.lines)
+        &self.lines
     }
 
     /// Whether a field of this name may come behind the body too.

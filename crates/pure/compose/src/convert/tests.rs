@@ -6,7 +6,10 @@ use spec::{App, Order, Restart};
 use crate::{Converted, LoadError, MemoryFiles, Request, load};
 
 fn convert(text: &str) -> Result<Converted, LoadError> {
-    let files = MemoryFiles::default().with("/app/compose.yaml", text).with("/app/s.txt", "secret");
+    let files = MemoryFiles::default()
+        .with("/app/compose.yaml", text)
+        .with("/app/s.txt", "secret")
+        .with("/app/users", USERS);
     load(&Request::new("/app"), &files)?.project.app()
 }
 
@@ -300,6 +303,63 @@ fn rules_that_make_no_sense_are_told() {
     );
 }
 
+/// A list with one user.
+const USERS: &str = "ann:$2y$05$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+
+#[test]
+fn passwords_maintenance_pages_and_compression_are_asked_for() {
+    let app = app("
+services:
+  a:
+    image: x
+    x-sea:
+      route: {path: /, port: 1, basic_auth: list}
+      edge: {maintenance: true, error_pages: {'404': page, 5xx: page}, compress: true}
+  b:
+    image: x
+    x-sea:
+      routes: [{path: /b, port: 1, basic_auth: {users: list, realm: The shop, keep_authorization: true}}]
+      edge: {maintenance: {allow: 10.0.0.0/8, retry_after: 10m}, compress: false}
+  c:
+    image: x
+    x-sea: {route: {path: /c, port: 1}, edge: {maintenance: false}}
+secrets: {list: {file: ./users}, other: {file: ./s.txt}}
+configs: {page: {content: <h1>}}
+");
+    let of =
+        |service: &spec::Service| serde_json::to_string(&(&service.routes[0].rules, &service.edge)).unwrap();
+    let lines: Vec<_> = app.services.values().map(of).collect();
+    expect![[r#"
+        [{"basic_auth":{"users":"list","realm":"restricted"}},{"maintenance":{"retry_after":{"secs":60,"nanos":0}},"error_pages":{"404":"page","5xx":"page"},"compress":true}]
+        [{"basic_auth":{"users":"list","realm":"The shop","keep_authorization":true}},{"maintenance":{"allow":["10.0.0.0/8"],"retry_after":{"secs":600,"nanos":0}}}]
+        [{},{}]"#]].assert_eq(&lines.join("\n"));
+    assert_eq!((app.secrets.len(), app.configs.len()), (1, 1), "what nobody uses is left out");
+}
+
+#[test]
+fn lists_and_pages_that_cannot_be_used_are_told() {
+    told(
+        "services:\n  a: {image: x, x-sea: {route: {path: /a, port: 1, basic_auth: none}, edge: {maintenance: 1, compress: gzip, error_pages: 5}}}\n  b: {image: x, x-sea: {route: {path: /b, port: 1, basic_auth: s}, edge: {maintenance: {retry: 1}, error_pages: {'200': c, 5xx: none, '404': {}}}}}\n  c: {image: x, x-sea: {route: {path: /c, port: 1, basic_auth: {users: out, realm: 'a\"b', keep_authorization: 1, more: 1}}}}\n  d: {image: x, x-sea: {route: {path: /d, port: 1, basic_auth: []}}}\n  e: {image: x, x-sea: {route: {path: /e, port: 1, basic_auth: {}}}}\nsecrets: {s: {file: ./s.txt}, out: {external: true}}\nconfigs: {c: {content: x}}\n",
+        expect![[r#"
+            services.a.x-sea.route.basic_auth: there is no secret `none` here | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.a.x-sea.edge.maintenance: `1` is not a value of this key | write `true`, `false` or `{allow: [10.0.0.0/8], retry_after: 10m}`
+            services.a.x-sea.edge.compress: `gzip` is not a value of this key | write `true` or `false`, without quotes
+            services.a.x-sea.edge.error_pages: `5` is not a value of this key | write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file
+            services.b.x-sea.route.basic_auth: the secret `s` is no list of users | line 1: it is not `NAME:HASH`; `htpasswd -nB NAME` writes one
+            services.b.x-sea.edge.maintenance.retry: there is no such key | the keys here are allow, retry_after
+            services.b.x-sea.edge.error_pages.200: `200` is no status and no class of errors | write 400 to 599, `4xx` or `5xx`
+            services.b.x-sea.edge.error_pages.5xx: there is no config `none` here | write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file
+            services.b.x-sea.edge.error_pages.404: there is no config `map[]` here | write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file
+            services.c.x-sea.route.basic_auth: `out` is external, so the edge cannot read it | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.c.x-sea.route.basic_auth.realm: `a\"b` is not a value of this key | write visible ASCII without quotes and backslashes
+            services.c.x-sea.route.basic_auth.keep_authorization: this takes `true` or `false`, not an integer | write it without quotes
+            services.c.x-sea.route.basic_auth.more: there is no such key | the keys here are users, realm, keep_authorization
+            services.d.x-sea.route.basic_auth: this cannot be a list | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.e.x-sea.route.basic_auth: `users` is missing | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+        "#]],
+    );
+}
+
 #[test]
 fn x_sea_is_read_strictly() {
     told(
@@ -311,7 +371,7 @@ fn x_sea_is_read_strictly() {
             services.c.x-sea.route: which port of the container? the service has several | add it, as in `shop.example -> 8080`
             services.d.x-sea.routes[0]: `http:` is no host name | write as in `shop.example` or `*.shop.example`, without scheme and port
             services.d.x-sea.routes[1]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
-            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts, request_headers, response_headers, redirect, replace_prefix, rewrite_host, allow, deny
+            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts, request_headers, response_headers, redirect, replace_prefix, rewrite_host, allow, deny, basic_auth
             services.d.x-sea.routes[2]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
             services.e.x-sea: this takes a mapping, not an integer | write `x-sea: {route: shop.example}`
             x-sea.routes: there is no such key | it has no keys yet at the top level; routes go under a service

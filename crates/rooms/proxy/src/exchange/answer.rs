@@ -9,7 +9,7 @@ use spec::HeaderSide;
 use tokio::io::AsyncWrite;
 
 use super::question::push_trailer;
-use super::{Body, End, Exchange, Stage};
+use super::{Body, End, Exchange, Stage, WAITING_BYTES};
 use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
@@ -19,8 +19,6 @@ use crate::head::{self, Span};
 use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
 use crate::refusal::Refusal;
 
-/// What may wait to be written to a client that reads slowly.
-const WAITING_BYTES: usize = 64 * 1024;
 /// A body that is no longer is copied behind its head.
 const COPIED_BYTES: usize = 2048;
 
@@ -41,6 +39,7 @@ impl Exchange<'_> {
                 continue;
             }
             match up.input.poll_fill(cx, &mut up.stream, &self.worker.buffers, most) {
+                Poll::Pending if self.pressing && self.flush_press()? => {}
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(0)) => self.ended(false)?,
                 Poll::Ready(Err(error)) => {
@@ -72,7 +71,9 @@ impl Exchange<'_> {
             Stage::Body(Body::UntilClose) if !broken => {
                 self.stage = Stage::Body(Body::NONE);
                 self.up_keeps = false;
-                if self.rechunk {
+                if self.pressing {
+                    self.end_press()?;
+                } else if self.rechunk {
                     self.client.output.bytes.extend_from_slice(b"0\r\n\r\n");
                 }
                 Ok(())
@@ -92,7 +93,9 @@ impl Exchange<'_> {
                 Some(_) | None => return Err(End::Refuse(Refusal::BAD_ANSWER)),
             }
         }
-        if let Stage::Body(Body::Chunked(decoder)) = self.stage {
+        if self.pressing {
+            self.press()?;
+        } else if let Stage::Body(Body::Chunked(decoder)) = self.stage {
             self.unchunk(decoder)?;
         } else if self.stage == Stage::Body(Body::UntilClose) && self.rechunk {
             let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
@@ -146,6 +149,12 @@ impl Exchange<'_> {
         }
         let body = body_of(&head, self.question.method);
         let asked = self.question.body.is_done();
+        let bare = self.question.method == Method::Head;
+        let pressed = match &mut self.client.care {
+            Some(care) => care.dress_answer(&head, &mut fields, buf, bare),
+            None => false,
+        };
+        self.pressing = pressed && !bare;
         self.rechunk = !self.question.old && matches!(body, Body::Chunked(_) | Body::UntilClose);
         let unbounded = self.question.old && matches!(body, Body::Chunked(_) | Body::UntilClose);
         self.close = !self.question.keep || unbounded || !asked || self.worker.draining.get();
@@ -154,15 +163,13 @@ impl Exchange<'_> {
         let back = Backward {
             // The answer to HEAD shows the framing that GET would have; these two have none for any method.
             chunked: self.rechunk
+                || pressed
                 || (head.framing.chunked && !self.question.old && !matches!(head.status, 101 | 204)),
             close: self.close,
             old_keep: self.question.old && !self.close,
             strict: self.client.strict.as_deref(),
             lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
         };
-        if let Some(care) = &self.client.care {
-            care.prune_answer(&mut fields, buf);
-        }
         let bytes = head.bytes;
         let switched = head.status == 101;
         forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
@@ -225,6 +232,7 @@ impl Exchange<'_> {
         loop {
             let up = self.up.as_mut().expect("an answer comes over this connection");
             let direct = match self.stage {
+                Stage::Body(_) if self.pressing => 0,
                 Stage::Body(Body::Length(left)) => {
                     usize::try_from(left).map_or(up.input.len(), |left| left.min(up.input.len()))
                 }

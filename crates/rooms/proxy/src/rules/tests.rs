@@ -253,3 +253,72 @@ fn the_most_exact_page_is_shown() {
     assert!(Pages::of(&pages(&[("3xx", "a")])).is_err() && Pages::of(&pages(&[("200", "a")])).is_err());
     assert!(Pages::of(&pages(&[("5xx", &"a".repeat(64 * 1024 + 1))])).is_err());
 }
+
+#[test]
+fn the_coding_that_the_client_likes_best_is_taken() {
+    let check = |accept: &str, want: Option<Coding>| {
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {accept}\r\n\r\n");
+        let mut fields = Vec::new();
+        request::parse(text.as_bytes(), &mut fields).expect("a request");
+        assert_eq!(Coding::of(&fields, text.as_bytes()), want, "{accept}");
+    };
+    let (gzip, zstd) = (Some(Coding::Gzip), Some(Coding::Zstd));
+    check("gzip", gzip);
+    check("gzip, deflate, br, zstd", zstd);
+    check("GZIP;q=1.0, zstd;q=0.999", gzip);
+    check("gzip;q=0.5, zstd;q=0.5", zstd);
+    check("gzip; q=0.001", gzip);
+    check("*", gzip);
+    check("*;q=0.1, gzip;q=0", None);
+    check("zstd;q=0, *;q=0.5", gzip);
+    for none in
+        ["", "identity", "br", "gzip;q=0", "gzip;q=0.000, zstd;q=0", "gzip;q=x", "gzip;level=1", "x-gzip"]
+    {
+        check(none, None);
+    }
+}
+
+#[test]
+fn only_what_gains_and_may_be_changed_is_compressed() {
+    let suits = |status: u16, fields: &str| {
+        let text = format!("HTTP/1.1 {status} OK\r\n{fields}\r\n");
+        let mut fields = Vec::new();
+        let head = crate::head::response::parse(text.as_bytes(), &mut fields).expect("an answer");
+        press::suits(&head, &fields, text.as_bytes())
+    };
+    let kinds = [
+        "text/html; charset=utf-8",
+        "TEXT/css",
+        "application/json",
+        "image/svg+xml",
+        "application/wasm",
+        "text/event-stream",
+    ];
+    for kind in kinds {
+        assert!(suits(200, &format!("Content-Type: {kind}\r\n")), "{kind}");
+        assert!(suits(404, &format!("Content-Type: {kind}\r\nContent-Length: 1024\r\n")), "{kind}");
+        assert!(!suits(200, &format!("Content-Type: {kind}\r\nContent-Length: 1023\r\n")), "{kind}");
+        for status in [204, 206, 304] {
+            assert!(!suits(status, &format!("Content-Type: {kind}\r\n")), "{status}");
+        }
+        for more in [
+            "Content-Encoding: br",
+            "Content-Range: bytes 1-2/3",
+            "Content-Digest: a",
+            "Cache-Control: private, No-Transform",
+        ] {
+            assert!(!suits(200, &format!("Content-Type: {kind}\r\n{more}\r\n")), "{more}");
+        }
+    }
+    for kind in [
+        "image/png",
+        "video/mp4",
+        "application/zip",
+        "application/octet-stream",
+        "application/grpc",
+        "font/woff2",
+    ] {
+        assert!(!suits(200, &format!("Content-Type: {kind}\r\n")), "{kind}");
+    }
+    assert!(!suits(200, ""), "who knows what it is");
+}

@@ -7,6 +7,7 @@ mod failures;
 mod frames;
 mod odd;
 mod ports;
+mod press;
 mod rules;
 mod secure;
 mod slow;

@@ -146,7 +146,7 @@ impl Reader<'_, '_> {
 
     /// Names of configs by statuses and classes.
     fn pages(&mut self, node: &Node) -> BTreeMap<String, String> {
-        const HELP: &str = "write as in `{404: NAME, 5xx: NAME}`, with NAMEs of configs of this file";
+        const HELP: &str = "write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file";
         let mut pages = BTreeMap::new();
         let Some(map) = node.map() else {
             self.fault(node, "error_pages", HELP);
