@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{AppName, Kind, Problem, Report, SystemClock, Tasks};
+use base::{AppName, Cidr, Kind, Problem, Report, SystemClock, Tasks};
 use cli::DaemonArgs;
 use containers::{Containers, Rooms};
 use images::{Images, Keep};
@@ -265,6 +265,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
         Some(asked) => HttpsFront::At(vec![listening(asked)?]),
         None => HttpsFront::WhenNeeded(HTTPS.to_vec()),
     };
+    let trusted = args.trusted_proxies.iter().map(|text| proxies(text)).collect::<Result<Vec<_>, _>>()?;
     if args.http.is_none()
         && let Some(before) = kept_address::read(root)
     {
@@ -279,6 +280,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
             args: edge_words(root, address, &https),
             http: vec![address],
             https: https.clone(),
+            trusted: trusted.clone(),
         };
         match Edge::open(config).await {
             Ok(edge) => {
@@ -296,6 +298,16 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     }
     let report = last.unwrap_or_else(|| Report::new(Kind::Internal, "the edge has no address"));
     Err(Report { hint: report.hint.clone().or(Some("name another address with `--http`".into())), ..report })
+}
+
+/// A proxy that stands in front of the edge, or a range of them.
+fn proxies(text: &str) -> Result<Cidr, Report> {
+    let bits = if text.contains(':') { 128 } else { 32 };
+    let whole = if text.contains('/') { text.to_owned() } else { format!("{text}/{bits}") };
+    whole.parse().ok().filter(|range: &Cidr| !range.is_mapped()).ok_or_else(|| {
+        Report::new(Kind::Invalid, format!("`{text}` is no address and no range of addresses"))
+            .hint("write as in `--trusted-proxies 10.0.0.0/8,192.0.2.7`")
+    })
 }
 
 /// An address to listen on; without a host it is all of the machine's.

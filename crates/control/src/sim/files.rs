@@ -178,6 +178,7 @@ fn route(host: &str, port: u16) -> Route {
         port,
         strip_prefix: false,
         https: spec::RouteHttps::default(),
+        rules: spec::RouteRules::default(),
     }
 }
 

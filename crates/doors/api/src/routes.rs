@@ -35,6 +35,7 @@ fn view(status: EdgeStatus) -> RoutesView {
         let found = pools.iter().find(|one| one.owner == owner && one.name == pool);
         RouteView {
             route,
+            // A route that sends requests elsewhere needs no service.
             service: found.map_or_else(String::new, |pool| pool.service.clone()),
             instances: found.map_or_else(Vec::new, |pool| pool.endpoints.iter().map(instance).collect()),
             owner,

@@ -753,6 +753,9 @@ pub struct DaemonArgs {
     /// Where the edge answers them over HTTPS; unless it is given, :443 or :8443 from the first route on that needs it
     #[arg(long, env = "SEA_HTTPS", value_name = "ADDRESS")]
     pub https: Option<String>,
+    /// Proxies in front of the edge, which are believed in `X-Forwarded-*`: addresses and ranges, as in 10.0.0.0/8
+    #[arg(long, env = "SEA_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
     /// Serve a registry too, at this address
     #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
     pub registry: Option<std::net::SocketAddr>,

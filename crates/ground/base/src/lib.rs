@@ -1,5 +1,6 @@
 //! Names and ids, sizes, time, chance, problems, tasks and crash points: what every layer speaks of.
 
+mod cidr;
 pub mod crash;
 mod device_rule;
 mod name;
@@ -9,6 +10,7 @@ mod size;
 mod tasks;
 pub mod time;
 
+pub use cidr::{Cidr, InvalidCidr};
 pub use device_rule::{DeviceRule, InvalidDeviceRule};
 pub use name::{
     AppName, ContainerId, ContainerName, InvalidName, NetworkName, ReleaseNumber, Revision, ServiceName,

@@ -489,6 +489,14 @@ fn drop_unused(root: &mut Map) {
         let part = |key: &str| certificate?.get(key).and_then(Node::str).map(str::to_owned);
         take("configs", part("chain").into_iter().collect());
         take("secrets", part("chain").into_iter().chain(part("key")).collect());
+        let sea = service.get("x-sea");
+        let edge = |key: &str| sea.and_then(|sea| sea.get("edge")).and_then(|edge| edge.get(key));
+        let pages = edge("error_pages").and_then(Node::map).into_iter().flat_map(Map::iter);
+        take("configs", pages.map(|(_, page)| page.print()).collect());
+        let routes = sea.and_then(|sea| sea.get("routes")).and_then(Node::list).unwrap_or_default().iter();
+        let routes = routes.chain(sea.and_then(|sea| sea.get("route")));
+        let users = routes.filter_map(|route| route.get("basic_auth"));
+        take("secrets", users.map(|auth| auth.get("users").unwrap_or(auth).print()).collect());
     }
     let used: BTreeMap<String, BTreeSet<String>> = used.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     for section in ["networks", "volumes", "secrets", "configs", "models"] {

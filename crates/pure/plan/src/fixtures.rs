@@ -32,6 +32,7 @@ pub(crate) fn route(service: &mut Service, port: u16) {
         port,
         strip_prefix: false,
         https: spec::RouteHttps::default(),
+        rules: spec::RouteRules::default(),
     });
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
-use spec::{App, PathPrefix, Protocol, RouteHttps, Service};
+use spec::{App, Blob, PathPrefix, Protocol, RouteHttps, RouteRules, Service};
 
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
@@ -51,7 +51,15 @@ struct Lead<'a> {
     port: u16,
     strip_prefix: bool,
     https: Option<&'a RouteHttps>,
+    rules: Option<&'a RouteRules>,
     protocol: Protocol,
+}
+
+impl Lead<'_> {
+    /// Requests that come this way are sent elsewhere.
+    fn leads_nowhere(&self) -> bool {
+        self.rules.is_some_and(|rules| rules.redirect.is_some())
+    }
 }
 
 /// The ways into a release.
@@ -63,6 +71,7 @@ fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
             port: route.port,
             strip_prefix: route.strip_prefix,
             https: Some(&route.https),
+            rules: Some(&route.rules),
             protocol: Protocol::Http,
         });
         let ports = spec.ports.iter().map(move |published| {
@@ -76,6 +85,7 @@ fn leads(release: &Release) -> impl Iterator<Item = Lead<'_>> {
                 port: published.port,
                 strip_prefix: false,
                 https: None,
+                rules: None,
                 protocol: published.protocol,
             }
         });
@@ -117,7 +127,9 @@ pub(crate) fn share(
             }
         };
         let new_ends = ends(fleet, leaving, &lead, port);
-        match then.filter(|then| new_ends.is_empty() && then.service != lead.service) {
+        // A redirect needs nobody to be ready.
+        let waits = new_ends.is_empty() && !lead.leads_nowhere();
+        match then.filter(|then| waits && then.service != lead.service) {
             Some(then) => {
                 let old = ends(fleet, leaving, &then, |one| port_of(wanted, one, &then).or(Some(then.port)));
                 add(wanted, &mut share, &then, old);
@@ -148,7 +160,9 @@ fn port_of(wanted: &Wanted<'_>, one: &Instance<'_>, lead: &Lead<'_>) -> Option<u
         |release: &&Release| release.made.get(one.service).is_some_and(|made| made.revision == *one.revision);
     let kept = wanted.history.values().rev().map(AsRef::as_ref);
     let release = [Some(wanted.release), wanted.before].into_iter().flatten().chain(kept).find(is_its)?;
-    leads(release).find(|its| its.way == lead.way && its.service == lead.service).map(|its| its.port)
+    let its = leads(release).find(|its| its.way == lead.way && its.service == lead.service)?;
+    // That release sent requests elsewhere, so its instances know of no port for them.
+    (!its.leads_nowhere()).then_some(its.port)
 }
 
 /// The instances that get requests by this way, each with the port that `port` gives.
@@ -174,6 +188,30 @@ fn ends(
 }
 
 fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: Vec<Endpoint>) {
+    let pool = if lead.leads_nowhere() { String::new() } else { add_pool(wanted, share, lead, endpoints) };
+    match lead.way {
+        Way::Route { host, path } => share.rules.push(RouteRule {
+            host: host.map(str::to_owned),
+            path: path.clone(),
+            strip_prefix: lead.strip_prefix,
+            pool,
+            https: lead.https.map(rule_https).unwrap_or_default(),
+            users: users(wanted, lead),
+            rules: lead.rules.cloned().unwrap_or_default(),
+        }),
+        Way::Port { address, udp: _ } => {
+            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
+        }
+    }
+}
+
+/// The name of the pool with these instances.
+fn add_pool(
+    wanted: &Wanted<'_>,
+    share: &mut RouteShare,
+    lead: &Lead<'_>,
+    endpoints: Vec<Endpoint>,
+) -> String {
     let mut pool = format!("{}:{}", lead.service, lead.port);
     // Two ways to one port share a pool, unless they lead to different instances at this moment.
     while share.pools.get(&pool).is_some_and(|there| there.endpoints != endpoints) {
@@ -183,24 +221,31 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
     let policy = wanted.release.app.services.get(lead.service).map(|spec| spec.edge.clone());
     let policy = policy.unwrap_or_default();
     let protocol = if policy.http2 { PoolProtocol::H2 } else { PoolProtocol::Http1 };
+    let app = &wanted.release.app;
+    let page = |config: &String| Some(text(app.configs.get(config)?.content.as_ref()?));
+    let pages =
+        policy.error_pages.iter().filter_map(|(key, config)| Some((key.clone(), page(config)?))).collect();
     share.pools.entry(pool.clone()).or_insert_with(|| Pool {
         service: service(),
         endpoints,
+        pages,
         policy,
         protocol,
     });
-    match lead.way {
-        Way::Route { host, path } => share.rules.push(RouteRule {
-            host: host.map(str::to_owned),
-            path: path.clone(),
-            strip_prefix: lead.strip_prefix,
-            pool,
-            https: lead.https.map(rule_https).unwrap_or_default(),
-        }),
-        Way::Port { address, udp: _ } => {
-            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
-        }
-    }
+    pool
+}
+
+/// The users that may come this way, by the release that it belongs to.
+fn users(wanted: &Wanted<'_>, lead: &Lead<'_>) -> Option<Blob> {
+    let key = &lead.rules?.basic_auth.as_ref()?.users;
+    let releases = [Some(wanted.release), wanted.before].into_iter().flatten();
+    let secrets = releases.filter_map(|release| release.app.secrets.get(key));
+    secrets.filter_map(|secret| secret.content.clone()).next()
+}
+
+/// What is no text cannot be what is wanted either, and the edge says so.
+fn text(content: &Blob) -> String {
+    String::from_utf8_lossy(&content.0).into_owned()
 }
 
 fn rule_https(route: &RouteHttps) -> RuleHttps {
@@ -216,8 +261,7 @@ fn rule_https(route: &RouteHttps) -> RuleHttps {
 fn certificates(app: &App) -> Vec<Certificate> {
     let text = |key: &str| {
         let file = app.secrets.get(key).or_else(|| app.configs.get(key))?;
-        // What is no text is no PEM either, and the edge says so.
-        Some(String::from_utf8_lossy(&file.content.as_ref()?.0).into_owned())
+        Some(text(file.content.as_ref()?))
     };
     let of = |service: &Service| {
         let files = service.certificate.as_ref()?;

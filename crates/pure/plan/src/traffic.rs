@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base::ContainerId;
 use serde::{Deserialize, Serialize};
-use spec::{EdgePolicy, PathPrefix, Protocol};
+use spec::{Blob, EdgePolicy, PathPrefix, Protocol, RouteRules};
 
 use crate::tls::{RuleHttps, TlsShare};
 
@@ -34,11 +34,18 @@ pub struct RouteRule {
     pub path: PathPrefix,
     /// Whether the prefix is cut off.
     pub strip_prefix: bool,
-    /// A key of [`RouteShare::pools`].
+    /// A key of [`RouteShare::pools`]; empty where requests are sent elsewhere.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pool: String,
     /// What is asked of clients in the matter of HTTPS.
     #[serde(default, skip_serializing_if = "RuleHttps::is_default")]
     pub https: RuleHttps,
+    /// What is done with requests and answers beyond that.
+    #[serde(default, skip_serializing_if = "RouteRules::is_default")]
+    pub rules: RouteRules,
+    /// The list of users that the rules name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Blob>,
 }
 
 /// A published port.
@@ -65,6 +72,9 @@ pub struct Pool {
     /// What they speak.
     #[serde(default, skip_serializing_if = "PoolProtocol::is_default")]
     pub protocol: PoolProtocol,
+    /// The pages that the policy names, by what it names them for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pages: BTreeMap<String, String>,
 }
 
 /// What instances are spoken to in, where the edge knows requests from each other.

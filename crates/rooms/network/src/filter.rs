@@ -6,9 +6,9 @@
 
 pub(crate) mod rule;
 
-use crate::cidr::Cidr;
 use crate::netlink::message::{ACK, APPEND, Body, CREATE, Request};
 use crate::tag::Tag;
+use base::Cidr;
 use rule::{Rule, Verdict};
 
 const NETFILTER_TABLES: u16 = 10 << 8;

@@ -13,7 +13,6 @@
 //! work), and goes out under the host's address unless its network is internal. The host itself reaches every
 //! container, and containers reach the host at their gateway.
 
-mod cidr;
 mod doctor;
 mod events;
 mod filter;
@@ -31,7 +30,7 @@ mod tag;
 mod testbed;
 pub mod texts;
 
-pub use cidr::{Cidr, InvalidCidr};
+pub use base::{Cidr, InvalidCidr};
 pub use doctor::{Fact, doctor_facts};
 pub use networks::Networks;
 pub use order::{

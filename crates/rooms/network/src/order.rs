@@ -9,7 +9,7 @@ use std::str::FromStr;
 use base::{AppName, ContainerId, NetworkName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::cidr::Cidr;
+use base::Cidr;
 
 /// A network as somebody asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::cidr::Cidr;
 use crate::order::PoolOrder;
 use crate::tag::Tag;
+use base::Cidr;
 
 /// A range in use, and by what, as people would say it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use base::{ContainerId, Kind, NetworkName, Problem};
 
-use crate::cidr::Cidr;
+use base::Cidr;
 
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]

@@ -14,9 +14,9 @@ use base::{AppName, ContainerId, NetworkName, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::cidr::Cidr;
 use crate::order::{Mac, Remarks};
 use crate::problems::{OpenError, RecordError};
+use base::Cidr;
 
 /// The version of both files.
 pub(crate) const VERSION: u32 = 1;

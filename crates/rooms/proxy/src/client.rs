@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Kind, Problem, Report, Tasks};
+use base::{Cidr, Kind, Problem, Report, Tasks};
 use plan::ports::{BoxFuture, Traffic};
 use plan::traffic::{RouteShare, TrafficSeen};
 use tokio::net::UnixStream;
@@ -41,6 +41,8 @@ pub struct EdgeConfig {
     pub http: Vec<SocketAddr>,
     /// The same for HTTPS.
     pub https: HttpsFront,
+    /// Proxies of ours in front of the edge, which are believed what they say of clients.
+    pub trusted: Vec<Cidr>,
 }
 
 /// Why the edge did not do it.
@@ -131,7 +133,9 @@ impl Edge {
             Arc::new(Inner { config, state: Mutex::new(state), back: Notify::new(), gone: Notify::new() });
         let tasks = Tasks::new();
         tasks.spawn("edge supervision", supervise(inner.clone(), found.life));
-        Ok(Self { inner, tasks })
+        let edge = Self { inner, tasks };
+        edge.trust().await?;
+        Ok(edge)
     }
 
     /// Whose shares are in the table: after a restart of the daemon, those that it had before.
@@ -166,6 +170,19 @@ impl Edge {
         self.inner.ask(&Request::Stop).await.map(|_| ())
     }
 
+    /// Has the edge trust whom it is to trust.
+    async fn trust(&self) -> Result<(), EdgeError> {
+        let mut state = self.inner.connected().await?;
+        let trusted = &self.inner.config.trusted;
+        if state.document.trusted == *trusted {
+            return Ok(());
+        }
+        let mut document = state.document.clone();
+        document.generation += 1;
+        document.trusted.clone_from(trusted);
+        self.put(&mut state, document).await
+    }
+
     async fn replace_share(&self, owner: &str, share: RouteShare) -> Result<(), EdgeError> {
         let mut state = self.inner.connected().await?;
         let empty = share == RouteShare::default();
@@ -181,9 +198,14 @@ impl Edge {
         } else {
             document.shares.insert(owner.into(), share);
         }
+        self.put(&mut state, document).await
+    }
+
+    /// Puts a document in force.
+    async fn put(&self, state: &mut State, document: Document) -> Result<(), EdgeError> {
         let request = Request::Apply { document: document.clone() };
         base::crash::point("edge: table about to be sent");
-        match self.inner.converse(&mut state, &request).await? {
+        match self.inner.converse(state, &request).await? {
             Reply::Done => {
                 base::crash::point("edge: table in force");
                 state.document = document;

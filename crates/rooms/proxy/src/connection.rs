@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,12 +18,14 @@ use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::forward::{self, Onward};
+use crate::gate::Gate;
 use crate::head::request::{self, Method, RequestHead};
 use crate::head::{self, Field, Known};
 use crate::http2;
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
-use crate::refusal::{Refusal, push_number};
+use crate::refusal::{Form, Refusal, push_number};
+use crate::rules::{Care, Incoming};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -56,6 +58,8 @@ pub(crate) struct Client {
     pub(crate) answered: u64,
     /// The line of answers over TLS that has browsers come so again.
     pub(crate) strict: Option<Arc<[u8]>>,
+    /// What the route and the service want done with the present request beyond the usual.
+    pub(crate) care: Option<Box<Care>>,
     facts: Rc<Facts>,
     entry: Entry,
     /// Nothing was asked yet: the client may open with HTTP/2.
@@ -75,8 +79,11 @@ pub(crate) struct Client {
 pub(crate) struct Facts {
     /// The address that it came to.
     local: SocketAddr,
-    /// Its own, as text.
+    /// Its own, and as text.
+    address: IpAddr,
     peer: Vec<u8>,
+    /// It is a proxy of ours.
+    trusted: bool,
     /// The lines that tell instances of it.
     forwarded: Vec<u8>,
     /// The one of them that tells of its certificate.
@@ -88,9 +95,10 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// Of a client with this address that came by this stream.
-    pub(crate) fn of(stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
+    pub(crate) fn of(worker: &Worker, stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
         let tls = stream.tls();
-        let peer = peer_address.ip().to_canonical().to_string().into_bytes();
+        let address = peer_address.ip().to_canonical();
+        let peer = address.to_string().into_bytes();
         let mut forwarded = b"x-forwarded-for: ".to_vec();
         forwarded.extend_from_slice(&peer);
         forwarded.extend_from_slice(b"\r\n");
@@ -99,7 +107,9 @@ impl Facts {
         forwarded.extend_from_slice(&presented);
         Rc::new(Self {
             local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            address,
             peer,
+            trusted: worker.table().shared.trusts(address),
             forwarded,
             presented,
             secure: tls.is_some(),
@@ -168,7 +178,7 @@ pub(crate) async fn converse(
 
 impl Client {
     pub(crate) fn new(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr) -> Self {
-        let facts = Facts::of(&stream, peer);
+        let facts = Facts::of(worker, &stream, peer);
         Self::with(worker, stream, facts)
     }
 
@@ -187,6 +197,7 @@ impl Client {
             received: 0,
             answered: 0,
             strict: None,
+            care: None,
             facts,
             entry: Entry::over(protocol),
             scanned: 0,
@@ -226,6 +237,8 @@ impl Client {
         self.scanned = 0;
         self.read_any = false;
         self.grpc = false;
+        self.lines.clear();
+        self.care = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -325,31 +338,38 @@ impl Client {
         let table = worker.table();
         let facts = &self.facts;
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
-        let strip = target.map_or(0, |target| target.strip);
+        let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
-            if table.shared.tls.guarded {
-                let wanted = head.host.and_then(|host| table.shared.clients_of(host.of(buf)));
-                if !Hosts::admits(wanted, facts.clients.as_ref()) {
-                    return Err(Refusal::MISDIRECTED);
-                }
-            }
             self.strict = target.strict.filter(|_| facts.secure).cloned();
-            if target.https_only && !facts.secure && !came_by_https(worker, &fields, buf) {
-                push_location(&mut self.lines, &table.shared, &head, buf)?;
-                return Err(Refusal::HTTPS_ONLY);
+            asked.prefix = target.prefix;
+            came_rightly(&table.shared, facts, target, &asked, &mut self.lines)?;
+        }
+        let rules = target.and_then(|target| target.rules);
+        let mut denied = None;
+        if rules.is_some() || pool.wishes.is_some() || facts.trusted {
+            if facts.trusted {
+                asked.client = table.shared.origin(asked.client, &fields, buf);
             }
+            let mut care = Care::of(rules, pool.wishes.as_ref(), facts.trusted.then_some(asked.client));
+            denied = care.judge(&asked, &mut self.lines);
+            self.care = Some(care);
         }
         if let (Some(most), Some(length)) = (pool.policy.max_body, head.framing.length)
             && length > most.0
         {
             return Err(Refusal::BODY_SIZE);
         }
-        let denied = pool.gate.as_ref().and_then(|gate| {
-            let field = gate.header().and_then(|name| {
-                fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()))
-            });
-            gate.take(&facts.peer, field.map(|field| field.value.of(buf))).err()
-        });
+        let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
+        let mut question = Question { denied, ..question(&head, began) };
+        question.limit = pool.policy.request.map(|time| began + time);
+        if head.grpc {
+            question.patient = true;
+            let asked = limit(&fields, buf).map(|time| began + time);
+            question.limit = asked.into_iter().chain(question.limit).min();
+        }
+        if let Some(care) = &self.care {
+            care.prune_request(&mut fields, buf);
+        }
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
                 output.bytes = worker.buffers.page();
@@ -359,20 +379,14 @@ impl Client {
         let onward = Onward {
             forwarded: &facts.forwarded,
             peer: &facts.peer,
-            trusted: worker.settings.trust_forwarded,
+            trusted: facts.trusted,
             secure: facts.secure,
             presented: &facts.presented,
-            strip,
+            strip: target.map_or(0, |target| target.strip),
+            rewrite: self.care.as_ref().and_then(|care| care.onward()),
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
-        let mut question = Question { denied, ..question(&head, began) };
-        question.limit = pool.policy.request.map(|time| began + time);
-        if head.grpc {
-            question.patient = true;
-            let asked = limit(&fields, buf).map(|time| began + time);
-            question.limit = asked.into_iter().chain(question.limit).min();
-        }
         drop(fields);
         self.input.consume(head.bytes);
         Ok(Asked { question, pool })
@@ -386,7 +400,8 @@ impl Client {
 
     fn write_log(&mut self, worker: &Worker) {
         if worker.settings.access_log {
-            let peer = &self.facts.peer;
+            let behind = self.care.as_ref().and_then(|care| care.client).map(|client| client.to_string());
+            let peer = behind.as_ref().map_or(&self.facts.peer[..], |client| client.as_bytes());
             worker.log.borrow_mut().push(&self.entry, peer, self.received, self.answered);
         }
     }
@@ -427,12 +442,27 @@ impl Client {
         self.close(worker).await;
     }
 
+    /// Has name and password checked if the request goes on only with them.
+    pub(crate) async fn prove(&mut self) -> Result<(), Refusal> {
+        let Some(care) = &mut self.care else { return Ok(()) };
+        let Some(check) = care.take_check() else { return Ok(()) };
+        // Checking is bounded by those that wait for it.
+        self.watched.within(Duration::from_secs(3600));
+        let done = check.run().await;
+        if done == Err(Refusal::UNAUTHORIZED) {
+            self.lines.extend_from_slice(care.challenge());
+        }
+        done
+    }
+
     /// Writes an answer of the edge's own in the way of the request.
     pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
         if self.grpc {
             return refusal.write_grpc(&mut self.output.bytes, close);
         }
-        refusal.write(&mut self.output.bytes, &self.lines, close, self.head_only);
+        let page = self.care.as_ref().and_then(|care| care.page(refusal.status));
+        let form = Form { lines: &self.lines, page, close, head_only: self.head_only };
+        refusal.write(&mut self.output.bytes, &form);
     }
 
     /// Ends the connection so that the client can read the last answer: what it still sends is thrown away for a
@@ -502,18 +532,49 @@ fn route<'a>(
     match entrance {
         Entrance::Front => {
             let target = table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
-            Some((table.pools[target.pool].clone(), Some(target)))
+            let pool = target.pool.map_or(&table.nowhere, |pool| &table.pools[pool]);
+            Some((pool.clone(), Some(target)))
         }
         Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
 }
 
 /// Whether a proxy of ours in front says that the client asked it over HTTPS.
-fn came_by_https(worker: &Worker, fields: &[Field], buf: &[u8]) -> bool {
+fn came_by_https(facts: &Facts, fields: &[Field], buf: &[u8]) -> bool {
     let says = |field: &Field| {
         field.known == Known::ForwardedProto && field.value.of(buf).eq_ignore_ascii_case(b"https")
     };
-    worker.settings.trust_forwarded && fields.iter().any(says)
+    facts.trusted && fields.iter().any(says)
+}
+
+/// Whether a client came as the host and the route ask for: with its certificate, and over HTTPS.
+fn came_rightly(
+    table: &Table,
+    facts: &Facts,
+    target: Target<'_>,
+    asked: &Incoming<'_>,
+    lines: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let Incoming { head, fields, buf, .. } = *asked;
+    if table.tls.guarded {
+        let wanted = head.host.and_then(|host| table.clients_of(host.of(buf)));
+        if !Hosts::admits(wanted, facts.clients.as_ref()) {
+            return Err(Refusal::MISDIRECTED);
+        }
+    }
+    if target.https_only && !facts.secure && !came_by_https(facts, fields, buf) {
+        push_location(lines, table, head, buf)?;
+        return Err(Refusal::HTTPS_ONLY);
+    }
+    Ok(())
+}
+
+/// Whether a request is one too many of its client's.
+fn one_too_many(gate: &Gate, asked: &Incoming<'_>) -> Option<Refusal> {
+    let field = gate.header().and_then(|name| {
+        asked.fields.iter().find(|f| f.name.of(asked.buf).eq_ignore_ascii_case(name.as_bytes()))
+    });
+    gate.take(asked.client, field.map(|field| field.value.of(asked.buf))).err()
 }
 
 /// Writes the line that sends a request to the same place over HTTPS.
@@ -528,7 +589,6 @@ pub(crate) fn push_location(
         Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |close| close + 1),
         _ => memchr::memchr(b':', host).unwrap_or(host.len()),
     };
-    lines.clear();
     lines.extend_from_slice(b"location: https://");
     lines.extend_from_slice(&host[..end]);
     if table.https_port != HTTPS_PORT {

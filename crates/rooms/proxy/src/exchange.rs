@@ -7,6 +7,7 @@
 
 mod answer;
 mod obtain;
+mod press;
 mod question;
 mod race;
 
@@ -28,6 +29,9 @@ use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
 use crate::worker::Worker;
+
+/// What may wait to be written to a client that reads slowly.
+const WAITING_BYTES: usize = 64 * 1024;
 
 /// A body by its framing, and what is left of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +129,8 @@ pub(crate) struct Exchange<'a> {
     stage: Stage,
     /// The body is written to the client in chunks.
     rechunk: bool,
+    /// The body is compressed on its way, and written in chunks.
+    pressing: bool,
     /// Leave to be at work, until the head of the answer is here.
     turn: Option<Turn>,
     /// When the instance was asked: the time that is held against it begins.
@@ -164,6 +170,7 @@ impl<'a> Exchange<'a> {
             scanned: 0,
             stage: Stage::Head,
             rechunk: false,
+            pressing: false,
             turn: None,
             asked_at: question.began,
             heard: false,
@@ -220,6 +227,10 @@ impl<'a> Exchange<'a> {
     async fn admit(&mut self) -> Result<(), Refusal> {
         if let Some(refusal) = self.question.denied {
             return Err(refusal);
+        }
+        if self.client.care.as_ref().is_some_and(|care| care.is_unproven()) {
+            // Rare, so that other requests need not have room for it.
+            Box::pin(self.client.prove()).await?;
         }
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.

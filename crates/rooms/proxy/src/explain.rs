@@ -9,11 +9,13 @@ use spec::Protocol;
 
 use crate::connection::push_location;
 use crate::endpoint::EndpointState;
+use crate::forward;
 use crate::gate::Bounds;
 use crate::head::Field;
 use crate::head::request::{self, RequestHead};
 use crate::refusal::Refusal;
-use crate::table::{PoolSpec, Rule, Table};
+use crate::rules::{Care, Incoming};
+use crate::table::{PoolSpec, Rule, Table, Target};
 
 /// A request that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +118,14 @@ enum Way<'a> {
     Port(&'a PoolSpec),
 }
 
+/// A request that was read.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    ask: &'a Ask,
+    head: &'a RequestHead,
+    buf: &'a [u8],
+}
+
 /// Why a request goes no further.
 enum Stop {
     Refused(Refusal, Option<String>),
@@ -158,19 +168,21 @@ impl Told {
         let mut fields = Vec::new();
         let head = request::parse(buf, &mut fields)?;
         self.say("head", "nothing in it can be read in two ways");
-        let (pool, strip) = match way {
-            Way::Port(pool) => (pool, 0),
-            Way::Front => self.route(seen, ask, &head, buf)?,
+        let (pool, target) = match way {
+            Way::Port(pool) => (Some(pool), None),
+            Way::Front => {
+                let target = self.route(seen, ask, &head, buf)?;
+                (target.pool.map(|pool| &seen.table.pools[pool]), Some(target))
+            }
         };
+        let care = self.rules(&fields, pool, target, &Asked { ask, head: &head, buf })?;
+        let Some(pool) = pool else { return Err(Refusal::NO_ROUTE.into()) };
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
         if self.candidates.is_empty() {
             return Ok(Verdict::Held { service: pool.service.clone() });
         }
-        let target = &head.target.of(buf)[strip..];
-        let slash = if target.first().is_none_or(|c| *c == b'?') { "/" } else { "" };
-        let target = format!("{slash}{}", String::from_utf8_lossy(target));
-        Ok(Verdict::Sent { service: pool.service.clone(), target })
+        Ok(Verdict::Sent { service: pool.service.clone(), target: onward(&care, target, &head, buf) })
     }
 
     /// Which of the edge's sockets takes it.
@@ -213,40 +225,34 @@ impl Told {
         }
     }
 
-    /// Which rule is for it; gives the pool, and how many bytes of the path are cut off.
+    /// Which rule is for it.
     fn route<'a>(
         &mut self,
         seen: &Seen<'a>,
         ask: &Ask,
         head: &RequestHead,
         buf: &[u8],
-    ) -> Result<(&'a PoolSpec, usize), Stop> {
+    ) -> Result<Target<'a>, Stop> {
         let (host, path) = (head.host.map(|host| host.of(buf)), head.path.of(buf));
         let shown = String::from_utf8_lossy(host.unwrap_or_default()).into_owned();
         let kinds = ["this very host", "its wildcard", "every host"];
-        let mut found = None;
-        for (kind, rules) in kinds.into_iter().zip(seen.table.lists(host)) {
-            match rules.iter().position(|rule| rule.fits(path)) {
-                Some(place) if found.is_none() => found = Some((kind, rules, &rules[place])),
-                _ => {}
-            }
-        }
-        let Some((kind, rules, rule)) = found else {
-            let counts = seen.table.lists(host).map(<[Rule]>::len);
-            self.say(
-                "route",
-                format!("none of the {} rules for `{shown}` fits", counts.iter().sum::<usize>()),
-            );
+        let lists = seen.table.lists(host);
+        let first = |rules: &'a [Rule]| rules.iter().find(|rule| rule.fits(path));
+        let Some((kind, rules, rule)) =
+            kinds.into_iter().zip(lists).find_map(|(kind, rules)| Some((kind, rules, first(rules)?)))
+        else {
+            let count: usize = lists.iter().map(|rules| rules.len()).sum();
+            self.say("route", format!("none of the {count} rules for `{shown}` fits"));
             return Err(Refusal::NO_ROUTE.into());
         };
         let target = rule.target();
-        let pool = &seen.table.pools[target.pool];
         let others: Vec<_> =
             rules.iter().filter(|r| r.fits(path)).skip(1).map(|r| format!("`{}`", r.path())).collect();
         let beside =
             if others.is_empty() { String::new() } else { format!("; longer than {}", others.join(", ")) };
-        let service = &pool.service;
-        self.say("route", format!("to `{service}`, by the rule for {kind} and `{}`{beside}", rule.path()));
+        let to = target.pool.map(|pool| format!("to `{}`, ", seen.table.pools[pool].service));
+        let to = to.unwrap_or_default();
+        self.say("route", format!("{to}by the rule for {kind} and `{}`{beside}", rule.path()));
         if let Some(wanted) = host.and_then(|host| seen.table.clients_of(host)) {
             let how = if wanted.required { "must" } else { "may" };
             self.say("client", format!("the client {how} show a certificate"));
@@ -254,14 +260,32 @@ impl Told {
         if target.https_only && !ask.secure {
             let mut line = Vec::new();
             push_location(&mut line, seen.table, head, buf)?;
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let location = line.trim_end().strip_prefix("location: ").map(str::to_owned);
-            return Err(Stop::Refused(Refusal::HTTPS_ONLY, location));
+            return Err(Stop::Refused(Refusal::HTTPS_ONLY, location(&line)));
         }
-        if target.strip > 0 {
-            self.say("path", format!("`{}` is cut off", rule.path()));
+        Ok(target)
+    }
+
+    /// What route and service want done with it.
+    fn rules(
+        &mut self,
+        fields: &[Field],
+        pool: Option<&PoolSpec>,
+        target: Option<Target<'_>>,
+        asked: &Asked<'_>,
+    ) -> Result<Box<Care>, Stop> {
+        let Asked { ask, head, buf } = *asked;
+        let rules = target.and_then(|target| target.rules);
+        let mut care = Care::of(rules, pool.and_then(|pool| pool.wishes.as_ref()), None);
+        let prefix = target.map_or(0, |target| target.prefix);
+        let client = ask.client.to_canonical();
+        let mut lines = Vec::new();
+        if let Some(refusal) = care.judge(&Incoming { client, head, fields, buf, prefix }, &mut lines) {
+            return Err(Stop::Refused(refusal, location(&lines)));
         }
-        Ok((pool, target.strip))
+        if care.is_unproven() {
+            self.say("password", "the one that it brings is checked; here it is taken for right");
+        }
+        Ok(care)
     }
 
     /// Whether the service has room for it.
@@ -280,10 +304,9 @@ impl Told {
             }
         }
         let Some(gate) = &pool.gate else { return Ok(()) };
-        let peer = ask.client.to_canonical().to_string();
         let named = |name: &str| fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()));
         let field = gate.header().and_then(named).map(|field| field.value.of(buf));
-        let Bounds { allowance, work } = gate.look(peer.as_bytes(), field);
+        let Bounds { allowance, work } = gate.look(ask.client.to_canonical(), field);
         if let Some((left, burst)) = allowance {
             let count = left.unwrap_or(0);
             self.say("rate", format!("{count} of {burst} requests are left"));
@@ -335,6 +358,20 @@ fn candidate(state: &EndpointState) -> Candidate {
         in_flight: state.in_flight(),
         passed_over: (!why.is_empty()).then(|| why.join("; ")),
     }
+}
+
+/// Path and query as the instance sees them.
+fn onward(care: &Care, target: Option<Target<'_>>, head: &RequestHead, buf: &[u8]) -> String {
+    let mut out = Vec::new();
+    let strip = target.map_or(0, |target| target.strip);
+    forward::push_target(&mut out, head.target.of(buf), strip, care.onward());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Where a line sends the client.
+fn location(lines: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(lines);
+    text.lines().find_map(|line| line.strip_prefix("location: ")).map(str::to_owned)
 }
 
 /// The head as the client writes it.

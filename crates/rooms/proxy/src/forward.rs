@@ -11,6 +11,7 @@ use crate::head::request::RequestHead;
 use crate::head::response::ResponseHead;
 use crate::head::{Field, Known, listed};
 use crate::refusal::push_number;
+use crate::rules::Rewrite;
 
 /// What a request's head needs beside its own parts.
 pub(crate) struct Onward<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) presented: &'a [u8],
     /// How many bytes of the path are cut off.
     pub(crate) strip: usize,
+    /// What the route has in the place of that and of some fields.
+    pub(crate) rewrite: Option<&'a Rewrite>,
     /// The address that the client came to, for requests without a host.
     pub(crate) local: SocketAddr,
 }
@@ -44,15 +47,29 @@ fn push_field(out: &mut Vec<u8>, buf: &[u8], field: &Field) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends path and query as the instance sees them: without the first `strip` bytes, or with others in their place.
+pub(crate) fn push_target(out: &mut Vec<u8>, target: &[u8], strip: usize, rewrite: Option<&Rewrite>) {
+    let mut target = &target[strip..];
+    match rewrite.map(|rewrite| &*rewrite.prefix) {
+        Some(prefix) if !prefix.is_empty() && target != b"*" => out.extend_from_slice(prefix),
+        Some(_) | None => {
+            // Behind a prefix of its own `//x` is a path, and at the front some would take `x` for a host.
+            while strip > 0 && target.starts_with(b"//") {
+                target = &target[1..];
+            }
+            if target.first().is_none_or(|c| *c == b'?') {
+                out.push(b'/');
+            }
+        }
+    }
+    out.extend_from_slice(target);
+}
+
 /// Appends the head that the instance gets.
 pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field], on: &Onward<'_>) {
     out.extend_from_slice(head.method.of(buf));
     out.push(b' ');
-    let target = &head.target.of(buf)[on.strip..];
-    if target.first().is_none_or(|c| *c == b'?') {
-        out.push(b'/');
-    }
-    out.extend_from_slice(target);
+    push_target(out, head.target.of(buf), on.strip, on.rewrite);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for field in fields {
         match field.known {
@@ -86,7 +103,10 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
             | Known::Upgrade => {}
         }
     }
-    if head.host.is_none() {
+    if let Some(rewrite) = on.rewrite {
+        out.extend_from_slice(rewrite.lines());
+    }
+    if head.host.is_none() && !on.rewrite.is_some_and(|rewrite| rewrite.names_host) {
         out.extend_from_slice(format!("host: {}\r\n", on.local).as_bytes());
     }
     if head.framing.chunked {
@@ -144,6 +164,8 @@ pub(crate) fn proto(secure: bool) -> &'static [u8] {
 pub(crate) struct Backward<'a> {
     /// The line that has browsers come over HTTPS only; it takes the place of the instance's own.
     pub(crate) strict: Option<&'a [u8]>,
+    /// The lines that the route adds.
+    pub(crate) lines: &'a [u8],
     /// The body is written in chunks.
     pub(crate) chunked: bool,
     /// The connection ends with this answer.
@@ -196,6 +218,7 @@ pub(crate) fn response(
         }
     }
     out.extend_from_slice(back.strict.unwrap_or_default());
+    out.extend_from_slice(back.lines);
     if back.chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }

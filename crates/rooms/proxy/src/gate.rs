@@ -4,6 +4,7 @@
 //! as long as the service wants the same.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -73,14 +74,14 @@ impl Gate {
     }
 
     /// Takes a request from the allowance of its client, or of what its field says.
-    pub(crate) fn take(&self, client: &[u8], field: Option<&[u8]>) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, client: IpAddr, field: Option<&[u8]>) -> Result<(), Refusal> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let told = locked(rate).check(self.key(client, field), 1, SystemClock.now());
         told.map(drop).map_err(too_often)
     }
 
     /// Whose allowance it is.
-    fn key(&self, client: &[u8], field: Option<&[u8]>) -> u64 {
+    fn key(&self, client: IpAddr, field: Option<&[u8]>) -> u64 {
         match self.policy.rate.as_ref().map(|rate| &rate.by) {
             Some(RateKey::Service) | None => 0,
             Some(RateKey::Client) => self.keys.hash_one((0u8, client)),
@@ -92,7 +93,7 @@ impl Gate {
     }
 
     /// What a request would find: how much of its allowance is left, and what is at work. Nothing is taken.
-    pub(crate) fn look(&self, client: &[u8], field: Option<&[u8]>) -> Bounds {
+    pub(crate) fn look(&self, client: IpAddr, field: Option<&[u8]>) -> Bounds {
         let allowance = self.rate.as_ref().map(|rate| {
             let rate = locked(rate);
             let told = rate.look(self.key(client, field), SystemClock.now());

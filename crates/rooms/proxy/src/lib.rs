@@ -30,6 +30,7 @@ mod local;
 mod peers;
 mod protocol;
 mod refusal;
+mod rules;
 mod secure;
 mod server;
 mod status;

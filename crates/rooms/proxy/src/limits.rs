@@ -103,8 +103,6 @@ pub struct Settings {
     pub tries: u32,
     /// Whether requests are written to the access log.
     pub access_log: bool,
-    /// Whether `X-Forwarded-*` of the client are kept (and its address appended), because it is a proxy of ours.
-    pub trust_forwarded: bool,
 }
 
 impl Default for Settings {
@@ -131,7 +129,6 @@ impl Default for Settings {
             tick: Duration::from_millis(100),
             tries: 3,
             access_log: true,
-            trust_forwarded: false,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::endpoint::EndpointState;
 use crate::gate::Gate;
 use crate::http2::FarTrunk;
 use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
+use crate::rules::Wishes;
 use crate::stream::Stream;
 use crate::table::{PoolKey, Table};
 use crate::worker::Worker;
@@ -27,6 +28,8 @@ use crate::worker::Worker;
 pub(crate) struct LocalTable {
     pub(crate) shared: Arc<Table>,
     pub(crate) pools: Vec<Rc<LocalPool>>,
+    /// Of requests that are sent elsewhere.
+    pub(crate) nowhere: Rc<LocalPool>,
     by_key: HashMap<PoolKey, usize>,
 }
 
@@ -41,6 +44,8 @@ pub(crate) struct LocalPool {
     pub(crate) policy: EdgePolicy,
     /// Its bounds, if it has any.
     pub(crate) gate: Option<Arc<Gate>>,
+    /// What it wants done with requests and answers.
+    pub(crate) wishes: Option<Arc<Wishes>>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -114,6 +119,7 @@ impl LocalTable {
                 http2: spec.protocol == PoolProtocol::H2,
                 policy: spec.policy.clone(),
                 gate: spec.gate.clone(),
+                wishes: spec.wishes.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -124,7 +130,8 @@ impl LocalTable {
             }
         }
         let by_key = pools.iter().enumerate().map(|(at, pool)| (pool.key.clone(), at)).collect();
-        Self { shared, pools, by_key }
+        let nowhere = LocalPool::emptied(&PoolKey::default(), now);
+        Self { shared, pools, nowhere, by_key }
     }
 
     /// The pool of this name, if the table still has it.
@@ -150,7 +157,7 @@ impl LocalPool {
         let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
         let balance = Balance::new(&endpoints, None, 0, now).into();
         let policy = EdgePolicy::default();
-        Rc::new(Self { key, endpoints, balance, http2: false, policy, gate: None, down_since })
+        Rc::new(Self { key, endpoints, balance, http2: false, policy, gate: None, wishes: None, down_since })
     }
 
     /// An instance for the next request, by load and latency; in turns while they have equal ones.

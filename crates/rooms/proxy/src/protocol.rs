@@ -18,8 +18,9 @@ use crate::limits::FRAME_BYTES;
 use crate::status::EdgeStatus;
 use crate::table::Document;
 
-/// The version of these words and of `table.json`. 2 brought TLS: an edge of version 1 would pass over it.
-pub(crate) const VERSION: u32 = 2;
+/// The version of these words and of `table.json`. 2 brought TLS and 3 the rules of routes: an edge of
+/// a version before would pass over them.
+pub(crate) const VERSION: u32 = 3;
 /// Versions of `table.json` that are read: what they do not say has a default.
 pub(crate) const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 

@@ -13,6 +13,19 @@ pub struct Refusal {
     pub retry_after: u32,
 }
 
+/// How an answer of the edge's own is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form<'a> {
+    /// Further lines of its head.
+    pub(crate) lines: &'a [u8],
+    /// A page of HTML in the place of the sentence.
+    pub(crate) page: Option<&'a [u8]>,
+    /// The connection ends.
+    pub(crate) close: bool,
+    /// The body is left away, as for HEAD.
+    pub(crate) head_only: bool,
+}
+
 /// Declares refusals as constants, and their list.
 macro_rules! refusals {
     ($($name:ident = $status:literal $code:literal $why:literal;)*) => {
@@ -25,6 +38,11 @@ macro_rules! refusals {
 }
 
 refusals! {
+    ELSEWHERE = 307 "redirect" "What was asked for is found at another place.";
+    ADDRESS = 403 "address" "This is not for clients with this address.";
+    UNAUTHORIZED = 401 "unauthorized" "This asks for a name and a password.";
+    AUTH_BUSY = 503 "auth-busy" "Too many passwords wait to be checked.";
+    MAINTENANCE = 503 "maintenance" "The service is being worked on.";
     HTTPS_ONLY = 308 "https-only" "This host is asked over HTTPS only.";
     REQUEST_LINE = 400 "request-line" "The request line is not `METHOD target HTTP/1.1`.";
     METHOD = 400 "method" "The method is not a token of at most 24 letters.";
@@ -77,14 +95,21 @@ impl Refusal {
         Self { status, code, why, retry_after: if status == 503 { 1 } else { 0 } }
     }
 
-    /// The whole answer in bytes, with these further lines in its head. `head_only` leaves the body away, as for HEAD.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, lines: &[u8], close: bool, head_only: bool) {
+    /// The whole answer in bytes.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, form: &Form<'_>) {
+        let Form { lines, page, close, head_only } = *form;
         out.extend_from_slice(b"HTTP/1.1 ");
         push_number(out, u64::from(self.status));
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
-        out.extend_from_slice(b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ");
-        push_number(out, self.why.len() as u64 + 1);
+        let (kind, length): (&[u8], _) = match page {
+            None => (b"plain", self.why.len() + 1),
+            Some(page) => (b"html", page.len()),
+        };
+        out.extend_from_slice(b"\r\ncontent-type: text/");
+        out.extend_from_slice(kind);
+        out.extend_from_slice(b"; charset=utf-8\r\ncontent-length: ");
+        push_number(out, length as u64);
         out.extend_from_slice(b"\r\nx-sea-refused: ");
         out.extend_from_slice(self.code.as_bytes());
         if self.retry_after > 0 {
@@ -97,9 +122,13 @@ impl Refusal {
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(lines);
         out.extend_from_slice(b"\r\n");
-        if !head_only {
-            out.extend_from_slice(self.why.as_bytes());
-            out.push(b'\n');
+        match page {
+            _ if head_only => {}
+            Some(page) => out.extend_from_slice(page),
+            None => {
+                out.extend_from_slice(self.why.as_bytes());
+                out.push(b'\n');
+            }
         }
     }
 
@@ -129,8 +158,11 @@ fn grpc_status(status: u16) -> u64 {
         408 | 504 => 4,
         // A bound was reached.
         413 | 431 => 8,
+        // Permission denied; and unauthenticated.
+        403 => 7,
+        401 => 16,
         // Unavailable: the same call may go well later.
-        308 | 421 | 502 | 503 => 14,
+        301 | 302 | 307 | 308 | 421 | 502 | 503 => 14,
         // Internal: the call itself is malformed.
         _ => 13,
     }
@@ -139,8 +171,13 @@ fn grpc_status(status: u16) -> u64 {
 /// The usual words for a status that the edge makes itself.
 fn reason(status: u16) -> &'static str {
     match status {
+        301 => "Moved Permanently",
+        302 => "Found",
+        307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",

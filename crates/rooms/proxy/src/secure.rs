@@ -23,7 +23,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr)
     match shaken {
         Ok(tls) if tls.speaks_http2() => {
             let stream = Stream::Tls(Box::new(tls));
-            let facts = Facts::of(&stream, peer);
+            let facts = Facts::of(worker, &stream, peer);
             http2::serve(worker, stream, Input::default(), facts, Entrance::Front).await;
         }
         Ok(tls) => {

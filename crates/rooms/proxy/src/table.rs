@@ -1,17 +1,19 @@
 //! The one document that the edge goes by, and the form in which requests are looked up in it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::ContainerId;
+use base::{Cidr, ContainerId};
 use plan::tls::{ClientCertificates, StrictTransport};
 use plan::traffic::{Listener, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
-use spec::{EdgePolicy, PathPrefix, Protocol};
+use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
 use crate::gate::Gate;
+use crate::head::Field;
+use crate::rules::{self, Rules, Users, Wishes};
 use crate::status::{PortStatus, RuleStatus};
 use crate::tls::Hosts;
 
@@ -25,6 +27,9 @@ pub struct Document {
     pub generation: u64,
     /// By owner.
     pub shares: BTreeMap<String, RouteShare>,
+    /// Proxies of ours, which are believed what they say of clients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Cidr>,
 }
 
 impl Document {
@@ -93,6 +98,16 @@ pub enum TableFlaw {
         /// The owner of the other.
         second: String,
     },
+    /// A route whose rules cannot be gone by.
+    #[error("`{owner}` has a route for `{rule}` that cannot be gone by: {why}")]
+    BadRules {
+        /// The owner of the share.
+        owner: String,
+        /// Host and path.
+        rule: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A rule whose path does not begin with a slash or whose host is no host.
     #[error("`{owner}` has a rule for `{rule}`, which no request can match")]
     BadRule {
@@ -120,6 +135,10 @@ pub(crate) struct Table {
     pub(crate) https_port: u16,
     /// By address and whether it is UDP.
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
+    /// Proxies of ours, which are believed what they say of clients.
+    trusted: Vec<Cidr>,
+    /// Lists of users that rules ask for.
+    users: Vec<Arc<Users>>,
 }
 
 /// A pool with the states of its instances.
@@ -131,6 +150,7 @@ pub(crate) struct PoolSpec {
     pub(crate) policy: EdgePolicy,
     /// Its bounds, if it has any.
     pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) wishes: Option<Arc<Wishes>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -139,22 +159,28 @@ pub(crate) struct Rule {
     /// Without a slash at its end; empty for every path.
     prefix: Box<[u8]>,
     strip: bool,
-    pool: usize,
+    pool: Option<usize>,
     owner: String,
     https_only: bool,
     strict: Option<Arc<[u8]>>,
+    rules: Option<Arc<Rules>>,
 }
 
 /// Where a request goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
-    pub(crate) pool: usize,
+    /// None where requests are sent elsewhere.
+    pub(crate) pool: Option<usize>,
     /// How many bytes of the path are cut off.
     pub(crate) strip: usize,
+    /// How many bytes of the path are the route's.
+    pub(crate) prefix: usize,
     /// Over plain HTTP it goes nowhere but to HTTPS.
     pub(crate) https_only: bool,
     /// The line that tells browsers so, for answers over TLS.
     pub(crate) strict: Option<&'a Arc<[u8]>>,
+    /// What is done beyond that.
+    pub(crate) rules: Option<&'a Arc<Rules>>,
 }
 
 impl Table {
@@ -174,6 +200,8 @@ impl Table {
             tls: Arc::default(),
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
+            trusted: document.trusted.clone(),
+            users: Vec::new(),
         };
         let known: HashMap<&PoolKey, &Arc<Gate>> = before
             .iter()
@@ -191,12 +219,18 @@ impl Table {
                     key,
                     policy: pool.policy.clone(),
                     gate,
+                    wishes: Wishes::of(pool).map_err(|why| TableFlaw::BadRules {
+                        owner: owner.clone(),
+                        rule: pool.service.clone(),
+                        why,
+                    })?,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
                 });
             }
-            table.add_rules(owner, share, &places)?;
+            let users = before.map_or(&[][..], |table| &table.users);
+            table.add_rules((owner, share), &places, users)?;
             for listener in &share.listeners {
                 table.add_listener(owner, listener, &places)?;
             }
@@ -208,16 +242,17 @@ impl Table {
 
     fn add_rules(
         &mut self,
-        owner: &str,
-        share: &RouteShare,
+        (owner, share): (&str, &RouteShare),
         places: &BTreeMap<&str, usize>,
+        known: &[Arc<Users>],
     ) -> Result<(), TableFlaw> {
         for rule in &share.rules {
             let host = rule.host.as_deref().map(str::to_ascii_lowercase);
             let shown = host.clone().unwrap_or_else(|| "*".into());
-            let pool = *places
-                .get(rule.pool.as_str())
-                .ok_or_else(|| TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() })?;
+            let pool = places.get(rule.pool.as_str()).copied();
+            if pool.is_none() && rule.rules.redirect.is_none() {
+                return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() });
+            }
             let plain = shown.strip_prefix("*.").unwrap_or(&shown);
             let named = shown == "*" || crate::head::request::is_host(plain.as_bytes());
             if !rule.path.0.starts_with('/') || !named {
@@ -226,6 +261,12 @@ impl Table {
                     rule: format!("{shown}{}", rule.path),
                 });
             }
+            let users = |source: &Blob| find_users(&mut self.users, known, source);
+            let made = Rules::of(rule, users).map_err(|why| TableFlaw::BadRules {
+                owner: owner.into(),
+                rule: format!("{shown}{}", rule.path),
+                why,
+            })?;
             let rules = match &host {
                 None => &mut self.any,
                 Some(host) => match host.strip_prefix('*') {
@@ -244,11 +285,12 @@ impl Table {
             }
             rules.push(Rule {
                 prefix,
-                strip: rule.strip_prefix,
+                strip: rule.strip_prefix || rule.rules.replace_prefix.is_some(),
                 pool,
                 owner: owner.into(),
                 https_only: rule.https.only,
                 strict: rule.https.strict.map(strict_line),
+                rules: made,
             });
         }
         Ok(())
@@ -296,12 +338,30 @@ impl Table {
         [own, wild, &self.any]
     }
 
+    /// Whether this is a proxy of ours.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|range| range.contains(peer))
+    }
+
+    /// Who asks, when a proxy of ours passes on a request with these fields.
+    pub(crate) fn origin(&self, peer: IpAddr, fields: &[Field], buf: &[u8]) -> IpAddr {
+        rules::origin(peer, fields, buf, &self.trusted)
+    }
+
     /// What is demanded of the clients of this host (with or without port).
     pub(crate) fn clients_of(&self, host: &[u8]) -> Option<&Arc<ClientCertificates>> {
         let mut lower = [0u8; 256];
         let name = std::str::from_utf8(bare_name(host, &mut lower)).ok()?;
         self.tls.clients_of(name)
     }
+}
+
+/// The list of users with this source: one of this table or of the one before, which knows who was found right, or new.
+fn find_users(ours: &mut Vec<Arc<Users>>, known: &[Arc<Users>], source: &Blob) -> Result<Arc<Users>, String> {
+    let found = ours.iter().chain(known).find(|users| users.is(source)).cloned();
+    let users = found.map_or_else(|| Users::of(source).map(Arc::new), Ok)?;
+    ours.push(users.clone());
+    Ok(users)
 }
 
 /// The line of an answer that has browsers come over HTTPS only.
@@ -342,8 +402,10 @@ impl Rule {
         Target {
             pool: self.pool,
             strip: if self.strip { self.prefix.len() } else { 0 },
+            prefix: self.prefix.len(),
             https_only: self.https_only,
             strict: self.strict.as_ref(),
+            rules: self.rules.as_ref(),
         }
     }
 

@@ -21,7 +21,14 @@ fn config(root: &Path, port: u16) -> EdgeConfig {
     let root_text = root.to_str().expect("a plain path");
     let args = ["--root", root_text, "--threads", "2", "--http", &http.to_string()].map(Into::into).into();
     let program = env!("CARGO_BIN_EXE_sea-edge").into();
-    EdgeConfig { root: root.into(), program, args, http: vec![http], https: HttpsFront::Never }
+    EdgeConfig {
+        root: root.into(),
+        program,
+        args,
+        http: vec![http],
+        https: HttpsFront::Never,
+        trusted: Vec::new(),
+    }
 }
 
 /// An instance that answers every connection with its name.
@@ -53,6 +60,8 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
             strip_prefix: false,
             pool: "web".into(),
             https: RuleHttps::default(),
+            rules: spec::RouteRules::default(),
+            users: None,
         }],
         listeners: listeners
             .iter()

@@ -1,8 +1,9 @@
 //! What the edge does for a service's requests beyond its defaults (`x-sea.edge`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base::Bytes;
+use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -33,6 +34,35 @@ pub struct EdgePolicy {
     /// How many requests come in a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// Requests are answered with 503, as the service is being worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+    /// The configs with the pages that browsers are shown when the edge answers itself, by status (`404`) or class
+    /// (`5xx`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub error_pages: BTreeMap<String, String>,
+    /// Answers are compressed for clients that take it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
+}
+
+/// A service is being worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Who comes through all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Cidr>,
+    /// When clients may come again.
+    pub retry_after: Duration,
+}
+
+/// The longest page, in bytes.
+pub const PAGE_BYTES: usize = 64 * 1024;
+
+/// Whether pages are shown by this status or class: one from 400 to 599, `4xx` or `5xx`.
+pub fn is_page(key: &str) -> bool {
+    matches!(key, "4xx" | "5xx")
+        || (key.len() == 3 && key.parse::<u16>().is_ok_and(|code| (400..600).contains(&code)))
 }
 
 /// A certificate of one's own for the hosts of a service's routes (`x-sea.certificate`).

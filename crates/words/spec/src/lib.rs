@@ -10,15 +10,21 @@ mod edge;
 mod mount;
 mod policy;
 mod route;
+mod rules;
 mod service;
+mod users;
 
 pub use app::{App, FileSource, Ipam, Network, Volume};
 pub use blob::Blob;
-pub use edge::{CertificateFiles, EdgePolicy, Limit, Rate, RateKey, RouteHttps};
+pub use edge::{
+    CertificateFiles, EdgePolicy, Limit, Maintenance, PAGE_BYTES, Rate, RateKey, RouteHttps, is_page,
+};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};
+pub use rules::{BasicAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
 pub use service::{
     Attachment, Build, Device, DeviceBound, DeviceRate, Hook, INTERFACE_NAME, Limits, Link, Logging,
     Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,
 };
+pub use users::{MOST_COST, MOST_USERS, users};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RouteHttps;
+use crate::{RouteHttps, RouteRules};
 
 /// Requests for this host and path go to this service (`x-sea.routes`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Route {
     pub host: Option<String>,
     /// The longest matching prefix wins.
     pub path: PathPrefix,
-    /// The container's port.
+    /// The container's port; 0 where requests go to no container.
     pub port: u16,
     /// Whether the prefix is cut off before the request goes on.
     #[serde(default)]
@@ -22,6 +22,9 @@ pub struct Route {
     /// What it asks of clients in the matter of HTTPS.
     #[serde(default, skip_serializing_if = "RouteHttps::is_default")]
     pub https: RouteHttps,
+    /// What it does with requests and answers beyond that.
+    #[serde(default, skip_serializing_if = "RouteRules::is_default")]
+    pub rules: RouteRules,
 }
 
 /// A path prefix that ends at a `/` or at the end: `/api` matches `/api` and `/api/x`, not `/apiary`.

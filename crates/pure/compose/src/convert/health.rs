@@ -17,8 +17,9 @@ pub(super) fn check(
     ports: &[Published],
 ) -> Option<HealthCheck> {
     let outside = routes
-        .first()
+        .iter()
         .map(|route| route.port)
+        .find(|port| *port > 0)
         .or_else(|| ports.iter().find(|port| port.protocol != Protocol::Udp).map(|port| port.port));
     let Some(node) = map.get("healthcheck").filter(|node| !node.is_null()) else {
         let port = outside?;

@@ -1,10 +1,11 @@
 //! `x-sea`: what the specification has no word for. Read strictly; its JSON Schema is in the guide.
 
 mod edge;
+mod rules;
 
 use std::time::Duration;
 
-use spec::{CertificateFiles, EdgePolicy, PathPrefix, Route, RouteHttps};
+use spec::{CertificateFiles, EdgePolicy, PathPrefix, Route, RouteHttps, RouteRules};
 
 use super::Desk;
 use super::parts::truth;
@@ -30,7 +31,22 @@ pub(super) enum Writer {
 }
 
 const KEYS: &[&str] = &["route", "routes", "edge", "certificate", "writer"];
-const ROUTE_KEYS: &[&str] = &["host", "path", "port", "strip_prefix", "https", "hsts"];
+const ROUTE_KEYS: &[&str] = &[
+    "host",
+    "path",
+    "port",
+    "strip_prefix",
+    "https",
+    "hsts",
+    "request_headers",
+    "response_headers",
+    "redirect",
+    "replace_prefix",
+    "rewrite_host",
+    "allow",
+    "deny",
+    "basic_auth",
+];
 
 /// Reads a service's `x-sea`.
 pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
@@ -127,6 +143,25 @@ fn certificate(desk: &mut Desk<'_>, node: &Node, key: &str) -> Option<Certificat
     };
     let (chain, secret) = (named("chain", &["secrets", "configs"]), named("key", &["secrets"]));
     Some(CertificateFiles { chain: chain?, key: secret? })
+}
+
+/// The bytes of a secret or config of this file that the edge reads, or why it cannot.
+fn content(desk: &Desk<'_>, section: &str, name: &str) -> Result<Vec<u8>, String> {
+    let root = &desk.project.root;
+    let Some(map) = root.get(section).and_then(|all| all.get(name)).and_then(Node::map) else {
+        let what = section.trim_end_matches('s');
+        return Err(format!("there is no {what} `{name}` here"));
+    };
+    if truth(map, "external") {
+        return Err(format!("`{name}` is external, so the edge cannot read it"));
+    }
+    if let Some(content) = map.get("content") {
+        return Ok(content.print().into_bytes());
+    }
+    let named = |key: &str| map.get(key).map(Node::print);
+    let of_file = named("file").and_then(|file| desk.project.contents.get(&file).cloned());
+    let of_variable = named("environment").and_then(|name| desk.project.environment().get(&name).cloned());
+    of_file.or(of_variable.map(String::into_bytes)).ok_or_else(|| format!("`{name}` cannot be read"))
 }
 
 /// Checks the top level's `x-sea`, which has no keys yet.
@@ -241,7 +276,7 @@ impl Reader<'_, '_> {
         };
         let host = if host.is_empty() { None } else { Some(self.host(host, node)?) };
         let (path, port, https) = (self.path(path, node)?, self.port(port, node)?, RouteHttps::default());
-        Some(Route { host, path, port, strip_prefix: false, https })
+        Some(Route { host, path, port, strip_prefix: false, https, rules: RouteRules::default() })
     }
 
     fn long(&mut self, map: &Map, node: &Node) -> Option<Route> {
@@ -301,7 +336,11 @@ impl Reader<'_, '_> {
         };
         let path = self.path(path.as_deref().unwrap_or("/"), node)?;
         let https = self.https(map)?;
-        Some(Route { host, path, port: self.port(port, node)?, strip_prefix, https })
+        let place = rules::Place { host: host.as_deref(), path: &path };
+        let rules = rules::read(self.desk, map, &key, &place);
+        // Who is sent elsewhere comes to no container.
+        let port = if map.get("redirect").is_some() { 0 } else { self.port(port, node)? };
+        Some(Route { host, path, port, strip_prefix, https, rules })
     }
 
     /// `https: only`, and `hsts` with the time for which browsers remember it.

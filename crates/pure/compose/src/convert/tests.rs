@@ -6,7 +6,10 @@ use spec::{App, Order, Restart};
 use crate::{Converted, LoadError, MemoryFiles, Request, load};
 
 fn convert(text: &str) -> Result<Converted, LoadError> {
-    let files = MemoryFiles::default().with("/app/compose.yaml", text).with("/app/s.txt", "secret");
+    let files = MemoryFiles::default()
+        .with("/app/compose.yaml", text)
+        .with("/app/s.txt", "secret")
+        .with("/app/users", USERS);
     load(&Request::new("/app"), &files)?.project.app()
 }
 
@@ -229,6 +232,135 @@ fn https_is_asked_for_by_route_and_by_service() {
 }
 
 #[test]
+fn a_route_says_what_is_done_with_its_requests() {
+    let app = app("
+services:
+  a:
+    image: x
+    x-sea:
+      routes:
+        - path: /api
+          port: 80
+          request_headers: {set: {X-Env: prod, X-Count: 5}, add: {x-tag: b}, remove: [X-Debug]}
+          response_headers: {remove: Server}
+          replace_prefix: /v2
+          rewrite_host: Inside.example:81
+          allow: [10.0.0.0/8, 192.0.2.7, 'fd00::/8']
+          deny: 10.1.0.0/16
+        - {host: old.example, redirect: 'https://www.new.example:8443/x/'}
+        - {path: /old, redirect: {to: /, status: 301, keep_path: false, keep_query: false}}
+");
+    let routes = &app.services[0].routes;
+    let lines: Vec<_> =
+        routes.iter().map(|r| format!("{} {}", r.port, serde_json::to_string(&r.rules).unwrap())).collect();
+    expect![[r#"
+        80 {"request_headers":{"set":{"x-count":"5","x-env":"prod"},"add":{"x-tag":"b"},"remove":["x-debug"]},"response_headers":{"remove":["server"]},"replace_prefix":"/v2","rewrite_host":"inside.example:81","allow":["10.0.0.0/8","192.0.2.7/32","fd00::/8"],"deny":["10.1.0.0/16"]}
+        0 {"redirect":{"status":307,"scheme":"https","host":"www.new.example:8443","path":"/x/","keep_path":true,"keep_query":true}}
+        0 {"redirect":{"status":301,"path":"/","keep_path":false,"keep_query":false}}"#]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn rules_that_make_no_sense_are_told() {
+    told(
+        "services:\n  a:\n    image: x\n    x-sea:\n      routes:\n        - {path: /a, port: 1, request_headers: {set: {Host: a, x_a: b, X-B: [1], X-C: \"a\\nb\", X-D: 1, x-d: 2, x-forwarded-for: 1}, remove: [X-D, TE], more: 1}}\n        - {path: /b, port: 1, response_headers: {set: {X-A: 1}, add: {x-a: 2}}, allow: [10.0.0.5/8, '::ffff:10.0.0.0/104', x, 10.0.0.0/33], deny: {}}\n        - {path: /c, port: 1, replace_prefix: /a/../b, strip_prefix: true, rewrite_host: 'a b'}\n        - {path: /d, port: 1, hsts: 1d, response_headers: {set: {Strict-Transport-Security: max-age=1}}}\n",
+        expect![[r#"
+            services.a.x-sea.routes[0].request_headers.set.Host: `Host` belongs to the connection, not to the message | choose another field
+            services.a.x-sea.routes[0].request_headers.set.x_a: `x_a` is no name of a field: letters, digits and dashes | choose another field
+            services.a.x-sea.routes[0].request_headers.set.X-B: `[1]` is no value of a field | write one line of visible ASCII, of at most 8 KiB, without spaces around it
+            services.a.x-sea.routes[0].request_headers.set.X-C: `a\nb` is no value of a field | write one line of visible ASCII, of at most 8 KiB, without spaces around it
+            services.a.x-sea.routes[0].request_headers.set.x-d: `x-d` is here twice | case does not count in names
+            services.a.x-sea.routes[0].request_headers.set.x-forwarded-for: `x-forwarded-for` is written by the edge itself | choose another field
+            services.a.x-sea.routes[0].request_headers.remove: `X-D` is removed and given a value | `set` replaces what is there; leave it out of `remove`
+            services.a.x-sea.routes[0].request_headers.remove: `TE` belongs to the connection, not to the message | choose another field
+            services.a.x-sea.routes[0].request_headers.more: there is no such key | the keys here are set, add, remove
+            services.a.x-sea.routes[1].response_headers: `x-a` is set and added | one of the two is enough
+            services.a.x-sea.routes[1].allow: `10.0.0.5/8` is no address and no range | did you mean `10.0.0.0/8`?
+            services.a.x-sea.routes[1].allow: `::ffff:10.0.0.0/104` is no address and no range | write the IPv4 range itself: clients are known by it, however they came
+            services.a.x-sea.routes[1].allow: `x` is no address and no range | write a list of addresses and ranges, as in `[10.0.0.0/8, 192.0.2.7, fd00::/8]`
+            services.a.x-sea.routes[1].allow: `10.0.0.0/33` is no address and no range | write a list of addresses and ranges, as in `[10.0.0.0/8, 192.0.2.7, fd00::/8]`
+            services.a.x-sea.routes[1].deny: this takes a list, not a mapping | write a list of addresses and ranges, as in `[10.0.0.0/8, 192.0.2.7, fd00::/8]`
+            services.a.x-sea.routes[2].replace_prefix: `/a/../b` is no path | `.` and `..` lead to different places with different servers
+            services.a.x-sea.routes[2].replace_prefix: the prefix is cut off by `strip_prefix` already | `replace_prefix: /` cuts it off too
+            services.a.x-sea.routes[2].rewrite_host: `a b` is no host | write as in `shop.example` or `shop.example:8080`, without scheme
+            services.a.x-sea.routes[3].hsts: `response_headers` sets `Strict-Transport-Security` already | leave one of the two out
+        "#]],
+    );
+    told(
+        "services:\n  a:\n    image: x\n    x-sea:\n      routes:\n        - {path: /a, port: 1, redirect: /b}\n        - {path: /b, redirect: /b/}\n        - {host: a.b, path: /c, redirect: https://a.b}\n        - {path: /d, redirect: ftp://a}\n        - {path: /e, redirect: a.b/x}\n        - {path: /f, redirect: {status: 303, to: '/x?y'}}\n        - {path: /g, redirect: {status: 303, to: /x, keep: 1}}\n        - {path: /h, redirect: {keep_path: 1}}\n        - {path: /i, redirect: [], strip_prefix: true}\n",
+        expect![[r#"
+            services.a.x-sea.routes[0].port: a route with `redirect` leads to no instance | leave one of the two out
+            services.a.x-sea.routes[1].redirect: this leads to the same place again | name another host or path; for plain requests to HTTPS write `https: only`
+            services.a.x-sea.routes[2].redirect: this leads to the same place again | name another host or path; for plain requests to HTTPS write `https: only`
+            services.a.x-sea.routes[3].redirect: `ftp://a` is neither a URL nor a path | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[4].redirect: `a.b/x` is neither a URL nor a path | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[5].redirect: `/x?y` is no place to be sent to | it holds what a path cannot hold; write that as `%` and two hexadecimal digits
+            services.a.x-sea.routes[6].redirect.status: `303` is not a value of this key | allowed are 302 and 307 for a time, 301 and 308 for good; 307 and 308 keep the method
+            services.a.x-sea.routes[6].redirect.keep: there is no such key | the keys here are to, status, keep_path, keep_query
+            services.a.x-sea.routes[7].redirect: `to` is missing | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[8].redirect: this cannot be a list | write a URL or a path, as in `https://www.shop.example` or `/new`, or `{to: /new, status: 308}`
+            services.a.x-sea.routes[8].strip_prefix: a route with `redirect` leads to no instance | leave one of the two out
+        "#]],
+    );
+}
+
+/// A list with one user.
+const USERS: &str = "ann:$2y$05$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+
+#[test]
+fn passwords_maintenance_pages_and_compression_are_asked_for() {
+    let app = app("
+services:
+  a:
+    image: x
+    x-sea:
+      route: {path: /, port: 1, basic_auth: list}
+      edge: {maintenance: true, error_pages: {'404': page, 5xx: page}, compress: true}
+  b:
+    image: x
+    x-sea:
+      routes: [{path: /b, port: 1, basic_auth: {users: list, realm: The shop, keep_authorization: true}}]
+      edge: {maintenance: {allow: 10.0.0.0/8, retry_after: 10m}, compress: false}
+  c:
+    image: x
+    x-sea: {route: {path: /c, port: 1}, edge: {maintenance: false}}
+secrets: {list: {file: ./users}, other: {file: ./s.txt}}
+configs: {page: {content: <h1>}}
+");
+    let of =
+        |service: &spec::Service| serde_json::to_string(&(&service.routes[0].rules, &service.edge)).unwrap();
+    let lines: Vec<_> = app.services.values().map(of).collect();
+    expect![[r#"
+        [{"basic_auth":{"users":"list","realm":"restricted"}},{"maintenance":{"retry_after":{"secs":60,"nanos":0}},"error_pages":{"404":"page","5xx":"page"},"compress":true}]
+        [{"basic_auth":{"users":"list","realm":"The shop","keep_authorization":true}},{"maintenance":{"allow":["10.0.0.0/8"],"retry_after":{"secs":600,"nanos":0}}}]
+        [{},{}]"#]].assert_eq(&lines.join("\n"));
+    assert_eq!((app.secrets.len(), app.configs.len()), (1, 1), "what nobody uses is left out");
+}
+
+#[test]
+fn lists_and_pages_that_cannot_be_used_are_told() {
+    told(
+        "services:\n  a: {image: x, x-sea: {route: {path: /a, port: 1, basic_auth: none}, edge: {maintenance: 1, compress: gzip, error_pages: 5}}}\n  b: {image: x, x-sea: {route: {path: /b, port: 1, basic_auth: s}, edge: {maintenance: {retry: 1}, error_pages: {'200': c, 5xx: none, '404': {}}}}}\n  c: {image: x, x-sea: {route: {path: /c, port: 1, basic_auth: {users: out, realm: 'a\"b', keep_authorization: 1, more: 1}}}}\n  d: {image: x, x-sea: {route: {path: /d, port: 1, basic_auth: []}}}\n  e: {image: x, x-sea: {route: {path: /e, port: 1, basic_auth: {}}}}\nsecrets: {s: {file: ./s.txt}, out: {external: true}}\nconfigs: {c: {content: x}}\n",
+        expect![[r#"
+            services.a.x-sea.route.basic_auth: there is no secret `none` here | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.a.x-sea.edge.maintenance: `1` is not a value of this key | write `true`, `false` or `{allow: [10.0.0.0/8], retry_after: 10m}`
+            services.a.x-sea.edge.compress: `gzip` is not a value of this key | write `true` or `false`, without quotes
+            services.a.x-sea.edge.error_pages: `5` is not a value of this key | write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file
+            services.b.x-sea.route.basic_auth: the secret `s` is no list of users | line 1: it is not `NAME:HASH`; `htpasswd -nB NAME` writes one
+            services.b.x-sea.edge.maintenance.retry: there is no such key | the keys here are allow, retry_after
+            services.b.x-sea.edge.error_pages.200: `200` is no status and no class of errors | write 400 to 599, `4xx` or `5xx`
+            services.b.x-sea.edge.error_pages.5xx: there is no config `none` here | write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file
+            services.b.x-sea.edge.error_pages.404: there is no config `map[]` here | write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file
+            services.c.x-sea.route.basic_auth: `out` is external, so the edge cannot read it | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.c.x-sea.route.basic_auth.realm: `a\"b` is not a value of this key | write visible ASCII without quotes and backslashes
+            services.c.x-sea.route.basic_auth.keep_authorization: this takes `true` or `false`, not an integer | write it without quotes
+            services.c.x-sea.route.basic_auth.more: there is no such key | the keys here are users, realm, keep_authorization
+            services.d.x-sea.route.basic_auth: this cannot be a list | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.e.x-sea.route.basic_auth: `users` is missing | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+        "#]],
+    );
+}
+
+#[test]
 fn x_sea_is_read_strictly() {
     told(
         "services:\n  a: {image: x, x-sea: {rute: a, writer: some}}\n  b: {image: x, x-sea: {route: a.b}}\n  c: {image: x, expose: [1, 2], x-sea: {route: a.b}}\n  d: {image: x, x-sea: {routes: ['http://a.b -> 1', {path: /x, prot: 1}, {host: a}]}}\n  e: {image: x, x-sea: 5}\nx-sea: {routes: []}\n",
@@ -239,7 +371,7 @@ fn x_sea_is_read_strictly() {
             services.c.x-sea.route: which port of the container? the service has several | add it, as in `shop.example -> 8080`
             services.d.x-sea.routes[0]: `http:` is no host name | write as in `shop.example` or `*.shop.example`, without scheme and port
             services.d.x-sea.routes[1]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
-            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts
+            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts, request_headers, response_headers, redirect, replace_prefix, rewrite_host, allow, deny, basic_auth
             services.d.x-sea.routes[2]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
             services.e.x-sea: this takes a mapping, not an integer | write `x-sea: {route: shop.example}`
             x-sea.routes: there is no such key | it has no keys yet at the top level; routes go under a service

@@ -210,3 +210,45 @@ fn a_release_that_comes_back_does_not_wait_for_the_ways_of_the_one_that_failed()
     );
     assert_eq!(hosts(&ledger), ["shop.example"]);
 }
+
+#[test]
+fn a_share_has_what_its_rules_name_and_a_redirect_needs_no_instance() {
+    let mut shop = web("a", 1);
+    let file = |text: &str| spec::FileSource {
+        name: "file".into(),
+        content: Some(spec::Blob(text.into())),
+        labels: Default::default(),
+    };
+    shop.secrets.insert("list".into(), file("ann:hash"));
+    shop.configs.insert("page".into(), file("<h1>"));
+    let web = shop.services.values_mut().next().expect("it has one");
+    web.edge.error_pages.insert("5xx".into(), "page".into());
+    let ways = [
+        serde_json::json!({"host": "list.example", "path": "/", "port": 80, "rules": {"basic_auth":
+            {"users": "list", "realm": "shop"}}}),
+        serde_json::json!({"host": "old.example", "path": "/", "port": 0, "rules": {"redirect":
+            {"status": 308, "path": "/new", "keep_path": true, "keep_query": true}}}),
+    ];
+    web.routes.extend(ways.map(|way| serde_json::from_value(way).expect("a route")));
+    let ledger = ledger([shop.clone(), shop]);
+    let instances = seen(&ledger, "web-1 r2 ready");
+    let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+    let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
+    let share = plan.steps.iter().find_map(|step| match step {
+        Step::Send(share) => Some(share.clone()),
+        _ => None,
+    });
+    let share = share.expect("a share");
+    let pages: Vec<_> = share.pools.iter().map(|(name, pool)| format!("{name} {:?}", pool.pages)).collect();
+    assert_eq!(pages, [r#"web:80 {"5xx": "<h1>"}"#], "nobody is asked by a redirect");
+    let users = |blob: &spec::Blob| String::from_utf8_lossy(&blob.0).into_owned();
+    let rules = share.rules.iter().map(|rule| {
+        let users = rule.users.as_ref().map(users).unwrap_or_default();
+        format!("{} -> {:?} {users}", rule.host.as_deref().unwrap_or("*"), rule.pool)
+    });
+    let rules: Vec<_> = rules.collect();
+    assert_eq!(
+        rules,
+        [r#"shop.example -> "web:80" "#, r#"list.example -> "web:80" ann:hash"#, r#"old.example -> "" "#]
+    );
+}

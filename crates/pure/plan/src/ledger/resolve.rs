@@ -16,7 +16,11 @@ pub fn resolve(mut app: App, images: &BTreeMap<ServiceName, ImageFacts>) -> App 
     for (name, service) in &mut app.services {
         let facts = images.get(name);
         if let Some(port) = facts.and_then(|facts| facts.exposed.first()) {
-            service.routes.iter_mut().filter(|route| route.port == 0).for_each(|route| route.port = *port);
+            service
+                .routes
+                .iter_mut()
+                .filter(|route| route.port == 0 && route.rules.redirect.is_none())
+                .for_each(|route| route.port = *port);
         }
         if service.healthcheck.is_none() && !jobs.contains(name) {
             let of_image = facts.and_then(|facts| facts.healthcheck.clone());
@@ -28,7 +32,7 @@ pub fn resolve(mut app: App, images: &BTreeMap<ServiceName, ImageFacts>) -> App 
 
 /// A look at the first port that requests are sent to.
 fn from_outside(service: &Service) -> Option<HealthCheck> {
-    let routed = service.routes.iter().map(|route| route.port);
+    let routed = service.routes.iter().map(|route| route.port).filter(|port| *port > 0);
     let published = service
         .ports
         .iter()

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::cidr::Cidr;
 use crate::netlink::message::Body;
+use base::Cidr;
 
 const REGISTER: u32 = 1;
 const EQUAL: u32 = 0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cidr::Cidr;
+use base::Cidr;
 
 /// All names of one root.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::message::{ACK, Body, CREATE, DUMP, EXCLUSIVE, REPLACE, Request, attributes, text, u32_at};
-use crate::cidr::Cidr;
 use crate::order::Mac;
+use base::Cidr;
 
 const NEW_LINK: u16 = 16;
 const DEL_LINK: u16 = 17;

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::{Occupied, choose_address, choose_subnet, default_pools, ipv6_pool, pool_size, reserved};
-use crate::cidr::Cidr;
 use crate::order::PoolOrder;
+use base::Cidr;
 
 fn occupied(ranges: &[&str]) -> Vec<Occupied> {
     ranges.iter().map(|r| Occupied { range: r.parse().unwrap(), by: (*r).to_owned() }).collect()

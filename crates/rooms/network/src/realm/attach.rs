@@ -346,7 +346,7 @@ impl Realm {
 
 fn check_fixed(
     network: &NetworkRecord,
-    subnet: &crate::cidr::Cidr,
+    subnet: &base::Cidr,
     taken: &std::collections::BTreeSet<IpAddr>,
     address: IpAddr,
 ) -> Result<IpAddr, AttachError> {

@@ -6,13 +6,13 @@ use base::{NetworkName, Timestamp};
 
 use super::host::{Host, mac_of};
 use super::{CrashPoint, Realm};
-use crate::cidr::Cidr;
 use crate::events;
 use crate::netlink::link;
 use crate::order::{IpamOrder, NetworkOrder, NetworkView};
 use crate::pool::{self, Occupied};
 use crate::problems::{CreateError, KernelError};
 use crate::record::{NetworkRecord, SubnetRecord};
+use base::Cidr;
 
 /// So many networks may a root have; each costs a few filter rules.
 pub(crate) const LIMIT: usize = 512;

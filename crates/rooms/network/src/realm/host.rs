@@ -5,12 +5,12 @@ use std::fs;
 use std::net::IpAddr;
 
 use super::{Kernel, Realm};
-use crate::cidr::Cidr;
 use crate::events;
 use crate::netlink::link::{self, Link, Range};
 use crate::pool::Occupied;
 use crate::problems::KernelError;
 use crate::record::NetworkRecord;
+use base::Cidr;
 
 /// What Ethernet carries, and what a network gets unless the way out carries less.
 const USUAL_MTU: u32 = 1500;

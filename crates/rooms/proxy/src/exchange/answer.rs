@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use resilience::limit::Outcome;
+use spec::HeaderSide;
 use tokio::io::AsyncWrite;
 
 use super::question::push_trailer;
-use super::{Body, End, Exchange, Stage};
+use super::{Body, End, Exchange, Stage, WAITING_BYTES};
 use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
@@ -18,8 +19,6 @@ use crate::head::{self, Span};
 use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
 use crate::refusal::Refusal;
 
-/// What may wait to be written to a client that reads slowly.
-const WAITING_BYTES: usize = 64 * 1024;
 /// A body that is no longer is copied behind its head.
 const COPIED_BYTES: usize = 2048;
 
@@ -40,6 +39,7 @@ impl Exchange<'_> {
                 continue;
             }
             match up.input.poll_fill(cx, &mut up.stream, &self.worker.buffers, most) {
+                Poll::Pending if self.pressing && self.flush_press()? => {}
                 Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(0)) => self.ended(false)?,
                 Poll::Ready(Err(error)) => {
@@ -71,7 +71,9 @@ impl Exchange<'_> {
             Stage::Body(Body::UntilClose) if !broken => {
                 self.stage = Stage::Body(Body::NONE);
                 self.up_keeps = false;
-                if self.rechunk {
+                if self.pressing {
+                    self.end_press()?;
+                } else if self.rechunk {
                     self.client.output.bytes.extend_from_slice(b"0\r\n\r\n");
                 }
                 Ok(())
@@ -91,7 +93,9 @@ impl Exchange<'_> {
                 Some(_) | None => return Err(End::Refuse(Refusal::BAD_ANSWER)),
             }
         }
-        if let Stage::Body(Body::Chunked(decoder)) = self.stage {
+        if self.pressing {
+            self.press()?;
+        } else if let Stage::Body(Body::Chunked(decoder)) = self.stage {
             self.unchunk(decoder)?;
         } else if self.stage == Stage::Body(Body::UntilClose) && self.rechunk {
             let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
@@ -115,7 +119,8 @@ impl Exchange<'_> {
         if head.interim() {
             // HTTP/1.0 knows no interim answers.
             if !self.question.old {
-                let back = Backward { chunked: false, close: false, old_keep: false, strict: None };
+                let back =
+                    Backward { chunked: false, close: false, old_keep: false, strict: None, lines: b"" };
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
             let bytes = head.bytes;
@@ -144,6 +149,12 @@ impl Exchange<'_> {
         }
         let body = body_of(&head, self.question.method);
         let asked = self.question.body.is_done();
+        let bare = self.question.method == Method::Head;
+        let pressed = match &mut self.client.care {
+            Some(care) => care.dress_answer(&head, &mut fields, buf, bare),
+            None => false,
+        };
+        self.pressing = pressed && !bare;
         self.rechunk = !self.question.old && matches!(body, Body::Chunked(_) | Body::UntilClose);
         let unbounded = self.question.old && matches!(body, Body::Chunked(_) | Body::UntilClose);
         self.close = !self.question.keep || unbounded || !asked || self.worker.draining.get();
@@ -152,10 +163,12 @@ impl Exchange<'_> {
         let back = Backward {
             // The answer to HEAD shows the framing that GET would have; these two have none for any method.
             chunked: self.rechunk
+                || pressed
                 || (head.framing.chunked && !self.question.old && !matches!(head.status, 101 | 204)),
             close: self.close,
             old_keep: self.question.old && !self.close,
             strict: self.client.strict.as_deref(),
+            lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;
@@ -191,7 +204,11 @@ impl Exchange<'_> {
                 }
                 Step::Trailer(field, count) => {
                     let line = &input.filled()[..count];
-                    if self.rechunk && self.question.takes_trailers && chunk::may_pass(&field, line) {
+                    let care = self.client.care.as_ref();
+                    let name = field.name.of(line);
+                    let passes = care.is_none_or(|care| care.lets_trail(HeaderSide::Response, name));
+                    if self.rechunk && self.question.takes_trailers && passes && chunk::may_pass(&field, line)
+                    {
                         if !self.answer_trailing {
                             self.answer_trailing = true;
                             output.bytes.extend_from_slice(b"0\r\n");
@@ -215,6 +232,7 @@ impl Exchange<'_> {
         loop {
             let up = self.up.as_mut().expect("an answer comes over this connection");
             let direct = match self.stage {
+                Stage::Body(_) if self.pressing => 0,
                 Stage::Body(Body::Length(left)) => {
                     usize::try_from(left).map_or(up.input.len(), |left| left.min(up.input.len()))
                 }

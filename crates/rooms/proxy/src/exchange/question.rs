@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use spec::HeaderSide;
 use tokio::io::AsyncWrite;
 
 use super::{Body, End, Exchange, Stage, drop_sent};
@@ -137,7 +138,10 @@ impl Exchange<'_> {
                     sent.bytes.extend_from_slice(b"0\r\n");
                 }
                 let line = &input.filled()[..count];
-                if chunk::may_pass(&field, line) {
+                let care = self.client.care.as_ref();
+                let passes =
+                    care.is_none_or(|care| care.lets_trail(HeaderSide::Request, field.name.of(line)));
+                if passes && chunk::may_pass(&field, line) {
                     push_trailer(&mut sent.bytes, &field, line);
                 }
                 count

@@ -7,7 +7,7 @@ use base::Instant;
 use expect_test::{Expect, expect};
 use plan::tls::RuleHttps;
 use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
-use spec::{EdgePolicy, Limit, PathPrefix, Rate, RateKey};
+use spec::{EdgePolicy, Limit, PathPrefix, Rate, RateKey, Redirect, RouteRules};
 
 use super::*;
 use crate::table::Document;
@@ -30,6 +30,8 @@ fn table() -> Table {
         strip_prefix: path == "/api",
         pool: pool.into(),
         https: RuleHttps { only, ..RuleHttps::default() },
+        rules: RouteRules::default(),
+        users: None,
     };
     let bounds = EdgePolicy {
         rate: Some(Rate { requests: 2, per: Duration::from_secs(3600), burst: 2, by: RateKey::Client }),
@@ -37,12 +39,35 @@ fn table() -> Table {
         max_body: Some(base::Bytes(100)),
         ..EdgePolicy::default()
     };
+    let moved = Some(Redirect {
+        status: 301,
+        scheme: Some("https".into()),
+        host: Some("new.example".into()),
+        path: None,
+        keep_path: true,
+        keep_query: true,
+    });
     let shop = RouteShare {
         rules: vec![
             rule(Some("shop.example"), "/", "web", false),
             rule(Some("shop.example"), "/api", "api", false),
             rule(Some("safe.example"), "/", "web", true),
             rule(Some("*.example"), "/img", "web", false),
+            RouteRule {
+                rules: RouteRules {
+                    deny: vec!["192.0.2.0/24".parse().expect("a range")],
+                    ..RouteRules::default()
+                },
+                ..rule(Some("shop.example"), "/closed", "web", false)
+            },
+            RouteRule {
+                rules: RouteRules { replace_prefix: Some(PathPrefix("/v2".into())), ..RouteRules::default() },
+                ..rule(Some("shop.example"), "/v1", "web", false)
+            },
+            RouteRule {
+                rules: RouteRules { redirect: moved, ..RouteRules::default() },
+                ..rule(Some("old.example"), "/", "", false)
+            },
         ],
         listeners: vec![Listener {
             address: ([0, 0, 0, 0], 5000).into(),
@@ -62,7 +87,7 @@ fn table() -> Table {
         ..RouteShare::default()
     };
     let shares = [("shop".to_owned(), shop), ("other".to_owned(), other)].into();
-    Table::build(&Document { generation: 1, shares }, None, |instance, address| {
+    Table::build(&Document { generation: 1, shares, ..Document::default() }, None, |instance, address| {
         Arc::new(EndpointState::new(instance.clone(), address, 2))
     })
     .expect("a table")
@@ -121,7 +146,6 @@ fn the_most_exact_host_and_the_longest_prefix_are_named() {
             entrance: HTTP by host and path, at 0.0.0.0:80
             head: nothing in it can be read in two ways
             route: to `shop/api`, by the rule for this very host and `/api`; longer than `/`
-            path: `/api` is cut off
             rate: 2 of 2 requests are left
             limit: 0 of 1 requests are at work, 0 wait
             instances: 1 of 1; the one for which latency times load is least
@@ -198,11 +222,34 @@ fn what_is_refused_is_told_with_its_code() {
             entrance: HTTP by host and path, at 0.0.0.0:80
             head: nothing in it can be read in two ways
             route: to `shop/api`, by the rule for this very host and `/api`; longer than `/`
-            path: `/api` is cut off
             body: 101 bytes, of 100 at most
             Refused { status: 413, code: "body-size", why: "The body of the request is longer than the service allows.", location: None }
         "#]],
     );
+}
+
+#[test]
+fn what_routes_do_with_requests_is_told() {
+    let table = table();
+    check(&table, "GET http://shop.example/closed", expect![[r#"
+        entrance: HTTP by host and path, at 0.0.0.0:80
+        head: nothing in it can be read in two ways
+        route: to `shop/web`, by the rule for this very host and `/closed`; longer than `/`
+        Refused { status: 403, code: "address", why: "This is not for clients with this address.", location: None }
+    "#]]);
+    check(&table, "GET http://shop.example/v1/x?y=1", expect![[r#"
+        entrance: HTTP by host and path, at 0.0.0.0:80
+        head: nothing in it can be read in two ways
+        route: to `shop/web`, by the rule for this very host and `/v1`; longer than `/`
+        instances: 2 of 2; the one for which latency times load is least
+        Sent { service: "shop/web", target: "/v2/x?y=1" }
+    "#]]);
+    check(&table, "GET http://old.example/x?y=1", expect![[r#"
+        entrance: HTTP by host and path, at 0.0.0.0:80
+        head: nothing in it can be read in two ways
+        route: by the rule for this very host and `/`
+        Refused { status: 301, code: "redirect", why: "What was asked for is found at another place.", location: Some("https://new.example/x?y=1") }
+    "#]]);
 }
 
 #[test]
@@ -256,18 +303,17 @@ fn bounds_are_looked_at_and_not_used_up() {
         &table,
         "GET http://shop.example/api",
         expect![[r#"
-        entrance: HTTP by host and path, at 0.0.0.0:80
-        head: nothing in it can be read in two ways
-        route: to `shop/api`, by the rule for this very host and `/api`; longer than `/`
-        path: `/api` is cut off
-        rate: 2 of 2 requests are left
-        limit: 0 of 1 requests are at work, 0 wait
-        instances: 1 of 1; the one for which latency times load is least
-        Sent { service: "shop/api", target: "/" }
-    "#]],
+            entrance: HTTP by host and path, at 0.0.0.0:80
+            head: nothing in it can be read in two ways
+            route: to `shop/api`, by the rule for this very host and `/api`; longer than `/`
+            rate: 2 of 2 requests are left
+            limit: 0 of 1 requests are at work, 0 wait
+            instances: 1 of 1; the one for which latency times load is least
+            Sent { service: "shop/api", target: "/" }
+        "#]],
     );
     let gate = table.pools.iter().find_map(|pool| pool.gate.clone()).expect("a gate");
-    (0..2).for_each(|_| gate.take(b"192.0.2.7", None).expect("it is allowed"));
+    (0..2).for_each(|_| gate.take([192, 0, 2, 7].into(), None).expect("it is allowed"));
     check(
         &table,
         "GET http://shop.example/api",
@@ -275,7 +321,6 @@ fn bounds_are_looked_at_and_not_used_up() {
             entrance: HTTP by host and path, at 0.0.0.0:80
             head: nothing in it can be read in two ways
             route: to `shop/api`, by the rule for this very host and `/api`; longer than `/`
-            path: `/api` is cut off
             rate: 0 of 2 requests are left
             Refused { status: 429, code: "rate", why: "The client has sent more requests than the service allows in a time.", location: None }
         "#]],

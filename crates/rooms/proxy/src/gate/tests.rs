@@ -75,20 +75,19 @@ fn rates_are_counted_by_what_the_service_says() {
         let rate = Rate { requests: 2, per: Duration::from_secs(3600), burst: 2, by };
         Gate::of(&EdgePolicy { rate: Some(rate), ..EdgePolicy::default() }).expect("a rate is asked for")
     };
-    let taken = |gate: &Gate, asked: &[(&str, Option<&str>)]| {
-        let take = |(client, field): &(&str, Option<&str>)| {
-            gate.take(client.as_bytes(), field.map(str::as_bytes)).is_ok()
+    let taken = |gate: &Gate, asked: &[(u8, Option<&str>)]| {
+        let take = |(client, field): &(u8, Option<&str>)| {
+            gate.take([10, 0, 0, *client].into(), field.map(str::as_bytes)).is_ok()
         };
         asked.iter().map(|one| if take(one) { '+' } else { '-' }).collect::<String>()
     };
-    let (a, b) = (("10.0.0.1", None), ("10.0.0.2", None));
+    let (a, b) = ((1, None), (2, None));
     assert_eq!(taken(&gate(RateKey::Client), &[a, a, a, b, b, b]), "++-++-");
     assert_eq!(taken(&gate(RateKey::Service), &[a, b, a, b]), "++--");
     let key = |client, value| (client, Some(value));
     let by_key = gate(RateKey::Header("x-api-key".into()));
-    let asked =
-        [key("1", "k"), key("2", "k"), key("1", "k"), key("1", "m"), ("1", None), ("1", None), ("1", None)];
+    let asked = [key(1, "k"), key(2, "k"), key(1, "k"), key(1, "m"), (1, None), (1, None), (1, None)];
     assert_eq!(taken(&by_key, &asked), "++-+++-");
-    let refusal = by_key.take(b"1", None).expect_err("nothing is left");
+    let refusal = by_key.take([10, 0, 0, 1].into(), None).expect_err("nothing is left");
     assert_eq!((refusal.code, refusal.retry_after > 1000), ("rate", true));
 }

@@ -245,6 +245,7 @@ fn agree(name: &str, theirs: &Option<Message>, ours: &Message, head: usize) -> R
 fn written(text: &[u8], message: &Message, head: &request::RequestHead, fields: &[Field]) -> Vec<u8> {
     let mut out = Vec::new();
     let on = Onward {
+        rewrite: None,
         forwarded: b"x-forwarded-for: 1.1.1.1\r\nx-forwarded-proto: http\r\n",
         peer: b"1.1.1.1",
         trusted: false,

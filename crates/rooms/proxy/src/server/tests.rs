@@ -7,6 +7,8 @@ mod failures;
 mod frames;
 mod odd;
 mod ports;
+mod press;
+mod rules;
 mod secure;
 mod slow;
 mod sparing;
@@ -42,6 +44,7 @@ pub(super) struct TestEdge {
     http: SocketAddr,
     https: SocketAddr,
     generation: u64,
+    trusted: Vec<base::Cidr>,
     _folder: tempfile::TempDir,
 }
 
@@ -62,7 +65,7 @@ impl TestEdge {
         let any = Addresses { http: any.clone(), https: HttpsFront::At(any) };
         let server = Server::start(folder.path().into(), &any, 2, settings).await.expect("an edge");
         let (http, https) = (server.http()[0], server.https()[0]);
-        Self { server, http, https, generation: 0, _folder: folder }
+        Self { server, http, https, generation: 0, trusted: Vec::new(), _folder: folder }
     }
 
     /// An edge that sends everything to these.
@@ -80,7 +83,10 @@ impl TestEdge {
     async fn apply(&mut self, share: RouteShare) {
         self.generation += 1;
         let shares = BTreeMap::from([("shop".to_string(), share)]);
-        self.server.apply(Document { generation: self.generation, shares }).await.expect("a good table");
+        self.server
+            .apply(Document { generation: self.generation, shares, trusted: self.trusted.clone() })
+            .await
+            .expect("a good table");
     }
 
     async fn connect(&self) -> TcpStream {
@@ -130,6 +136,8 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
             strip_prefix: false,
             pool: "web".into(),
             https: RuleHttps::default(),
+            rules: spec::RouteRules::default(),
+            users: None,
         }],
         listeners: listeners.iter().map(listener).collect(),
         pools: BTreeMap::from([("web".to_string(), pool)]),

@@ -30,6 +30,8 @@ fn document(text: &str) -> Document {
                 strip_prefix: strip,
                 pool: name.into(),
                 https: RuleHttps::default(),
+                rules: spec::RouteRules::default(),
+                users: None,
             });
         }
     }
@@ -50,7 +52,7 @@ fn check(text: &str, requests: &str, want: Expect) {
         let host = Some(&request.as_bytes()[..slash]).filter(|host| *host != b"-");
         let found = table.find(host, &request.as_bytes()[slash..]);
         found.map_or("nothing".to_string(), |target| {
-            let (owner, pool) = &table.pools[target.pool].key;
+            let (owner, pool) = &table.pools[target.pool.expect("a pool")].key;
             format!("{owner}/{pool} cut {}", target.strip)
         })
     };

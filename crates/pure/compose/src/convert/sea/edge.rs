@@ -1,16 +1,31 @@
 //! `x-sea.edge`: what a service wants of the edge beyond its defaults.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{EdgePolicy, Limit, Rate, RateKey};
+use spec::{EdgePolicy, Limit, Maintenance, PAGE_BYTES, Rate, RateKey};
 
 use super::super::Desk;
-use super::known;
+use super::rules::ranges;
+use super::{content, known};
 use crate::go;
 use crate::tree::{Map, Node, Value};
 
-const KEYS: &[&str] = &["first_byte", "idle", "request", "retries", "max_body", "protocol", "limit", "rate"];
+const KEYS: &[&str] = &[
+    "first_byte",
+    "idle",
+    "request",
+    "retries",
+    "max_body",
+    "protocol",
+    "limit",
+    "rate",
+    "maintenance",
+    "error_pages",
+    "compress",
+];
+const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
 const RATE_KEYS: &[&str] = &["requests", "per", "burst", "by"];
 const RATE_HELP: &str = "write as in `100/s`, `600/m` or `{requests: 100, per: 1s, burst: 200, by: client}`";
@@ -19,6 +34,8 @@ const RATE_HELP: &str = "write as in `100/s`, `600/m` or `{requests: 100, per: 1
 /// than people's patience.
 const QUEUE: u32 = 100;
 const WAIT: Duration = Duration::from_secs(1);
+/// When clients may come again to a service that is being worked on: soon enough for who waits for it.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Reads the policy; `key` is where it stands.
 pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
@@ -38,6 +55,9 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         http2: map.get("protocol").is_some_and(|node| reader.http2(node)),
         limit: map.get("limit").and_then(|node| reader.limit(node)),
         rate: map.get("rate").and_then(|node| reader.rate(node)),
+        maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
+        error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
+        compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
     }
 }
 
@@ -91,6 +111,66 @@ impl Reader<'_, '_> {
                 false
             }
         }
+    }
+
+    fn truth(&mut self, node: &Node, field: &str) -> bool {
+        if let Value::Bool(value) = node.value {
+            return value;
+        }
+        self.fault(node, field, "write `true` or `false`, without quotes");
+        false
+    }
+
+    /// `true`, or a mapping.
+    fn maintenance(&mut self, node: &Node) -> Option<Maintenance> {
+        let mut maintenance = Maintenance { allow: Vec::new(), retry_after: RETRY_AFTER };
+        match &node.value {
+            Value::Bool(on) => on.then_some(maintenance),
+            Value::Map(map) => {
+                let key = format!("{}.maintenance", self.key);
+                known(self.desk, map, MAINTENANCE_KEYS, &key);
+                if let Some(node) = map.get("allow") {
+                    maintenance.allow = ranges(self.desk, node, &format!("{key}.allow"));
+                }
+                let mut inner = Reader { desk: self.desk, key: &key };
+                maintenance.retry_after = inner.time(map, "retry_after").unwrap_or(RETRY_AFTER);
+                Some(maintenance)
+            }
+            _ => {
+                let help = "write `true`, `false` or `{allow: [10.0.0.0/8], retry_after: 10m}`";
+                self.fault(node, "maintenance", help);
+                None
+            }
+        }
+    }
+
+    /// Names of configs by statuses and classes.
+    fn pages(&mut self, node: &Node) -> BTreeMap<String, String> {
+        const HELP: &str = "write as in `{'404': NAME, 5xx: NAME}`, with NAMEs of configs of this file";
+        let mut pages = BTreeMap::new();
+        let Some(map) = node.map() else {
+            self.fault(node, "error_pages", HELP);
+            return pages;
+        };
+        for (key, node) in map.iter() {
+            let (place, name) = (format!("{}.error_pages.{key}", self.key), node.print());
+            if !spec::is_page(key) {
+                let message = format!("`{key}` is no status and no class of errors");
+                self.desk.fault(node, place, message, "write 400 to 599, `4xx` or `5xx`");
+                continue;
+            }
+            let flaw = match content(self.desk, "configs", &name) {
+                Err(why) => Some(why),
+                Ok(page) if page.len() > PAGE_BYTES => Some(format!("`{name}` is longer than 64 KiB")),
+                Ok(page) if std::str::from_utf8(&page).is_err() => Some(format!("`{name}` is not UTF-8")),
+                Ok(_) => None,
+            };
+            match flaw {
+                Some(message) => self.desk.fault(node, place, message, HELP),
+                None => drop(pages.insert(key.to_owned(), name)),
+            }
+        }
+        pages
     }
 
     /// `auto`, a number, or a mapping.

@@ -553,8 +553,10 @@ async fn the_port_is_opened_with_the_first_table_that_needs_it() {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let addresses = Addresses { http: vec![any], https: HttpsFront::WhenNeeded(vec![taken.1, any]) };
     let mut server = Server::start(folder.path().into(), &addresses, 2, quick()).await.expect("an edge");
-    let apply =
-        |generation, share| Document { generation, shares: BTreeMap::from([("shop".to_owned(), share)]) };
+    let apply = |generation, share| {
+        let shares = BTreeMap::from([("shop".to_owned(), share)]);
+        Document { generation, shares, ..Document::default() }
+    };
     server.apply(apply(1, share(&[backend.address], &[]))).await.expect("a good table");
     assert!(server.https().is_empty() && !folder.path().join("authority").exists());
     let maker = Maker::new();

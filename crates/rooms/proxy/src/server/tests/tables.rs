@@ -121,7 +121,11 @@ async fn a_table_that_cannot_be_served_whole_leaves_the_old_one_in_force() {
     drop(free);
     let ports = [(free_address, Protocol::Http), (taken_address, Protocol::Http)];
     let shares = BTreeMap::from([("shop".to_string(), share(&[], &ports))]);
-    let error = edge.server.apply(Document { generation: 9, shares }).await.expect_err("a port is taken");
+    let error = edge
+        .server
+        .apply(Document { generation: 9, shares, ..Document::default() })
+        .await
+        .expect_err("a port is taken");
     let report = base::Report::of(&error);
     assert!(
         report.because[0].starts_with(&format!("TCP address `{taken_address}` is in use by ")),

@@ -27,7 +27,7 @@ fn certificate(names: &[&str], fallback: bool) -> Certificate {
 fn document(shares: &[(&str, TlsShare)]) -> Document {
     let share = |tls: &TlsShare| RouteShare { tls: tls.clone(), ..RouteShare::default() };
     let shares = shares.iter().map(|(owner, tls)| ((*owner).to_owned(), share(tls)));
-    Document { generation: 1, shares: shares.collect() }
+    Document { generation: 1, shares: shares.collect(), ..Document::default() }
 }
 
 fn shown(certificates: Vec<Certificate>) -> TlsShare {
@@ -106,10 +106,13 @@ fn local_names_that_are_routed_are_signed_for_once() {
         strip_prefix: false,
         pool: "web".into(),
         https: plan::tls::RuleHttps::default(),
+        rules: spec::RouteRules::default(),
+        users: None,
     };
     let rules = ["shop.localhost", "*.test", "intranet", "shop.example"].map(rule).to_vec();
     let share = RouteShare { rules, ..RouteShare::default() };
-    let document = Document { generation: 1, shares: BTreeMap::from([("shop".to_owned(), share)]) };
+    let shares = BTreeMap::from([("shop".to_owned(), share)]);
+    let document = Document { generation: 1, shares, ..Document::default() };
     let (_folder, mut keeper) = keeper();
     let hosts = keeper.build(&document).expect("an authority");
     for (name, signed) in [

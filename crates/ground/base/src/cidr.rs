@@ -67,6 +67,12 @@ impl Cidr {
             && Self::around(address, self.prefix).is_some_and(|range| range.address == self.address)
     }
 
+    /// Whether it lists IPv4 addresses in the form that IPv6 has for them (`::ffff:10.0.0.0/104`). Clients are known by
+    /// their plain address, so that none would be found in it.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.address, IpAddr::V6(v6) if self.prefix >= 96 && v6.to_ipv4_mapped().is_some())
+    }
+
     /// Whether the whole of the other range lies inside.
     pub fn covers(&self, other: &Self) -> bool {
         self.prefix <= other.prefix && self.contains(other.address)
