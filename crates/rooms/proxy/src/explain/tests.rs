@@ -24,51 +24,14 @@ fn table() -> Table {
         policy,
         ..Pool::default()
     };
-    let rule = |host: Option<&str>, path: &str, pool: &str, only: bool| RouteRule {
-        host: host.map(str::to_owned),
-        path: PathPrefix(path.into()),
-        strip_prefix: path == "/api",
-        pool: pool.into(),
-        https: RuleHttps { only, ..RuleHttps::default() },
-        rules: RouteRules::default(),
-        users: None,
-    };
     let bounds = EdgePolicy {
         rate: Some(Rate { requests: 2, per: Duration::from_secs(3600), burst: 2, by: RateKey::Client }),
         limit: Some(Limit { requests: Some(1), queue: 0, wait: Duration::from_secs(1) }),
         max_body: Some(base::Bytes(100)),
         ..EdgePolicy::default()
     };
-    let moved = Some(Redirect {
-        status: 301,
-        scheme: Some("https".into()),
-        host: Some("new.example".into()),
-        path: None,
-        keep_path: true,
-        keep_query: true,
-    });
     let shop = RouteShare {
-        rules: vec![
-            rule(Some("shop.example"), "/", "web", false),
-            rule(Some("shop.example"), "/api", "api", false),
-            rule(Some("safe.example"), "/", "web", true),
-            rule(Some("*.example"), "/img", "web", false),
-            RouteRule {
-                rules: RouteRules {
-                    deny: vec!["192.0.2.0/24".parse().expect("a range")],
-                    ..RouteRules::default()
-                },
-                ..rule(Some("shop.example"), "/closed", "web", false)
-            },
-            RouteRule {
-                rules: RouteRules { replace_prefix: Some(PathPrefix("/v2".into())), ..RouteRules::default() },
-                ..rule(Some("shop.example"), "/v1", "web", false)
-            },
-            RouteRule {
-                rules: RouteRules { redirect: moved, ..RouteRules::default() },
-                ..rule(Some("old.example"), "/", "", false)
-            },
-        ],
+        rules: rules_of_shop(),
         listeners: vec![Listener {
             address: ([0, 0, 0, 0], 5000).into(),
             protocol: Protocol::Auto,
@@ -91,6 +54,50 @@ fn table() -> Table {
         Arc::new(EndpointState::new(instance.clone(), address, 2))
     })
     .expect("a table")
+}
+
+fn rule(host: Option<&str>, path: &str, pool: &str, only: bool) -> RouteRule {
+    RouteRule {
+        host: host.map(str::to_owned),
+        path: PathPrefix(path.into()),
+        strip_prefix: path == "/api",
+        pool: pool.into(),
+        https: RuleHttps { only, ..RuleHttps::default() },
+        rules: RouteRules::default(),
+        users: None,
+    }
+}
+
+fn rules_of_shop() -> Vec<RouteRule> {
+    let moved = Some(Redirect {
+        status: 301,
+        scheme: Some("https".into()),
+        host: Some("new.example".into()),
+        path: None,
+        keep_path: true,
+        keep_query: true,
+    });
+    vec![
+        rule(Some("shop.example"), "/", "web", false),
+        rule(Some("shop.example"), "/api", "api", false),
+        rule(Some("safe.example"), "/", "web", true),
+        rule(Some("*.example"), "/img", "web", false),
+        RouteRule {
+            rules: RouteRules {
+                deny: vec!["192.0.2.0/24".parse().expect("a range")],
+                ..RouteRules::default()
+            },
+            ..rule(Some("shop.example"), "/closed", "web", false)
+        },
+        RouteRule {
+            rules: RouteRules { replace_prefix: Some(PathPrefix("/v2".into())), ..RouteRules::default() },
+            ..rule(Some("shop.example"), "/v1", "web", false)
+        },
+        RouteRule {
+            rules: RouteRules { redirect: moved, ..RouteRules::default() },
+            ..rule(Some("old.example"), "/", "", false)
+        },
+    ]
 }
 
 /// `[METHOD] URL`, then fields.
@@ -231,25 +238,37 @@ fn what_is_refused_is_told_with_its_code() {
 #[test]
 fn what_routes_do_with_requests_is_told() {
     let table = table();
-    check(&table, "GET http://shop.example/closed", expect![[r#"
+    check(
+        &table,
+        "GET http://shop.example/closed",
+        expect![[r#"
         entrance: HTTP by host and path, at 0.0.0.0:80
         head: nothing in it can be read in two ways
         route: to `shop/web`, by the rule for this very host and `/closed`; longer than `/`
         Refused { status: 403, code: "address", why: "This is not for clients with this address.", location: None }
-    "#]]);
-    check(&table, "GET http://shop.example/v1/x?y=1", expect![[r#"
+    "#]],
+    );
+    check(
+        &table,
+        "GET http://shop.example/v1/x?y=1",
+        expect![[r#"
         entrance: HTTP by host and path, at 0.0.0.0:80
         head: nothing in it can be read in two ways
         route: to `shop/web`, by the rule for this very host and `/v1`; longer than `/`
         instances: 2 of 2; the one for which latency times load is least
         Sent { service: "shop/web", target: "/v2/x?y=1" }
-    "#]]);
-    check(&table, "GET http://old.example/x?y=1", expect![[r#"
+    "#]],
+    );
+    check(
+        &table,
+        "GET http://old.example/x?y=1",
+        expect![[r#"
         entrance: HTTP by host and path, at 0.0.0.0:80
         head: nothing in it can be read in two ways
         route: by the rule for this very host and `/`
         Refused { status: 301, code: "redirect", why: "What was asked for is found at another place.", location: Some("https://new.example/x?y=1") }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
