@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use base::{Clock, SystemClock};
 use plan::tls::ClientCertificates;
+use resilience::deadline::{self, Deadline, Expired};
 use tokio::io::AsyncWrite;
 
 use crate::access_log::Entry;
@@ -32,6 +33,13 @@ use crate::tls::Hosts;
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
+
+/// How the time that is left is told to instances; how much there is, clients and services say.
+const ONWARD: deadline::Policy = deadline::Policy {
+    timeout: Duration::MAX,
+    margin: Duration::from_millis(5),
+    least: Duration::from_millis(1),
+};
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -72,7 +80,7 @@ pub(crate) struct Client {
     /// The present request is a call of gRPC.
     grpc: bool,
     /// Further lines of a refusal.
-    lines: Vec<u8>,
+    pub(crate) lines: Vec<u8>,
 }
 
 /// What is known of a client by its connection.
@@ -361,11 +369,13 @@ impl Client {
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
         let mut question = Question { denied, ..question(&head, began) };
-        question.limit = pool.policy.request.map(|time| began + time);
-        if head.grpc {
-            question.patient = true;
-            let asked = limit(&fields, buf).map(|time| began + time);
-            question.limit = asked.into_iter().chain(question.limit).min();
+        question.patient = head.grpc;
+        let time = head.patience.into_iter().chain(pool.policy.request).min();
+        question.limit = time.map(|time| began + time);
+        // What the instance is told is less than what we wait, so that its answer still comes in time.
+        let told = question.limit.map(|limit| ONWARD.onward(Deadline::at(limit), began));
+        if let Some(Err(Expired)) = told {
+            question.denied = question.denied.or(Some(Refusal::DEADLINE));
         }
         if let Some(care) = &self.care {
             care.prune_request(&mut fields, buf);
@@ -384,6 +394,7 @@ impl Client {
             presented: &facts.presented,
             strip: target.map_or(0, |target| target.strip),
             rewrite: self.care.as_ref().and_then(|care| care.onward()),
+            left: told.and_then(Result::ok),
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
@@ -599,12 +610,6 @@ pub(crate) fn push_location(
     lines.extend_from_slice(if head.target.of(buf) == b"*" { b"/" } else { head.target.of(buf) });
     lines.extend_from_slice(b"\r\n");
     Ok(())
-}
-
-/// How long a caller of gRPC waits.
-fn limit(fields: &[Field], buf: &[u8]) -> Option<Duration> {
-    let named = |field: &&Field| field.name.of(buf).eq_ignore_ascii_case(b"grpc-timeout");
-    request::grpc_timeout(fields.iter().find(named)?.value.of(buf))
 }
 
 /// What is to be known of the request beyond its head.

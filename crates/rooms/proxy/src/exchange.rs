@@ -13,6 +13,7 @@ mod race;
 
 pub(crate) use obtain::connect;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -24,6 +25,7 @@ use crate::balance::Verdict;
 use crate::buffer::Output;
 use crate::chunk::Decoder;
 use crate::connection::Client;
+use crate::forward;
 use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
@@ -143,6 +145,8 @@ pub(crate) struct Exchange<'a> {
     /// The answer may be silent for long.
     events: bool,
     status: u16,
+    /// It was repeated, or would have been.
+    marked: Cell<bool>,
     /// Trailer fields of the request, and of the answer, have begun to go on.
     trailing: bool,
     answer_trailing: bool,
@@ -178,6 +182,7 @@ impl<'a> Exchange<'a> {
             up_keeps: true,
             events: false,
             status: 0,
+            marked: Cell::new(false),
             trailing: false,
             answer_trailing: false,
         }
@@ -313,7 +318,13 @@ impl<'a> Exchange<'a> {
 
     /// Whether the request may be sent again after a cut.
     fn may_repeat(&self) -> bool {
-        !self.heard && self.could_repeat() && self.worker.budget.spend()
+        !self.heard && self.could_repeat() && self.may_spend()
+    }
+
+    /// Takes a repetition from the budget. Whether there is one or not, nobody further out is to repeat this request too.
+    fn may_spend(&self) -> bool {
+        self.marked.set(true);
+        self.worker.budget.spend()
     }
 
     fn could_repeat(&self) -> bool {
@@ -363,6 +374,9 @@ impl<'a> Exchange<'a> {
         }
         let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
         self.client.output.clear();
+        if self.marked.get() && refusal.status >= 500 {
+            forward::push_mark(&mut self.client.lines);
+        }
         self.client.write_refusal(refusal, !keep);
         if keep { After::Next } else { After::Close }
     }

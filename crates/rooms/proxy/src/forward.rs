@@ -6,6 +6,9 @@
 //! outsiders what stands here.
 
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use resilience::{deadline, retry};
 
 use crate::head::request::RequestHead;
 use crate::head::response::ResponseHead;
@@ -28,6 +31,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) strip: usize,
     /// What the route has in the place of that and of some fields.
     pub(crate) rewrite: Option<&'a Rewrite>,
+    /// How long the answer is waited for, which takes the place of what the client said.
+    pub(crate) left: Option<Duration>,
     /// The address that the client came to, for requests without a host.
     pub(crate) local: SocketAddr,
 }
@@ -73,8 +78,10 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for field in fields {
         match field.known {
-            Known::Other | Known::RetryAfter if !head.says.names => push_field(out, buf, field),
-            Known::Other | Known::RetryAfter if !listed(fields, buf, field.name.of(buf)) => {
+            Known::TimeoutMs | Known::GrpcTimeout if on.left.is_some() => {}
+            Known::Other | Known::RetryAfter | Known::ShouldRetry | Known::TimeoutMs | Known::GrpcTimeout
+                if !head.says.names || !listed(fields, buf, field.name.of(buf)) =>
+            {
                 push_field(out, buf, field);
             }
             Known::Host | Known::ContentType | Known::ContentLength => push_field(out, buf, field),
@@ -93,15 +100,21 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
             | Known::ForwardedFor
             | Known::ForwardedHost
             | Known::ForwardedProto
+            | Known::GrpcTimeout
             | Known::Http2Settings
             | Known::KeepAlive
             | Known::NotNow
             | Known::ProxyConnection
             | Known::RetryAfter
+            | Known::ShouldRetry
             | Known::Te
+            | Known::TimeoutMs
             | Known::TransferEncoding
             | Known::Upgrade => {}
         }
+    }
+    if let Some(left) = on.left {
+        tell_time(out, left, head.grpc);
     }
     if let Some(rewrite) = on.rewrite {
         out.extend_from_slice(rewrite.lines());
@@ -125,6 +138,18 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
     } else {
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Appends how long the answer is waited for.
+fn tell_time(out: &mut Vec<u8>, left: Duration, grpc: bool) {
+    let (name, write): (_, fn(Duration, &mut Vec<u8>)) = match grpc {
+        true => (deadline::GRPC_HEADER, deadline::write_grpc),
+        false => (deadline::MILLIS_HEADER, deadline::write_millis),
+    };
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    write(left, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends who asked, by which scheme and for which host.
@@ -166,6 +191,8 @@ pub(crate) struct Backward<'a> {
     pub(crate) strict: Option<&'a [u8]>,
     /// The lines that the route adds.
     pub(crate) lines: &'a [u8],
+    /// The request was repeated, or would have been: hops further out are told not to.
+    pub(crate) marked: bool,
     /// The body is written in chunks.
     pub(crate) chunked: bool,
     /// The connection ends with this answer.
@@ -190,8 +217,10 @@ pub(crate) fn response(
     for field in fields {
         match field.known {
             Known::Other if back.strict.is_some() && is_strict(field.name.of(buf)) => {}
-            Known::Other | Known::RetryAfter if !head.says.names => push_field(out, buf, field),
-            Known::Other | Known::RetryAfter if !listed(fields, buf, field.name.of(buf)) => {
+            Known::ShouldRetry if back.marked => {}
+            Known::Other | Known::RetryAfter | Known::ShouldRetry
+                if !head.says.names || !listed(fields, buf, field.name.of(buf)) =>
+            {
                 push_field(out, buf, field);
             }
             // A length where no body can be would have the next answer read as one.
@@ -204,7 +233,9 @@ pub(crate) fn response(
             | Known::ForwardedFor
             | Known::ForwardedHost
             | Known::ForwardedProto
-            | Known::Host => push_field(out, buf, field),
+            | Known::GrpcTimeout
+            | Known::Host
+            | Known::TimeoutMs => push_field(out, buf, field),
             Known::Other
             | Known::Connection
             | Known::Http2Settings
@@ -212,10 +243,14 @@ pub(crate) fn response(
             | Known::NotNow
             | Known::ProxyConnection
             | Known::RetryAfter
+            | Known::ShouldRetry
             | Known::Te
             | Known::TransferEncoding
             | Known::Upgrade => {}
         }
+    }
+    if back.marked {
+        push_mark(out);
     }
     out.extend_from_slice(back.strict.unwrap_or_default());
     out.extend_from_slice(back.lines);
@@ -232,6 +267,12 @@ pub(crate) fn response(
         out.extend_from_slice(b"connection: keep-alive\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the line by which hops further out learn not to repeat a request.
+pub(crate) fn push_mark(out: &mut Vec<u8>) {
+    out.extend_from_slice(retry::NO_RETRY.as_bytes());
+    out.extend_from_slice(b": false\r\n");
 }
 
 fn is_strict(name: &[u8]) -> bool {

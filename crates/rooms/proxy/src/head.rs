@@ -48,13 +48,16 @@ pub(crate) enum Known {
     ForwardedFor,
     ForwardedHost,
     ForwardedProto,
+    GrpcTimeout,
     Host,
     Http2Settings,
     KeepAlive,
     NotNow,
     ProxyConnection,
     RetryAfter,
+    ShouldRetry,
     Te,
+    TimeoutMs,
     TransferEncoding,
     Upgrade,
 }
@@ -77,9 +80,12 @@ fn known(name: &[u8]) -> Known {
         10 if is(b"keep-alive") => Known::KeepAlive,
         11 if is(b"retry-after") => Known::RetryAfter,
         12 if is(b"content-type") => Known::ContentType,
+        12 if is(b"grpc-timeout") => Known::GrpcTimeout,
+        12 if is(b"x-timeout-ms") => Known::TimeoutMs,
         13 if is(b"x-sea-not-now") => Known::NotNow,
         14 if is(b"content-length") => Known::ContentLength,
         14 if is(b"http2-settings") => Known::Http2Settings,
+        14 if is(b"x-should-retry") => Known::ShouldRetry,
         15 if is(b"x-forwarded-for") => Known::ForwardedFor,
         16 if is(b"proxy-connection") => Known::ProxyConnection,
         16 if is(b"x-forwarded-host") => Known::ForwardedHost,
@@ -190,7 +196,7 @@ pub(crate) fn field(buf: &[u8], line: Span) -> Result<Field, Refusal> {
         });
     }
     let known = known(name);
-    let harmless = matches!(known, Known::Other | Known::NotNow | Known::RetryAfter);
+    let harmless = matches!(known, Known::Other | Known::NotNow | Known::RetryAfter | Known::ShouldRetry);
     if !harmless && memchr::memchr(b'_', name).is_some() {
         return Err(Refusal::UNDERSCORE);
     }

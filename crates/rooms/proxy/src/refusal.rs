@@ -87,6 +87,7 @@ refusals! {
     UNREACHABLE = 503 "unreachable" "No instance of the service accepts connections.";
     GONE = 502 "gone" "The instance closed the connection before it answered.";
     BAD_ANSWER = 502 "bad-answer" "The instance's answer is malformed.";
+    DEADLINE = 504 "deadline" "The time that the client waits is over before anything could be done.";
     SLOW_ANSWER = 504 "slow-answer" "The instance did not answer in time.";
 }
 

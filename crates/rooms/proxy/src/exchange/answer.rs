@@ -119,8 +119,14 @@ impl Exchange<'_> {
         if head.interim() {
             // HTTP/1.0 knows no interim answers.
             if !self.question.old {
-                let back =
-                    Backward { chunked: false, close: false, old_keep: false, strict: None, lines: b"" };
+                let back = Backward {
+                    marked: false,
+                    chunked: false,
+                    close: false,
+                    old_keep: false,
+                    strict: None,
+                    lines: b"",
+                };
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
             let bytes = head.bytes;
@@ -128,15 +134,12 @@ impl Exchange<'_> {
             self.consume(bytes);
             return Ok(());
         }
-        let verdict = head.not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow);
-        self.judge(verdict);
+        // What a hop further in could not do with another try says nothing about this instance.
+        let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
+        self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
         // What it refused for now another may do; nothing of its answer has gone out.
-        if head.not_now.is_some()
-            && head.status == 503
-            && self.pool.endpoints.len() > 1
-            && self.could_repeat()
-            && self.worker.budget.spend()
-        {
+        let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
+        if another && !head.final_try && self.could_repeat() && self.may_spend() {
             return Err(End::Elsewhere);
         }
         if let Some(mut turn) = self.turn.take() {
@@ -161,6 +164,7 @@ impl Exchange<'_> {
         self.up_keeps = head.keeps();
         self.events = head.events;
         let back = Backward {
+            marked: self.marked.get() && head.status >= 500,
             // The answer to HEAD shows the framing that GET would have; these two have none for any method.
             chunked: self.rechunk
                 || pressed

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use resilience::deadline;
+
 use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_method, line};
 use crate::refusal::Refusal;
 
@@ -28,6 +30,14 @@ pub(crate) struct RequestHead {
     pub(crate) upgrade: Option<Span>,
     /// A call of gRPC, whose answers say in fields how it went.
     pub(crate) grpc: bool,
+    /// How long the client waits, if it says so.
+    pub(crate) patience: Option<Duration>,
+}
+
+impl RequestHead {
+    fn wait_at_most(&mut self, time: Option<Duration>) {
+        self.patience = self.patience.into_iter().chain(time).min();
+    }
 }
 
 /// The methods that are treated differently.
@@ -74,6 +84,7 @@ pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<RequestHead, Re
         takes_trailers: false,
         upgrade: None,
         grpc: false,
+        patience: None,
     };
     for field in into.iter() {
         note(&mut head, field, buf)?;
@@ -133,6 +144,9 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         }
         Known::Upgrade if head.upgrade.is_none() => head.upgrade = Some(field.value),
         Known::ContentType => head.grpc = is_grpc(value),
+        // What is no time says nothing.
+        Known::TimeoutMs => head.wait_at_most(deadline::parse_millis(value).ok()),
+        Known::GrpcTimeout => head.wait_at_most(deadline::parse_grpc(value).ok()),
         Known::Other
         | Known::Upgrade
         | Known::Forwarded
@@ -144,6 +158,7 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         | Known::KeepAlive
         | Known::NotNow
         | Known::RetryAfter
+        | Known::ShouldRetry
         | Known::ProxyConnection => {}
     }
     Ok(())
@@ -155,24 +170,6 @@ fn is_grpc(value: &[u8]) -> bool {
     value.len() >= name.len()
         && value[..name.len()].eq_ignore_ascii_case(name)
         && matches!(value.get(name.len()), None | Some(b'+' | b';' | b' '))
-}
-
-/// How long the caller waits, from a `grpc-timeout`: at most eight digits and a unit.
-pub(crate) fn grpc_timeout(value: &[u8]) -> Option<Duration> {
-    let (unit, digits) = value.split_last()?;
-    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let count = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-    Some(match unit {
-        b'H' => Duration::from_secs(count * 3600),
-        b'M' => Duration::from_secs(count * 60),
-        b'S' => Duration::from_secs(count),
-        b'm' => Duration::from_millis(count),
-        b'u' => Duration::from_micros(count),
-        b'n' => Duration::from_nanos(count),
-        _ => return None,
-    })
 }
 
 /// What can be judged only when all fields are known.

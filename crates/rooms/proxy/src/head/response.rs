@@ -1,5 +1,7 @@
 //! The head of a response: status, framing, and what the instance wants with the connection.
 
+use resilience::retry;
+
 use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_value, line};
 use crate::refusal::Refusal;
 
@@ -19,6 +21,8 @@ pub(crate) struct ResponseHead {
     pub(crate) events: bool,
     /// The instance asks to be spared.
     pub(crate) not_now: Option<NotNow>,
+    /// A hop further in has repeated it already, or could not: it is to be repeated nowhere else.
+    pub(crate) final_try: bool,
 }
 
 /// A wish to be spared.
@@ -75,6 +79,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
         upgrade: None,
         events: false,
         not_now: None,
+        final_try: false,
     };
     for field in into.iter() {
         let value = field.value.of(buf);
@@ -89,8 +94,11 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
             Known::RetryAfter if status == 503 && head.not_now.is_none() => {
                 head.not_now = Some(NotNow { secs: secs(value), plain: false });
             }
+            Known::ShouldRetry => head.final_try |= retry::is_mark(value),
             Known::Other
+            | Known::GrpcTimeout
             | Known::RetryAfter
+            | Known::TimeoutMs
             | Known::Expect
             | Known::Forwarded
             | Known::ForwardedClientCert

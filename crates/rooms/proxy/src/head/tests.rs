@@ -423,23 +423,15 @@ proptest! {
 }
 
 #[test]
-fn deadlines_of_grpc_are_read() {
-    use std::time::Duration;
-    for (text, want) in [
-        ("1H", Some(Duration::from_secs(3600))),
-        ("2M", Some(Duration::from_secs(120))),
-        ("3S", Some(Duration::from_secs(3))),
-        ("250m", Some(Duration::from_millis(250))),
-        ("7u", Some(Duration::from_micros(7))),
-        ("99999999n", Some(Duration::from_nanos(99_999_999))),
-        ("100000000n", None),
-        ("S", None),
+fn the_shortest_time_that_the_client_says_counts() {
+    for (fields, want_ms) in [
+        ("x-timeout-ms: 250\r\n", Some(250)),
+        ("grpc-timeout: 3S\r\nX-Timeout-Ms: 4000\r\n", Some(3000)),
+        ("x-timeout-ms: soon\r\n", None),
         ("", None),
-        ("1", None),
-        ("1s", None),
-        ("-1S", None),
-        ("1.5S", None),
     ] {
-        assert_eq!(request::grpc_timeout(text.as_bytes()), want, "{text}");
+        let text = format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
+        let head = request::parse(text.as_bytes(), &mut Vec::new()).expect("a good head");
+        assert_eq!(head.patience, want_ms.map(std::time::Duration::from_millis), "{fields:?}");
     }
 }

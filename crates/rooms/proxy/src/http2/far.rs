@@ -306,7 +306,10 @@ fn goes_on(field: &Field) -> bool {
         | Known::ForwardedFor
         | Known::ForwardedHost
         | Known::ForwardedProto
-        | Known::RetryAfter => true,
+        | Known::GrpcTimeout
+        | Known::RetryAfter
+        | Known::ShouldRetry
+        | Known::TimeoutMs => true,
     }
 }
 

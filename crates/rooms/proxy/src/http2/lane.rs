@@ -263,7 +263,10 @@ impl Lane {
                 | Known::ForwardedHost
                 | Known::ForwardedProto
                 | Known::Host
-                | Known::RetryAfter => {
+                | Known::GrpcTimeout
+                | Known::RetryAfter
+                | Known::ShouldRetry
+                | Known::TimeoutMs => {
                     let (name, value) = pair(field, &text, Some(&text))?;
                     answer.headers_mut().append(name, value);
                 }

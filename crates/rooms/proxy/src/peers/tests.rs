@@ -252,6 +252,7 @@ fn written(text: &[u8], message: &Message, head: &request::RequestHead, fields: 
         secure: false,
         presented: b"",
         strip: 0,
+        left: None,
         local: ([127, 0, 0, 1], 80).into(),
     };
     forward::request(&mut out, text, head, fields, &on);

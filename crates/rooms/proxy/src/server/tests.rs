@@ -5,6 +5,7 @@ mod bounds;
 mod calls;
 mod failures;
 mod frames;
+mod hops;
 mod odd;
 mod ports;
 mod press;

@@ -1,0 +1,113 @@
+//! What hops tell each other: how long the client waits, and who has repeated a request.
+
+use spec::EdgePolicy;
+
+use super::*;
+
+/// Answers with the head that it got as the body.
+async fn mirror() -> Backend {
+    Backend::new(|mut stream, _| async move {
+        while let Some(head) = next_head(&mut stream).await {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+async fn edge_with(policy: EdgePolicy, backends: &[&Backend]) -> TestEdge {
+    let mut edge = TestEdge::start(quick()).await;
+    let addresses: Vec<_> = backends.iter().map(|b| b.address).collect();
+    let mut share = share(&addresses, &[]);
+    share.pools.get_mut("web").expect("a pool").policy = policy;
+    edge.apply(share).await;
+    edge
+}
+
+fn with(fields: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n")
+}
+
+/// The value of a field, in a head or an answer.
+fn field<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = text.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+}
+
+#[tokio::test]
+async fn instances_are_told_how_long_the_client_waits() {
+    let backend = mirror().await;
+    let free = edge_with(EdgePolicy::default(), &[&backend]).await;
+    assert_eq!(field(&free.ask(&with("")).await, "x-timeout-ms"), Vec::<&str>::new());
+    assert_eq!(field(&free.ask(&with("X-Timeout-Ms: 9000\r\n")).await, "x-timeout-ms"), ["8995"]);
+    // What is no time goes on as any field.
+    assert_eq!(field(&free.ask(&with("x-timeout-ms: soon\r\n")).await, "x-timeout-ms"), ["soon"]);
+
+    let bound = EdgePolicy { request: Some(Duration::from_secs(5)), ..EdgePolicy::default() };
+    let bound = edge_with(bound, &[&backend]).await;
+    assert_eq!(field(&bound.ask(&with("")).await, "x-timeout-ms"), ["4995"]);
+    assert_eq!(
+        field(&bound.ask(&with("x-timeout-ms: 9000\r\nx-timeout-ms: 8000\r\n")).await, "x-timeout-ms"),
+        ["4995"]
+    );
+    assert_eq!(field(&bound.ask(&with("x-timeout-ms: 100\r\n")).await, "x-timeout-ms"), ["95"]);
+}
+
+#[tokio::test]
+async fn a_client_that_has_gone_is_not_worked_for() {
+    let backend = mirror().await;
+    let edge = edge_with(EdgePolicy::default(), &[&backend]).await;
+    let answer = edge.ask(&with("x-timeout-ms: 5\r\n")).await;
+    assert_eq!((status(&answer), field(&answer, "x-sea-refused")), ("504", vec!["deadline"]), "{answer}");
+    assert_eq!(backend.connections(), 0);
+
+    // One that never answers, and a client that waits a tenth of a second.
+    let silent =
+        Backend::new(|mut stream, _| async move { while next_head(&mut stream).await.is_some() {} }).await;
+    let edge = edge_with(EdgePolicy::default(), &[&silent]).await;
+    let answer = edge.ask(&with("x-timeout-ms: 100\r\n")).await;
+    assert_eq!((status(&answer), field(&answer, "x-sea-refused")), ("504", vec!["slow-answer"]), "{answer}");
+}
+
+/// Answers every request with this.
+async fn says(answer: &'static str) -> Backend {
+    Backend::new(move |mut stream, _| async move {
+        while next_head(&mut stream).await.is_some() {
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_repeated_here_is_repeated_nowhere_else() {
+    let cut = Backend::new(|mut stream, _| async move { drop(next_head(&mut stream).await) }).await;
+    let edge = edge_with(EdgePolicy::default(), &[&cut]).await;
+    let answer = edge.ask(&with("")).await;
+    assert_eq!((status(&answer), field(&answer, "x-should-retry")), ("502", vec!["false"]), "{answer}");
+    assert_eq!(cut.connections(), 3);
+    // One that may not be repeated here is for whoever sent it to judge.
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let answer = edge.ask(post).await;
+    assert_eq!((status(&answer), field(&answer, "x-should-retry").len()), ("502", 0), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_hop_further_in_repeated_is_not_repeated_here() {
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nX-Should-Retry: false\r\nContent-Length: 0\r\n\r\n";
+    let (one, other) = (says(busy).await, says(busy).await);
+    let edge = edge_with(EdgePolicy::default(), &[&one, &other]).await;
+    for _ in 0..4 {
+        let answer = edge.ask(&with("")).await;
+        assert_eq!((status(&answer), field(&answer, "x-should-retry")), ("503", vec!["false"]), "{answer}");
+    }
+    let seen = edge.server.look();
+    let asked = |backend: &Backend| seen.answered[&id(backend.address)].failed;
+    assert_eq!(asked(&one) + asked(&other), 4, "each was asked of one instance");
+    let pools = edge.server.status().pools;
+    assert!(pools[0].endpoints.iter().all(|one| one.spared == 0 && one.retried == 0), "{pools:?}");
+}
