@@ -369,14 +369,7 @@ impl Client {
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
         let mut question = Question { denied, ..question(&head, began) };
-        question.patient = head.grpc;
-        let time = head.patience.into_iter().chain(pool.policy.request).min();
-        question.limit = time.map(|time| began + time);
-        // What the instance is told is less than what we wait, so that its answer still comes in time.
-        let told = question.limit.map(|limit| ONWARD.onward(Deadline::at(limit), began));
-        if let Some(Err(Expired)) = told {
-            question.denied = question.denied.or(Some(Refusal::DEADLINE));
-        }
+        let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         if let Some(care) = &self.care {
             care.prune_request(&mut fields, buf);
         }
@@ -394,7 +387,7 @@ impl Client {
             presented: &facts.presented,
             strip: target.map_or(0, |target| target.strip),
             rewrite: self.care.as_ref().and_then(|care| care.onward()),
-            left: told.and_then(Result::ok),
+            left,
             local: facts.local,
         };
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
@@ -612,6 +605,19 @@ pub(crate) fn push_location(
     Ok(())
 }
 
+impl Question {
+    /// Sets how long the answer is waited for; gives what the instance is told of it, which is less, so that its answer
+    /// still comes in time.
+    fn wait(&mut self, time: Option<Duration>) -> Option<Duration> {
+        self.limit = time.map(|time| self.began + time);
+        let told = ONWARD.onward(Deadline::at(self.limit?), self.began);
+        if let Err(Expired) = told {
+            self.denied = self.denied.or(Some(Refusal::DEADLINE));
+        }
+        told.ok()
+    }
+}
+
 /// What is to be known of the request beyond its head.
 fn question(head: &RequestHead, began: base::Instant) -> Question {
     let keep = if head.old { head.says.keep_alive && !head.says.close } else { !head.says.close };
@@ -628,7 +634,7 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         upgrade: head.upgrade.is_some(),
         body,
         began,
-        patient: false,
+        patient: head.grpc,
         limit: None,
         denied: None,
     }

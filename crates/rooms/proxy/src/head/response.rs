@@ -47,27 +47,7 @@ pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, R
 /// The same with the exact flaw.
 pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Refusal> {
     let (first, at) = line(buf, 0)?;
-    let text = first.of(buf);
-    let old = match text.get(..9) {
-        Some(b"HTTP/1.1 ") => false,
-        Some(b"HTTP/1.0 ") => true,
-        _ => return Err(Refusal::VERSION),
-    };
-    let status = match text.get(9..12) {
-        Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
-            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
-        }
-        _ => return Err(Refusal::REQUEST_LINE),
-    };
-    // `HTTP/1.1 200` without the space behind it is common enough, and clear.
-    let reason = match text.get(12) {
-        None => Span::new(12, 12),
-        Some(b' ') => Span::new(13, text.len()),
-        Some(_) => return Err(Refusal::REQUEST_LINE),
-    };
-    if !is_value(reason.of(buf)) {
-        return Err(Refusal::FIELD_VALUE);
-    }
+    let (old, status, reason) = status_line(first.of(buf), buf)?;
     let bytes = fields(buf, at, into)?;
     let mut head = ResponseHead {
         bytes,
@@ -116,6 +96,31 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
         return Err(Refusal::CODING_OLD);
     }
     Ok(head)
+}
+
+/// Whether the version is 1.0, the status, and where its reason is.
+fn status_line(text: &[u8], buf: &[u8]) -> Result<(bool, u16, Span), Refusal> {
+    let old = match text.get(..9) {
+        Some(b"HTTP/1.1 ") => false,
+        Some(b"HTTP/1.0 ") => true,
+        _ => return Err(Refusal::VERSION),
+    };
+    let status = match text.get(9..12) {
+        Some([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) => {
+            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+        }
+        _ => return Err(Refusal::REQUEST_LINE),
+    };
+    // `HTTP/1.1 200` without the space behind it is common enough, and clear.
+    let reason = match text.get(12) {
+        None => Span::new(12, 12),
+        Some(b' ') => Span::new(13, text.len()),
+        Some(_) => return Err(Refusal::REQUEST_LINE),
+    };
+    if !is_value(reason.of(buf)) {
+        return Err(Refusal::FIELD_VALUE);
+    }
+    Ok((old, status, reason))
 }
 
 impl ResponseHead {
