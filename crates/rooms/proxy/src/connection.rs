@@ -41,6 +41,9 @@ const ONWARD: deadline::Policy = deadline::Policy {
     least: Duration::from_millis(1),
 };
 
+/// A client that waits for less may not have an instance judged by that, or anybody could have it ejected.
+const HURRIED: Duration = Duration::from_secs(5);
+
 /// By which door a connection came.
 #[derive(Clone)]
 pub(crate) enum Entrance {
@@ -636,6 +639,7 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         began,
         patient: head.grpc,
         limit: None,
+        hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
     }
 }

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base::ContainerId;
+use base::{ContainerId, Instant};
+use resilience::breaker::{Cause, Change};
 use resilience::health::outliers::Reason;
+
+use crate::table::PoolKey;
 
 /// An instance gets nothing new for a while.
 pub(crate) fn ejected(instance: &ContainerId, address: SocketAddr, time: Duration, reason: Reason) {
@@ -25,4 +28,21 @@ pub(crate) fn ejected(instance: &ContainerId, address: SocketAddr, time: Duratio
 /// It gets requests again.
 pub(crate) fn returned(instance: &ContainerId, address: SocketAddr) {
     tracing::info!(container.id = %instance, %address, "`{}` gets requests again", instance.short());
+}
+
+/// A service is spared, or gets its requests again.
+pub(crate) fn breaker((owner, pool): &PoolKey, change: Change, now: Instant) {
+    match change {
+        Change::Opened { until, cause } => {
+            let why = match cause {
+                Cause::Failures | Cause::Slow => "too many of its requests got no answer in time",
+                Cause::InARow => "its last requests got no answer in time",
+                Cause::Trial => "it still does not answer in time",
+                Cause::Tripped => "somebody said so",
+            };
+            let time_ms = until.since(now).as_millis();
+            tracing::warn!(owner, pool, time_ms, "the breaker of `{owner}/{pool}` opened: {why}");
+        }
+        Change::Closed => tracing::info!(owner, pool, "the breaker of `{owner}/{pool}` closed"),
+    }
 }

@@ -20,11 +20,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
+use resilience::breaker::{Outcome, Permit};
 
 use crate::balance::Verdict;
 use crate::buffer::Output;
 use crate::chunk::Decoder;
 use crate::connection::Client;
+use crate::events;
 use crate::forward;
 use crate::gate::Turn;
 use crate::head::request::Method;
@@ -70,6 +72,8 @@ pub(crate) struct Question {
     pub(crate) patient: bool,
     /// When the caller has no use for an answer any more.
     pub(crate) limit: Option<Instant>,
+    /// The client waits too short for a late answer to say anything.
+    pub(crate) hurried: bool,
     /// It is one too many of its client's.
     pub(crate) denied: Option<Refusal>,
 }
@@ -133,6 +137,8 @@ pub(crate) struct Exchange<'a> {
     rechunk: bool,
     /// The body is compressed on its way, and written in chunks.
     pressing: bool,
+    /// Leave to ask the service at all.
+    permit: Option<Permit>,
     /// Leave to be at work, until the head of the answer is here.
     turn: Option<Turn>,
     /// When the instance was asked: the time that is held against it begins.
@@ -175,6 +181,7 @@ impl<'a> Exchange<'a> {
             stage: Stage::Head,
             rechunk: false,
             pressing: false,
+            permit: None,
             turn: None,
             asked_at: question.began,
             heard: false,
@@ -236,6 +243,13 @@ impl<'a> Exchange<'a> {
         if self.client.care.as_ref().is_some_and(|care| care.is_unproven()) {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove()).await?;
+        }
+        if let Some(breaker) = &self.pool.breaker {
+            let told = breaker.borrow_mut().admit(self.question.began);
+            self.permit = Some(told.map_err(|refused| {
+                let secs = refused.until.since(self.question.began).as_secs_f64().ceil().max(1.0);
+                Refusal { retry_after: secs as u32, ..Refusal::BREAKER }
+            })?);
         }
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.
@@ -358,8 +372,22 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Tells the breaker how it went.
+    fn judge_service(&mut self, outcome: Outcome, now: Instant) {
+        let (Some(permit), Some(breaker)) = (self.permit.take(), &self.pool.breaker) else { return };
+        let rng = &mut self.worker.rng.borrow_mut();
+        if let Some(change) = breaker.borrow_mut().settle(permit, outcome, now, rng) {
+            events::breaker(&self.pool.key, change, now);
+        }
+    }
+
     /// The edge's own answer. `lost` blames the instance that was asked.
     fn refuse(&mut self, refusal: Refusal, lost: bool) -> After {
+        let late = refusal == Refusal::SLOW_ANSWER;
+        // Who waits too short for any answer says nothing about others.
+        let lost = lost && !(late && self.question.hurried);
+        let outcome = if late && lost { Outcome::Failure } else { Outcome::Ignored };
+        self.judge_service(outcome, SystemClock.now());
         if let Some(up) = &self.up
             && lost
         {
@@ -388,6 +416,7 @@ impl<'a> Exchange<'a> {
         if let Some(up) = &self.up {
             up.flight.0.state.answered(self.worker.index, self.status, took);
         }
+        self.judge_service(Outcome::Success, now);
         self.client.note(self.status, "");
     }
 

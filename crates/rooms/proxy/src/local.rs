@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
+use resilience::breaker::{self, Breaker};
 use rustix::net::RecvFlags;
 use spec::EdgePolicy;
 use tokio::net::TcpStream;
@@ -44,6 +45,8 @@ pub(crate) struct LocalPool {
     pub(crate) policy: EdgePolicy,
     /// Its bounds, if it has any.
     pub(crate) gate: Option<Arc<Gate>>,
+    /// Spares it when it has stopped to answer in time; goes on over changes of the table.
+    pub(crate) breaker: Option<Rc<RefCell<Breaker>>>,
     /// What it wants done with requests and answers.
     pub(crate) wishes: Option<Arc<Wishes>>,
     /// Since when it has had no instance that takes connections.
@@ -119,6 +122,7 @@ impl LocalTable {
                 http2: spec.protocol == PoolProtocol::H2,
                 policy: spec.policy.clone(),
                 gate: spec.gate.clone(),
+                breaker: breaker(&spec.policy, before.map(|pool| &***pool)),
                 wishes: spec.wishes.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
@@ -151,13 +155,30 @@ impl LocalTable {
     }
 }
 
+/// The breaker of a pool, unless its service wants none: the one that it had before, if it had one.
+fn breaker(policy: &EdgePolicy, before: Option<&LocalPool>) -> Option<Rc<RefCell<Breaker>>> {
+    let known = before.and_then(|pool| pool.breaker.clone());
+    let new = || Rc::new(RefCell::new(Breaker::new(breaker::Policy::default())));
+    (!policy.no_breaker).then(|| known.unwrap_or_else(new))
+}
+
 impl LocalPool {
     /// A pool that the table no longer has.
     pub(crate) fn emptied(key: &PoolKey, now: Instant) -> Rc<Self> {
         let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
         let balance = Balance::new(&endpoints, None, 0, now).into();
         let policy = EdgePolicy::default();
-        Rc::new(Self { key, endpoints, balance, http2: false, policy, gate: None, wishes: None, down_since })
+        Rc::new(Self {
+            key,
+            endpoints,
+            balance,
+            http2: false,
+            policy,
+            gate: None,
+            breaker: None,
+            wishes: None,
+            down_since,
+        })
     }
 
     /// An instance for the next request, by load and latency; in turns while they have equal ones.

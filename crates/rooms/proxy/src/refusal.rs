@@ -83,6 +83,7 @@ refusals! {
     OVERLOADED = 503 "overloaded" "The service has as many requests to do as it can.";
     BODY_SIZE = 413 "body-size" "The body of the request is longer than the service allows.";
     HELD_TOO_MANY = 503 "held-too-many" "Too many requests wait for an instance already.";
+    BREAKER = 503 "breaker" "The service has stopped to answer in time, and is spared for a moment.";
     NOT_NOW = 503 "not-now" "All instances of the service asked to be spared for a moment.";
     UNREACHABLE = 503 "unreachable" "No instance of the service accepts connections.";
     GONE = 502 "gone" "The instance closed the connection before it answered.";

@@ -28,6 +28,9 @@ pub struct EdgePolicy {
     /// Instances are spoken to in HTTP/2, as gRPC needs it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub http2: bool,
+    /// Requests go on to a service that has stopped to answer in time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_breaker: bool,
     /// How many requests are at work at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,

@@ -131,6 +131,7 @@ fn what_is_known_stays_when_instances_come_and_go() {
         http2: false,
         policy: spec::EdgePolicy::default(),
         gate: None,
+        breaker: None,
         wishes: None,
         down_since: None.into(),
     };

@@ -19,6 +19,7 @@ fn pool(count: u8) -> LocalPool {
         http2: false,
         policy: EdgePolicy::default(),
         gate: None,
+        breaker: None,
         wishes: None,
         down_since: Cell::new(None),
     }

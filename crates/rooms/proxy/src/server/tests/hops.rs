@@ -111,3 +111,88 @@ async fn what_a_hop_further_in_repeated_is_not_repeated_here() {
     let pools = edge.server.status().pools;
     assert!(pools[0].endpoints.iter().all(|one| one.spared == 0 && one.retried == 0), "{pools:?}");
 }
+
+/// Answers nothing while `hung` holds, and everything after that.
+async fn hanging(hung: Arc<AtomicUsize>) -> Backend {
+    Backend::new(move |mut stream, _| {
+        let hung = hung.clone();
+        async move {
+            while next_head(&mut stream).await.is_some() {
+                if hung.load(Ordering::SeqCst) == 1 {
+                    // The connection stays, and says nothing.
+                    std::future::pending::<()>().await;
+                }
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await
+}
+
+/// How many of so many requests at once got which answer: its status, and its code if the edge answered.
+async fn tally(edge: &TestEdge, count: usize, fields: &'static str) -> BTreeMap<String, usize> {
+    let address = edge.http;
+    let asked: Vec<_> =
+        (0..count).map(|_| tokio::spawn(async move { ask(address, &with(fields)).await })).collect();
+    let mut counts = BTreeMap::new();
+    for one in asked {
+        let answer = one.await.expect("an answer");
+        let code = field(&answer, "x-sea-refused").first().map_or(String::new(), |code| format!(" {code}"));
+        *counts.entry(format!("{}{code}", status(&answer))).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_spared_and_found_again() {
+    let hung = Arc::new(AtomicUsize::new(1));
+    let backend = hanging(hung.clone()).await;
+    let policy = EdgePolicy { first_byte: Some(Duration::from_millis(50)), ..EdgePolicy::default() };
+    let edge = edge_with(policy, &[&backend]).await;
+    // Both threads have seen enough when all are refused at once.
+    let spared = async {
+        loop {
+            let counts = tally(&edge, 40, "").await;
+            assert_eq!(counts.keys().filter(|key| !key.starts_with("50")).count(), 0, "{counts:?}");
+            if counts.get("503 breaker") == Some(&40) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, spared).await.expect("the breaker opens");
+    let answer = edge.ask(&with("")).await;
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+
+    hung.store(0, Ordering::SeqCst);
+    let found = async {
+        while tally(&edge, 40, "").await.get("200") != Some(&40) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, found).await.expect("the breaker closes");
+}
+
+#[tokio::test]
+async fn a_service_may_want_no_breaker() {
+    let backend = hanging(Arc::new(AtomicUsize::new(1))).await;
+    let policy =
+        EdgePolicy { first_byte: Some(Duration::from_millis(20)), no_breaker: true, ..EdgePolicy::default() };
+    let edge = edge_with(policy, &[&backend]).await;
+    for _ in 0..3 {
+        assert_eq!(tally(&edge, 40, "").await, BTreeMap::from([("504 slow-answer".into(), 40)]));
+    }
+}
+
+#[tokio::test]
+async fn clients_in_a_hurry_have_nobody_judged() {
+    let backend = hanging(Arc::new(AtomicUsize::new(1))).await;
+    let other = Backend::plain("other").await;
+    let edge = edge_with(EdgePolicy::default(), &[&backend, &other]).await;
+    for _ in 0..3 {
+        let counts = tally(&edge, 60, "x-timeout-ms: 30\r\n").await;
+        assert!(counts.keys().all(|key| key == "504 slow-answer" || key == "200"), "{counts:?}");
+        assert!(counts.contains_key("504 slow-answer"), "{counts:?}");
+    }
+    let pools = edge.server.status().pools;
+    assert!(pools[0].endpoints.iter().all(|one| one.answered.lost == 0 && one.ejected == 0), "{pools:?}");
+}
