@@ -16,6 +16,7 @@ mod pair;
 mod registries;
 mod release;
 mod requests;
+mod rules;
 mod run;
 mod software;
 mod streams;

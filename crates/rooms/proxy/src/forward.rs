@@ -51,20 +51,7 @@ fn push_field(out: &mut Vec<u8>, buf: &[u8], field: &Field) {
 pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field], on: &Onward<'_>) {
     out.extend_from_slice(head.method.of(buf));
     out.push(b' ');
-    let mut target = &head.target.of(buf)[on.strip..];
-    match on.rewrite.map(|rewrite| &*rewrite.prefix) {
-        Some(prefix) if !prefix.is_empty() && target != b"*" => out.extend_from_slice(prefix),
-        Some(_) | None => {
-            // Behind a prefix of its own `//x` is a path, and at the front some would take `x` for a host.
-            while on.strip > 0 && target.starts_with(b"//") {
-                target = &target[1..];
-            }
-            if target.first().is_none_or(|c| *c == b'?') {
-                out.push(b'/');
-            }
-        }
-    }
-    out.extend_from_slice(target);
+    target(out, &head.target.of(buf)[on.strip..], on);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     for field in fields {
         match field.known {
@@ -120,6 +107,23 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
     } else {
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Appends the target that the instance gets, of which `rest` is left.
+fn target(out: &mut Vec<u8>, mut rest: &[u8], on: &Onward<'_>) {
+    match on.rewrite.map(|rewrite| &*rewrite.prefix) {
+        Some(prefix) if !prefix.is_empty() && rest != b"*" => out.extend_from_slice(prefix),
+        Some(_) | None => {
+            // Behind a prefix of its own `//x` is a path, and at the front some would take `x` for a host.
+            while on.strip > 0 && rest.starts_with(b"//") {
+                rest = &rest[1..];
+            }
+            if rest.first().is_none_or(|c| *c == b'?') {
+                out.push(b'/');
+            }
+        }
+    }
+    out.extend_from_slice(rest);
 }
 
 /// Appends who asked, by which scheme and for which host.
