@@ -17,6 +17,7 @@ mod registries;
 mod release;
 mod requests;
 mod routes;
+mod rules;
 mod run;
 mod software;
 mod streams;

@@ -249,6 +249,7 @@ impl Client {
         self.read_any = false;
         self.grpc = false;
         self.lines.clear();
+        self.strict = None;
         self.care = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
@@ -466,6 +467,9 @@ impl Client {
     pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
         if self.grpc {
             return refusal.write_grpc(&mut self.output.bytes, close);
+        }
+        if let Some(strict) = &self.strict {
+            self.lines.extend_from_slice(strict);
         }
         let page = self.care.as_ref().and_then(|care| care.page(refusal.status));
         let form = Form { lines: &self.lines, page, close, head_only: self.head_only };

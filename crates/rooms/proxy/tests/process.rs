@@ -113,6 +113,29 @@ async fn an_edge_outlives_its_daemon_and_is_found_again_with_its_routes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_runs_learns_which_proxies_are_trusted() {
+    let root = tempfile::tempdir().expect("a folder");
+    let address = instance("one").await;
+    let here: base::Cidr = "127.0.0.0/8".parse().expect("a range");
+    for (trusted, want) in [(vec![], "address"), (vec![here], "ends with one"), (vec![], "address")] {
+        let edge = Edge::open(EdgeConfig { trusted, ..config(root.path(), 0) }).await.expect("an edge");
+        let mut share = share("a.example", address, &[]);
+        share.rules[0].rules.allow = vec!["192.0.2.7/32".parse().expect("a range")];
+        edge.apply("shop", share).await.expect("a table");
+        let host = "a.example\r\nX-Forwarded-For: 192.0.2.7";
+        let answer = ask(edge.http().await[0], host).await;
+        let good = if want == "address" {
+            answer.contains("x-sea-refused: address")
+        } else {
+            answer.ends_with("one")
+        };
+        assert!(good, "{answer}");
+    }
+    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    edge.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_is_killed_is_replaced_and_serves_the_same_table() {
     let root = tempfile::tempdir().expect("a folder");
     let address = instance("one").await;

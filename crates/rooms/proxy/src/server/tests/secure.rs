@@ -475,10 +475,18 @@ async fn the_rule_speaks_for_browsers_in_place_of_the_instance() {
     assert!(answer.contains("Strict-Transport-Security: max-age=1\r\n"), "{answer}");
     let strict = StrictTransport { max_age_secs: 60, include_subdomains: false, preload: false };
     share.rules[0].https.strict = Some(strict);
+    share.pools.values_mut().for_each(|pool| pool.policy.max_body = Some(base::Bytes(8)));
     edge.apply(share).await;
     let answer = secure_ask(edge.https, "a.example", &config, &get("/")).await.to_lowercase();
     assert_eq!(answer.matches("strict-transport-security").count(), 1, "{answer}");
     assert!(answer.contains("strict-transport-security: max-age=60\r\n"), "{answer}");
+    drop(backend);
+    let answer = secure_ask(edge.https, "a.example", &config, &get("/..")).await;
+    assert!(!answer.contains("strict-transport-security"), "no route was found: {answer}");
+    let long = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\n123456789";
+    let answer = secure_ask(edge.https, "a.example", &config, long).await;
+    assert!(answer.contains("x-sea-refused: body-size\r\n"), "{answer}");
+    assert_eq!(answer.matches("strict-transport-security: max-age=60\r\n").count(), 1, "{answer}");
 }
 
 #[tokio::test]

@@ -1,0 +1,139 @@
+//! What routes do with requests and answers, as the compose file says it.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Sea, image};
+
+/// nginx that tells what it was asked.
+const APP: &str = r#"
+name: shop
+services:
+  web:
+    image: nginx:1.22
+    command: [nginx, -c, /etc/shop.conf, -g, "daemon off;"]
+    configs: [{source: conf, target: /etc/shop.conf}]
+    expose: ["8080"]
+    stop_grace_period: 1s
+    deploy: {update_config: {monitor: 100ms}}
+    x-sea:
+      routes:
+        - host: shop.example
+          request_headers: {set: {X-Env: prod}, remove: [X-Debug]}
+          response_headers: {set: {X-Frame-Options: DENY}, remove: [Server]}
+        - {host: shop.example, path: /v1, replace_prefix: /api/v1, rewrite_host: api.internal}
+        - {host: shop.example, path: /staff, basic_auth: {users: staff, realm: Staff}}
+        - {host: shop.example, path: /near, allow: [192.0.2.0/24]}
+        - {host: www.shop.example, redirect: {to: "https://shop.example", status: 308}}
+      edge: {compress: true, MORE}
+configs:
+  sorry: {content: "<h1>Back soon</h1>"}
+  conf:
+    content: |
+      events {}
+      http {
+        access_log off;
+        server {
+          listen 8080;
+          default_type text/plain;
+          location /big { return 200 "BIG"; }
+          location / { return 200 "$$host $$request_uri env=$$http_x_env debug=$$http_x_debug auth=$$http_authorization\n"; }
+        }
+      }
+secrets:
+  staff: {file: ./staff}
+"#;
+
+fn write(sea: &Sea, more: &str) {
+    let big = "all the same ".repeat(200);
+    sea.write("compose.yaml", &APP.replace("BIG", &big).replace(", MORE", more));
+}
+
+/// What `curl` shows of an answer, its head first.
+fn curl(sea: &Sea, url: &str, arguments: &[&str]) -> Result<String> {
+    let port = sea.http()?.port();
+    let connect = format!("::127.0.0.1:{port}");
+    let mut command = Command::new("curl");
+    command.args(["-s", "-i", "--max-time", "10", "--connect-to", &connect, url]).args(arguments);
+    let output = command.output().context("curl cannot be run")?;
+    Ok(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
+}
+
+#[test]
+fn routes_do_with_requests_what_the_file_says() -> Result<()> {
+    let sea = Sea::new();
+    sea.start_daemon_in(&[("SEA_TRUSTED_PROXIES", OsString::from("127.0.0.0/8,10.0.0.1"))])?;
+    sea.sea(&["image", "load", "-q", "-i", &image("nginx").display().to_string()]).exits(0);
+    let list = Command::new("htpasswd")
+        .args(["-Bbn", "ann", "s3cret"])
+        .output()
+        .context("htpasswd cannot be run")?;
+    sea.write("staff", &String::from_utf8(list.stdout)?);
+    write(&sea, "");
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let ask = |url: &str, arguments: &[&str]| curl(&sea, url, &[&[version], arguments].concat());
+
+        let answer = ask("http://shop.example/a", &["-H", "X-Debug: 1", "-H", "X-Env: mine"])?;
+        ensure!(answer.contains("\nshop.example /a env=prod debug= auth=\n"), "{answer}");
+        ensure!(
+            answer.contains("\nx-frame-options: DENY\n") && !answer.to_lowercase().contains("\nserver:"),
+            "{answer}"
+        );
+
+        let answer = ask("http://shop.example/v1/x?y", &[])?;
+        ensure!(answer.contains("\napi.internal /api/v1/x?y "), "{answer}");
+        ensure!(
+            ask("http://shop.example/v1/%2e%2e/x", &["--path-as-is"])?.contains("dot-segments"),
+            "it stays strict"
+        );
+
+        let answer = ask("http://www.shop.example/a?b", &[])?;
+        ensure!(
+            answer.contains(" 308") && answer.contains("\nlocation: https://shop.example/a?b\n"),
+            "{answer}"
+        );
+
+        let answer = ask("http://shop.example/staff", &["-u", "ann:wrong"])?;
+        ensure!(answer.contains(" 401") && answer.contains("Basic realm=\"Staff\""), "{answer}");
+        let answer = ask("http://shop.example/staff", &["-u", "ann:s3cret"])?;
+        ensure!(answer.contains("\nshop.example /staff env= debug= auth=\n"), "{answer}");
+
+        let answer =
+            ask("http://shop.example/near", &["-H", "X-Forwarded-For: 192.0.2.7, 6.6.6.6, 10.0.0.1"])?;
+        ensure!(answer.contains(" 403") && answer.contains("x-sea-refused: address"), "{answer}");
+        let answer =
+            ask("http://shop.example/near", &["-H", "X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.1"])?;
+        ensure!(answer.contains(" 200"), "{answer}");
+
+        let answer = ask("http://shop.example/big", &["--compressed", "-H", "Accept-Encoding: gzip"])?;
+        ensure!(
+            answer.contains("\ncontent-encoding: gzip\n") && answer.contains("\nvary: accept-encoding\n"),
+            "{answer}"
+        );
+        ensure!(answer.contains(&"all the same ".repeat(200)), "it comes out as it went in");
+    }
+
+    // Another wish of the service takes hold without a new instance.
+    let before = sea.json(&["ps"]);
+    write(&sea, ", maintenance: {retry_after: 5m}, error_pages: {'503': sorry}");
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let answer = curl(&sea, "http://shop.example/a", &["-H", "Accept: text/html"])?;
+    ensure!(answer.contains(" 503") && answer.contains("\nretry-after: 300\n"), "{answer}");
+    ensure!(
+        answer.ends_with("\n<h1>Back soon</h1>") && answer.contains("x-sea-refused: maintenance"),
+        "{answer}"
+    );
+    ensure!(
+        curl(&sea, "http://shop.example/a", &[])?.ends_with("being worked on.\n"),
+        "programs get a sentence"
+    );
+    let after = sea.json(&["ps"]);
+    ensure!(before[0]["id"] == after[0]["id"], "{before} {after}");
+
+    write(&sea, "");
+    sea.write("staff", "ann:{SHA}x");
+    sea.sea(&["up", "-d", "--wait"]).exits(2).complains("`htpasswd -nB NAME` writes one");
+    Ok(())
+}
