@@ -16,6 +16,9 @@ use crate::output::{note, say};
 use crate::resolve::escape;
 use crate::table::short;
 use crate::{Done, Session, report};
+use build::check::{Around, Stages, check};
+use build::graph::context_name;
+use build::ignore::Ignore;
 use output::Target;
 use send::Archive;
 use show::Show;
@@ -42,7 +45,11 @@ impl Session {
         let call = if args.check { Call::Check } else { args.call };
         let order::Parcel { order, archives } = order::parcel(&args, &context, file)?;
         if call != Call::Build {
-            return self.describe_build(call, &order);
+            let ignore = archives.iter().find_map(|archive| match archive {
+                Archive::Folder { ignore, .. } => Some(ignore),
+                Archive::Stdin(_) => None,
+            });
+            return self.describe_build(call, &order, ignore);
         }
         self.ensure_daemon().await?;
         let mut show = self.show(args.progress);
@@ -68,7 +75,7 @@ impl Session {
     }
 
     /// `--call` other than a build: what the Dockerfile says by itself.
-    fn describe_build(&self, call: Call, order: &BuildOrder) -> Done {
+    fn describe_build(&self, call: Call, order: &BuildOrder, ignore: Option<&Ignore>) -> Done {
         let Some(text) = &order.build.dockerfile_inline else {
             let text =
                 "the Dockerfile is inside the archive or behind the URL, so it cannot be looked at from here";
@@ -77,12 +84,27 @@ impl Session {
         let target = order.build.target.as_deref();
         let described = match call {
             Call::Build | Call::Check => {
-                let found = build::describe::check(text).map_err(report)?;
-                found.iter().for_each(note);
-                if found.is_empty() {
+                let file = build::dockerfile::parse(text).map_err(report)?;
+                let around = Around {
+                    args: &order
+                        .build
+                        .args
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                    stages: target.map_or(Stages::All, |target| Stages::For(Some(target))),
+                    contexts: &order.contexts.iter().map(|(name, _)| context_name(name)).collect(),
+                    ignore,
+                    // What the daemon has is not asked for.
+                    image: &|_| None,
+                };
+                let found =
+                    check(&file, around).map_err(|why| report(build::BuildError::CheckOption(why)))?;
+                found.found.iter().for_each(note);
+                if found.found.is_empty() {
                     say("no warnings");
                 }
-                return Ok(u8::from(!found.is_empty()));
+                return Ok(u8::from(!found.found.is_empty()));
             }
             Call::Outline => build::describe::outline(text, target).map_err(report)?,
             Call::Targets => build::describe::targets(text).map_err(report)?,

@@ -21,7 +21,8 @@ use images::{Happening, Hold, Image, ImageId, Images, LayerSource};
 use oci::{Digest, ImageConfig};
 
 use crate::board::{Board, Permits, Turns};
-use crate::dockerfile::{self, Dockerfile, Span, Warning};
+use crate::check::{self, Around, Stages};
+use crate::dockerfile::{self, Dockerfile, Span};
 use crate::error::{BuildError, StepFault};
 use crate::graph::Graph;
 use crate::intake::{Intake, Sources};
@@ -135,6 +136,10 @@ impl Builder {
         let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
         let Understood { file, global, graph } =
             understand(&text, &request.args, request.target.as_deref(), &sources, &teller)?;
+        if request.checks {
+            let args = (&request.args, request.target.as_deref());
+            self.check(&file, args, (&sources, &request.dockerfile), &teller)?;
+        }
         let epoch = match request.epoch {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
@@ -183,6 +188,31 @@ impl Builder {
         let image = image?;
         let (steps, cached) = job.teller.totals();
         Ok(Built { image, steps, cached })
+    }
+
+    /// Tells of what is probably not meant, and refuses it where the Dockerfile says so.
+    fn check(
+        &self,
+        file: &Dockerfile,
+        (args, target): (&BTreeMap<String, String>, Option<&str>),
+        (sources, dockerfile): (&Sources, &DockerfileSource),
+        teller: &Teller<'_>,
+    ) -> Result<(), BuildError> {
+        let ignore = crate::intake::ignore(&sources.context.tree, dockerfile);
+        let around = Around {
+            args,
+            stages: Stages::For(target),
+            contexts: &sources.names(),
+            ignore: ignore.as_ref(),
+            image: &|name| Some(check::Base::of(&self.images.find(name).ok()?.config)),
+        };
+        let checked = check::check(file, around).map_err(BuildError::CheckOption)?;
+        let refusal = checked.refusal();
+        for one in checked.found {
+            let message = format!("{}: {}", one.rule, one.message);
+            teller.tell(Progress::Warning { rule: Some(one.rule), line: one.line, message });
+        }
+        refusal.map_or(Ok(()), |text| Err(BuildError::Checks(text)))
     }
 
     /// Takes the context in, which is the first step.
@@ -259,9 +289,6 @@ fn understand(
     })?;
     let graph = Graph::new(&file, &global, target, &sources.names())
         .map_err(|fault| BuildError::stages(fault, text))?;
-    for Warning { span, message } in &file.warnings {
-        teller.warn(span.start, message.clone());
-    }
     for name in global.unused(&file) {
         teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
     }

@@ -226,6 +226,17 @@ fn leave_out(Files { tree, dir }: &Files, dockerfile: &str) -> Result<(), BuildE
     Ok(())
 }
 
+/// The ignore file of a context, if it is there and can be read.
+pub(crate) fn ignore(tree: &Tree, dockerfile: &DockerfileSource) -> Option<Ignore> {
+    let own = match dockerfile {
+        DockerfileSource::InContext(path) if !path.is_empty() => Some(format!("{path}.dockerignore")),
+        DockerfileSource::InContext(_) => Some(format!("{DOCKERFILE}.dockerignore")),
+        DockerfileSource::Text(_) => None,
+    };
+    let mut names = own.into_iter().chain([".dockerignore".to_owned()]);
+    names.find_map(|name| Ignore::parse(&tree.read(&name).ok()??).ok())
+}
+
 fn remove_taken(folder: &Folder, below: &Path, ignore: &Ignore) -> io::Result<()> {
     for name in folder.names()? {
         let path = below.join(&name);

@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | [`dockerfile`] | text to instructions with lines, expansion of variables | yes |
 //! | [`ignore`] | which files of a context stay behind | yes |
-//! | [`describe`] | stages, outlines and checks, for people | yes |
+//! | [`describe`] | stages and outlines, for people | yes |
+//! | [`check`] | what is probably not meant | yes |
 //! | [`graph`] | stages and what they need of each other | yes |
 //! | `scope`, `settings` | variables, and the instructions that touch no files | yes |
 //! | [`context`] | the files of a build, packed and unpacked | |
@@ -22,6 +23,7 @@ mod archive;
 mod board;
 mod build;
 mod changes;
+pub mod check;
 mod chmod;
 pub mod context;
 pub mod describe;

@@ -28,6 +28,11 @@ pub(crate) fn is_git(text: &str) -> bool {
     text.starts_with("github.com/")
 }
 
+/// Whether the text names something that is not in the context.
+pub(crate) fn is_remote(text: &str) -> bool {
+    is_git(text) || is_http(text)
+}
+
 /// The name of the file that a URL names, if its path has one.
 pub(crate) fn file_name(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
