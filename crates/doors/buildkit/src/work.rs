@@ -211,6 +211,13 @@ impl Work {
                     linked.push(outcome);
                     Place::Image(image)
                 }
+                NamedContext::Far(address) => {
+                    let source = options::context(address)?;
+                    let unpacked = loader.archive(&source, self.options.keeps_git()).await?;
+                    let path = unpacked.tree.path().to_owned();
+                    others.push(unpacked.tree);
+                    Place::Folder(path)
+                }
                 NamedContext::Local(dir) => {
                     let tree = loader.context(dir, &[], Vec::new()).await?;
                     let path = tree.path().to_owned();

@@ -6,6 +6,7 @@
 //! build/
 //!   scratch/<key>/   contexts and copies of one build under way; gone when it ends, or at the next start
 //!   caches/<hash>/   folders of `RUN --mount=type=cache`, which live on
+//!   git/             keys of hosts of git repositories, which live on; what a fetch is lent, while it goes on
 //! ```
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::board::{Board, Permits, Turns};
 use crate::check::{self, Around, Stages};
 use crate::dockerfile::{self, Dockerfile, Span};
 use crate::error::{BuildError, StepFault};
+use crate::git::Checkout;
 use crate::graph::Graph;
 use crate::intake::{Intake, Sources};
 use crate::order::{
@@ -36,8 +38,12 @@ use crate::runner::Runner;
 use crate::scope::Global;
 use crate::steps::{self, CONTEXT};
 
+/// The build argument by which the `.git` of a context stays.
+const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 /// In front of the keys of our snapshots, so that stale ones are known.
 pub(crate) const SNAPSHOTS: &str = "build-";
+/// The folder of what is remembered of hosts of git repositories.
+const GIT: &str = "git";
 /// So many stages are under way at once; most of them wait for others.
 const MAX_STAGES: usize = 32;
 /// The stack of a stage: commands may make folders within folders, which are packed one within the other.
@@ -70,7 +76,7 @@ impl Builder {
             }
             Ok(()) | Err(_) => {}
         }
-        for folder in [&scratch, &dir.join("caches")] {
+        for folder in [&scratch, &dir.join("caches"), &dir.join(GIT)] {
             fs::create_dir_all(folder).map_err(|error| BuildError::scratch("create", folder, error))?;
         }
         for (key, _) in images.snapshots() {
@@ -130,7 +136,15 @@ impl Builder {
         base::crash::point("build: scratch made");
         let stop = request.cancel.below();
         let taken = {
-            let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
+            let intake = Intake {
+                builder: self,
+                scratch: &scratch,
+                teller: &teller,
+                cancel: &stop,
+                secrets: &*request.secrets,
+                agents: &request.agents,
+                keep_git: request.args.get(KEEP_GIT).is_some_and(|value| value == "1" || value == "true"),
+            };
             self.take_in(&intake, request.context, request.contexts, &request.dockerfile)
         };
         let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
@@ -242,6 +256,11 @@ impl Builder {
         let took = self.clock.now().since(began);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         teller.tell(Progress::Finished { step, took_ms, image });
+    }
+
+    /// Checks a git repository out into an empty folder, and gives the commit. Blocks.
+    pub fn checkout(&self, order: &Checkout<'_>, into: &Path) -> Result<String, Report> {
+        crate::git::checkout(order, &self.dir.join(GIT), into)
     }
 
     /// Where cache mounts live.

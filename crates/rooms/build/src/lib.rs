@@ -13,6 +13,7 @@
 //! | `transfer`, `source`, `archive` | COPY and ADD | |
 //! | `run`, `mounts`, `execute` | RUN, through the port [`Runner`] | |
 //! | `steps`, `progress` | the steps as they are numbered and told | yes |
+//! | [`git`] | repositories, by the program `git` | |
 //! | `intake`, `remote` | contexts and the Dockerfile's text, from wherever they come | |
 //! | `stage`, `board`, `build` | stages side by side, the layer cache, the image | |
 //!
@@ -31,6 +32,7 @@ pub mod dockerfile;
 mod error;
 mod execute;
 mod export;
+pub mod git;
 mod glob;
 pub mod graph;
 pub mod ignore;

@@ -88,7 +88,8 @@ pub enum Context {
     Folder(PathBuf),
     /// A tar archive, plain or packed with gzip or zstd; what its ignore file takes is left out here.
     Archive(Box<dyn Read + Send>),
-    /// The URL of a tar archive, or of a Dockerfile alone; fetched through [`crate::Fetcher`]. Git is refused.
+    /// The URL of a tar archive, or of a Dockerfile alone; fetched through [`crate::Fetcher`]; or the
+    /// address of a git repository.
     Url(String),
 }
 

@@ -222,7 +222,7 @@ pub struct TransferFlags {
     /// `--checksum` (ADD only).
     pub checksum: Option<String>,
     /// `--keep-git-dir` (ADD only).
-    pub keep_git_dir: bool,
+    pub keep_git_dir: Option<bool>,
     /// `--unpack` (ADD only).
     pub unpack: Option<bool>,
 }

@@ -58,7 +58,7 @@ fn flags_are_read_and_checked() {
         "FROM a\nCOPY --from=b --chown=1:2 --chmod=0755 --link x y /z/\nRUN --mount=type=cache,dst=/c,sharing=locked --mount=type=bind,target=/b,ro --network=none true\nHEALTHCHECK --interval=1m30s --retries=2 CMD curl x",
         expect![[r#"
             1-1 From { image: "a", name: None, platform: None }
-            2-2 Copy(Transfer { sources: ["x", "y"], target: "/z/", heredocs: [], flags: TransferFlags { from: Some("b"), chown: Some("1:2"), chmod: Some("0755"), link: true, parents: false, exclude: [], checksum: None, keep_git_dir: false, unpack: None } })
+            2-2 Copy(Transfer { sources: ["x", "y"], target: "/z/", heredocs: [], flags: TransferFlags { from: Some("b"), chown: Some("1:2"), chmod: Some("0755"), link: true, parents: false, exclude: [], checksum: None, keep_git_dir: None, unpack: None } })
             3-3 Run(Run { command: Shell("true"), heredocs: [], mounts: [MountFlag { fields: [MountField { name: "type", value: Some("cache") }, MountField { name: "target", value: Some("/c") }, MountField { name: "sharing", value: Some("locked") }] }, MountFlag { fields: [MountField { name: "type", value: Some("bind") }, MountField { name: "target", value: Some("/b") }, MountField { name: "readonly", value: None }] }], network: Some("none"), security: None, devices: [] })
             4-4 Healthcheck(Check(Health { command: Shell("curl x"), interval: Some(90s), timeout: None, start_period: None, start_interval: None, retries: Some(2) }))"#]],
     );
@@ -87,7 +87,7 @@ fn heredocs_belong_to_their_instruction() {
         expect![[r##"
             1-1 From { image: "a", name: None, platform: None }
             2-5 Run(Run { command: Shell("<<EOF"), heredocs: [Heredoc { name: "EOF", text: "# not a comment\necho hi \\\n", expand: true, mark: "<<EOF" }], mounts: [], network: None, security: None, devices: [] })
-            6-10 Copy(Transfer { sources: [], target: "/d/", heredocs: [Heredoc { name: "E", text: "$x\n", expand: false, mark: "<<-\"E\"" }, Heredoc { name: "F", text: "f\n", expand: true, mark: "<<F" }], flags: TransferFlags { from: None, chown: None, chmod: None, link: false, parents: false, exclude: [], checksum: None, keep_git_dir: false, unpack: None } })
+            6-10 Copy(Transfer { sources: [], target: "/d/", heredocs: [Heredoc { name: "E", text: "$x\n", expand: false, mark: "<<-\"E\"" }, Heredoc { name: "F", text: "f\n", expand: true, mark: "<<F" }], flags: TransferFlags { from: None, chown: None, chmod: None, link: false, parents: false, exclude: [], checksum: None, keep_git_dir: None, unpack: None } })
             11-11 User("u")"##]],
     );
     check(
