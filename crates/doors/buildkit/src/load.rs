@@ -239,8 +239,13 @@ impl Loader<'_> {
         let work = tokio::task::spawn_blocking(move || {
             let agents: Arc<dyn build::Agents> = keeper.clone();
             let keep_git = repository.keep_git.unwrap_or(keep_git);
-            let order =
-                Checkout { repository: &repository, keep_git, secrets: &*keeper, agents: &agents, cancel: &cancel };
+            let order = Checkout {
+                repository: &repository,
+                keep_git,
+                secrets: &*keeper,
+                agents: &agents,
+                cancel: &cancel,
+            };
             builds.checkout(&order, incoming.path()).map(|()| incoming)
         });
         let done = work.await.map_err(|error| Status::new(Code::Internal, error.to_string()))?;

@@ -127,7 +127,7 @@ impl Builder {
     /// `progress` is called from several threads, and what it does holds the step up that it is told about.
     pub fn build(
         &self,
-        request: BuildRequest,
+        mut request: BuildRequest,
         runner: &dyn Runner,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError> {
@@ -135,25 +135,8 @@ impl Builder {
         let scratch = Scratch::new(&self.dir.join("scratch"), self.memory.as_deref())?;
         base::crash::point("build: scratch made");
         let stop = request.cancel.below();
-        let taken = {
-            let intake = Intake {
-                builder: self,
-                scratch: &scratch,
-                teller: &teller,
-                cancel: &stop,
-                secrets: &*request.secrets,
-                agents: &request.agents,
-                keep_git: request.args.get(KEEP_GIT).is_some_and(|value| value == "1" || value == "true"),
-            };
-            self.take_in(&intake, request.context, request.contexts, &request.dockerfile)
-        };
-        let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
-        let Understood { file, global, graph } =
-            understand(&text, &request.args, request.target.as_deref(), &sources, &teller)?;
-        if request.checks {
-            let args = (&request.args, request.target.as_deref());
-            self.check(&file, args, (&sources, &request.dockerfile), &teller)?;
-        }
+        let (sources, text, understood) = self.begin(&mut request, (&scratch, &teller), &stop)?;
+        let Understood { file, global, graph } = understood;
         let epoch = match request.epoch {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
@@ -202,6 +185,34 @@ impl Builder {
         let image = image?;
         let (steps, cached) = job.teller.totals();
         Ok(Built { image, steps, cached })
+    }
+
+    /// Takes all in that the build is made of, and sees whether it makes sense.
+    fn begin(
+        &self,
+        request: &mut BuildRequest,
+        (scratch, teller): (&Scratch, &Teller<'_>),
+        stop: &Cancel,
+    ) -> Result<(Sources, String, Understood), BuildError> {
+        let context = std::mem::replace(&mut request.context, Context::Empty);
+        let contexts = std::mem::take(&mut request.contexts);
+        let intake = Intake {
+            builder: self,
+            scratch,
+            teller,
+            cancel: stop,
+            secrets: &*request.secrets,
+            agents: &request.agents,
+            keep_git: request.args.get(KEEP_GIT).is_some_and(|value| value == "1" || value == "true"),
+        };
+        let taken = self.take_in(&intake, context, contexts, &request.dockerfile);
+        let (sources, text) = taken.map_err(|error| called_off(stop, error))?;
+        let understood = understand(&text, &request.args, request.target.as_deref(), &sources, teller)?;
+        if request.checks {
+            let args = (&request.args, request.target.as_deref());
+            self.check(&understood.file, args, (&sources, &request.dockerfile), teller)?;
+        }
+        Ok((sources, text, understood))
     }
 
     /// Tells of what is probably not meant, and refuses it where the Dockerfile says so.
