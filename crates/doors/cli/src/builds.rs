@@ -5,11 +5,10 @@ mod output;
 mod send;
 mod show;
 
-use std::path::PathBuf;
-
+use base::ServiceName;
 use base::{Kind, Report};
-use spec::{App, Build, PullPolicy};
-use talk::{BuildContext, BuildEvent, BuildOrder, ImageView};
+use spec::{App, Build, PullPolicy, Service};
+use talk::{BuildEvent, BuildOrder, ImageView};
 
 use crate::args::{BuildArgs, Call, ProgressMode};
 use crate::output::{note, say};
@@ -116,7 +115,7 @@ impl Session {
     /// Builds the images of an app: all, or only those that are not here.
     pub(crate) async fn build_images(&self, app: &App, all: bool) -> Result<(), Report> {
         let mut done: Vec<(&Build, &str)> = Vec::new();
-        for (name, service) in &app.services {
+        for (name, service) in in_order(app)? {
             let Some(build) = &service.build else { continue };
             // Services that share an image share its making.
             if done.contains(&(build, service.image.as_str())) {
@@ -133,30 +132,37 @@ impl Session {
                 note(format!("building `{}` for {name}", service.image));
             }
             let names = std::iter::once(service.image.clone()).chain(build.tags.iter().cloned()).collect();
-            self.build_one(build, names).await?;
+            self.build_one(app, build, names).await?;
         }
         Ok(())
     }
 
-    async fn build_one(&self, build: &Build, names: Vec<String>) -> Result<String, Report> {
-        let context = PathBuf::from(&build.context);
-        let path = context.join(build.dockerfile.as_deref().unwrap_or("Dockerfile"));
-        let dockerfile = match &build.dockerfile_inline {
-            Some(text) => text.clone(),
-            None => order::read_dockerfile(&path)?,
-        };
-        let ignore = order::ignore(&context, Some(&path))?;
-        let mut sent = build.clone();
-        // The text goes along, so that it may lie outside the context or be ignored in it.
-        sent.dockerfile_inline = Some(dockerfile);
-        sent.context = String::new();
-        let epoch = order::epoch()?;
-        let context_sent = BuildContext::Archive;
-        let order = BuildOrder { build: sent, names, context: context_sent, epoch, ..BuildOrder::default() };
-        let archives = vec![Archive::Folder { dir: context, ignore }];
+    async fn build_one(&self, app: &App, build: &Build, names: Vec<String>) -> Result<String, Report> {
+        let order::Parcel { order, archives } = order::of_service(app, build, names)?;
         let mut show = self.show(ProgressMode::Auto);
         self.send_build(&order, archives, async |lines| follow(lines, &mut show).await).await
     }
+}
+
+/// The services, each behind those whose images its build takes files from.
+fn in_order(app: &App) -> Result<Vec<(&ServiceName, &Service)>, Report> {
+    let mut left: Vec<(&ServiceName, &Service)> = app.services.iter().collect();
+    let mut order: Vec<(&ServiceName, &Service)> = Vec::new();
+    while !left.is_empty() {
+        let waits = |service: &Service| {
+            let contexts = service.build.iter().flat_map(|build| build.contexts.values());
+            let mut needed = contexts.filter_map(|context| context.strip_prefix("service:"));
+            needed.any(|needed| left.iter().any(|(name, _)| name.as_str() == needed))
+        };
+        let next = left.iter().position(|(_, service)| !waits(service));
+        let next = next.ok_or_else(|| {
+            let names = left.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            Report::new(Kind::Invalid, format!("the builds of {names} wait for each other"))
+                .hint("take a `service:` out of their `additional_contexts`")
+        })?;
+        order.push(left.remove(next));
+    }
+    Ok(order)
 }
 
 /// Shows a build until it ends, and gives the image's id.
