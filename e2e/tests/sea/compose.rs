@@ -279,3 +279,49 @@ services:
     ensure!(done.code == 3 && done.stderr.contains("code 4: no way"), "{done}");
     sea.end()
 }
+
+#[test]
+fn a_build_gets_all_that_its_service_says() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "compose.yaml",
+        r#"
+name: made
+services:
+  made:
+    image: made:v1
+    build:
+      context: made
+      additional_contexts: {more: ./more, base: "service:base"}
+      secrets: [word, {source: word, target: other}]
+      extra_hosts: ["db:10.1.2.3"]
+      network: none
+      shm_size: 32m
+      ulimits: {nofile: {soft: 1234, hard: 2345}}
+    command: [cat, /said]
+    restart: "no"
+  base:
+    image: base:v1
+    build: {context: ., dockerfile_inline: "FROM busybox:1.36\nRUN echo base > /base"}
+    command: [sleep, infinity]
+    init: true
+secrets: {word: {file: ./word}}
+"#,
+    );
+    sea.write("word", "anchor");
+    sea.write("more/file", "more\n");
+    sea.write(
+        "made/Dockerfile",
+        "FROM base\nCOPY --from=more file /\n\
+         RUN --mount=type=secret,id=word --mount=type=secret,id=other [ $(cat /run/secrets/word /run/secrets/other | wc -c) = 12 ]\n\
+         RUN [ $(ls /sys/class/net) = lo ] && grep -q '10.1.2.3.*db' /etc/hosts && [ $(ulimit -n) = 1234 ] \\\n\
+          && df -k /dev/shm | grep -q 32768 && cat /base /file > /said\n",
+    );
+    let told = sea.sea(&["build"]).exits(0);
+    ensure!(!told.stderr.contains("C0105"), "{told}");
+    let said = sea.sea(&["run", "--rm", "made:v1", "cat", "/said"]).exits(0);
+    ensure!(said.text() == "base\nmore", "{said}");
+    let found = std::process::Command::new("grep").args(["-rl", "anchor"]).arg(sea.root()).output()?;
+    ensure!(found.stdout.is_empty(), "the secret stands in {}", String::from_utf8_lossy(&found.stdout));
+    sea.end()
+}
