@@ -325,3 +325,39 @@ secrets: {word: {file: ./word}}
     ensure!(found.stdout.is_empty(), "the secret stands in {}", String::from_utf8_lossy(&found.stdout));
     sea.end()
 }
+
+#[test]
+fn files_of_an_image_are_mounted_and_kept_by_the_release() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write("files/Dockerfile", "FROM busybox:1.36\nRUN mkdir -p /give && echo one > /give/file\n");
+    sea.sea(&["build", "-t", "files:v1", "files"]).exits(0);
+    let file = |subpath: &str| {
+        sea.write(
+            "compose.yaml",
+            &format!(
+                "name: lent\nservices:\n  a:\n    image: busybox:1.36\n    init: true\n    command: [sleep, infinity]\n    stop_grace_period: 1s\n\
+                 \x20   volumes: [{{type: image, source: 'files:v1', target: /lent, image: {{subpath: {subpath}}}}}]\n"
+            ),
+        );
+    };
+    file("give");
+    sea.sea(&["up", "-d"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("one");
+    ensure!(sea.sea(&["exec", "a", "touch", "/lent/more"]).code != 0, "it is there to read");
+    // Nobody but the release knows the image any more.
+    sea.sea(&["prune", "-a", "--yes"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("one");
+    sea.write("files/Dockerfile", "FROM busybox:1.36\nRUN mkdir -p /give && echo two > /give/file\n");
+    sea.sea(&["build", "-t", "files:v1", "files"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("one");
+    sea.sea(&["up", "-d"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("two");
+    sea.sea(&["rollback"]).exits(0);
+    until_ok("the files of the release before", 20, || {
+        let said = sea.sea(&["exec", "a", "cat", "/lent/file"]);
+        ensure!(said.text().trim() == "one", "{said}");
+        Ok(())
+    })?;
+    sea.sea(&["down"]).exits(0);
+    sea.end()
+}
