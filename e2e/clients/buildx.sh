@@ -47,6 +47,17 @@ fails 1 docker buildx build --progress plain --target test ctx > build.log 2>&1;
 fails 1 docker buildx build --progress plain --target nowhere ctx > build.log 2>&1; has build.log nowhere
 fails 1 docker buildx build --progress plain --platform linux/s390x ctx > build.log 2>&1; has build.log s390x
 
+step "checks"
+mkdir odd; printf 'FROM busybox:1.36 AS Odd\nWORKDIR x\nCMD true\n' > odd/Dockerfile
+fails 1 docker buildx build --builder default --check odd > build.log 2>&1
+has build.log "WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/"
+has build.log WorkdirRelativePath; has build.log "Dockerfile:2"
+built odd; has build.log "WARN: JSONArgsRecommended: JSON arguments recommended"
+sed -i '1i # check=error=true' odd/Dockerfile
+fails 1 docker buildx build --builder default --progress plain odd > build.log 2>&1
+has build.log "lint violation found for rules: JSONArgsRecommended, StageNameCasing, WorkdirRelativePath"
+built --build-arg BUILDKIT_DOCKERFILE_CHECK=skip=all odd
+
 step "what is kept for later builds"
 docker buildx du > out; has out "^Total:"
 docker buildx du --verbose > out; has out "^Type: *source.local"

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod crash;
 mod done;
 mod exact;
+mod git;
 pub mod http;
 mod left;
 pub mod load;
@@ -18,6 +19,7 @@ mod sea;
 mod wait;
 
 pub use done::Done;
+pub use git::GitServer;
 pub use left::Traces;
 pub use pty::on_terminal;
 pub use registry::RegistryServer;

@@ -260,8 +260,29 @@ impl Apps {
         )
     }
 
+    /// Finds out what the names of images that are mounted mean now: a release has them by their digests.
+    async fn settle_mounts(&self, app: &mut App, missing: Missing) -> Result<(), AskError> {
+        let built: BTreeSet<String> =
+            app.services.values().filter(|one| one.build.is_some()).map(|one| one.image.clone()).collect();
+        for (service, spec) in &mut app.services {
+            for mount in &mut spec.mounts {
+                let spec::MountKind::Image { image, .. } = &mut mount.kind else { continue };
+                match self.inner.images.resolve(image, spec.pull_policy).await {
+                    Ok(facts) => *image = facts.digest,
+                    Err(report)
+                        if missing == Missing::IsBuiltFirst
+                            && report.kind == Kind::NotFound
+                            && built.contains(image) => {}
+                    Err(source) => return Err(AskError::Image { service: service.clone(), source }),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Finds out what the app's images mean now.
-    async fn draft(&self, app: App, options: DeployOptions, missing: Missing) -> Result<Draft, AskError> {
+    async fn draft(&self, mut app: App, options: DeployOptions, missing: Missing) -> Result<Draft, AskError> {
+        self.settle_mounts(&mut app, missing).await?;
         let mut by_name: BTreeMap<&str, ImageFacts> = BTreeMap::new();
         let mut images = BTreeMap::new();
         for (service, spec) in &app.services {

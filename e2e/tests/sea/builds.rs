@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{RegistryServer, Sea};
+use e2e::{GitServer, RegistryServer, Sea};
 
 /// The arguments of a build in the folder `app`.
 fn build<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -103,7 +103,6 @@ fn the_dockerfile_and_the_context_come_from_where_they_are_said_to() -> Result<(
     let named = ["build", "--build-context", "more=more", "-f", "sub/Dockerfile", "-"];
     sea.sea_with(&named, &tar.stdout)?.exits(0);
     sea.sea(&["build", "nowhere"]).exits(1).complains("no folder");
-    sea.sea(&["build", "https://github.com/o/r.git"]).exits(1).complains("git");
     sea.sea(&["build", "--call", "targets", "-f", "other/Dockerfile.x", "app"])
         .exits(0)
         .mentions("busybox:1.36");
@@ -276,6 +275,74 @@ fn docker_ask(sea: &Sea, target: &str) -> Result<String> {
         .output()?;
     ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+#[test]
+fn git_repositories_are_contexts_and_sources() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let repository = GitServer::start()?;
+    let says = |context: &str, text: &str| -> Result<()> {
+        sea.sea(&["build", "-t", "app:v1", context]).exits(0);
+        let said = sea.sea(&["run", "--rm", "app:v1"]).exits(0);
+        ensure!(said.text().trim() == text, "{context}: {said}");
+        Ok(())
+    };
+    let url = repository.url();
+    says(&url, "of main")?;
+    says(&format!("{url}#v1"), "of v1")?;
+    says(&format!("{url}?branch=main&subdir=sub"), "sub of main")?;
+    sea.sea(&["build", &format!("{url}#none")]).exits(1).complains("has no `none`");
+    sea.sea(&["build", "git@127.0.0.1:r"]).exits(1).complains("--ssh default");
+    sea.write(
+        "app/Dockerfile",
+        &format!(
+            "FROM busybox:1.36\nADD --keep-git-dir {url}#v1:/ /kept\nADD {url}#v1:sub /plain\nCOPY --from=more /text /more\n\
+             RUN [ -d /kept/.git ] && [ ! -e /plain/.git ] && cat /kept/text /plain/text /more > /all\nCMD cat /all\n"
+        ),
+    );
+    let more = format!("more={url}#main");
+    sea.sea(&build(&["--build-context", &more])).exits(0);
+    let said = sea.sea(&["run", "--rm", "app:v1"]).exits(0);
+    ensure!(said.text() == "of v1\nsub of v1\nof main", "{said}");
+    sea.write("app/Dockerfile", &format!("FROM busybox:1.36\nADD --checksum=0123abc {url}#v1 /\n"));
+    sea.sea(&build(&[])).exits(1).complains("expected checksum to match 0123abc");
+    sea.end()
+}
+
+#[test]
+fn a_machine_without_git_says_so() -> Result<()> {
+    let sea = Sea::new();
+    let empty = tempfile::tempdir()?;
+    sea.start_daemon_in(&[("PATH", empty.path().into())])?;
+    let refused = sea.sea(&["build", "git://127.0.0.1:1/r"]).exits(1);
+    ensure!(refused.stderr.contains("`git` does not run on this machine"), "{refused}");
+    ensure!(refused.stderr.contains("install `git`"), "{refused}");
+    sea.end()
+}
+
+#[test]
+fn a_dockerfile_is_checked_and_may_refuse_what_is_found() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let odd = "FROM busybox:1.36\nWORKDIR app\nCOPY $NOWHERE left /\nCMD sh\n";
+    sea.write("app/left", "");
+    sea.write("app/.dockerignore", "nothing\n");
+    sea.write("app/Dockerfile", odd);
+    let told = sea.sea(&build(&["--progress", "plain"])).exits(0);
+    for rule in ["WorkdirRelativePath", "UndefinedVar", "JSONArgsRecommended"] {
+        ensure!(told.stderr.contains(rule), "{rule} is missing: {told}");
+    }
+    let told = sea.sea(&build(&["--check"])).exits(1);
+    ensure!(told.stderr.contains("WorkdirRelativePath: ") && told.stderr.contains("(line 2)"), "{told}");
+    sea.write("app/Dockerfile", &format!("# check=error=true;skip=UndefinedVar\n{odd}"));
+    sea.sea(&build(&[]))
+        .exits(1)
+        .complains("lint violation found for rules: JSONArgsRecommended, WorkdirRelativePath");
+    let skip = "BUILDKIT_DOCKERFILE_CHECK=skip=all;error=true";
+    let quiet = sea.sea(&build(&["--build-arg", skip])).exits(0);
+    ensure!(!quiet.stderr.contains("Recommended"), "{quiet}");
+    sea.write("app/Dockerfile", &format!("# check=never\n{odd}"));
+    sea.sea(&build(&[])).exits(1).complains("invalid check option \"never\"");
+    sea.end()
 }
 
 #[test]

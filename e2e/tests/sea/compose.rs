@@ -279,3 +279,85 @@ services:
     ensure!(done.code == 3 && done.stderr.contains("code 4: no way"), "{done}");
     sea.end()
 }
+
+#[test]
+fn a_build_gets_all_that_its_service_says() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write(
+        "compose.yaml",
+        r#"
+name: made
+services:
+  made:
+    image: made:v1
+    build:
+      context: made
+      additional_contexts: {more: ./more, base: "service:base"}
+      secrets: [word, {source: word, target: other}]
+      extra_hosts: ["db:10.1.2.3"]
+      network: none
+      shm_size: 32m
+      ulimits: {nofile: {soft: 1234, hard: 2345}}
+    command: [cat, /said]
+    restart: "no"
+  base:
+    image: base:v1
+    build: {context: ., dockerfile_inline: "FROM busybox:1.36\nRUN echo base > /base"}
+    command: [sleep, infinity]
+    init: true
+secrets: {word: {file: ./word}}
+"#,
+    );
+    sea.write("word", "anchor");
+    sea.write("more/file", "more\n");
+    sea.write(
+        "made/Dockerfile",
+        "FROM base\nCOPY --from=more file /\n\
+         RUN --mount=type=secret,id=word --mount=type=secret,id=other [ $(cat /run/secrets/word /run/secrets/other | wc -c) = 12 ]\n\
+         RUN [ $(ls /sys/class/net) = lo ] && grep -q '10.1.2.3.*db' /etc/hosts && [ $(ulimit -n) = 1234 ] \\\n\
+          && df -k /dev/shm | grep -q 32768 && cat /base /file > /said\n",
+    );
+    let told = sea.sea(&["build"]).exits(0);
+    ensure!(!told.stderr.contains("C0105"), "{told}");
+    let said = sea.sea(&["run", "--rm", "made:v1", "cat", "/said"]).exits(0);
+    ensure!(said.text() == "base\nmore", "{said}");
+    let found = std::process::Command::new("grep").args(["-rl", "anchor"]).arg(sea.root()).output()?;
+    ensure!(found.stdout.is_empty(), "the secret stands in {}", String::from_utf8_lossy(&found.stdout));
+    sea.end()
+}
+
+#[test]
+fn files_of_an_image_are_mounted_and_kept_by_the_release() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    sea.write("files/Dockerfile", "FROM busybox:1.36\nRUN mkdir -p /give && echo one > /give/file\n");
+    sea.sea(&["build", "-t", "files:v1", "files"]).exits(0);
+    let file = |subpath: &str| {
+        sea.write(
+            "compose.yaml",
+            &format!(
+                "name: lent\nservices:\n  a:\n    image: busybox:1.36\n    init: true\n    command: [sleep, infinity]\n    stop_grace_period: 1s\n\
+                 \x20   volumes: [{{type: image, source: 'files:v1', target: /lent, image: {{subpath: {subpath}}}}}]\n"
+            ),
+        );
+    };
+    file("give");
+    sea.sea(&["up", "-d"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("one");
+    ensure!(sea.sea(&["exec", "a", "touch", "/lent/more"]).code != 0, "it is there to read");
+    // Nobody but the release knows the image any more.
+    sea.sea(&["prune", "-a", "--yes"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("one");
+    sea.write("files/Dockerfile", "FROM busybox:1.36\nRUN mkdir -p /give && echo two > /give/file\n");
+    sea.sea(&["build", "-t", "files:v1", "files"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("one");
+    sea.sea(&["up", "-d"]).exits(0);
+    sea.sea(&["exec", "a", "cat", "/lent/file"]).exits(0).mentions("two");
+    sea.sea(&["rollback"]).exits(0);
+    until_ok("the files of the release before", 20, || {
+        let said = sea.sea(&["exec", "a", "cat", "/lent/file"]);
+        ensure!(said.text().trim() == "one", "{said}");
+        Ok(())
+    })?;
+    sea.sea(&["down"]).exits(0);
+    sea.end()
+}

@@ -8,6 +8,7 @@ mod crash;
 mod daemon;
 mod disk;
 mod doctor;
+mod engine;
 mod hostile;
 mod images;
 mod limits;

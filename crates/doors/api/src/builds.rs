@@ -162,7 +162,7 @@ fn event(progress: Progress) -> Option<BuildEvent> {
             text: String::from_utf8_lossy(&bytes).into_owned(),
         },
         Progress::Moved { step, what, bytes, of, done } => BuildEvent::Moved { step, what, bytes, of, done },
-        Progress::Warning { line, message } => BuildEvent::Warning { line, text: message },
+        Progress::Warning { line, message, .. } => BuildEvent::Warning { line, text: message },
     })
 }
 

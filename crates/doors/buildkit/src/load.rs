@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::Timestamp;
+use build::git::{Checkout, Repository};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::contexts::Tree;
@@ -17,7 +18,7 @@ use crate::job::Job;
 use crate::options::{ContextSource, Options};
 use crate::progress::Chore;
 use crate::receive::{self, Limits};
-use crate::session::{Session, Wanted};
+use crate::session::{Session, SessionSecrets, Wanted};
 
 pub(crate) use archive::Pieces;
 use archive::Unpacked;
@@ -64,7 +65,7 @@ impl Loader<'_> {
     pub(crate) async fn load(&self, options: &Options) -> Result<Loaded, Status> {
         let uploaded = match &options.context {
             ContextSource::Local(_) => None,
-            other => Some(self.archive(other).await?),
+            other => Some(self.archive(other, options.keeps_git()).await?),
         };
         let name = base_name(&options.filename);
         let chore = self.begin(format!("[internal] load build definition from {name}"));
@@ -201,8 +202,12 @@ impl Loader<'_> {
     }
 
     /// What comes whole, as the context: through the session, with a request, or from the web.
-    async fn archive(&self, source: &ContextSource) -> Result<Unpacked, Status> {
-        let chore = self.begin("[internal] load remote build context".to_owned());
+    pub(crate) async fn archive(&self, source: &ContextSource, keep_git: bool) -> Result<Unpacked, Status> {
+        let title = match source {
+            ContextSource::Git(address) => format!("[internal] load git source {}", hidden(address)),
+            _ => "[internal] load remote build context".to_owned(),
+        };
+        let chore = self.begin(title);
         let tree = async {
             match source {
                 ContextSource::Upload(path) => {
@@ -212,11 +217,45 @@ impl Loader<'_> {
                     archive::unpack(self.engine, self.engine.bodies.take(name).await?).await
                 }
                 ContextSource::Url(url) => archive::fetch(self.engine, url, self.job.cancel.clone()).await,
+                ContextSource::Git(address) => self.repository(address, keep_git).await,
                 ContextSource::Local(_) => Err(Status::failed("a folder is no archive")),
             }
         };
         let tree = tree.await;
         self.end(&chore, tree)
+    }
+
+    /// A git repository, with the logins and the agent of the client.
+    async fn repository(&self, address: &str, keep_git: bool) -> Result<Unpacked, Status> {
+        let lost = |error: io::Error| Status::failed(format!("the context cannot be kept: {error}"));
+        let repository = Repository::parse_context(address)
+            .unwrap_or_else(|| Err("it is none".to_owned()))
+            .map_err(|why| Status::failed(format!("invalid git context: {why}")))?;
+        // Nobody asks for the same again: each has a key of its own.
+        let key = format!("repository\0{}", u64::from_le_bytes(base::kernel_bytes()));
+        let incoming = self.engine.contexts.begin(&key).map_err(lost)?;
+        let keeper = Arc::new(SessionSecrets::new(self.session.clone()));
+        let (builds, cancel) = (self.engine.builds.clone(), self.job.cancel.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let agents: Arc<dyn build::Agents> = keeper.clone();
+            let keep_git = repository.keep_git.unwrap_or(keep_git);
+            let order = Checkout {
+                repository: &repository,
+                keep_git,
+                secrets: &*keeper,
+                agents: &agents,
+                cancel: &cancel,
+            };
+            builds.checkout(&order, incoming.path()).map(|()| incoming)
+        });
+        let done = work.await.map_err(|error| Status::new(Code::Internal, error.to_string()))?;
+        let incoming = done.map_err(|report| {
+            let text = report.because.iter().fold(report.message, |sum, next| format!("{sum}: {next}"));
+            Status::failed(report.hint.map_or(text.clone(), |hint| format!("{text} ({hint})")))
+        })?;
+        let bytes = size(incoming.path()).map_err(lost)?;
+        let tree = self.engine.contexts.keep_once(incoming, bytes).map_err(lost)?;
+        Ok(Unpacked { tree, alone: false })
     }
 
     fn session(&self) -> Result<&Session, Status> {
@@ -291,6 +330,25 @@ fn read(folder: &Path, name: &str, most: u64) -> Result<Option<String>, Status> 
     let text =
         String::from_utf8(bytes).map_err(|_| Status::failed(format!("`{name}` is not text in UTF-8")))?;
     Ok(Some(text))
+}
+
+/// The bytes of all files of a folder.
+fn size(folder: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        sum += if meta.is_dir() { size(&entry.path())? } else { meta.len() };
+    }
+    Ok(sum)
+}
+
+/// An address without the password that may be in it.
+fn hidden(address: &str) -> String {
+    match Repository::parse_context(address) {
+        Some(Ok(repository)) => repository.shown(),
+        Some(Err(_)) | None => String::new(),
+    }
 }
 
 #[cfg(test)]

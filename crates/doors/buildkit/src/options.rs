@@ -7,6 +7,7 @@ mod lists;
 
 use std::collections::{BTreeMap, HashMap};
 
+use build::git::Repository;
 use build::{NoCache, RunNetwork, Ulimit};
 use oci::Platform;
 
@@ -69,6 +70,8 @@ pub(crate) enum ContextSource {
     Request(String),
     /// An archive, or a Dockerfile alone, behind a URL.
     Url(String),
+    /// A git repository by its address.
+    Git(String),
 }
 
 impl Default for ContextSource {
@@ -82,6 +85,8 @@ impl Default for ContextSource {
 pub(crate) enum NamedContext {
     /// A folder that the client offers under this name.
     Local(String),
+    /// An archive behind a URL, or a git repository.
+    Far(String),
     /// An image by name or by digest.
     Image(String),
     /// The result of another build that is under way, by its id.
@@ -189,6 +194,11 @@ impl Options {
             _ => return Err(unsupported(&format!("the option `{kind}:{name}` of the frontend"))),
         }
         Ok(())
+    }
+
+    /// Whether `.git` of a repository stays in a context.
+    pub(crate) fn keeps_git(&self) -> bool {
+        self.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR").is_some_and(|value| value == "1" || value == "true")
     }
 
     /// The platforms must be the one that is built for.
@@ -302,7 +312,8 @@ pub(crate) fn frontend_image(value: &str) -> Result<(), Status> {
     }
 }
 
-fn context(value: &str) -> Result<ContextSource, Status> {
+/// What a context's text means.
+pub(crate) fn context(value: &str) -> Result<ContextSource, Status> {
     let upload = "http://buildkit-session/";
     if let Some(path) = value.strip_prefix(upload) {
         return Ok(ContextSource::Upload(format!("/{path}")));
@@ -310,14 +321,16 @@ fn context(value: &str) -> Result<ContextSource, Status> {
     if let Some(name) = value.strip_prefix(REQUEST) {
         return Ok(ContextSource::Request(name.to_owned()));
     }
-    let path = value.split(['#', '?']).next().unwrap_or(value);
+    if Repository::parse_context(value).is_some() {
+        return Ok(ContextSource::Git(value.to_owned()));
+    }
     let is_web = value.starts_with("http://") || value.starts_with("https://");
     match value.strip_prefix("local:") {
         Some(name) => Ok(ContextSource::Local(name.to_owned())),
         None if value.is_empty() => Ok(ContextSource::default()),
-        None if is_web && !path.ends_with(".git") => Ok(ContextSource::Url(value.to_owned())),
+        None if is_web => Ok(ContextSource::Url(value.to_owned())),
         None => Err(Status::failed(format!(
-            "the remote context `{value}` is not supported here: clone it, and build its folder"
+            "the context `{value}` is of no kind that is known here: name a folder, an archive or a git repository"
         ))),
     }
 }
@@ -346,6 +359,9 @@ fn named_context(
         })?;
         return behind(definition)
             .ok_or_else(|| unsupported(&format!("the graph behind the context `{name}`")));
+    }
+    if matches!(context(value), Ok(ContextSource::Git(_) | ContextSource::Url(_))) {
+        return Ok(NamedContext::Far(value.to_owned()));
     }
     let what = value.split(':').next().unwrap_or(value);
     Err(unsupported(&format!("the context `{name}` of the kind `{what}`")))

@@ -1,8 +1,10 @@
 //! The port through which builds are done, and what a client keeps for its build.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base::Report;
+use build::git::Checkout;
 use build::{BuildError, BuildRequest, Built, Progress, Puller};
 
 /// Does builds. Blocks until one is done: it is called where blocking is fine.
@@ -14,6 +16,9 @@ pub trait Builds: Send + Sync {
         credentials: Arc<dyn Credentials>,
         tell: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError>;
+
+    /// Checks a git repository out into an empty folder.
+    fn checkout(&self, order: &Checkout<'_>, into: &Path) -> Result<(), Report>;
 
     /// Clears what cache mounts hold.
     fn clear_caches(&self) -> Result<(), BuildError>;

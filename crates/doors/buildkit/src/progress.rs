@@ -3,10 +3,10 @@
 //! Pure: it is told the time. Steps that make no files are not shown, as BuildKit does not show them. Output of a step is
 //! bounded: what is beyond the bound is left out, with a line that says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base::Timestamp;
-use build::describe::Finding;
+use build::check::Finding;
 use build::{Progress, StepKind};
 use oci::Digest;
 
@@ -39,8 +39,6 @@ pub(crate) struct Narrator {
     hidden: BTreeMap<usize, Vec<String>>,
     /// Bytes of output of all steps.
     logged: usize,
-    /// Warnings that were told, by line and message.
-    found: BTreeSet<(u32, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -168,16 +166,15 @@ impl Narrator {
             steps: BTreeMap::new(),
             hidden: BTreeMap::new(),
             logged: 0,
-            found: BTreeSet::new(),
         }
     }
 
-    /// What in the Dockerfile is probably not meant; the build itself need not say the same again.
-    pub(crate) fn findings(&mut self, findings: &[Finding]) -> StatusResponse {
-        self.found.extend(findings.iter().map(|finding| (finding.line, finding.message.clone())));
-        let warning = |finding: &Finding| {
-            let short = format!("{}: {} (line {})", finding.rule, finding.message, finding.line);
-            VertexWarning { url: rule_url(finding.rule), ..self.warning(finding.line, &short) }
+    /// What in the Dockerfile is probably not meant.
+    pub(crate) fn findings(&self, findings: &[Finding]) -> StatusResponse {
+        let warning = |finding: &Finding| VertexWarning {
+            url: rule_url(finding.rule),
+            detail: vec![build::check::description(finding.rule).as_bytes().to_vec()],
+            ..self.warning(finding.line, &finding.to_string())
         };
         StatusResponse {
             warnings: findings.iter().take(FINDINGS).map(warning).collect(),
@@ -211,8 +208,7 @@ impl Narrator {
             Progress::Moved { step, what, bytes, of, done } => {
                 status.statuses.extend(self.moved(step, what, (bytes, of), done, now));
             }
-            Progress::Warning { line, message } if self.found.contains(&(line, message.clone())) => {}
-            Progress::Warning { line, message } => status.warnings.push(self.warning(line, &message)),
+            Progress::Warning { line, message, .. } => status.warnings.push(self.warning(line, &message)),
         }
         status
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use build::check;
 use build::dockerfile::{ArgItem, Command, Dockerfile, MountFlag, Span};
 use data_encoding::BASE64;
 use serde::Serialize;
@@ -234,9 +235,12 @@ fn lint(work: &Work) -> Answer {
         .map(|finding| {
             let mut place = place(Span::line(finding.line));
             place["sourceIndex"] = json!(0);
-            let message = &finding.message;
-            let url = crate::progress::rule_url(finding.rule);
-            json!({"ruleName": finding.rule, "description": message, "url": url, "detail": message, "location": place})
+            let (description, url) =
+                (check::description(finding.rule), crate::progress::rule_url(finding.rule));
+            json!({
+                "ruleName": finding.rule, "description": description, "url": url, "detail": finding.message,
+                "location": place,
+            })
         })
         .collect();
     let text = work.findings().iter().map(|finding| format!("WARNING: {finding}\n")).collect();

@@ -1,7 +1,10 @@
 //! The port [`Builds`] with the rooms of this program behind it.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use base::Report;
+use build::git::Checkout;
 use build::{BuildError, BuildRequest, Builder, Built, Progress, RunLimits, Runner};
 
 use crate::order::{Builds, Credentials, Pullers};
@@ -39,6 +42,10 @@ impl Builds for RoomBuilds {
             None => self.builder.clone(),
         };
         builder.build(request, &*self.runner, tell)
+    }
+
+    fn checkout(&self, order: &Checkout<'_>, into: &Path) -> Result<(), Report> {
+        self.builder.checkout(order, into).map(drop)
     }
 
     fn clear_caches(&self) -> Result<(), BuildError> {

@@ -183,8 +183,12 @@ async fn options_that_cannot_be_honoured_are_refused() {
         (("force-network-mode", "host"), "network.host is not allowed"),
         (("attest:provenance", "mode=max"), "the attestation `provenance` is not supported here"),
         (("build-arg:BUILDKIT_MULTI_PLATFORM", "1"), "an image of several platforms is not supported here"),
-        (("context", "https://example.org/x.git"), "the remote context `https://example.org/x.git`"),
-        (("context", "git@example.org:x"), "the remote context `git@example.org:x`"),
+        (
+            ("context", "http://127.0.0.1:1/x.git"),
+            "could not fetch the git repository `http://127.0.0.1:1/x.git`: fatal: unable to access",
+        ),
+        (("context", "git@example.org:x"), "no SSH key \"default\" was given for the git repository"),
+        (("context", "git://example.org/x?depth=1"), "invalid git context: unexpected query \"depth\""),
         (("context", "https://example.org/none"), "`https://example.org/none` answers 404"),
         (("made-up", "1"), "the option `made-up` of the frontend is not supported here"),
     ];

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use build::describe::Finding;
+use build::check::{self, Around, Findings, Stages};
 use build::dockerfile::{self, Dockerfile};
+use build::ignore::Ignore;
 use build::{BuildRequest, Built, Context, DockerfileSource, RunNetwork, RunSettings};
 use tokio::sync::OnceCell;
 
@@ -30,7 +31,7 @@ pub(crate) struct Work {
     loaded: Loaded,
     file: Dockerfile,
     layout: Layout,
-    findings: Vec<Finding>,
+    findings: Findings,
     done: OnceCell<Result<Arc<Outcome>, Status>>,
 }
 
@@ -91,8 +92,24 @@ impl Work {
         }
         let names: BTreeSet<String> = options.contexts.keys().cloned().collect();
         let layout = Layout::new(&file, &options.args, options.target.as_deref(), &names);
-        // A file that cannot be understood further fails when it is built, which says why.
-        let findings = build::describe::check(&loaded.text).unwrap_or_default();
+        let ignore = match &loaded.context {
+            Where::Client(_, patterns) => Ignore::parse(&patterns.join("\n")).ok(),
+            Where::Here(_) => None,
+        };
+        let stages = match (options.request.as_deref(), options.target.as_deref()) {
+            (Some(crate::requests::LINT), None) => Stages::All,
+            (_, target) => Stages::For(target),
+        };
+        let around = Around {
+            args: &options.args,
+            stages,
+            contexts: &names,
+            ignore: ignore.as_ref(),
+            image: &|name| Some(check::Base::of(&engine.images.find(name).ok()?.config)),
+        };
+        let findings = check::check(&file, around);
+        let findings =
+            findings.map_err(|why| Status::failed(format!("failed to parse check options: {why}")))?;
         Ok(Self { options, loaded, file, layout, findings, done: OnceCell::new() })
     }
 
@@ -102,8 +119,8 @@ impl Work {
     }
 
     /// What in it is probably not meant.
-    pub(crate) fn findings(&self) -> &[Finding] {
-        &self.findings
+    pub(crate) fn findings(&self) -> &[check::Finding] {
+        &self.findings.found
     }
 
     /// Its name and text.
@@ -133,9 +150,11 @@ impl Work {
             self.import(engine, job, place);
         }
         let source = self.source();
-        let mut narrator =
-            Narrator::new(&job.reference, self.layout.clone(), source, &self.loaded.definition);
-        job.hub.tell(narrator.findings(&self.findings));
+        let narrator = Narrator::new(&job.reference, self.layout.clone(), source, &self.loaded.definition);
+        job.hub.tell(narrator.findings(self.findings()));
+        if let Some(refusal) = self.findings.refusal() {
+            return Err(Status::failed(refusal));
+        }
         let keeper = Arc::new(SessionSecrets::new(session));
         let request = self.request(&files, job, &keeper);
         let (hub, clock, builds) = (job.hub.clone(), engine.clock.clone(), engine.builds.clone());
@@ -192,6 +211,13 @@ impl Work {
                     linked.push(outcome);
                     Place::Image(image)
                 }
+                NamedContext::Far(address) => {
+                    let source = options::context(address)?;
+                    let unpacked = loader.archive(&source, self.options.keeps_git()).await?;
+                    let path = unpacked.tree.path().to_owned();
+                    others.push(unpacked.tree);
+                    Place::Folder(path)
+                }
                 NamedContext::Local(dir) => {
                     let tree = loader.context(dir, &[], Vec::new()).await?;
                     let path = tree.path().to_owned();
@@ -237,6 +263,7 @@ impl Work {
             agents: keeper.clone(),
             run,
             cancel: job.cancel.clone(),
+            checks: false,
             ..BuildRequest::new(context, DockerfileSource::Text(self.loaded.text.clone()))
         }
     }

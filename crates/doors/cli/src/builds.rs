@@ -5,17 +5,19 @@ mod output;
 mod send;
 mod show;
 
-use std::path::PathBuf;
-
+use base::ServiceName;
 use base::{Kind, Report};
-use spec::{App, Build, PullPolicy};
-use talk::{BuildContext, BuildEvent, BuildOrder, ImageView};
+use spec::{App, Build, PullPolicy, Service};
+use talk::{BuildEvent, BuildOrder, ImageView};
 
 use crate::args::{BuildArgs, Call, ProgressMode};
 use crate::output::{note, say};
 use crate::resolve::escape;
 use crate::table::short;
 use crate::{Done, Session, report};
+use build::check::{Around, Stages, check};
+use build::graph::context_name;
+use build::ignore::Ignore;
 use output::Target;
 use send::Archive;
 use show::Show;
@@ -42,7 +44,11 @@ impl Session {
         let call = if args.check { Call::Check } else { args.call };
         let order::Parcel { order, archives } = order::parcel(&args, &context, file)?;
         if call != Call::Build {
-            return self.describe_build(call, &order);
+            let ignore = archives.iter().find_map(|archive| match archive {
+                Archive::Folder { ignore, .. } => Some(ignore),
+                Archive::Stdin(_) => None,
+            });
+            return self.describe_build(call, &order, ignore);
         }
         self.ensure_daemon().await?;
         let mut show = self.show(args.progress);
@@ -68,7 +74,7 @@ impl Session {
     }
 
     /// `--call` other than a build: what the Dockerfile says by itself.
-    fn describe_build(&self, call: Call, order: &BuildOrder) -> Done {
+    fn describe_build(&self, call: Call, order: &BuildOrder, ignore: Option<&Ignore>) -> Done {
         let Some(text) = &order.build.dockerfile_inline else {
             let text =
                 "the Dockerfile is inside the archive or behind the URL, so it cannot be looked at from here";
@@ -77,12 +83,27 @@ impl Session {
         let target = order.build.target.as_deref();
         let described = match call {
             Call::Build | Call::Check => {
-                let found = build::describe::check(text).map_err(report)?;
-                found.iter().for_each(note);
-                if found.is_empty() {
+                let file = build::dockerfile::parse(text).map_err(report)?;
+                let around = Around {
+                    args: &order
+                        .build
+                        .args
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                    stages: target.map_or(Stages::All, |target| Stages::For(Some(target))),
+                    contexts: &order.contexts.iter().map(|(name, _)| context_name(name)).collect(),
+                    ignore,
+                    // What the daemon has is not asked for.
+                    image: &|_| None,
+                };
+                let found =
+                    check(&file, around).map_err(|why| report(build::BuildError::CheckOption(why)))?;
+                found.found.iter().for_each(note);
+                if found.found.is_empty() {
                     say("no warnings");
                 }
-                return Ok(u8::from(!found.is_empty()));
+                return Ok(u8::from(!found.found.is_empty()));
             }
             Call::Outline => build::describe::outline(text, target).map_err(report)?,
             Call::Targets => build::describe::targets(text).map_err(report)?,
@@ -94,7 +115,7 @@ impl Session {
     /// Builds the images of an app: all, or only those that are not here.
     pub(crate) async fn build_images(&self, app: &App, all: bool) -> Result<(), Report> {
         let mut done: Vec<(&Build, &str)> = Vec::new();
-        for (name, service) in &app.services {
+        for (name, service) in in_order(app)? {
             let Some(build) = &service.build else { continue };
             // Services that share an image share its making.
             if done.contains(&(build, service.image.as_str())) {
@@ -111,30 +132,37 @@ impl Session {
                 note(format!("building `{}` for {name}", service.image));
             }
             let names = std::iter::once(service.image.clone()).chain(build.tags.iter().cloned()).collect();
-            self.build_one(build, names).await?;
+            self.build_one(app, build, names).await?;
         }
         Ok(())
     }
 
-    async fn build_one(&self, build: &Build, names: Vec<String>) -> Result<String, Report> {
-        let context = PathBuf::from(&build.context);
-        let path = context.join(build.dockerfile.as_deref().unwrap_or("Dockerfile"));
-        let dockerfile = match &build.dockerfile_inline {
-            Some(text) => text.clone(),
-            None => order::read_dockerfile(&path)?,
-        };
-        let ignore = order::ignore(&context, Some(&path))?;
-        let mut sent = build.clone();
-        // The text goes along, so that it may lie outside the context or be ignored in it.
-        sent.dockerfile_inline = Some(dockerfile);
-        sent.context = String::new();
-        let epoch = order::epoch()?;
-        let context_sent = BuildContext::Archive;
-        let order = BuildOrder { build: sent, names, context: context_sent, epoch, ..BuildOrder::default() };
-        let archives = vec![Archive::Folder { dir: context, ignore }];
+    async fn build_one(&self, app: &App, build: &Build, names: Vec<String>) -> Result<String, Report> {
+        let order::Parcel { order, archives } = order::of_service(app, build, names)?;
         let mut show = self.show(ProgressMode::Auto);
         self.send_build(&order, archives, async |lines| follow(lines, &mut show).await).await
     }
+}
+
+/// The services, each behind those whose images its build takes files from.
+fn in_order(app: &App) -> Result<Vec<(&ServiceName, &Service)>, Report> {
+    let mut left: Vec<(&ServiceName, &Service)> = app.services.iter().collect();
+    let mut order: Vec<(&ServiceName, &Service)> = Vec::new();
+    while !left.is_empty() {
+        let waits = |service: &Service| {
+            let contexts = service.build.iter().flat_map(|build| build.contexts.values());
+            let mut needed = contexts.filter_map(|context| context.strip_prefix("service:"));
+            needed.any(|needed| left.iter().any(|(name, _)| name.as_str() == needed))
+        };
+        let next = left.iter().position(|(_, service)| !waits(service));
+        let next = next.ok_or_else(|| {
+            let names = left.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            Report::new(Kind::Invalid, format!("the builds of {names} wait for each other"))
+                .hint("take a `service:` out of their `additional_contexts`")
+        })?;
+        order.push(left.remove(next));
+    }
+    Ok(order)
 }
 
 /// Shows a build until it ends, and gives the image's id.

@@ -11,7 +11,7 @@ use hyper::Method;
 use oci::Reference;
 use registry::Login;
 use registry::docker::DockerConfig;
-use spec::{App, PullPolicy, Service};
+use spec::{App, MountKind, PullPolicy, Service};
 use talk::{Credential, ImageView, LoginOrder, PullImage, Pulling, PushImage, Pushing, Secret};
 
 use crate::args::{LoginArgs, LogoutArgs, PullArgs, PushArgs};
@@ -97,6 +97,17 @@ impl Session {
             }
             done.push(&service.image);
             self.have_image(&service.image, policy.unwrap_or(service.pull_policy)).await?;
+        }
+        let built: Vec<&str> =
+            app.services.values().filter(|one| one.build.is_some()).map(|one| one.image.as_str()).collect();
+        for mount in app.services.values().flat_map(|service| &service.mounts) {
+            if let MountKind::Image { image, .. } = &mount.kind
+                && !done.contains(&image.as_str())
+                && !built.contains(&image.as_str())
+            {
+                done.push(image);
+                self.have_image(image, policy.unwrap_or_default()).await?;
+            }
         }
         Ok(())
     }

@@ -9,7 +9,8 @@
 //! | `remove` | what a removal takes and what is in its way; pruning |
 //! | `archives` | load, save, import |
 //! | `pull`, `push`, `carry` | from and to registries, with docker's progress |
-//! | `remote` | what is asked of registries: distribution, logins, searches |
+//! | `remote` | what is asked of registries: distribution, logins |
+//! | `search` | what registries find |
 
 mod archives;
 mod carry;
@@ -18,6 +19,7 @@ mod pull;
 mod push;
 mod remote;
 mod remove;
+mod search;
 mod select;
 mod views;
 
@@ -47,7 +49,7 @@ pub(crate) fn routes() -> Router<Arc<Docker>> {
         .route("/images/create", post(create).layer(DefaultBodyLimit::disable()))
         .route("/images/load", post(archives::load).layer(DefaultBodyLimit::disable()))
         .route("/images/get", get(archives::save_several))
-        .route("/images/search", get(remote::search))
+        .route("/images/search", get(search::search))
         .route("/images/prune", post(remove::prune))
         .route("/images/{*rest}", get(read).post(act).delete(remove::remove))
         .route("/distribution/{*rest}", get(remote::distribution))

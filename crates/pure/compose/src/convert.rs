@@ -105,6 +105,7 @@ pub(crate) fn app(project: &Project) -> Result<Converted, LoadError> {
         app.services.insert(key, service);
     }
     network::bridge(project, &mut app, &mut desk);
+    forget_build_secrets(&mut app, project);
     if desk.faults.is_empty() {
         Ok(Converted { app, warnings: desk.warnings, chosen: desk.chosen })
     } else {
@@ -135,6 +136,28 @@ fn only_texts(desk: &mut Desk<'_>, key: &str, node: &Node) {
         }
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) | Value::Text(_) => {}
     }
+}
+
+/// What only builds ask for is no part of the app.
+fn forget_build_secrets(app: &mut App, project: &Project) {
+    let listed = |node: &Node, keys: &[&str]| {
+        let list = keys.iter().try_fold(node, |node, key| node.get(key)).and_then(Node::list);
+        let sources = list.unwrap_or_default().iter().filter_map(|item| item.get("source")?.str());
+        sources.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let services = || project.section("services").map(|(_, node)| node);
+    let of_builds: Vec<String> = services().flat_map(|node| listed(node, &["build", "secrets"])).collect();
+    let of_services: Vec<String> = services().flat_map(|node| listed(node, &["secrets"])).collect();
+    let edges = |key: &String| {
+        let mut certificates = app.services.values().filter_map(|service| service.certificate.as_ref());
+        let routes = app.services.values().flat_map(|service| &service.routes);
+        let mut users = routes.filter_map(|route| route.rules.basic_auth.as_ref());
+        certificates.any(|certificate| certificate.chain == *key || certificate.key == *key)
+            || users.any(|auth| auth.users == *key)
+    };
+    let unneeded: Vec<String> =
+        of_builds.into_iter().filter(|key| !of_services.contains(key) && !edges(key)).collect();
+    app.secrets.retain(|key, _| !unneeded.contains(key));
 }
 
 fn texts(map: &Map, key: &str) -> IndexMap<String, String> {

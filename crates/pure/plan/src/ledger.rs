@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use base::{AppName, Kind, Problem, ReleaseNumber, Revision, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
+use spec::MountKind;
 
 pub use ask::Draft;
 pub use resolve::resolve;
@@ -294,10 +295,18 @@ impl Ledger {
         }
     }
 
-    /// The digests of the images that kept releases need.
+    /// The digests of the images that kept releases need, those that are mounted too.
     pub fn images(&self) -> BTreeSet<String> {
         let made = self.releases.values().flat_map(|release| release.made.values());
-        made.map(|made| made.image.clone()).collect()
+        let services = self.releases.values().flat_map(|release| release.app.services.values());
+        let mounted = services.flat_map(|service| &service.mounts).filter_map(|mount| match &mount.kind {
+            MountKind::Image { image, .. } => Some(image.clone()),
+            MountKind::Bind { .. }
+            | MountKind::Volume { .. }
+            | MountKind::Anonymous
+            | MountKind::Tmpfs(_) => None,
+        });
+        made.map(|made| made.image.clone()).chain(mounted).collect()
     }
 
     fn event(&self, name: &'static str, subject: impl Into<String>, message: impl Into<String>) -> Event {

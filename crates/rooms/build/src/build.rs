@@ -6,6 +6,7 @@
 //! build/
 //!   scratch/<key>/   contexts and copies of one build under way; gone when it ends, or at the next start
 //!   caches/<hash>/   folders of `RUN --mount=type=cache`, which live on
+//!   git/             keys of hosts of git repositories, which live on; what a fetch is lent, while it goes on
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,8 +22,10 @@ use images::{Happening, Hold, Image, ImageId, Images, LayerSource};
 use oci::{Digest, ImageConfig};
 
 use crate::board::{Board, Permits, Turns};
-use crate::dockerfile::{self, Dockerfile, Span, Warning};
+use crate::check::{self, Around, Stages};
+use crate::dockerfile::{self, Dockerfile, Span};
 use crate::error::{BuildError, StepFault};
+use crate::git::Checkout;
 use crate::graph::Graph;
 use crate::intake::{Intake, Sources};
 use crate::order::{
@@ -35,8 +38,12 @@ use crate::runner::Runner;
 use crate::scope::Global;
 use crate::steps::{self, CONTEXT};
 
+/// The build argument by which the `.git` of a context stays.
+const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 /// In front of the keys of our snapshots, so that stale ones are known.
 pub(crate) const SNAPSHOTS: &str = "build-";
+/// The folder of what is remembered of hosts of git repositories.
+const GIT: &str = "git";
 /// So many stages are under way at once; most of them wait for others.
 const MAX_STAGES: usize = 32;
 /// The stack of a stage: commands may make folders within folders, which are packed one within the other.
@@ -69,7 +76,7 @@ impl Builder {
             }
             Ok(()) | Err(_) => {}
         }
-        for folder in [&scratch, &dir.join("caches")] {
+        for folder in [&scratch, &dir.join("caches"), &dir.join(GIT)] {
             fs::create_dir_all(folder).map_err(|error| BuildError::scratch("create", folder, error))?;
         }
         for (key, _) in images.snapshots() {
@@ -120,7 +127,7 @@ impl Builder {
     /// `progress` is called from several threads, and what it does holds the step up that it is told about.
     pub fn build(
         &self,
-        request: BuildRequest,
+        mut request: BuildRequest,
         runner: &dyn Runner,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Built, BuildError> {
@@ -128,13 +135,8 @@ impl Builder {
         let scratch = Scratch::new(&self.dir.join("scratch"), self.memory.as_deref())?;
         base::crash::point("build: scratch made");
         let stop = request.cancel.below();
-        let taken = {
-            let intake = Intake { builder: self, scratch: &scratch, teller: &teller, cancel: &stop };
-            self.take_in(&intake, request.context, request.contexts, &request.dockerfile)
-        };
-        let (sources, text) = taken.map_err(|error| called_off(&stop, error))?;
-        let Understood { file, global, graph } =
-            understand(&text, &request.args, request.target.as_deref(), &sources, &teller)?;
+        let (sources, text, understood) = self.begin(&mut request, (&scratch, &teller), &stop)?;
+        let Understood { file, global, graph } = understood;
         let epoch = match request.epoch {
             Some(epoch) => Some(epoch),
             None => crate::scope::epoch(&request.args)?,
@@ -185,6 +187,59 @@ impl Builder {
         Ok(Built { image, steps, cached })
     }
 
+    /// Takes all in that the build is made of, and sees whether it makes sense.
+    fn begin(
+        &self,
+        request: &mut BuildRequest,
+        (scratch, teller): (&Scratch, &Teller<'_>),
+        stop: &Cancel,
+    ) -> Result<(Sources, String, Understood), BuildError> {
+        let context = std::mem::replace(&mut request.context, Context::Empty);
+        let contexts = std::mem::take(&mut request.contexts);
+        let intake = Intake {
+            builder: self,
+            scratch,
+            teller,
+            cancel: stop,
+            secrets: &*request.secrets,
+            agents: &request.agents,
+            keep_git: request.args.get(KEEP_GIT).is_some_and(|value| value == "1" || value == "true"),
+        };
+        let taken = self.take_in(&intake, context, contexts, &request.dockerfile);
+        let (sources, text) = taken.map_err(|error| called_off(stop, error))?;
+        let understood = understand(&text, &request.args, request.target.as_deref(), &sources, teller)?;
+        if request.checks {
+            let args = (&request.args, request.target.as_deref());
+            self.check(&understood.file, args, (&sources, &request.dockerfile), teller)?;
+        }
+        Ok((sources, text, understood))
+    }
+
+    /// Tells of what is probably not meant, and refuses it where the Dockerfile says so.
+    fn check(
+        &self,
+        file: &Dockerfile,
+        (args, target): (&BTreeMap<String, String>, Option<&str>),
+        (sources, dockerfile): (&Sources, &DockerfileSource),
+        teller: &Teller<'_>,
+    ) -> Result<(), BuildError> {
+        let ignore = crate::intake::ignore(&sources.context.tree, dockerfile);
+        let around = Around {
+            args,
+            stages: Stages::For(target),
+            contexts: &sources.names(),
+            ignore: ignore.as_ref(),
+            image: &|name| Some(check::Base::of(&self.images.find(name).ok()?.config)),
+        };
+        let checked = check::check(file, around).map_err(BuildError::CheckOption)?;
+        let refusal = checked.refusal();
+        for one in checked.found {
+            let message = format!("{}: {}", one.rule, one.message);
+            teller.tell(Progress::Warning { rule: Some(one.rule), line: one.line, message });
+        }
+        refusal.map_or(Ok(()), |text| Err(BuildError::Checks(text)))
+    }
+
     /// Takes the context in, which is the first step.
     fn take_in(
         &self,
@@ -212,6 +267,11 @@ impl Builder {
         let took = self.clock.now().since(began);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         teller.tell(Progress::Finished { step, took_ms, image });
+    }
+
+    /// Checks a git repository out into an empty folder, and gives the commit. Blocks.
+    pub fn checkout(&self, order: &Checkout<'_>, into: &Path) -> Result<String, Report> {
+        crate::git::checkout(order, &self.dir.join(GIT), into)
     }
 
     /// Where cache mounts live.
@@ -259,9 +319,6 @@ fn understand(
     })?;
     let graph = Graph::new(&file, &global, target, &sources.names())
         .map_err(|fault| BuildError::stages(fault, text))?;
-    for Warning { span, message } in &file.warnings {
-        teller.warn(span.start, message.clone());
-    }
     for name in global.unused(&file) {
         teller.warn(0, format!("the build argument `{name}` is declared by no ARG"));
     }

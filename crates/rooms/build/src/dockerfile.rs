@@ -30,8 +30,8 @@ pub struct Dockerfile {
     pub directives: Directives,
     /// Its instructions, in order.
     pub instructions: Vec<Instruction>,
-    /// What is legal but probably not meant.
-    pub warnings: Vec<Warning>,
+    /// The last lines of instructions that have an empty line inside, which will be an error one day.
+    pub gaps: Vec<u32>,
 }
 
 /// The parser directives at the top of a Dockerfile.
@@ -41,17 +41,8 @@ pub struct Directives {
     pub syntax: Option<String>,
     /// What escapes a character and continues a line: `\` or a backquote.
     pub escape: char,
-    /// What the build checks should skip.
+    /// Which checks are skipped or asked for, and whether what they find fails the build.
     pub check: Option<String>,
-}
-
-/// Something legal that is probably not meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Where.
-    pub span: Span,
-    /// What, and what to write instead.
-    pub message: String,
 }
 
 /// The longest Dockerfile that is read, in bytes.
@@ -67,21 +58,15 @@ pub fn parse(text: &str) -> Result<Dockerfile, ParseError> {
         ));
     }
     let read = source::read(text).map_err(|(span, fault)| ParseError::at(span, text, fault))?;
-    let mut warnings = read.warnings;
     let mut instructions = Vec::with_capacity(read.lines.len());
     for line in read.lines {
         let span = line.span;
         let one = instruction::parse(line, read.directives.escape)
             .map_err(|fault| ParseError::at(span, text, fault))?;
-        if let Command::Maintainer(_) = one.command {
-            let message =
-                "MAINTAINER is out of use; write `LABEL org.opencontainers.image.authors=…`".to_owned();
-            warnings.push(Warning { span, message });
-        }
         instructions.push(one);
     }
     check_order(&instructions).map_err(|(span, fault)| ParseError::at(span, text, fault))?;
-    Ok(Dockerfile { directives: read.directives, instructions, warnings })
+    Ok(Dockerfile { directives: read.directives, instructions, gaps: read.gaps })
 }
 
 /// A Dockerfile has at least one stage, and only ARG stands before the first.

@@ -73,6 +73,12 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
+    /// What the Dockerfile says of its checks makes no sense.
+    #[error("failed to parse check options: {0}")]
+    CheckOption(String),
+    /// The checks found something, and the Dockerfile wants none of that.
+    #[error("{0}")]
+    Checks(String),
     /// Somebody ended it.
     #[error("the build was cancelled")]
     Cancelled,
@@ -313,7 +319,7 @@ impl Problem for BuildError {
             Self::Step(error) => error.fault.kind(),
             Self::NoDockerfile { .. } => Kind::NotFound,
             Self::Remote(report) => report.kind,
-            Self::Value { .. } => Kind::Invalid,
+            Self::Value { .. } | Self::CheckOption(_) | Self::Checks(_) => Kind::Invalid,
             Self::Store { source, .. } => source.kind,
             Self::Scratch { source, .. } if source.kind() == io::ErrorKind::StorageFull => Kind::Exhausted,
             Self::Scratch { .. } => Kind::Internal,
@@ -333,6 +339,12 @@ impl Problem for BuildError {
             Self::Remote(report) => report.hint.clone(),
             Self::Value { allowed, .. } => Some(format!("allowed is {allowed}")),
             Self::Store { source, .. } => source.hint.clone(),
+            Self::CheckOption(_) => {
+                Some("write `# check=skip=RULE,RULE;error=true;experimental=RULE`, in parts of these".into())
+            }
+            Self::Checks(_) => {
+                Some("correct what the warnings name, or leave the rules out with `# check=skip=…`".into())
+            }
             Self::Scratch { .. } | Self::Cancelled => None,
         }
     }

@@ -18,6 +18,8 @@ struct Pattern {
     glob: Glob,
     /// It begins with `!`.
     back: bool,
+    /// It takes whatever is there.
+    all: bool,
 }
 
 /// An ignore file that makes no sense.
@@ -67,7 +69,8 @@ impl Ignore {
             let path = clean(rest);
             let path = path.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(&path);
             let glob = Glob::new(path, Dialect::Ignore).map_err(|_| fault())?;
-            patterns.push(Pattern { glob, back });
+            let all = !back && ["*", "**", "**/*"].contains(&path);
+            patterns.push(Pattern { glob, back, all });
         }
         Ok(Self { patterns })
     }
@@ -94,6 +97,11 @@ impl Ignore {
             }
         }
         taken
+    }
+
+    /// Whether a pattern takes whatever is there.
+    pub(crate) fn takes_all(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.all)
     }
 
     /// Whether something below a folder that stays behind could come along after all.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::AtFlags;
 
@@ -11,9 +12,11 @@ use crate::archive::{packing_of, unpacked};
 use crate::build::{Builder, Scratch};
 use crate::context::{self, ContextError};
 use crate::error::BuildError;
+use crate::git::{Checkout, Repository};
 use crate::graph::context_name;
 use crate::ignore::Ignore;
 use crate::order::{Cancel, Context, DockerfileSource, NamedContext};
+use crate::ports::{Agents, Secrets};
 use crate::progress::{Progress, Teller};
 use crate::steps::CONTEXT;
 use crate::tree::{Folder, Node, Tree};
@@ -57,6 +60,10 @@ pub(crate) struct Intake<'a> {
     pub scratch: &'a Scratch,
     pub teller: &'a Teller<'a>,
     pub cancel: &'a Cancel,
+    pub secrets: &'a dyn Secrets,
+    pub agents: &'a Arc<dyn Agents>,
+    /// Whether `.git` of repositories stays.
+    pub keep_git: bool,
 }
 
 impl Intake<'_> {
@@ -138,8 +145,8 @@ impl Intake<'_> {
 
     /// Fetches an archive, or a single file that is the Dockerfile.
     fn fetch(&self, url: &str, name: &str) -> Result<PathBuf, BuildError> {
-        if crate::remote::is_git(url) {
-            return Err(BuildError::Remote(crate::remote::git_refused(url)));
+        if let Some(repository) = Repository::parse_context(url) {
+            return self.checkout(url, repository, name);
         }
         let kept = self.scratch.folder(&format!("{name}-fetched"))?.join("file");
         let mut file =
@@ -161,6 +168,29 @@ impl Intake<'_> {
         let dir = self.scratch.folder(name)?;
         let place = dir.join(DOCKERFILE);
         fs::rename(&kept, &place).map_err(|error| BuildError::scratch("create", &place, error))?;
+        Ok(dir)
+    }
+}
+
+impl Intake<'_> {
+    /// Checks a git repository out.
+    fn checkout(
+        &self,
+        url: &str,
+        repository: Result<Repository, String>,
+        name: &str,
+    ) -> Result<PathBuf, BuildError> {
+        let repository = repository.map_err(|why| BuildError::Remote(crate::git::wrong(url, &why)))?;
+        let dir = self.scratch.folder(name)?;
+        let checkout = Checkout {
+            repository: &repository,
+            keep_git: repository.keep_git.unwrap_or(self.keep_git),
+            secrets: self.secrets,
+            agents: self.agents,
+            cancel: self.cancel,
+        };
+        self.builder.checkout(&checkout, &dir).map_err(BuildError::Remote)?;
+        self.moved(name, 0, true);
         Ok(dir)
     }
 }
@@ -224,6 +254,17 @@ fn leave_out(Files { tree, dir }: &Files, dockerfile: &str) -> Result<(), BuildE
         return Ok(());
     }
     Ok(())
+}
+
+/// The ignore file of a context, if it is there and can be read.
+pub(crate) fn ignore(tree: &Tree, dockerfile: &DockerfileSource) -> Option<Ignore> {
+    let own = match dockerfile {
+        DockerfileSource::InContext(path) if !path.is_empty() => Some(format!("{path}.dockerignore")),
+        DockerfileSource::InContext(_) => Some(format!("{DOCKERFILE}.dockerignore")),
+        DockerfileSource::Text(_) => None,
+    };
+    let mut names = own.into_iter().chain([".dockerignore".to_owned()]);
+    names.find_map(|name| Ignore::parse(&tree.read(&name).ok()??).ok())
 }
 
 fn remove_taken(folder: &Folder, below: &Path, ignore: &Ignore) -> io::Result<()> {

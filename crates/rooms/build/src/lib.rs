@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | [`dockerfile`] | text to instructions with lines, expansion of variables | yes |
 //! | [`ignore`] | which files of a context stay behind | yes |
-//! | [`describe`] | stages, outlines and checks, for people | yes |
+//! | [`describe`] | stages and outlines, for people | yes |
+//! | [`check`] | what is probably not meant | yes |
 //! | [`graph`] | stages and what they need of each other | yes |
 //! | `scope`, `settings` | variables, and the instructions that touch no files | yes |
 //! | [`context`] | the files of a build, packed and unpacked | |
@@ -12,6 +13,7 @@
 //! | `transfer`, `source`, `archive` | COPY and ADD | |
 //! | `run`, `mounts`, `execute` | RUN, through the port [`Runner`] | |
 //! | `steps`, `progress` | the steps as they are numbered and told | yes |
+//! | [`git`] | repositories, by the program `git` | |
 //! | `intake`, `remote` | contexts and the Dockerfile's text, from wherever they come | |
 //! | `stage`, `board`, `build` | stages side by side, the layer cache, the image | |
 //!
@@ -22,6 +24,7 @@ mod archive;
 mod board;
 mod build;
 mod changes;
+pub mod check;
 mod chmod;
 pub mod context;
 pub mod describe;
@@ -29,6 +32,7 @@ pub mod dockerfile;
 mod error;
 mod execute;
 mod export;
+pub mod git;
 mod glob;
 pub mod graph;
 pub mod ignore;

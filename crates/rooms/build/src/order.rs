@@ -42,6 +42,8 @@ pub struct BuildRequest {
     pub secrets: Arc<dyn Secrets>,
     /// What `RUN --mount=type=ssh` can ask for.
     pub agents: Arc<dyn Agents>,
+    /// Whether the Dockerfile is checked for what is probably not meant; off where whoever asks has done so.
+    pub checks: bool,
     /// The time of everything, in seconds since 1970; a build argument `SOURCE_DATE_EPOCH` says the same.
     pub epoch: Option<i64>,
     /// What holds for all commands.
@@ -69,6 +71,7 @@ impl BuildRequest {
             cache_from: Vec::new(),
             secrets: Arc::new(BTreeMap::new()),
             agents: Arc::new(NoAgents),
+            checks: true,
             epoch: None,
             run: RunSettings::default(),
             jobs: None,
@@ -85,7 +88,8 @@ pub enum Context {
     Folder(PathBuf),
     /// A tar archive, plain or packed with gzip or zstd; what its ignore file takes is left out here.
     Archive(Box<dyn Read + Send>),
-    /// The URL of a tar archive, or of a Dockerfile alone; fetched through [`crate::Fetcher`]. Git is refused.
+    /// The URL of a tar archive, or of a Dockerfile alone; fetched through [`crate::Fetcher`]; or the
+    /// address of a git repository.
     Url(String),
 }
 

@@ -64,6 +64,8 @@ pub enum Progress {
     },
     /// Something that is probably not meant.
     Warning {
+        /// The rule of a check, if one found it.
+        rule: Option<&'static str>,
         /// The line, 0 if it is about none.
         line: u32,
         /// What.
@@ -156,7 +158,7 @@ impl<'a> Teller<'a> {
     }
 
     pub(crate) fn warn(&self, line: u32, message: String) {
-        self.tell(Progress::Warning { line, message });
+        self.tell(Progress::Warning { rule: None, line, message });
     }
 
     /// Plans steps. Those whose number is 0 get the next free one; gives all numbers.

@@ -1,4 +1,4 @@
-//! What lies behind a URL: which are git's, and the refusal of those.
+//! What lies behind a URL: which are git's, and what files are called.
 
 use std::fmt;
 use std::fs::File;
@@ -8,6 +8,7 @@ use std::path::Path;
 use base::{Kind, Report};
 use oci::{Digest, Sha256Hasher};
 
+use crate::git::Repository;
 use crate::order::Cancel;
 use crate::ports::{Fetched, Fetcher, Moved};
 
@@ -16,16 +17,14 @@ pub(crate) fn is_http(text: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
-/// Whether the text names a git repository, as docker's clients and BuildKit tell them.
+/// Whether the text names a git repository, as BuildKit tells them.
 pub(crate) fn is_git(text: &str) -> bool {
-    if ["git://", "git@", "ssh://"].iter().any(|scheme| text.starts_with(scheme)) {
-        return true;
-    }
-    if is_http(text) {
-        let path = text.split(['#', '?']).next().unwrap_or(text);
-        return path.ends_with(".git");
-    }
-    text.starts_with("github.com/")
+    Repository::parse(text).is_some()
+}
+
+/// Whether the text names something that is not in the context.
+pub(crate) fn is_remote(text: &str) -> bool {
+    is_git(text) || is_http(text)
 }
 
 /// The name of the file that a URL names, if its path has one.
@@ -38,7 +37,7 @@ pub(crate) fn file_name(url: &str) -> Option<String> {
     named.then(|| percent_decoded(last)).filter(|name| !name.contains(['/', '\0']))
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
@@ -62,13 +61,6 @@ pub(crate) fn digest(path: &Path) -> io::Result<Digest> {
     let mut hasher = Sha256Hasher::new(io::sink());
     io::copy(&mut File::open(path)?, &mut hasher)?;
     Ok(hasher.finish().1)
-}
-
-/// Why a git repository is not fetched.
-pub(crate) fn git_refused(url: &str) -> Report {
-    Report::new(Kind::Unsupported, format!("the git repository `{url}` cannot be a source here"))
-        .because("this program does not speak git")
-        .hint("clone it first and build from the folder, or name a tar archive of it by its URL")
 }
 
 /// Stands where nobody handed in a fetcher.

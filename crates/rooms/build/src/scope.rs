@@ -58,6 +58,11 @@ impl Global {
         self.declared.contains_key(name)
     }
 
+    /// The names of all that [`Global::declares`].
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.declared.keys().map(String::as_str)
+    }
+
     /// The proxies that the build was given, as commands see them.
     pub(crate) fn proxies(&self) -> impl Iterator<Item = (&str, &str)> {
         PROXIES.iter().filter_map(|name| Some((*name, self.given.get(*name)?.as_str())))

@@ -11,6 +11,7 @@ use oci::{Digest, History, ImageConfig, Platform};
 use crate::build::{Done, Job, SNAPSHOTS};
 use crate::dockerfile::{Command, Instruction, Span, Transfer, parse_trigger};
 use crate::error::{BuildError, StepFault};
+use crate::git::{Checkout, Repository};
 use crate::graph::{Base, Stage};
 use crate::intake::{Files, Named};
 use crate::ports::{Fetched, Moved};
@@ -222,6 +223,35 @@ impl Job<'_> {
     }
 }
 
+/// Fetches for a step.
+struct Fetching<'a> {
+    job: &'a Job<'a>,
+    step: usize,
+}
+
+impl transfer::Fetch for Fetching<'_> {
+    fn url(&self, url: &str, wanted: Option<&Digest>) -> transfer::Got {
+        self.job.fetch(url, wanted, self.step)
+    }
+
+    fn repository(&self, repository: &Repository, keep_git: bool) -> Result<(PathBuf, String), StepFault> {
+        let (job, scratch) = (self.job, &self.job.scratch);
+        let folder = scratch.fresh(&format!("repository-{}", self.step)).map_err(|error| {
+            StepFault::Put(format!("could not write `{}`", scratch.path().display()), Some(error))
+        })?;
+        let checkout = Checkout {
+            repository,
+            keep_git,
+            secrets: &*job.wish.secrets,
+            agents: &job.wish.agents,
+            cancel: &job.stop,
+        };
+        let commit = job.builder.checkout(&checkout, &folder);
+        let commit = commit.map_err(|report| StepFault::Fetch(repository.shown(), report))?;
+        Ok((folder, commit))
+    }
+}
+
 /// Names of one kind of machine, as people write them.
 fn same_architecture(written: &str, ours: &str) -> bool {
     let plain = match written {
@@ -345,7 +375,7 @@ impl<'a> StageRun<'a> {
         let here = self.here()?;
         let fault = |fault| job.fault(span, fault);
         let ends = transfer::Ends { from: tree, place: &called, here: &here };
-        let fetch = |url: &str, wanted: Option<&Digest>| job.fetch(url, wanted, step);
+        let fetch = Fetching { job, step };
         let plan = transfer::Plan::new(transfer, add, &self.settings, &ends, &fetch).map_err(fault)?;
         for source in &plan.empty {
             job.teller.warn(span.start, format!("`{source}` means no file in {called}"));

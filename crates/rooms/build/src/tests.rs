@@ -4,6 +4,7 @@ mod cache;
 mod copying;
 mod fetching;
 mod lending;
+mod repositories;
 mod running;
 mod settings;
 mod together;

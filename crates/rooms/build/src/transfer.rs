@@ -10,6 +10,7 @@ use crate::archive::{self, Packing, Reason};
 use crate::chmod::Chmod;
 use crate::dockerfile::Transfer;
 use crate::error::StepFault;
+use crate::git::Repository;
 use crate::ignore::Ignore;
 use crate::ports::Fetched;
 use crate::remote;
@@ -40,6 +41,8 @@ enum Item {
     Path { above: PathBuf, kept: PathBuf },
     /// A file whose text stands in the Dockerfile.
     Text { name: String, text: String },
+    /// A repository that was checked out, and all that decides what it holds.
+    Repository { folder: PathBuf, is: String },
     /// A file that was fetched.
     Fetched { name: String, file: PathBuf, mtime_secs: i64, unpack: bool },
 }
@@ -57,8 +60,14 @@ pub(crate) struct Ends<'a> {
 /// A file that was fetched, and what came along with it.
 pub(crate) type Got = Result<(PathBuf, Fetched), StepFault>;
 
-/// Fetches a URL, with the digest that it must have.
-pub(crate) type Fetch<'a> = &'a dyn Fn(&str, Option<&Digest>) -> Got;
+/// Gets what is in no tree.
+pub(crate) trait Fetch {
+    /// What a URL names, with the digest that it must have.
+    fn url(&self, url: &str, wanted: Option<&Digest>) -> Got;
+
+    /// A folder with what a repository holds, and its commit.
+    fn repository(&self, repository: &Repository, keep_git: bool) -> Result<(PathBuf, String), StepFault>;
+}
 
 impl Plan {
     /// Expands, finds, and fetches.
@@ -67,7 +76,7 @@ impl Plan {
         add: bool,
         settings: &Settings,
         ends: &Ends<'_>,
-        fetch: Fetch<'_>,
+        fetch: &dyn Fetch,
     ) -> Result<Self, StepFault> {
         let flags = &transfer.flags;
         let mut line = if add { "ADD" } else { "COPY" }.to_owned();
@@ -111,7 +120,12 @@ impl Plan {
         let checksum = checksum(transfer, &sources, settings)?;
         for source in sources {
             plan.line.push_str(&format!(" {source}"));
-            plan.source(source, add, flags.unpack, ends, &|url| fetch(url, checksum.as_ref()))?;
+            match Repository::parse(&source).filter(|_| add) {
+                Some(repository) => plan.repository(&source, repository, transfer, &checksum, fetch)?,
+                None => {
+                    plan.source(source, add, flags.unpack, ends, &|url| fetch.url(url, checksum.digest()))?
+                }
+            }
         }
         for heredoc in &transfer.heredocs {
             let text =
@@ -124,6 +138,41 @@ impl Plan {
             return Err(StepFault::TargetIsFile { sources: plan.items.len(), target });
         }
         Ok(plan)
+    }
+
+    /// Checks a repository out.
+    fn repository(
+        &mut self,
+        source: &str,
+        repository: Result<Repository, String>,
+        transfer: &Transfer,
+        checksum: &Checksum,
+        fetch: &dyn Fetch,
+    ) -> Result<(), StepFault> {
+        let failed = |report| StepFault::Fetch(source.to_owned(), report);
+        let mut repository = repository.map_err(|why| failed(crate::git::wrong(source, &why)))?;
+        let keep = match (transfer.flags.keep_git_dir, repository.keep_git) {
+            (Some(flag), Some(own)) if flag != own => {
+                return Err(failed(crate::git::wrong(source, "inconsistent keep-git-dir configuration")));
+            }
+            (flag, own) => own.or(flag).unwrap_or(false),
+        };
+        if let Checksum::Commit(commit) = checksum {
+            if repository.commit.as_ref().is_some_and(|own| own != commit) {
+                return Err(failed(crate::git::wrong(
+                    source,
+                    "the checksum and the address name other commits",
+                )));
+            }
+            repository.commit = Some(commit.clone());
+        }
+        let (folder, commit) = fetch.repository(&repository, keep)?;
+        let Repository { remote, reference, folder: inside, submodules, .. } = &repository;
+        // Whoever keeps the repository keeps its address too.
+        let kept = keep.then_some((remote, reference));
+        self.items
+            .push(Item::Repository { folder, is: format!("{commit} {inside:?} {submodules} {kept:?}") });
+        Ok(())
     }
 
     /// Finds or fetches one source.
@@ -139,9 +188,6 @@ impl Plan {
             if !add {
                 let instead = "COPY takes files of the context, of a stage or of an image; ADD fetches";
                 return Err(StepFault::Unsupported { what: format!("COPY of `{source}`"), instead });
-            }
-            if remote::is_git(&source) {
-                return Err(StepFault::Fetch(source.clone(), remote::git_refused(&source)));
             }
             let (file, fetched) = fetch(&source)?;
             let name = remote::file_name(&source).or(fetched.file_name);
@@ -192,6 +238,9 @@ impl Plan {
                 Item::Text { name, text: content } => {
                     text.push_str(&format!("{name:?} {}\n", Digest::sha256(content.as_bytes())));
                 }
+                Item::Repository { is, .. } => {
+                    text.push_str(&format!("repository {is} {:?}\n", self.exclude))
+                }
                 Item::Fetched { name, file, mtime_secs, unpack } => {
                     let content = remote::digest(file).map_err(|error| unreadable(file, error))?;
                     text.push_str(&format!("{name:?} {content} {mtime_secs} {unpack}\n"));
@@ -226,6 +275,7 @@ impl Plan {
                     let like = self.like(0o644, epoch.unwrap_or(now));
                     self.put_bytes(text.as_bytes(), name, &like, upper)?;
                 }
+                Item::Repository { folder, .. } => self.write_repository(folder, upper, epoch)?,
                 Item::Fetched { name, file: path, mtime_secs, unpack } => {
                     let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
                     let packing = if *unpack { archive::packing(&mut file) } else { Ok(None) };
@@ -240,6 +290,16 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    fn write_repository(&self, folder: &Path, upper: &Upper, epoch: Option<i64>) -> Result<(), StepFault> {
+        let read = |error| unreadable(folder, error);
+        let tree = Tree::open([folder]).map_err(read)?;
+        let Some(Node::Folder(all, _)) = tree.find(Path::new(""), false).map_err(read)?.node else {
+            return Ok(());
+        };
+        let (into, real) = upper.folder(Path::new(&self.target), self.owner.unwrap_or_default())?;
+        Ok(upper.put_all(&all, &into, &real, Path::new(""), self.how(epoch))?)
     }
 
     /// The attributes of a file that is copied from no tree.
@@ -341,20 +401,37 @@ fn unreadable(path: &Path, error: io::Error) -> StepFault {
     StepFault::Put(format!("could not read `{}`", path.display()), Some(error))
 }
 
-/// The digest of `--checksum`, which is for one URL alone.
-fn checksum(
-    transfer: &Transfer,
-    sources: &[String],
-    settings: &Settings,
-) -> Result<Option<Digest>, StepFault> {
-    if transfer.flags.keep_git_dir && !sources.iter().any(|source| remote::is_git(source)) {
+/// What `--checksum` says.
+enum Checksum {
+    None,
+    /// Of a file.
+    Digest(Digest),
+    /// Of a repository.
+    Commit(String),
+}
+
+impl Checksum {
+    fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Digest(digest) => Some(digest),
+            Self::None | Self::Commit(_) => None,
+        }
+    }
+}
+
+/// What `--checksum` says, which is for one URL alone.
+fn checksum(transfer: &Transfer, sources: &[String], settings: &Settings) -> Result<Checksum, StepFault> {
+    if transfer.flags.keep_git_dir == Some(true) && !sources.iter().any(|source| remote::is_git(source)) {
         let what = "`--keep-git-dir` without a git repository".to_owned();
         return Err(StepFault::Unsupported { what, instead: "leave it out" });
     }
-    let Some(text) = &transfer.flags.checksum else { return Ok(None) };
+    let Some(text) = &transfer.flags.checksum else { return Ok(Checksum::None) };
     let refused = |what: &str, instead| Err(StepFault::Unsupported { what: what.to_owned(), instead });
     if sources.len() != 1 || !transfer.heredocs.is_empty() {
         return refused("`--checksum` for several sources", "write an ADD for each");
+    }
+    if remote::is_git(&sources[0]) {
+        return Ok(Checksum::Commit(settings.expand(text)?));
     }
     if !remote::is_http(&sources[0]) {
         return refused("`--checksum`", "it is for ADD of a URL; check a local file in a RUN");
@@ -365,5 +442,5 @@ fn checksum(
         what: "a checksum",
         allowed: "a digest, as in `sha256:` and 64 hexadecimal digits",
     })?;
-    Ok(Some(digest))
+    Ok(Checksum::Digest(digest))
 }

@@ -26,7 +26,8 @@ pub enum LayerSource<'a> {
     Snapshot(&'a str, PackOptions),
     /// A folder with an overlay's marks for deletions, or without any; it stays as it is.
     Dir(&'a Path, PackOptions),
-    /// The same without these paths, below the folder, which are there for the mounts of whoever runs above it.
+    /// The same without these paths, below the folder, which are there for the mounts of whoever runs above it, and
+    /// without devices.
     Upper(&'a Path, &'a [PathBuf]),
     /// A layer's tar, plain or packed.
     Tar(&'a mut dyn Read),
@@ -187,12 +188,12 @@ impl Images {
                 Ok(Some(NewLayer { record, blob: Some(blob.path), folder: Some(folder) }))
             }
             LayerSource::Upper(path, without) => {
-                let blob = pack_blob(path, work, PackOptions::default(), Way::Without(without))?;
+                let blob = pack_blob(path, work, PackOptions::default(), Way::OfContainer(without))?;
                 let record = plain_record(below, &blob, 0);
                 Ok(Some(inner.unpack(&blob, record.chain_id, record.diff_id, &lower, work)?))
             }
             LayerSource::Dir(path, options) => {
-                let blob = pack_blob(path, work, options, Way::Without(&[]))?;
+                let blob = pack_blob(path, work, options, Way::Keep)?;
                 let record = plain_record(below, &blob, 0);
                 Ok(Some(inner.unpack(&blob, record.chain_id, record.diff_id, &lower, work)?))
             }
@@ -242,8 +243,11 @@ fn pack_blob(dir: &Path, work: &Path, options: PackOptions, way: Way<'_>) -> Res
     let path = work.join("layer.tar");
     let file = File::create(&path).on("create", &path)?;
     let out = BufWriter::with_capacity(256 << 10, Sha256Hasher::new(file));
-    let out = pack::pack(dir, out, options, way)
+    let (out, devices) = pack::pack(dir, out, options, way)
         .map_err(|source| CommitError::Pack { path: dir.to_owned(), source })?;
+    if !devices.is_empty() {
+        crate::events::without_devices(&devices);
+    }
     let (_, digest, size) =
         out.into_inner().map_err(io::IntoInnerError::into_error).on("write", &path)?.finish();
     Ok(Spooled { path, digest, size })

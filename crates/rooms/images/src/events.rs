@@ -24,6 +24,15 @@ pub(crate) fn collected(items: usize, bytes: u64) {
     info!(items, bytes, "collected {items} things that nobody needed");
 }
 
+pub(crate) fn without_devices(devices: &[String]) {
+    let first = devices.first().map_or("", String::as_str);
+    let count = devices.len();
+    warn!(
+        devices = count,
+        "{count} devices of a container, first `{first}`, are not in the image made of it: a container gets its devices with `--device`"
+    );
+}
+
 pub(crate) fn damaged(what: &str) {
     warn!(what, "the image store is damaged: {what}");
 }

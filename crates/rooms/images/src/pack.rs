@@ -31,23 +31,23 @@ pub struct PackOptions {
 pub(crate) enum Way<'a> {
     /// Times that are set back are set back in the folder, too.
     Settle,
-    /// It stays as it is, and these paths in it stay out.
-    Without(&'a [PathBuf]),
+    /// It stays as it is.
+    Keep,
+    /// It stays as it is, and these paths in it stay out. It is what a container wrote, which may have made devices: a
+    /// layer never holds one, so they stay out, too.
+    OfContainer(&'a [PathBuf]),
 }
 
-/// Packs a folder.
+/// Packs a folder, and names the devices that stayed out.
 pub(crate) fn pack<W: Write>(
     dir: &Path,
     out: W,
     options: PackOptions,
     way: Way<'_>,
-) -> Result<W, LayerError> {
+) -> Result<(W, Vec<String>), LayerError> {
     let root = tree::open_root(dir).map_err(|error| LayerError::disk("", error))?;
-    let (settle, without) = match way {
-        Way::Settle => (true, &[][..]),
-        Way::Without(paths) => (false, paths),
-    };
-    let mut packer = Packer { tar: TarWriter::new(out), links: HashMap::new(), options, settle, without };
+    let mut packer =
+        Packer { tar: TarWriter::new(out), links: HashMap::new(), options, way, devices: Vec::new() };
     let stat = rustix::fs::fstat(&root).map_err(|error| LayerError::disk("", error.into()))?;
     // The root is worth an entry only where it is not what everybody makes of it.
     if (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) != (0o755, 0, 0) {
@@ -56,7 +56,8 @@ pub(crate) fn pack<W: Write>(
             .map_err(|error| LayerError::disk("./", error))?;
     }
     packer.folder(&root, &[])?;
-    packer.tar.finish().map_err(|error| LayerError::disk("", error))
+    let Packer { tar, devices, .. } = packer;
+    tar.finish().map(|out| (out, devices)).map_err(|error| LayerError::disk("", error))
 }
 
 /// Folders within folders; one more is refused, since each holds a descriptor and a part of the stack.
@@ -67,8 +68,9 @@ struct Packer<'a, W> {
     /// The first name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
     options: PackOptions,
-    settle: bool,
-    without: &'a [PathBuf],
+    way: Way<'a>,
+    /// Those that stayed out.
+    devices: Vec<String>,
 }
 
 impl<W: Write> Packer<'_, W> {
@@ -92,7 +94,7 @@ impl<W: Write> Packer<'_, W> {
             inside.extend_from_slice(&name);
             self.entry(dir, &name, inside)?;
         }
-        if self.settle && self.options.latest_mtime.is_some() {
+        if self.way == Way::Settle && self.options.latest_mtime.is_some() {
             let stat = rustix::fs::fstat(dir).map_err(|error| at(error.into()))?;
             self.settle(dir, b"", &stat).map_err(at)?;
         }
@@ -100,7 +102,9 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn entry(&mut self, dir: &OwnedFd, name: &[u8], mut inside: Vec<u8>) -> Result<(), LayerError> {
-        if self.without.iter().any(|path| path.as_os_str().as_bytes() == inside) {
+        if let Way::OfContainer(without) = self.way
+            && without.iter().any(|path| path.as_os_str().as_bytes() == inside)
+        {
             return Ok(());
         }
         let called = title(&inside);
@@ -134,6 +138,10 @@ impl<W: Write> Packer<'_, W> {
             FileType::CharacterDevice if tree::is_whiteout(&stat) => {
                 let split = inside.len() - name.len();
                 self.mark(&[&inside[..split], b".wh.", name].concat()).map_err(at)
+            }
+            FileType::CharacterDevice | FileType::BlockDevice if matches!(self.way, Way::OfContainer(_)) => {
+                self.devices.push(called);
+                Ok(())
             }
             FileType::CharacterDevice | FileType::BlockDevice => {
                 Err(LayerError::Refused { entry: called, why: Refusal::Device })
@@ -190,7 +198,8 @@ impl<W: Write> Packer<'_, W> {
 
     /// Sets a time back in the folder as it was set back in the tar; the empty name is the folder itself.
     fn settle(&self, dir: &OwnedFd, name: &[u8], stat: &Stat) -> io::Result<()> {
-        let Some(latest) = self.options.latest_mtime.filter(|latest| self.settle && stat.st_mtime > *latest)
+        let Some(latest) =
+            self.options.latest_mtime.filter(|latest| self.way == Way::Settle && stat.st_mtime > *latest)
         else {
             return Ok(());
         };

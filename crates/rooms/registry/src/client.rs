@@ -11,6 +11,7 @@ mod lists;
 mod manifests;
 mod pool;
 mod repository;
+mod search;
 mod settings;
 mod tls;
 mod transport;
@@ -31,6 +32,7 @@ pub use error::{BlobError, CallError, ImageError, ManifestError, PushError};
 pub use lists::Listing;
 pub use manifests::{Image, Raw};
 pub use repository::Repository;
+pub use search::{Found, Search, SearchError};
 pub use settings::{Settings, SettingsError, Timeouts};
 pub use upload::{Source, Uploaded};
 

@@ -5,6 +5,7 @@
 //! | reach a repository | [`Client::new`], [`Client::repository`] |
 //! | read | [`Repository::manifest`], [`Repository::image`], [`Repository::fetch`], [`Repository::tags`], [`Repository::referrers`] |
 //! | write | [`Repository::has_blob`], [`Repository::mount`], [`Repository::upload`], [`Repository::put_manifest`], [`Repository::delete_manifest`] |
+//! | search | [`Client::search`] |
 //! | sign in | [`Client::login`], and [`docker::DockerConfig`] for what docker keeps of it |
 //! | serve | [`Registry::open`], [`Registry::router`], [`serve`] |
 //! | stay small | [`Registry::collect`], [`Registry::retain`] |
@@ -43,8 +44,8 @@ mod testing;
 mod words;
 
 pub use client::{
-    BlobError, CallError, Client, Fetched, Image, ImageError, Listing, ManifestError, PushError, Raw,
-    Repository, Settings, SettingsError, Source, Timeouts, Uploaded,
+    BlobError, CallError, Client, Fetched, Found, Image, ImageError, Listing, ManifestError, PushError, Raw,
+    Repository, Search, SearchError, Settings, SettingsError, Source, Timeouts, Uploaded,
 };
 pub use endpoint::Endpoint;
 pub use growing::{Follower, Growing};

@@ -9,6 +9,6 @@ mod socket;
 mod status;
 
 pub use client::{Body, CallError, Client, Lines, Upgraded};
-pub use server::{ServeError, Server};
+pub use server::{Accepted, ServeError, Server};
 pub use socket::{connect, listen};
 pub use status::{kind_of, status_of};

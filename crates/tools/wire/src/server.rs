@@ -1,5 +1,8 @@
 //! The server: a router on a unix socket, until it is told to stop.
 
+mod accepted;
+mod heads;
+
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +12,8 @@ use base::{Kind, Problem};
 use tokio::net::UnixListener;
 
 use crate::socket;
+pub use accepted::Accepted;
+use accepted::Accepting;
 
 /// A socket that is listened on.
 pub struct Server {
@@ -69,7 +74,7 @@ impl Server {
         router: Router,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
-        axum::serve(self.listener, router)
+        axum::serve(Accepting(self.listener), router)
             .with_graceful_shutdown(stop)
             .await
             .map_err(|source| ServeError::Failed { path: self.path, source })

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CertificateFiles, Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route,
+    Blob, CertificateFiles, Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route,
     UpdatePolicy,
 };
 
@@ -203,6 +203,33 @@ pub struct Build {
     /// Do not use the layer cache.
     #[serde(default)]
     pub no_cache: bool,
+    /// Fetch base images even if they are here.
+    #[serde(default)]
+    pub pull: bool,
+    /// More files or images by name: a folder, a URL, `docker-image://IMAGE`, or `service:NAME`.
+    #[serde(default)]
+    pub contexts: IndexMap<String, String>,
+    /// Images whose steps may be taken over.
+    #[serde(default)]
+    pub cache_from: Vec<String>,
+    /// The network of commands.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// More lines of `/etc/hosts`: names and addresses.
+    #[serde(default)]
+    pub hosts: Vec<(String, String)>,
+    /// The size of `/dev/shm`.
+    #[serde(default)]
+    pub shm_size: Option<Bytes>,
+    /// Limits of processes.
+    #[serde(default)]
+    pub ulimits: IndexMap<String, Ulimit>,
+    /// Agents for ssh by id: where their sockets are; the usual one of whoever builds when none.
+    #[serde(default)]
+    pub ssh: IndexMap<String, Option<String>>,
+    /// What commands can ask for by id. It is for whoever builds, and goes nowhere with the app.
+    #[serde(skip)]
+    pub secrets: IndexMap<String, Blob>,
 }
 
 /// When to fetch an image.

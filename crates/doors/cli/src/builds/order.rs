@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base::{Kind, Report};
 use build::ignore::Ignore;
-use spec::Build;
+use spec::{App, Build, Ulimit};
 use talk::{BuildContext, BuildOrder, SecretBytes};
 
 use super::send::Archive;
@@ -62,6 +62,7 @@ pub(super) fn parcel(args: &BuildArgs, context: &str, file: Option<&str>) -> Res
             labels: pairs(&args.label, "--label")?.into_iter().collect(),
             tags: Vec::new(),
             no_cache: args.no_cache,
+            ..Build::default()
         },
         names: args.tag.clone(),
         context,
@@ -80,6 +81,57 @@ pub(super) fn parcel(args: &BuildArgs, context: &str, file: Option<&str>) -> Res
         ulimits,
         hosts: args.add_host.iter().map(|text| words::host(text)).collect::<Result<_, _>>()?,
         jobs: args.jobs,
+    };
+    Ok(Parcel { order, archives })
+}
+
+/// The parcel for the image of a service.
+pub(super) fn of_service(app: &App, build: &Build, names: Vec<String>) -> Result<Parcel, Report> {
+    let mut sent = build.clone();
+    let mut archives = Vec::new();
+    let context = if is_url(&build.context) {
+        BuildContext::Url(std::mem::take(&mut sent.context))
+    } else {
+        let dir = PathBuf::from(std::mem::take(&mut sent.context));
+        let path = dir.join(build.dockerfile.as_deref().unwrap_or("Dockerfile"));
+        // The text goes along, so that it may lie outside the context or be ignored in it.
+        if sent.dockerfile_inline.is_none() {
+            sent.dockerfile_inline = Some(read_dockerfile(&path)?);
+        }
+        let ignore = ignore(&dir, Some(&path))?;
+        archives.push(Archive::Folder { dir, ignore });
+        BuildContext::Archive
+    };
+    let mut contexts = Vec::new();
+    for (name, what) in &build.contexts {
+        let of_service = what.strip_prefix("service:").and_then(|wanted| {
+            app.services.iter().find(|(name, _)| name.as_str() == wanted).map(|(_, service)| service)
+        });
+        contexts.push(match of_service {
+            Some(service) => (name.clone(), BuildContext::Image(service.image.clone())),
+            None => named(&format!("{name}={what}"), &mut archives)?,
+        });
+    }
+    let limit = |(name, limit): (&String, &Ulimit)| (name.clone(), (limit.soft, limit.hard));
+    let agents = build.ssh.iter().map(|(id, path)| match path.as_ref().filter(|path| !path.is_empty()) {
+        Some(path) => agent(&format!("{id}={path}")),
+        None => agent(id),
+    });
+    let order = BuildOrder {
+        names,
+        context,
+        contexts,
+        pull: build.pull,
+        cache_from: build.cache_from.clone(),
+        secrets: build.secrets.iter().map(|(id, blob)| (id.clone(), SecretBytes(blob.0.clone()))).collect(),
+        agents: agents.collect::<Result<_, _>>()?,
+        epoch: epoch()?,
+        network: build.network.clone(),
+        shm_size: build.shm_size,
+        ulimits: build.ulimits.iter().map(limit).collect(),
+        hosts: build.hosts.clone(),
+        build: sent,
+        ..BuildOrder::default()
     };
     Ok(Parcel { order, archives })
 }
@@ -202,14 +254,14 @@ pub(super) fn ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Ignore
     Ok(Ignore::none())
 }
 
-fn is_url(text: &str) -> bool {
+pub(super) fn is_url(text: &str) -> bool {
     ["http://", "https://", "git://", "ssh://", "git@", "github.com/"]
         .iter()
         .any(|head| text.starts_with(head))
 }
 
-/// `NAME=FOLDER`, `NAME=URL` or `NAME=docker-image://IMAGE`.
-fn named(text: &str, archives: &mut Vec<Archive>) -> Result<(String, BuildContext), Report> {
+/// `NAME=FOLDER`, `NAME=URL` (also of a git repository) or `NAME=docker-image://IMAGE`.
+pub(super) fn named(text: &str, archives: &mut Vec<Archive>) -> Result<(String, BuildContext), Report> {
     let (name, what) = text
         .split_once('=')
         .filter(|(name, what)| !name.is_empty() && !what.is_empty())

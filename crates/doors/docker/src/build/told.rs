@@ -108,7 +108,13 @@ impl Teller {
                 );
                 vec![json!({ "status": status, "progressDetail": detail, "id": what })]
             }
-            Progress::Warning { line, message } => {
+            // The classic builder looks for these two alone.
+            Progress::Warning { rule: Some(rule), .. }
+                if !matches!(rule, "NoEmptyContinuation" | "MaintainerDeprecated") =>
+            {
+                Vec::new()
+            }
+            Progress::Warning { line, message, .. } => {
                 let place = if line == 0 { String::new() } else { format!("line {line}: ") };
                 vec![stream(format!("[Warning] {place}{message}\n"))]
             }

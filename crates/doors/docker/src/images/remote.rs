@@ -1,10 +1,9 @@
-//! What is asked of registries: what an image is there, whether a login is good, and what there is.
+//! What is asked of registries: what an image is there, and whether a login is good.
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
 use base::{Kind, Problem, Report};
 use oci::{Document, ImageConfig, Platform, Reference};
 use registry::{CallError, Repository};
@@ -15,19 +14,9 @@ use super::pull::refusal;
 use crate::Shared;
 use crate::answer::{Answer, Refusal, line};
 use crate::credentials::{self, Credentials};
-use crate::params::Params;
 
 /// The most bytes of a configuration that is looked at for its platform.
 const CONFIG_BYTES: u64 = 8 << 20;
-
-/// `GET /images/search`.
-pub(super) async fn search(params: Params) -> Result<Response, Refusal> {
-    if params.number("limit").map_or(true, |limit| limit.is_some_and(|limit| limit < 0)) {
-        return Err(Refusal::invalid("invalid limit specified"));
-    }
-    params.filters()?.only(&["is-automated", "is-official", "stars"])?;
-    Err(Refusal::unsupported("registries are not searched here: name the image that you want and pull it"))
-}
 
 /// `GET /distribution/{name}/json`.
 pub(super) async fn distribution(

@@ -16,7 +16,8 @@ pub(super) fn all(desk: &mut Desk<'_>, name: &str, map: &Map) -> Vec<Mount> {
         let Some(map) = node.map() else { continue };
         let Some(target) = target(desk, map, node, &key) else { continue };
         if let Some(kind) = kind(desk, map, node, &key) {
-            mounts.push(Mount { target, kind, read_only: truth(map, "read_only") });
+            let read_only = truth(map, "read_only") || matches!(kind, MountKind::Image { .. });
+            mounts.push(Mount { target, kind, read_only });
         }
     }
     for text in list(map, "tmpfs") {
@@ -67,12 +68,15 @@ fn kind(desk: &mut Desk<'_>, map: &Map, node: &Node, key: &str) -> Option<MountK
             let mode = options.get("mode").map(mode).and_then(|mode| u32::try_from(mode).ok());
             Some(MountKind::Tmpfs(Tmpfs { size: bytes(options, "size"), mode, options: Vec::new() }))
         }
+        ("image", Some(image)) => {
+            Some(MountKind::Image { image, subpath: text(options("image"), "subpath") })
+        }
         (other, _) => {
             desk.fault(
                 node,
                 format!("{key}.type"),
                 format!("mounts of the type `{other}` are not supported"),
-                "the types are bind, volume and tmpfs",
+                "the types are bind, volume, tmpfs and image; a mount of an image has a source",
             );
             None
         }

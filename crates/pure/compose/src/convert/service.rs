@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use spec::{Build, Device, Hook, Limits, Logging, PullPolicy, Security, Service, Ulimit};
+use spec::{Blob, Build, Device, Hook, Limits, Logging, PullPolicy, Security, Service, Ulimit};
 
 use super::parts::{bytes, duration, list, number, pairs, text, truth, under};
 use super::{Desk, health, mounts, network, policy, sea, writers};
@@ -49,7 +49,10 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
     let (routes, edge, certificate) = (sea.routes, sea.edge, sea.certificate);
     Service {
         image: project.image(name, node),
-        build: map.get("build").and_then(Node::map).map(build),
+        build: map
+            .get("build")
+            .and_then(Node::map)
+            .map(|map| build(desk, &format!("services.{name}.build"), map)),
         pull_policy: pull_policy(desk, name, map),
         entrypoint: map.get("entrypoint").and_then(command_words),
         command: map.get("command").and_then(command_words),
@@ -76,7 +79,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         device_rules: device_rules(desk, name, map),
         security: security(map),
         sysctls: map.get("sysctls").map(pairs).unwrap_or_default(),
-        ulimits: ulimits(desk, name, map),
+        ulimits: ulimits(desk, &format!("services.{name}"), map),
         limits: limits(map),
         network_mode: network::mode(desk, name, map),
         networks: network::attachments(map),
@@ -131,7 +134,8 @@ fn unset_environment(map: &Map) -> Vec<String> {
     without.map(|(key, _)| key.to_owned()).collect()
 }
 
-fn build(map: &Map) -> Build {
+fn build(desk: &mut Desk<'_>, key: &str, map: &Map) -> Build {
+    let agents = map.get("ssh").and_then(Node::map).into_iter().flat_map(Map::iter);
     Build {
         context: text(map, "context").unwrap_or_default(),
         dockerfile: text(map, "dockerfile"),
@@ -141,7 +145,38 @@ fn build(map: &Map) -> Build {
         labels: map.get("labels").map(pairs).unwrap_or_default(),
         tags: list(map, "tags"),
         no_cache: truth(map, "no_cache"),
+        pull: truth(map, "pull"),
+        contexts: map.get("additional_contexts").map(pairs).unwrap_or_default(),
+        cache_from: list(map, "cache_from"),
+        network: text(map, "network"),
+        hosts: map.get("extra_hosts").map(host_pairs).unwrap_or_default(),
+        shm_size: bytes(map, "shm_size"),
+        ulimits: ulimits(desk, key, map),
+        ssh: agents.map(|(id, node)| (id.to_owned(), node.str().map(str::to_owned))).collect(),
+        secrets: build_secrets(desk, map),
     }
+}
+
+/// The secrets of a build by their ids, with their bytes.
+fn build_secrets(desk: &mut Desk<'_>, map: &Map) -> IndexMap<String, Blob> {
+    let project = desk.project;
+    let mut all = IndexMap::new();
+    for node in map.get("secrets").and_then(Node::list).unwrap_or_default() {
+        let Some(map) = node.map() else { continue };
+        let source = text(map, "source").unwrap_or_default();
+        let id = text(map, "target").filter(|id| !id.is_empty()).unwrap_or_else(|| source.clone());
+        let Some((_, found)) = project.section("secrets").find(|(key, _)| *key == source) else { continue };
+        let key = format!("secrets.{source}");
+        match found.map().and_then(|map| super::content(desk, map, &key)) {
+            Some(content) => drop(all.insert(id, Blob(content))),
+            None if desk.faults.is_empty() => {
+                let help = "give it a `file` or an `environment`: what is external is not here";
+                desk.fault(node, key, format!("a build cannot have the secret `{source}`"), help);
+            }
+            None => {}
+        }
+    }
+    all
 }
 
 fn pull_policy(desk: &mut Desk<'_>, name: &str, map: &Map) -> PullPolicy {
@@ -236,19 +271,14 @@ fn security(map: &Map) -> Security {
     }
 }
 
-fn ulimits(desk: &mut Desk<'_>, service: &str, map: &Map) -> IndexMap<String, Ulimit> {
+fn ulimits(desk: &mut Desk<'_>, key: &str, map: &Map) -> IndexMap<String, Ulimit> {
     let all = || map.get("ulimits").and_then(Node::map).into_iter().flat_map(Map::iter);
     for (name, node) in all().filter(|(name, _)| !Ulimit::NAMES.contains(name)) {
         let help = match nearest(name, Ulimit::NAMES.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are {}", Ulimit::NAMES.join(", ")),
         };
-        desk.fault(
-            node,
-            format!("services.{service}.ulimits.{name}"),
-            format!("`{name}` is not a limit"),
-            help,
-        );
+        desk.fault(node, format!("{key}.ulimits.{name}"), format!("`{name}` is not a limit"), help);
     }
     let limits = all().map(|(name, node)| {
         let limit = match node.map() {

@@ -396,6 +396,53 @@ configs: {c: {content: hello}}
 }
 
 #[test]
+fn a_build_is_carried_over_whole_and_its_secrets_are_its_own() {
+    let app = app("
+services:
+  a:
+    image: x
+    secrets: [both]
+    build:
+      context: .
+      additional_contexts: [more=./b, base=service:b, img=docker-image://i]
+      cache_from: [c:1]
+      extra_hosts: ['db:10.1.2.3']
+      network: none
+      pull: true
+      shm_size: 32m
+      ssh: [default, k=/run/agent]
+      ulimits: {nofile: {soft: 1, hard: 2}, nproc: 3}
+      secrets: [s, {source: both, target: id}]
+  b: {image: y, build: .}
+secrets: {s: {file: ./s.txt}, both: {file: ./s.txt}}
+");
+    let build = app.services[0].build.as_ref().unwrap();
+    let contexts: Vec<_> = build.contexts.iter().map(|(name, what)| format!("{name}={what}")).collect();
+    let folder = contexts[0].clone();
+    assert!(folder.starts_with("more=/") && folder.ends_with("/b"), "{contexts:?}");
+    assert_eq!(contexts[1..], ["base=service:b", "img=docker-image://i"]);
+    assert_eq!(build.cache_from, ["c:1"]);
+    assert_eq!(build.hosts, [("db".to_owned(), "10.1.2.3".to_owned())]);
+    assert_eq!(
+        (build.network.as_deref(), build.pull, build.shm_size.unwrap().0),
+        (Some("none"), true, 32 << 20)
+    );
+    let agents: Vec<_> = build.ssh.iter().map(|(id, path)| (id.as_str(), path.as_deref())).collect();
+    assert_eq!(agents, [("default", None), ("k", Some("/run/agent"))]);
+    let limits: Vec<_> = build.ulimits.iter().map(|(name, it)| (name.as_str(), it.soft, it.hard)).collect();
+    assert_eq!(limits, [("nofile", 1, 2), ("nproc", 3, 3)]);
+    let secrets: Vec<_> = build.secrets.iter().map(|(id, bytes)| (id.as_str(), &bytes.0[..])).collect();
+    assert_eq!(secrets, [("s", &b"secret"[..]), ("id", b"secret")]);
+    assert_eq!(
+        app.secrets.keys().collect::<Vec<_>>(),
+        ["both"],
+        "what only builds need is no part of the app"
+    );
+    let written = serde_json::to_string(&app.services[0]).unwrap();
+    assert!(!written.contains("secret\""), "{written}");
+}
+
+#[test]
 fn the_whole_document_is_as_expected() {
     let app = app("
 services:

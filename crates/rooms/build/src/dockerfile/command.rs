@@ -36,6 +36,10 @@ pub struct Instruction {
     pub span: Span,
     /// The instruction in one line, as it was written.
     pub text: String,
+    /// The comments above it, down from the last empty one.
+    pub comments: Vec<String>,
+    /// Whether its names and values are written without a sign between them, as in `ENV name value`.
+    pub legacy: bool,
     /// What it says.
     pub command: Command,
 }
@@ -218,7 +222,7 @@ pub struct TransferFlags {
     /// `--checksum` (ADD only).
     pub checksum: Option<String>,
     /// `--keep-git-dir` (ADD only).
-    pub keep_git_dir: bool,
+    pub keep_git_dir: Option<bool>,
     /// `--unpack` (ADD only).
     pub unpack: Option<bool>,
 }

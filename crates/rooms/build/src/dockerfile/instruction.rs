@@ -41,7 +41,10 @@ pub(super) struct Line<'a> {
 /// Reads one instruction.
 pub(super) fn parse(line: Logical, escape: char) -> Result<Instruction, Fault> {
     let command = command(&line.text, line.heredocs, escape)?;
-    Ok(Instruction { span: line.span, text: line.text, command })
+    let first = || words::quoted(words::split_first(&line.text).1, escape).into_iter().next();
+    let legacy = matches!(command, Command::Env(_) | Command::Label(_))
+        && first().is_some_and(|word| !word.contains('='));
+    Ok(Instruction { span: line.span, text: line.text, comments: line.comments, legacy, command })
 }
 
 fn command(text: &str, heredocs: Vec<Heredoc>, escape: char) -> Result<Command, Fault> {
@@ -161,8 +164,8 @@ fn from(line: Line<'_>) -> Result<Command, Fault> {
         let mut letters = name.chars();
         let first = letters.next().is_some_and(|c| c.is_ascii_lowercase());
         let rest = letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
-        if !first || !rest || name == "scratch" || name == "context" {
-            let allowed = "a letter, then letters, digits, `-`, `_` and `.`; not `scratch` or `context`";
+        if !first || !rest {
+            let allowed = "a letter, then letters, digits, `-`, `_` and `.`";
             return Err(Fault::Name { name: name.clone(), what: "a stage's name", allowed });
         }
     }

@@ -2,7 +2,7 @@
 
 use super::error::Fault;
 use super::words::{self, Mark};
-use super::{Directives, Heredoc, Span, Warning};
+use super::{Directives, Heredoc, Span};
 
 /// A line as instructions see it.
 pub(super) struct Logical {
@@ -12,25 +12,28 @@ pub(super) struct Logical {
     pub text: String,
     /// The texts that follow it.
     pub heredocs: Vec<Heredoc>,
+    /// The comments above it, down from the last empty one.
+    pub comments: Vec<String>,
 }
 
 /// A text cut into logical lines.
 pub(super) struct Source {
     pub directives: Directives,
     pub lines: Vec<Logical>,
-    pub warnings: Vec<Warning>,
+    /// The last lines of instructions that have an empty line inside.
+    pub gaps: Vec<u32>,
 }
 
 /// Cuts a text into logical lines.
 pub(super) fn read(text: &str) -> Result<Source, (Span, Fault)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let directives = directives(text)?;
-    let mut cursor = Cursor { lines: text.split_inclusive('\n').collect(), at: 0, escape: directives.escape };
-    let mut source = Source { directives, lines: Vec::new(), warnings: Vec::new() };
+    let (directives, top) = directives(text)?;
+    let lines = text.split_inclusive('\n').collect();
+    let mut cursor = Cursor { lines, at: 0, top, escape: directives.escape };
+    let mut source = Source { directives, lines: Vec::new(), gaps: Vec::new() };
     while let Some((mut line, gap)) = cursor.logical() {
-        if let Some(at) = gap {
-            let message = "an empty line inside an instruction; this will be an error one day".to_owned();
-            source.warnings.push(Warning { span: Span::line(at), message });
+        if gap {
+            source.gaps.push(cursor.number());
         }
         for mark in words::heredoc_marks(&line.text, cursor.escape) {
             let open = |name: &str| (line.span, Fault::OpenHeredoc { name: name.to_owned() });
@@ -42,8 +45,8 @@ pub(super) fn read(text: &str) -> Result<Source, (Span, Fault)> {
     Ok(source)
 }
 
-/// Reads `# name=value` lines from the top until something else stands there.
-fn directives(text: &str) -> Result<Directives, (Span, Fault)> {
+/// Reads `# name=value` lines from the top until something else stands there, and counts them.
+fn directives(text: &str) -> Result<(Directives, usize), (Span, Fault)> {
     let mut found = Directives { syntax: None, escape: '\\', check: None };
     let mut seen: Vec<String> = Vec::new();
     for (number, line) in (1u32..).zip(text.lines()) {
@@ -67,13 +70,15 @@ fn directives(text: &str) -> Result<Directives, (Span, Fault)> {
         }
         seen.push(name);
     }
-    Ok(found)
+    Ok((found, seen.len()))
 }
 
 /// A place in the file's lines.
 struct Cursor<'a> {
     lines: Vec<&'a str>,
     at: usize,
+    /// So many lines at the top are directives.
+    top: usize,
     escape: char,
 }
 
@@ -83,12 +88,18 @@ impl Cursor<'_> {
         u32::try_from(self.at).unwrap_or(u32::MAX)
     }
 
-    /// The next logical line, without its heredocs, and the number of an empty line inside it.
-    fn logical(&mut self) -> Option<(Logical, Option<u32>)> {
+    /// The next logical line, without its heredocs, and whether there is an empty line inside it.
+    fn logical(&mut self) -> Option<(Logical, bool)> {
+        let mut comments: Vec<String> = Vec::new();
         let (mut text, mut more) = loop {
             let line = trim_end(self.lines.get(self.at)?);
             self.at += 1;
             if line.trim_start().starts_with('#') {
+                match line[1..].trim() {
+                    _ if self.at <= self.top => {}
+                    "" => comments.clear(),
+                    comment => comments.push(comment.to_owned()),
+                }
                 continue;
             }
             let (part, more) = self.continued(line.trim_start());
@@ -97,7 +108,7 @@ impl Cursor<'_> {
             }
         };
         let start = self.number();
-        let mut gap = None;
+        let mut gap = false;
         while more && self.at < self.lines.len() {
             let line = trim_end(self.lines[self.at]);
             self.at += 1;
@@ -106,7 +117,7 @@ impl Cursor<'_> {
                 continue;
             }
             if bare.is_empty() {
-                gap = gap.or(Some(self.number()));
+                gap = true;
                 continue;
             }
             let (part, again) = self.continued(line);
@@ -118,7 +129,7 @@ impl Cursor<'_> {
             return self.logical();
         }
         let span = Span { start, end: self.number() };
-        Some((Logical { span, text: text.trim().to_owned(), heredocs: Vec::new() }, gap))
+        Some((Logical { span, text: text.trim().to_owned(), heredocs: Vec::new(), comments }, gap))
     }
 
     /// The line without its continuation, and whether it had one. A doubled escape is a character, not a continuation.

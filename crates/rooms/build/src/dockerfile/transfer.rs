@@ -30,7 +30,7 @@ pub(super) fn add(mut line: Line<'_>) -> Result<Transfer, Fault> {
         link: flags.switch("link")?.unwrap_or(false),
         exclude: flags.each("exclude")?,
         checksum: flags.one("checksum")?,
-        keep_git_dir: flags.switch("keep-git-dir")?.unwrap_or(false),
+        keep_git_dir: flags.switch("keep-git-dir")?,
         unpack: flags.switch("unpack")?,
         ..TransferFlags::default()
     };

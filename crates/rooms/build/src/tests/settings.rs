@@ -43,7 +43,8 @@ fn instructions_change_the_configuration_as_docker_does() {
             EXPOSE map[53/udp:{} 7000/tcp:{} 7001/tcp:{} 7002/tcp:{} 80/tcp:{}] (empty)
             VOLUME [/data /more] (empty)
             USER app:staff (empty)
-            STOPSIGNAL SIGINT (empty)"#]],
+            STOPSIGNAL SIGINT (empty)
+            warning 2: UndefinedVar: Usage of undefined variable '$A'"#]],
     );
     check(
         "FROM scratch\nSHELL [\"/bin/sh\", \"-ec\"]\nENTRYPOINT run\nCMD a b\nHEALTHCHECK --interval=1m30s --timeout=250ms --retries=3 CMD check it",
@@ -57,12 +58,12 @@ fn instructions_change_the_configuration_as_docker_does() {
     check(
         "FROM scratch\nHEALTHCHECK NONE\nMAINTAINER me\nARG X\nARG Y=1",
         expect![[r#"
-        {"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/","Healthcheck":{"Test":["NONE"]}}
-        HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'} (empty)
-        MAINTAINER me (empty)
-        ARG X (empty)
-        ARG Y=1 (empty)
-        warning 3: MAINTAINER is out of use; write `LABEL org.opencontainers.image.authors=…`"#]],
+            {"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/","Healthcheck":{"Test":["NONE"]}}
+            HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'} (empty)
+            MAINTAINER me (empty)
+            ARG X (empty)
+            ARG Y=1 (empty)
+            warning 3: MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label"#]],
     );
     check(
         "FROM scratch\nEXPOSE 70000",
@@ -108,14 +109,16 @@ fn arguments_reach_from_and_stages_by_dockers_rules() {
             ARG TAG=1 (empty)
             ARG OTHER=1-x (empty)
             ENV T=1 N= O=1-x (empty)
-            RUN |2 TAG=1 OTHER=1-x /bin/sh -c true # buildkit"#]],
+            RUN |2 TAG=1 OTHER=1-x /bin/sh -c true # buildkit
+            warning 6: UndefinedVar: Usage of undefined variable '$NAME' (did you mean $BASE?)"#]],
     );
     check(
         "FROM --platform=$BUILDPLATFORM base:1\nARG TARGETOS\nENV OS=$TARGETOS NOT=$TARGETARCH",
         expect![[r#"
             {"Env":["PATH=/bin","BASE=yes","OS=linux","NOT="],"Cmd":["sh"]}
             ARG TARGETOS=linux (empty)
-            ENV OS=linux NOT= (empty)"#]],
+            ENV OS=linux NOT= (empty)
+            warning 3: UndefinedVar: Usage of undefined variable '$TARGETARCH'"#]],
     );
     let world = World::new();
     world.request.borrow_mut().args = [("V", "given"), ("UNUSED", "x"), ("http_proxy", "p")]
@@ -157,7 +160,8 @@ fn triggers_run_in_the_next_build_and_only_there() {
         COPY app.txt /app/ # buildkit
         RUN /bin/sh -c echo $0 > /ran # buildkit
         ENV T=1 (empty)
-        CMD ["/bin/sh" "-c" "x"] (empty)"#]],
+        CMD ["/bin/sh" "-c" "x"] (empty)
+        warning 2: JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals"#]],
     );
     expect![[r#"
         layer 1

@@ -168,7 +168,7 @@ impl Outcome {
 
     pub(crate) fn warnings(&self) -> Vec<String> {
         let warnings = self.progress.iter().filter_map(|event| match event {
-            Progress::Warning { line, message } => Some(format!("{line}: {message}")),
+            Progress::Warning { line, message, .. } => Some(format!("{line}: {message}")),
             _ => None,
         });
         warnings.collect()

@@ -119,6 +119,27 @@ fn the_build_cache_forgets_what_was_used_longest_ago() {
 }
 
 #[test]
+fn devices_that_a_container_made_stay_out_of_its_image_and_out_of_no_other() {
+    let fixture = Fixture::new();
+    let parent = fixture.load(&archive(&["web"]))[0].id.clone();
+    let dir = tempfile::tempdir().unwrap();
+    change(dir.path());
+    let root = crate::tree::open_root(dir.path()).unwrap();
+    let (null, mode) = (rustix::fs::makedev(1, 3), rustix::fs::Mode::from_raw_mode(0o666));
+    rustix::fs::mknodat(&root, "app/null", rustix::fs::FileType::CharacterDevice, mode, null).unwrap();
+    let mut hold = fixture.images.hold();
+    let layer = LayerSource::Upper(dir.path(), &[]);
+    let made = fixture.images.commit(&mut hold, Some(&parent), layer, ImageConfig::scratch()).unwrap();
+    let image = fixture.images.find(&made.to_string()).unwrap();
+    assert!(image.lower[0].join("app/run").exists() && !image.lower[0].join("app/null").exists());
+    assert!(dir.path().join("app/null").exists(), "the container keeps it");
+    let layer = LayerSource::Dir(dir.path(), PackOptions::default());
+    let refused = fixture.images.commit(&mut hold, Some(&parent), layer, ImageConfig::scratch()).unwrap_err();
+    let refused = base::Report::of(&refused).to_string();
+    assert!(refused.contains("app/null") && refused.contains("is a device node"), "{refused}");
+}
+
+#[test]
 fn a_crash_at_any_point_of_a_commit_leaves_the_store_whole() {
     let mut finished = false;
     for crash in 0..60 {

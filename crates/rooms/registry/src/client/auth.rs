@@ -304,7 +304,7 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+pub(super) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     secret(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
 }
 

@@ -5,4 +5,5 @@
 
 mod certificates;
 mod hostile;
+mod searching;
 mod working;

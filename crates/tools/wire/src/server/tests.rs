@@ -61,3 +61,24 @@ async fn a_socket_in_use_is_refused_and_a_stale_one_replaced() {
     assert!(matches!(gone, CallError::Unreachable { .. }));
     assert!(Server::bind(&path).is_ok());
 }
+
+#[tokio::test]
+async fn an_odd_target_is_taken_in_every_request_of_a_connection() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("sea.sock");
+    let query = |uri: axum::http::Uri, body: String| async move {
+        format!("{}\n{body}\n", uri.query().unwrap_or(""))
+    };
+    let router = Router::new().route("/said", post(query));
+    let server = Server::bind(&path).expect("the socket is free");
+    tokio::spawn(server.run(router, std::future::pending()));
+    let mut stream = crate::connect(&path).await.expect("it listens");
+    let pipelined = "POST /said?a={\"b\"} HTTP/1.1\r\nhost: d\r\ncontent-length: 5\r\n\r\n{\"c\"}";
+    let last = "POST /said?<#> HTTP/1.1\r\nhost: d\r\nconnection: close\r\n\r\n";
+    stream.write_all(format!("{pipelined}{pipelined}{last}").as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let bodies: Vec<&str> = answer.lines().filter(|line| line.contains(['%', '{'])).collect();
+    assert_eq!(bodies, ["a=%7B%22b%22%7D", "{\"c\"}", "a=%7B%22b%22%7D", "{\"c\"}", "%3C%23%3E"], "{answer}");
+}

@@ -16,7 +16,6 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade;
 use runtime::Input;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::Keys;
@@ -125,11 +124,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// Some clients, docker-py first among them, read the head into a buffer and the stream past that buffer: they lose
 /// what comes with the head. Docker itself is slow enough that this seldom shows.
 async fn settled(upgraded: Upgraded) -> Box<dyn Duplex> {
-    let parts = match upgrade::downcast::<TokioIo<UnixStream>>(upgraded) {
+    let parts = match upgrade::downcast::<TokioIo<wire::Accepted>>(upgraded) {
         Ok(parts) => parts,
         Err(other) => return Box::new(TokioIo::new(other)),
     };
-    let stream = parts.io.into_inner();
+    let (stream, mut behind) = parts.io.into_inner().into_parts();
+    behind.splice(..0, parts.read_buf);
     let read = async {
         while runtime::unread(stream.as_fd()).is_ok_and(|bytes| bytes > 0) {
             tokio::time::sleep(LOOK).await;
@@ -137,11 +137,11 @@ async fn settled(upgraded: Upgraded) -> Box<dyn Duplex> {
     };
     // A client that does not read for so long will not mind what comes first.
     let _ = tokio::time::timeout(HEAD_READ, read).await;
-    if parts.read_buf.is_empty() {
+    if behind.is_empty() {
         return Box::new(stream);
     }
     let (reader, writer) = stream.into_split();
-    Box::new(tokio::io::join(io::Cursor::new(parts.read_buf).chain(reader), writer))
+    Box::new(tokio::io::join(io::Cursor::new(behind).chain(reader), writer))
 }
 
 /// What the client sends.
