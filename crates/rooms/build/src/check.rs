@@ -170,7 +170,7 @@ impl Checks<'_> {
                     self.find(&settings, "MaintainerDeprecated", line, message);
                 }
                 Command::From { name: Some(name), .. } => {
-                    self.from_words(&settings, one);
+                    self.stage_words(&settings, one);
                     self.comment(&settings, one, "FROM", std::slice::from_ref(name));
                 }
                 Command::Arg(items) => {
@@ -182,7 +182,7 @@ impl Checks<'_> {
         }
     }
 
-    fn from_words(&mut self, settings: &Settings, one: &Instruction) {
+    fn stage_words(&mut self, settings: &Settings, one: &Instruction) {
         let words: Vec<&str> = one.text.split_whitespace().collect();
         let [from, .., keyword, name] = words.as_slice() else { return };
         if !is_lower(name) {

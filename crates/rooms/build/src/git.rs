@@ -7,7 +7,6 @@
 mod program;
 mod repository;
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +22,7 @@ use crate::mounts::Access;
 use crate::order::Cancel;
 use crate::ports::{Agents, Secrets};
 use crate::private::{Agent, Private};
-use program::{Failed, Git};
+use program::{Failed, Git, Variables};
 use repository::is_commit;
 
 pub use repository::Repository;
@@ -225,7 +224,7 @@ fn found(list: &str, reference: &str) -> Option<Resolved> {
 }
 
 /// What is seen of logins for repositories over HTTP; the secrets stand in no list of processes.
-fn login(repository: &Repository, secrets: &dyn Secrets) -> Result<Vec<(&'static str, OsString)>, Report> {
+fn login(repository: &Repository, secrets: &dyn Secrets) -> Result<Variables, Report> {
     let Some((host, scope)) = repository.web() else { return Ok(Vec::new()) };
     for (name, is_token) in [
         (format!("GIT_AUTH_HEADER.{host}"), false),
@@ -249,11 +248,7 @@ fn login(repository: &Repository, secrets: &dyn Secrets) -> Result<Vec<(&'static
 }
 
 /// The way over ssh: by the client's agent, and by no key of this machine.
-fn ssh(
-    order: &Checkout<'_>,
-    home: &Path,
-    kept: &Path,
-) -> Result<(Agent, Vec<(&'static str, OsString)>), Report> {
+fn ssh(order: &Checkout<'_>, home: &Path, kept: &Path) -> Result<(Agent, Variables), Report> {
     const ID: &str = "default";
     if !order.agents.has(ID) {
         let text =

@@ -35,9 +35,12 @@ const OURS: &[&str] = &[
     "all_proxy",
 ];
 
+/// Variables of an environment.
+pub(super) type Variables = Vec<(&'static str, OsString)>;
+
 /// Runs git for one repository.
 pub(super) struct Git<'a> {
-    variables: Vec<(&'static str, OsString)>,
+    variables: Variables,
     cancel: &'a Cancel,
     until: Instant,
 }
@@ -52,8 +55,8 @@ pub(super) enum Failed {
 
 impl<'a> Git<'a> {
     /// `home` is what it takes for its user's folder; `variables` are more that it sees.
-    pub(super) fn new(home: &Path, variables: Vec<(&'static str, OsString)>, cancel: &'a Cancel) -> Self {
-        let mut all: Vec<(&'static str, OsString)> =
+    pub(super) fn new(home: &Path, variables: Variables, cancel: &'a Cancel) -> Self {
+        let mut all: Variables =
             OURS.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect();
         all.extend([
             ("HOME", home.into()),
@@ -97,10 +100,11 @@ impl<'a> Git<'a> {
             match receiver.recv_timeout(LOOK_EVERY) {
                 Ok(spoken) => break Ok(spoken),
                 Err(RecvTimeoutError::Disconnected) => break Ok(Default::default()),
-                Err(RecvTimeoutError::Timeout) => match self.over() {
-                    Some(report) => break Err(report),
-                    None => {}
-                },
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(report) = self.over() {
+                        break Err(report);
+                    }
+                }
             }
         };
         if spoken.is_err() {

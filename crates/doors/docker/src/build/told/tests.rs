@@ -48,10 +48,10 @@ fn steps_are_told_as_docker_tells_them() {
     );
     assert_eq!(tell(Progress::Started(step(4, "COPY a b", Some((3, 3))))), "Step 3/3 : COPY a b\n");
     assert_eq!(tell(Progress::Cached { step: 4, image }), format!(" ---> Using cache\n ---> {short}\n"));
-    assert_eq!(
-        tell(Progress::Warning { rule: None, line: 2, message: "odd".into() }),
-        "[Warning] line 2: odd\n"
-    );
+    let warning = |rule| Progress::Warning { rule, line: 2, message: "odd".into() };
+    assert_eq!(tell(warning(None)), "[Warning] line 2: odd\n");
+    assert_eq!(tell(warning(Some("MaintainerDeprecated"))), "[Warning] line 2: odd\n");
+    assert_eq!(tell(warning(Some("JSONArgsRecommended"))), "");
 }
 
 #[test]
