@@ -230,7 +230,7 @@ impl<'a> Exchange<'a> {
         }
         if self.client.care.as_ref().is_some_and(|care| care.is_unproven()) {
             // Rare, so that other requests need not have room for it.
-            Box::pin(self.client.prove()).await?;
+            Box::pin(self.client.prove(self.worker)).await?;
         }
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.
