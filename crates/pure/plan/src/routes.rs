@@ -107,6 +107,7 @@ pub(crate) fn share(
             let ends = ends(fleet, leaving, &lead, |one| port_of(wanted, one, &lead).or(Some(lead.port)));
             add(wanted, &mut share, &lead, ends);
         }
+        add_asked(wanted, fleet, leaving, &mut share);
         share.tls.certificates = certificates(&before.app);
         return share;
     }
@@ -150,6 +151,7 @@ pub(crate) fn share(
             }
         }
     }
+    add_asked(wanted, fleet, leaving, &mut share);
     share.tls.certificates = certificates(&wanted.release.app);
     share
 }
@@ -197,6 +199,7 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
             pool,
             https: lead.https.map(rule_https).unwrap_or_default(),
             users: users(wanted, lead),
+            asks: String::new(),
             rules: lead.rules.cloned().unwrap_or_default(),
         }),
         Way::Port { address, udp: _ } => {
@@ -233,6 +236,29 @@ fn add_pool(
         protocol,
     });
     pool
+}
+
+/// The pools of services that routes ask first.
+fn add_asked(
+    wanted: &Wanted<'_>,
+    fleet: &Fleet<'_>,
+    leaving: &BTreeSet<&ContainerId>,
+    share: &mut RouteShare,
+) {
+    for at in 0..share.rules.len() {
+        let Some(auth) = share.rules[at].rules.forward_auth.clone() else { continue };
+        let lead = Lead {
+            way: Way::Route { host: None, path: &auth.path },
+            service: &auth.service,
+            port: auth.port,
+            strip_prefix: false,
+            https: None,
+            rules: None,
+            protocol: Protocol::Http,
+        };
+        let ends = ends(fleet, leaving, &lead, |_| Some(auth.port));
+        share.rules[at].asks = add_pool(wanted, share, &lead, ends);
+    }
 }
 
 /// The users that may come this way, by the release that it belongs to.

@@ -46,6 +46,9 @@ pub struct RouteRule {
     /// The list of users that the rules name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<Blob>,
+    /// The pool of the service that is asked first, if the rules name one: a key of [`RouteShare::pools`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub asks: String,
 }
 
 /// A published port.

@@ -26,7 +26,7 @@ use crate::http2;
 use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
 use crate::refusal::{Form, Refusal, push_number};
-use crate::rules::{Care, Incoming};
+use crate::rules::{Care, Incoming, Kept};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -374,26 +374,27 @@ impl Client {
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
         let mut question = Question { denied, ..question(&head, began) };
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
-        if let Some(care) = &self.care {
-            care.prune_request(&mut fields, buf);
-        }
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
                 output.bytes = worker.buffers.page();
             }
         }
         self.sent.clear();
-        let onward = Onward {
+        let mut onward = Onward {
             forwarded: &facts.forwarded,
             peer: &facts.peer,
             trusted: facts.trusted,
             secure: facts.secure,
             presented: &facts.presented,
             strip: target.map_or(0, |target| target.strip),
-            rewrite: self.care.as_ref().and_then(|care| care.onward()),
+            rewrite: None,
             left,
             local: facts.local,
         };
+        if let Some(care) = &mut self.care {
+            care.make_ready(&table, (&head, &mut fields, buf), &onward);
+        }
+        onward.rewrite = self.care.as_ref().and_then(|care| care.onward());
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
         drop(fields);
         self.input.consume(head.bytes);
@@ -450,17 +451,34 @@ impl Client {
         self.close(worker).await;
     }
 
-    /// Has name and password checked if the request goes on only with them.
-    pub(crate) async fn prove(&mut self) -> Result<(), Refusal> {
+    /// Has name and password checked, and another service asked, if the request goes on only then.
+    pub(crate) async fn prove(&mut self, worker: &Rc<Worker>) -> Result<(), Refusal> {
         let Some(care) = &mut self.care else { return Ok(()) };
-        let Some(check) = care.take_check() else { return Ok(()) };
-        // Checking is bounded by those that wait for it.
+        // Both have bounds of their own.
         self.watched.within(Duration::from_secs(3600));
-        let done = check.run().await;
-        if done == Err(Refusal::UNAUTHORIZED) {
-            self.lines.extend_from_slice(care.challenge());
+        if let Some(check) = care.take_check()
+            && let Err(refusal) = check.run().await
+        {
+            if refusal == Refusal::UNAUTHORIZED {
+                self.lines.extend_from_slice(care.challenge());
+            }
+            return Err(refusal);
         }
-        done
+        let Some(ask) = care.take_ask() else { return Ok(()) };
+        match ask.run(worker).await {
+            Ok(lines) => {
+                // What stands ready is a head and nothing else; they go in front of its empty line.
+                let end = self.sent.bytes.len() - 2;
+                self.sent.bytes.splice(end..end, lines);
+                Ok(())
+            }
+            Err(Kept::Refused(refusal)) => Err(refusal),
+            Err(Kept::Answered(answer)) => {
+                let refusal = Refusal { status: answer.status, ..Refusal::FORWARD_AUTH };
+                care.answer_with(answer);
+                Err(refusal)
+            }
+        }
     }
 
     /// Writes an answer of the edge's own in the way of the request.
@@ -470,6 +488,9 @@ impl Client {
         }
         if let Some(strict) = &self.strict {
             self.lines.extend_from_slice(strict);
+        }
+        if let Some(answer) = self.care.as_ref().and_then(|care| care.answer()) {
+            return answer.write(&mut self.output.bytes, &self.lines, close, self.head_only);
         }
         let page = self.care.as_ref().and_then(|care| care.page(refusal.status));
         let form = Form { lines: &self.lines, page, close, head_only: self.head_only };

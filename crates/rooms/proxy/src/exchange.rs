@@ -242,7 +242,7 @@ impl<'a> Exchange<'a> {
         }
         if self.client.care.as_ref().is_some_and(|care| care.is_unproven()) {
             // Rare, so that other requests need not have room for it.
-            Box::pin(self.client.prove()).await?;
+            Box::pin(self.client.prove(self.worker)).await?;
         }
         if let Some(breaker) = &self.pool.breaker {
             let told = breaker.borrow_mut().admit(self.question.began);

@@ -17,6 +17,7 @@ use crate::refusal::push_number;
 use crate::rules::Rewrite;
 
 /// What a request's head needs beside its own parts.
+#[derive(Clone, Copy)]
 pub(crate) struct Onward<'a> {
     /// The prepared `X-Forwarded-For` and `-Proto` lines of the connection.
     pub(crate) forwarded: &'a [u8],
@@ -38,7 +39,7 @@ pub(crate) struct Onward<'a> {
 }
 
 /// Appends the line as it stands in the canonical form `name: value`.
-fn push_field(out: &mut Vec<u8>, buf: &[u8], field: &Field) {
+pub(crate) fn push_field(out: &mut Vec<u8>, buf: &[u8], field: &Field) {
     let (from, to) = (field.name.from as usize, field.value.to as usize);
     let canonical = field.value.from == field.name.to + 2 && buf[field.value.from as usize - 1] == b' ';
     if canonical && buf.get(to..to + 2) == Some(b"\r\n") {
@@ -76,6 +77,11 @@ pub(crate) fn request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields:
     out.push(b' ');
     push_target(out, head.target.of(buf), on.strip, on.rewrite);
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    self::fields(out, buf, head, fields, on);
+}
+
+/// Appends the rest of that head behind its first line.
+pub(crate) fn fields(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: &[Field], on: &Onward<'_>) {
     for field in fields {
         match field.known {
             Known::TimeoutMs | Known::GrpcTimeout if on.left.is_some() => {}

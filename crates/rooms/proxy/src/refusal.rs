@@ -42,6 +42,8 @@ refusals! {
     ADDRESS = 403 "address" "This is not for clients with this address.";
     UNAUTHORIZED = 401 "unauthorized" "This asks for a name and a password.";
     AUTH_BUSY = 503 "auth-busy" "Too many passwords wait to be checked.";
+    FORWARD_AUTH = 403 "forward-auth" "The service that is asked first lets this not through.";
+    AUTH_DOWN = 503 "auth-down" "The service that is asked first does not answer.";
     MAINTENANCE = 503 "maintenance" "The service is being worked on.";
     HTTPS_ONLY = 308 "https-only" "This host is asked over HTTPS only.";
     REQUEST_LINE = 400 "request-line" "The request line is not `METHOD target HTTP/1.1`.";

@@ -2,6 +2,7 @@
 //!
 //! A route that asks for nothing has no [`Rules`], and its requests carry no [`Care`]: that costs them one look.
 
+mod ask;
 mod auth;
 mod fields;
 mod origin;
@@ -16,16 +17,20 @@ use base::Cidr;
 use plan::traffic::{Pool, RouteRule};
 use spec::{BasicAuth, Blob, HeaderSide, Maintenance, RouteRules};
 
+use crate::forward::Onward;
 use crate::head::Field;
 use crate::head::request::RequestHead;
 use crate::head::response::ResponseHead;
+use crate::local::LocalTable;
 use crate::refusal::Refusal;
+use ask::{Answer, Ask, Asks};
 use auth::{Check, Claim};
 use fields::Edits;
 use pages::Pages;
 use press::{Coding, Pressing};
 use redirect::Away;
 
+pub(crate) use ask::Kept;
 pub(crate) use auth::Users;
 pub(crate) use origin::origin;
 pub(crate) use press::Press;
@@ -74,6 +79,7 @@ pub(crate) struct Rules {
     deny: Vec<Cidr>,
     away: Option<Away>,
     door: Option<Door>,
+    asks: Option<Asks>,
     /// What becomes of the requests that go on.
     pub(crate) onward: Option<Rewrite>,
     answers: Option<Edits>,
@@ -98,6 +104,9 @@ pub(crate) struct Care {
     html: bool,
     /// Name and password that are still to be checked.
     check: Option<Check>,
+    /// Another service that is still to be asked, and its answer if it has one of its own.
+    ask: Option<Ask>,
+    answer: Option<Answer>,
     /// The coding that the client likes best, if answers are compressed.
     coding: Option<Coding>,
     /// The lines that the answer gets.
@@ -119,6 +128,7 @@ pub(crate) struct Incoming<'a> {
 impl Rules {
     /// The rules of a route, or what is wrong with them; `users` finds or makes a list of users.
     pub(crate) fn of(
+        owner: &str,
         rule: &RouteRule,
         users: impl FnOnce(&Blob) -> Result<Arc<Users>, String>,
     ) -> Result<Option<Arc<Self>>, String> {
@@ -131,6 +141,7 @@ impl Rules {
             allow,
             deny,
             basic_auth,
+            forward_auth,
         } = &rule.rules;
         if rule.rules.is_default() {
             return Ok(None);
@@ -149,6 +160,8 @@ impl Rules {
             return Err(format!("`{host}` is no host"));
         }
         let door = basic_auth.as_ref().map(|auth| Door::of(auth, rule.users.as_ref(), users)).transpose()?;
+        let pool = || (owner.to_owned(), rule.asks.clone());
+        let asks = forward_auth.as_ref().map(|auth| Asks::of(auth, pool())).transpose()?;
         let mut onward = Edits::of(request_headers, HeaderSide::Request)?;
         if let Some(host) = rewrite_host {
             onward.get_or_insert_default().set("host", host);
@@ -160,6 +173,7 @@ impl Rules {
             deny: deny.clone(),
             away: redirect.as_ref().map(Away::of).transpose()?,
             door,
+            asks,
             onward: rewrite.then(|| Rewrite {
                 edits: onward.unwrap_or_default(),
                 prefix: prefix.as_bytes().into(),
@@ -231,6 +245,8 @@ impl Care {
             wishes: wishes.cloned(),
             html: false,
             check: None,
+            ask: None,
+            answer: None,
             coding: None,
             lines: Vec::new(),
             press: None,
@@ -265,9 +281,27 @@ impl Care {
         }
     }
 
-    /// Whether name and password are still to be checked.
+    /// Whether the request may not go on yet.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.check.is_some()
+        self.check.is_some() || self.ask.is_some()
+    }
+
+    /// Whom the route asks first.
+    fn asks(&self) -> Option<&Asks> {
+        self.rules.as_ref()?.asks.as_ref()
+    }
+
+    pub(crate) fn take_ask(&mut self) -> Option<Ask> {
+        self.ask.take()
+    }
+
+    /// Has this answered in the place of a refusal.
+    pub(crate) fn answer_with(&mut self, answer: Answer) {
+        self.answer = Some(answer);
+    }
+
+    pub(crate) fn answer(&self) -> Option<&Answer> {
+        self.answer.as_ref()
     }
 
     /// Name and password that are to be checked before the request goes on.
@@ -286,10 +320,28 @@ impl Care {
         self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.find(status)
     }
 
-    /// Takes out the fields of a request that do not go on.
-    pub(crate) fn prune_request(&self, fields: &mut Vec<Field>, buf: &[u8]) {
+    /// Prepares the question to the service that is asked first, and takes out the fields of the request that do not go
+    /// on.
+    pub(crate) fn make_ready(
+        &mut self,
+        table: &LocalTable,
+        (head, fields, buf): (&RequestHead, &mut Vec<Field>, &[u8]),
+        on: &Onward<'_>,
+    ) {
+        let asks = self.asks().map(|asks| {
+            let pool = table.pool(&asks.pool).unwrap_or(&table.nowhere);
+            asks.about(pool, (head, &*fields, buf), on)
+        });
+        self.ask = asks;
+        self.prune_request(fields, buf);
+    }
+
+    fn prune_request(&self, fields: &mut Vec<Field>, buf: &[u8]) {
         if let Some(rewrite) = self.onward() {
             rewrite.edits.prune(fields, buf);
+        }
+        if let Some(asks) = self.asks() {
+            asks.copied.prune(fields, buf);
         }
         let door = self.rules.as_ref().and_then(|rules| rules.door.as_ref());
         if door.is_some_and(|door| !door.keep_authorization) {
@@ -343,7 +395,8 @@ impl Care {
             HeaderSide::Request => self.onward().map(|rewrite| &rewrite.edits),
             HeaderSide::Response => self.answers(),
         };
-        !edits.is_some_and(|edits| edits.drops(name))
+        let copied = self.asks().filter(|_| side == HeaderSide::Request).map(|asks| &asks.copied);
+        !edits.into_iter().chain(copied).any(|edits| edits.drops(name))
     }
 }
 

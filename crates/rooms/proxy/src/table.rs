@@ -249,9 +249,22 @@ impl Table {
         for rule in &share.rules {
             let host = rule.host.as_deref().map(str::to_ascii_lowercase);
             let shown = host.clone().unwrap_or_else(|| "*".into());
+            let bad = |shown: &str, why| TableFlaw::BadRules {
+                owner: owner.into(),
+                rule: format!("{shown}{}", rule.path),
+                why,
+            };
             let pool = places.get(rule.pool.as_str()).copied();
             if pool.is_none() && rule.rules.redirect.is_none() {
                 return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() });
+            }
+            if rule.rules.forward_auth.is_some() {
+                let http2 = |name: &str| share.pools.get(name).map(|pool| pool.protocol == PoolProtocol::H2);
+                match http2(&rule.asks) {
+                    Some(false) => {}
+                    Some(true) => return Err(bad(&shown, "services are asked in HTTP/1.1".into())),
+                    None => return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.asks.clone() }),
+                }
             }
             let plain = shown.strip_prefix("*.").unwrap_or(&shown);
             let named = shown == "*" || crate::head::request::is_host(plain.as_bytes());
@@ -262,11 +275,7 @@ impl Table {
                 });
             }
             let users = |source: &Blob| find_users(&mut self.users, known, source);
-            let made = Rules::of(rule, users).map_err(|why| TableFlaw::BadRules {
-                owner: owner.into(),
-                rule: format!("{shown}{}", rule.path),
-                why,
-            })?;
+            let made = Rules::of(owner, rule, users).map_err(|why| bad(&shown, why))?;
             let rules = match &host {
                 None => &mut self.any,
                 Some(host) => match host.strip_prefix('*') {

@@ -62,6 +62,7 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
             https: RuleHttps::default(),
             rules: spec::RouteRules::default(),
             users: None,
+            asks: String::new(),
         }],
         listeners: listeners
             .iter()

@@ -22,7 +22,7 @@ pub use edge::{
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};
-pub use rules::{BasicAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
+pub use rules::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
 pub use service::{
     Attachment, Build, Device, DeviceBound, DeviceRate, Hook, INTERFACE_NAME, Limits, Link, Logging,
     Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base::Cidr;
+use base::{Cidr, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use crate::PathPrefix;
@@ -35,6 +35,9 @@ pub struct RouteRules {
     /// Clients name themselves, with a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
+    /// Another service is asked first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_auth: Option<ForwardAuth>,
 }
 
 impl RouteRules {
@@ -155,6 +158,20 @@ pub struct BasicAuth {
     /// Instances are shown the field `Authorization`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_authorization: bool,
+}
+
+/// A service that is asked before a request goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardAuth {
+    /// The service.
+    pub service: ServiceName,
+    /// Its container's port.
+    pub port: u16,
+    /// The path that it is asked for.
+    pub path: PathPrefix,
+    /// The fields of its answer that the request gets, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<String>,
 }
 
 impl BasicAuth {

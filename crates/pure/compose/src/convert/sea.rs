@@ -46,6 +46,7 @@ const ROUTE_KEYS: &[&str] = &[
     "allow",
     "deny",
     "basic_auth",
+    "forward_auth",
 ];
 
 /// Reads a service's `x-sea`.

@@ -337,6 +337,53 @@ configs: {page: {content: <h1>}}
 }
 
 #[test]
+fn a_route_may_have_another_service_asked_first() {
+    let text = |asks: &str| {
+        format!(
+            "services:\n  a: {{image: x, x-sea: {{route: {{path: /, port: 1, forward_auth: {asks}}}}}}}\n  auth: {{image: x}}\n  far: {{image: x, expose: ['1'], x-sea: {{route: /far, edge: {{protocol: h2}}}}}}\n"
+        )
+    };
+    let of = |asks: &str| {
+        let rules = &app(&text(asks)).services[0].routes[0].rules;
+        serde_json::to_string(&rules.forward_auth).unwrap()
+    };
+    assert_eq!(of("auth:4180"), r#"{"service":"auth","port":4180,"path":"/"}"#);
+    assert_eq!(
+        of("{to: auth:4180/verify, copy: [X-User, x-email]}"),
+        r#"{"service":"auth","port":4180,"path":"/verify","copy":["x-user","x-email"]}"#
+    );
+    let flaw = |asks: &str| match convert(&text(asks)) {
+        Err(LoadError::Invalid(findings)) => {
+            findings.iter().map(|f| f.message.clone()).collect::<Vec<_>>().join(", ")
+        }
+        other => panic!("{:?}", other.map(|it| it.warnings)),
+    };
+    let flaws: Vec<_> = [
+        "auth",
+        "auth:0",
+        "5",
+        "none:80",
+        "far:1",
+        "auth:1/../x",
+        "{copy: X}",
+        "{to: 'auth:1', copy: [Host], more: 1}",
+    ]
+    .iter()
+    .map(|asks| flaw(asks))
+    .collect();
+    expect![[r#"
+        `auth` is no service with a port
+        `auth:0` is no service with a port
+        `` is no service with a port
+        there is no service `none` here
+        `far` speaks HTTP/2 only
+        `/../x` is no path
+        `` is no service with a port
+        `Host` belongs to the connection, not to the message, there is no such key"#]]
+    .assert_eq(&flaws.join("\n"));
+}
+
+#[test]
 fn lists_and_pages_that_cannot_be_used_are_told() {
     told(
         "services:\n  a: {image: x, x-sea: {route: {path: /a, port: 1, basic_auth: none}, edge: {maintenance: 1, compress: gzip, error_pages: 5}}}\n  b: {image: x, x-sea: {route: {path: /b, port: 1, basic_auth: s}, edge: {maintenance: {retry: 1}, error_pages: {'200': c, 5xx: none, '404': {}}}}}\n  c: {image: x, x-sea: {route: {path: /c, port: 1, basic_auth: {users: out, realm: 'a\"b', keep_authorization: 1, more: 1}}}}\n  d: {image: x, x-sea: {route: {path: /d, port: 1, basic_auth: []}}}\n  e: {image: x, x-sea: {route: {path: /e, port: 1, basic_auth: {}}}}\nsecrets: {s: {file: ./s.txt}, out: {external: true}}\nconfigs: {c: {content: x}}\n",
@@ -371,7 +418,7 @@ fn x_sea_is_read_strictly() {
             services.c.x-sea.route: which port of the container? the service has several | add it, as in `shop.example -> 8080`
             services.d.x-sea.routes[0]: `http:` is no host name | write as in `shop.example` or `*.shop.example`, without scheme and port
             services.d.x-sea.routes[1]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
-            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts, request_headers, response_headers, redirect, replace_prefix, rewrite_host, allow, deny, basic_auth
+            services.d.x-sea.routes[1].prot: there is no such key | the keys here are host, path, port, strip_prefix, https, hsts, request_headers, response_headers, redirect, replace_prefix, rewrite_host, allow, deny, basic_auth, forward_auth
             services.d.x-sea.routes[2]: which port of the container? the service exposes and publishes none | add it, as in `shop.example -> 8080`
             services.e.x-sea: this takes a mapping, not an integer | write `x-sea: {route: shop.example}`
             x-sea.routes: there is no such key | it has no keys yet at the top level; routes go under a service

@@ -221,17 +221,19 @@ fn a_share_has_what_its_rules_name_and_a_redirect_needs_no_instance() {
     };
     shop.secrets.insert("list".into(), file("ann:hash"));
     shop.configs.insert("page".into(), file("<h1>"));
+    shop.services.insert("auth".parse().expect("a name"), service("auth", 1));
     let web = shop.services.values_mut().next().expect("it has one");
     web.edge.error_pages.insert("5xx".into(), "page".into());
     let ways = [
         serde_json::json!({"host": "list.example", "path": "/", "port": 80, "rules": {"basic_auth":
-            {"users": "list", "realm": "shop"}}}),
+            {"users": "list", "realm": "shop"},
+            "forward_auth": {"service": "auth", "port": 4180, "path": "/verify"}}}),
         serde_json::json!({"host": "old.example", "path": "/", "port": 0, "rules": {"redirect":
             {"status": 308, "path": "/new", "keep_path": true, "keep_query": true}}}),
     ];
     web.routes.extend(ways.map(|way| serde_json::from_value(way).expect("a route")));
     let ledger = ledger([shop.clone(), shop]);
-    let instances = seen(&ledger, "web-1 r2 ready");
+    let instances = seen(&ledger, "web-1 r2 ready, auth-1 r2 ready");
     let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
     let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
     let share = plan.steps.iter().find_map(|step| match step {
@@ -239,16 +241,24 @@ fn a_share_has_what_its_rules_name_and_a_redirect_needs_no_instance() {
         _ => None,
     });
     let share = share.expect("a share");
-    let pages: Vec<_> = share.pools.iter().map(|(name, pool)| format!("{name} {:?}", pool.pages)).collect();
-    assert_eq!(pages, [r#"web:80 {"5xx": "<h1>"}"#], "nobody is asked by a redirect");
+    let pages: Vec<_> = share
+        .pools
+        .iter()
+        .map(|(name, pool)| format!("{name} {} {:?}", pool.endpoints.len(), pool.pages))
+        .collect();
+    assert_eq!(pages, ["auth:4180 1 {}", r#"web:80 1 {"5xx": "<h1>"}"#], "nobody is asked by a redirect");
     let users = |blob: &spec::Blob| String::from_utf8_lossy(&blob.0).into_owned();
     let rules = share.rules.iter().map(|rule| {
         let users = rule.users.as_ref().map(users).unwrap_or_default();
-        format!("{} -> {:?} {users}", rule.host.as_deref().unwrap_or("*"), rule.pool)
+        format!("{} -> {:?} {users} {}", rule.host.as_deref().unwrap_or("*"), rule.pool, rule.asks)
     });
     let rules: Vec<_> = rules.collect();
     assert_eq!(
         rules,
-        [r#"shop.example -> "web:80" "#, r#"list.example -> "web:80" ann:hash"#, r#"old.example -> "" "#]
+        [
+            r#"shop.example -> "web:80"  "#,
+            r#"list.example -> "web:80" ann:hash auth:4180"#,
+            r#"old.example -> ""  "#
+        ]
     );
 }

@@ -16,6 +16,7 @@ fn rule(rules: RouteRules) -> RouteRule {
         https: RuleHttps::default(),
         rules,
         users: None,
+        asks: String::new(),
     }
 }
 
@@ -141,7 +142,7 @@ fn who_may_come_is_told_by_address() {
     let ranges = |list: &[&str]| list.iter().map(|range| range.parse().expect("a range")).collect();
     let lets_in = |allow: &[&str], deny: &[&str], client: &str| {
         let rules = RouteRules { allow: ranges(allow), deny: ranges(deny), ..RouteRules::default() };
-        let rules = Rules::of(&rule(rules), |source| Users::of(source).map(Arc::new))
+        let rules = Rules::of("shop", &rule(rules), |source| Users::of(source).map(Arc::new))
             .expect("good rules")
             .expect("some rules");
         rules.lets_in(client.parse().expect("an address"))
@@ -155,7 +156,7 @@ fn who_may_come_is_told_by_address() {
 #[test]
 fn rules_that_would_break_a_message_are_refused() {
     let flaw = |rules: RouteRules| {
-        Rules::of(&rule(rules), |source| Users::of(source).map(Arc::new))
+        Rules::of("shop", &rule(rules), |source| Users::of(source).map(Arc::new))
             .err()
             .unwrap_or_else(|| "none".into())
     };
@@ -207,7 +208,9 @@ fn a_route_that_asks_for_a_password_has_users() {
     let flaw = |realm: &str, list: Option<&str>| {
         let rules = RouteRules { basic_auth: Some(auth(realm)), ..RouteRules::default() };
         let rule = RouteRule { users: list.map(|list| Blob(list.into())), ..rule(rules) };
-        Rules::of(&rule, |source| Users::of(source).map(Arc::new)).err().unwrap_or_else(|| "none".into())
+        Rules::of("shop", &rule, |source| Users::of(source).map(Arc::new))
+            .err()
+            .unwrap_or_else(|| "none".into())
     };
     assert_eq!(flaw("the shop", Some(ANN)), "none");
     assert_eq!(flaw("the shop", None), "the list of users `list` is missing");

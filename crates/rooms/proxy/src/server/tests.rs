@@ -1,5 +1,6 @@
 //! The edge with real sockets and instances of every temper; this file holds what the tests share.
 
+mod asks;
 mod bodies;
 mod bounds;
 mod calls;
@@ -139,6 +140,7 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
             https: RuleHttps::default(),
             rules: spec::RouteRules::default(),
             users: None,
+            asks: String::new(),
         }],
         listeners: listeners.iter().map(listener).collect(),
         pools: BTreeMap::from([("web".to_string(), pool)]),

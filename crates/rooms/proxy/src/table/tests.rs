@@ -32,6 +32,7 @@ fn document(text: &str) -> Document {
                 https: RuleHttps::default(),
                 rules: spec::RouteRules::default(),
                 users: None,
+                asks: String::new(),
             });
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use base::Cidr;
-use spec::{BasicAuth, HeaderRules, HeaderSide, PathPrefix, Redirect, RouteRules};
+use base::{Cidr, ServiceName};
+use spec::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, PathPrefix, Redirect, RouteRules};
 
 use super::super::Desk;
 use super::known;
@@ -13,6 +13,7 @@ use crate::tree::{Map, Node, Value};
 const ONWARD: &[&str] = &["port", "strip_prefix", "replace_prefix", "rewrite_host", "request_headers"];
 const HEADER_KEYS: &[&str] = &["set", "add", "remove"];
 const BASIC_AUTH_KEYS: &[&str] = &["users", "realm", "keep_authorization"];
+const FORWARD_AUTH_KEYS: &[&str] = &["to", "copy"];
 const REDIRECT_KEYS: &[&str] = &["to", "status", "keep_path", "keep_query"];
 const HEADERS_HELP: &str = "write as in `{set: {X-Env: prod}, add: {Vary: Origin}, remove: [X-Debug]}`";
 const REDIRECT_HELP: &str =
@@ -37,6 +38,7 @@ pub(super) fn read(desk: &mut Desk<'_>, map: &Map, key: &str, place: &Place<'_>)
         allow: reader.ranges(map, "allow"),
         deny: reader.ranges(map, "deny"),
         basic_auth: map.get("basic_auth").and_then(|node| reader.basic_auth(node)),
+        forward_auth: map.get("forward_auth").and_then(|node| reader.forward_auth(node)),
     };
     reader.contradictions(map);
     rules
@@ -165,8 +167,8 @@ impl Reader<'_, '_> {
             Value::List(list) => list.clone(),
             Value::Text(_) => vec![node.clone()],
             _ => {
-                let message = format!("this takes a list, not {}", node.kind());
-                self.fault(node, &format!("{field}.remove"), message, "write as in `[X-Debug, Server]`");
+                let message = format!("this takes a list of names, not {}", node.kind());
+                self.fault(node, field, message, "write as in `[X-Debug, Server]`");
                 Vec::new()
             }
         }
@@ -325,6 +327,54 @@ impl Reader<'_, '_> {
             }
         };
         Some(BasicAuth { users, realm: shown, keep_authorization })
+    }
+
+    /// `service:port/path`, or a mapping.
+    fn forward_auth(&mut self, node: &Node) -> Option<ForwardAuth> {
+        const HELP: &str = "write as in `auth:4180/verify` or `{to: auth:4180/verify, copy: [X-User]}`";
+        let mut copy = Vec::new();
+        let to = match &node.value {
+            Value::Text(text) => text.clone(),
+            Value::Map(map) => {
+                known(self.desk, map, FORWARD_AUTH_KEYS, &format!("{}.forward_auth", self.key));
+                for node in map.get("copy").map(|node| self.names(node, "forward_auth")).unwrap_or_default() {
+                    let lower = node.print().to_ascii_lowercase();
+                    match HeaderRules::name_flaw(&lower, HeaderSide::Request) {
+                        None => copy.push(lower),
+                        Some(flaw) => {
+                            let message = format!("`{}` {flaw}", node.print());
+                            self.fault(&node, "forward_auth.copy", message, "choose another field");
+                        }
+                    }
+                }
+                map.get("to").map(Node::print).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        let (place, path) = to.split_at(to.find('/').unwrap_or(to.len()));
+        let parts = place.split_once(':').and_then(|(service, port)| {
+            let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+            Some((service.parse::<ServiceName>().ok()?, port))
+        });
+        let Some((service, port)) = parts else {
+            self.fault(node, "forward_auth", format!("`{to}` is no service with a port"), HELP);
+            return None;
+        };
+        let Some(asked) = self.desk.project.root.get("services").and_then(|all| all.get(service.as_str()))
+        else {
+            self.fault(node, "forward_auth", format!("there is no service `{service}` here"), HELP);
+            return None;
+        };
+        let edge = asked.get("x-sea").and_then(|sea| sea.get("edge"));
+        if edge.and_then(|edge| edge.get("protocol")).and_then(Node::str) == Some("h2") {
+            let help = "services are asked in HTTP/1.1";
+            self.fault(node, "forward_auth", format!("`{service}` speaks HTTP/2 only"), help);
+        }
+        let path = PathPrefix(if path.is_empty() { "/".to_owned() } else { path.to_owned() });
+        if let Some(flaw) = path.flaw() {
+            self.fault(node, "forward_auth", format!("`{path}` is no path"), flaw);
+        }
+        Some(ForwardAuth { service, port, path, copy })
     }
 
     /// Keys that leave each other nothing to do.

@@ -108,6 +108,7 @@ fn local_names_that_are_routed_are_signed_for_once() {
         https: plan::tls::RuleHttps::default(),
         rules: spec::RouteRules::default(),
         users: None,
+        asks: String::new(),
     };
     let rules = ["shop.localhost", "*.test", "intranet", "shop.example"].map(rule).to_vec();
     let share = RouteShare { rules, ..RouteShare::default() };
