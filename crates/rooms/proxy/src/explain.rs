@@ -285,6 +285,10 @@ impl Told {
         if care.is_unproven() {
             self.say("password", "the one that it brings is checked; here it is taken for right");
         }
+        if let Some(asks) = care.asks() {
+            let (owner, pool) = &asks.pool;
+            self.say("asked first", format!("`{owner}/{pool}`, whose consent is taken for granted here"));
+        }
         Ok(care)
     }
 

@@ -287,7 +287,7 @@ impl Care {
     }
 
     /// Whom the route asks first.
-    fn asks(&self) -> Option<&Asks> {
+    pub(crate) fn asks(&self) -> Option<&Asks> {
         self.rules.as_ref()?.asks.as_ref()
     }
 

@@ -65,7 +65,7 @@ fn rule(host: Option<&str>, path: &str, pool: &str, only: bool) -> RouteRule {
         https: RuleHttps { only, ..RuleHttps::default() },
         rules: RouteRules::default(),
         users: None,
-        asks: None,
+        asks: String::new(),
     }
 }
 
