@@ -3,15 +3,22 @@
 //! Each thread judges for itself, by its own share of the requests: there is nothing to agree on and nothing to wait
 //! for. What they share is in [`EndpointState`](crate::endpoint::EndpointState): requests in flight, and who takes no connections.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use base::{Instant, Rng};
 use resilience::balance::choices::{self, DEFAULT_CHOICES};
-use resilience::balance::{Ewma, EwmaPolicy, Mode, Roster, Rules, Standing, Weight, ewma};
+use resilience::balance::{
+    Ewma, EwmaPolicy, Mode, Ring, RingPolicy, Roster, RoundRobin, Rules, Standing, Weight, ewma,
+    least_requests,
+};
 use resilience::health::outliers::{Change, Outcome, OutlierPolicy, Outliers};
 use resilience::health::readiness::{Readiness, ReadinessPolicy, retry_after_secs};
 
+use spec::BalanceBy;
+
+use crate::endpoint::EndpointState;
 use crate::events;
 use crate::head::response::NotNow;
 use crate::local::{LocalEndpoint, LocalPool};
@@ -30,9 +37,33 @@ pub(crate) enum Verdict {
     NotNow(NotNow),
 }
 
+/// By which rule an instance is picked.
+#[derive(Clone)]
+enum Way {
+    Latency,
+    InTurn(RoundRobin),
+    Least,
+    Keyed(Box<Ring>),
+}
+
+impl Way {
+    fn of(by: &BalanceBy, roster: &Roster, before: Self) -> Self {
+        match (by, before) {
+            (BalanceBy::Latency, _) => Self::Latency,
+            (BalanceBy::RoundRobin, Self::InTurn(turns)) => Self::InTurn(turns),
+            (BalanceBy::RoundRobin, _) => Self::InTurn(RoundRobin::default()),
+            (BalanceBy::LeastRequests, _) => Self::Least,
+            (BalanceBy::Client | BalanceBy::Header(_), _) => {
+                Self::Keyed(Box::new(Ring::new(roster, RingPolicy::default())))
+            }
+        }
+    }
+}
+
 /// The instances of one pool, by place.
 #[derive(Clone)]
 pub(crate) struct Balance {
+    way: Way,
     roster: Roster,
     latency: Vec<Ewma>,
     outliers: Outliers,
@@ -50,6 +81,7 @@ pub(crate) struct Balance {
 impl Balance {
     /// Of these instances, with what was known of those that were there before. `turn` is where turns begin.
     pub(crate) fn new(
+        by: &BalanceBy,
         endpoints: &[Rc<LocalEndpoint>],
         before: Option<&LocalPool>,
         turn: usize,
@@ -64,14 +96,15 @@ impl Balance {
         balance.outliers.rearrange(places.iter().copied());
         balance.readiness.rearrange(places.iter().copied());
         balance.closed = places.iter().map(|place| place.is_some_and(|at| balance.closed[at])).collect();
-        let keys = endpoints.iter().map(|e| (Rc::as_ptr(e) as u64, Weight::USUAL));
-        balance.roster.replace(keys, now);
+        balance.roster.replace(endpoints.iter().map(|e| (key_of(&e.state), Weight::USUAL)), now);
+        balance.way = Way::of(by, &balance.roster, std::mem::replace(&mut balance.way, Way::Latency));
         balance.next = now;
         balance
     }
 
     fn empty(turn: usize, now: Instant) -> Self {
         Self {
+            way: Way::Latency,
             roster: Roster::new(Rules::default()),
             latency: Vec::new(),
             outliers: Outliers::new(OutlierPolicy::default(), 0, now),
@@ -83,14 +116,15 @@ impl Balance {
         }
     }
 
-    /// The place for the next request, passing over those for which `shun` holds while there are others.
+    /// The place for the next request, passing over those for which `shun` holds while there are others. `key` is what
+    /// requests have in common that go to the same instance, where the service wants that.
     ///
     /// None when all that are well asked to be spared: see [`Balance::spared`].
     pub(crate) fn pick(
         &mut self,
         endpoints: &[Rc<LocalEndpoint>],
         now: Instant,
-        rng: &mut Rng,
+        (key, rng): (Option<u64>, &mut Rng),
         shun: impl Fn(&Rc<LocalEndpoint>) -> bool,
     ) -> Option<usize> {
         if now >= self.next {
@@ -98,7 +132,7 @@ impl Balance {
         }
         let now_at = self.turn;
         self.turn = self.turn.wrapping_add(1);
-        let Self { roster, latency, alike, .. } = self;
+        let Self { way, roster, latency, alike, .. } = self;
         let policy = EwmaPolicy::default();
         let load = |place: usize| u32::try_from(endpoints[place].state.in_flight()).unwrap_or(u32::MAX);
         let candidates = roster.candidates(load);
@@ -108,7 +142,13 @@ impl Balance {
             }
             latency[place].cost_alike(candidates.relative_load(place), *alike, now, policy)
         };
-        let Some(picked) = choices::pick_in_turn(&candidates, (DEFAULT_CHOICES, now_at), rng, cost) else {
+        let picked = match (way, key) {
+            (Way::Latency, _) => choices::pick_in_turn(&candidates, (DEFAULT_CHOICES, now_at), rng, cost),
+            (Way::InTurn(turns), _) => turns.pick(&candidates, rng),
+            (Way::Keyed(ring), Some(key)) => ring.pick(&candidates, key, candidates.total_load()),
+            (Way::Least | Way::Keyed(_), _) => least_requests::pick(&candidates, rng),
+        };
+        let Some(picked) = picked else {
             return self.least_bad(endpoints.len(), now);
         };
         if !shun(&endpoints[picked]) {
@@ -214,6 +254,25 @@ impl Balance {
         let standing = Standing::by_answers(&self.outliers, &self.readiness, place, now);
         self.roster.stand(place, standing, now);
     }
+}
+
+/// What requests have in common, as a number: FNV-1a, the same in every process.
+pub(crate) fn key(parts: &[&[u8]]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// An address as such a number.
+pub(crate) fn of_address(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => key(&[&v4.octets()]),
+        IpAddr::V6(v6) => key(&[&v6.octets()]),
+    }
+}
+
+/// An instance as a number, the same on every thread.
+fn key_of(state: &EndpointState) -> u64 {
+    key(&[state.instance.as_str().as_bytes(), &state.address.port().to_be_bytes()])
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@ use std::time::Duration;
 use base::{Clock, SystemClock};
 use plan::tls::ClientCertificates;
 use resilience::deadline::{self, Deadline, Expired};
+use spec::BalanceBy;
 use tokio::io::AsyncWrite;
 
 use crate::access_log::Entry;
+use crate::balance;
 use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
@@ -373,6 +375,7 @@ impl Client {
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
         let mut question = Question { denied, ..question(&head, began) };
+        question.key = common_key(&pool.policy.balance, &asked);
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         for output in [&mut self.output, &mut self.sent] {
             if output.bytes.capacity() == 0 {
@@ -602,6 +605,21 @@ fn came_rightly(
 }
 
 /// Whether a request is one too many of its client's.
+/// What a request has in common with those that go to the same instance.
+fn common_key(by: &BalanceBy, asked: &Incoming<'_>) -> Option<u64> {
+    let value = match by {
+        BalanceBy::Latency | BalanceBy::RoundRobin | BalanceBy::LeastRequests => return None,
+        BalanceBy::Client => None,
+        BalanceBy::Header(name) => {
+            asked.fields.iter().find(|f| f.name.of(asked.buf).eq_ignore_ascii_case(name.as_bytes()))
+        }
+    };
+    Some(match value {
+        Some(field) => balance::key(&[b"field", field.value.of(asked.buf)]),
+        None => balance::of_address(asked.client),
+    })
+}
+
 fn one_too_many(gate: &Gate, asked: &Incoming<'_>) -> Option<Refusal> {
     let field = gate.header().and_then(|name| {
         asked.fields.iter().find(|f| f.name.of(asked.buf).eq_ignore_ascii_case(name.as_bytes()))
@@ -664,6 +682,7 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         began,
         patient: head.grpc,
         limit: None,
+        key: None,
         hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
     }

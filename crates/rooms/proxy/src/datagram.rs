@@ -97,7 +97,8 @@ async fn begin(
     let table = worker.table();
     let (_, pool) = table.shared.listeners.get(&(address, true)).copied()?;
     let now = worker.watches.now();
-    let endpoint = table.pools[pool].pick(&[], now, &mut worker.rng.borrow_mut())?;
+    let key = table.pools[pool].key_of_peer(client);
+    let endpoint = table.pools[pool].pick(&[], now, (key, &mut worker.rng.borrow_mut()))?;
     let target = endpoint.state.address;
     let any: SocketAddr = if target.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = Rc::new(UdpSocket::bind(any).await.ok()?);

@@ -53,15 +53,24 @@ pub(crate) async fn serve(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr,
     match protocol {
         Protocol::Http => connection::serve(worker, stream, peer, Entrance::Port(pool.key.clone())).await,
         Protocol::Auto => auto(worker, stream, peer, pool).await,
-        Protocol::Tcp | Protocol::Udp => pass(worker, Client::new(worker, stream, peer), pool, None).await,
+        Protocol::Tcp | Protocol::Udp => {
+            pass(worker, Client::new(worker, stream, peer), peer, pool, None).await
+        }
     }
 }
 
 /// Passes bytes through, to the instance that is connected already or to one that will be.
-async fn pass(worker: &Rc<Worker>, client: Client, mut pool: Rc<LocalPool>, up: Option<Upstream>) {
+async fn pass(
+    worker: &Rc<Worker>,
+    client: Client,
+    peer: SocketAddr,
+    mut pool: Rc<LocalPool>,
+    up: Option<Upstream>,
+) {
+    let key = pool.key_of_peer(peer);
     let up = match up {
         Some(up) => up,
-        None => match connect(worker, &mut pool, &[]).await {
+        None => match connect(worker, &mut pool, &[], key).await {
             Ok(up) => up,
             Err(_) => return client.reset(),
         },
@@ -79,7 +88,8 @@ async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: R
     let mut up = None;
     let mut refused = false;
     if found.is_none() {
-        let mut connecting = pin!(connect(worker, &mut pool, &[]));
+        let common = pool.key_of_peer(peer);
+        let mut connecting = pin!(connect(worker, &mut pool, &[], common));
         let both = poll_fn(|cx| {
             if up.is_none()
                 && !refused
@@ -102,7 +112,7 @@ async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: R
             let table = worker.table();
             let pool = table.pool(&key).cloned();
             if let Some(pool) = pool {
-                pass(worker, client, pool, up).await;
+                pass(worker, client, peer, pool, up).await;
             }
         }
         Some(Found::Gone) | None => client.reset(),

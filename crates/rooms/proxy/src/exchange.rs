@@ -72,6 +72,8 @@ pub(crate) struct Question {
     pub(crate) patient: bool,
     /// When the caller has no use for an answer any more.
     pub(crate) limit: Option<Instant>,
+    /// What it has in common with those that go to the same instance, where the service wants that.
+    pub(crate) key: Option<u64>,
     /// The client waits too short for a late answer to say anything.
     pub(crate) hurried: bool,
     /// It is one too many of its client's.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -11,10 +12,10 @@ use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
 use resilience::breaker::{self, Breaker};
 use rustix::net::RecvFlags;
-use spec::EdgePolicy;
+use spec::{BalanceBy, EdgePolicy};
 use tokio::net::TcpStream;
 
-use crate::balance::{Balance, Verdict};
+use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
 use crate::gate::Gate;
@@ -118,7 +119,14 @@ impl LocalTable {
             pools.push(Rc::new(LocalPool {
                 key: spec.key.clone(),
                 // Threads begin at different instances, or few requests would all go to the first.
-                balance: Balance::new(&endpoints, before.map(|pool| &***pool), thread, now).into(),
+                balance: Balance::new(
+                    &spec.policy.balance,
+                    &endpoints,
+                    before.map(|pool| &***pool),
+                    thread,
+                    now,
+                )
+                .into(),
                 http2: spec.protocol == PoolProtocol::H2,
                 policy: spec.policy.clone(),
                 gate: spec.gate.clone(),
@@ -166,7 +174,7 @@ impl LocalPool {
     /// A pool that the table no longer has.
     pub(crate) fn emptied(key: &PoolKey, now: Instant) -> Rc<Self> {
         let (key, endpoints, down_since) = (key.clone(), Vec::new(), Cell::new(Some(now)));
-        let balance = Balance::new(&endpoints, None, 0, now).into();
+        let balance = Balance::new(&BalanceBy::Latency, &endpoints, None, 0, now).into();
         let policy = EdgePolicy::default();
         Rc::new(Self {
             key,
@@ -190,18 +198,26 @@ impl LocalPool {
         &self,
         tried: &[Rc<LocalEndpoint>],
         now: Instant,
-        rng: &mut Rng,
+        (key, rng): (Option<u64>, &mut Rng),
     ) -> Option<Rc<LocalEndpoint>> {
         let was_tried = |e: &Rc<LocalEndpoint>| tried.iter().any(|t| Rc::ptr_eq(t, e));
         let mut balance = self.balance.borrow_mut();
         let shun = |e: &Rc<LocalEndpoint>| was_tried(e) || e.state.is_avoided(now);
-        let picked = &self.endpoints[balance.pick(&self.endpoints, now, rng, shun)?];
+        let picked = &self.endpoints[balance.pick(&self.endpoints, now, (key, rng), shun)?];
         if !was_tried(picked) {
             return Some(picked.clone());
         }
         // Better one that took no connection of others than one that failed this very request.
         let other = self.endpoints.iter().find(|e| !was_tried(e)).unwrap_or(picked);
         Some(other.clone())
+    }
+
+    /// What a connection that nobody reads has in common with those that go to the same instance.
+    pub(crate) fn key_of_peer(&self, peer: SocketAddr) -> Option<u64> {
+        match self.policy.balance {
+            BalanceBy::Latency | BalanceBy::RoundRobin | BalanceBy::LeastRequests => None,
+            BalanceBy::Client | BalanceBy::Header(_) => Some(balance::of_address(peer.ip())),
+        }
     }
 
     /// In how many seconds to ask again, if all instances asked to be spared.

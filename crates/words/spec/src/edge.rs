@@ -28,6 +28,9 @@ pub struct EdgePolicy {
     /// Instances are spoken to in HTTP/2, as gRPC needs it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub http2: bool,
+    /// Which instance gets a request.
+    #[serde(skip_serializing_if = "BalanceBy::is_default")]
+    pub balance: BalanceBy,
     /// Requests go on to a service that has stopped to answer in time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_breaker: bool,
@@ -104,6 +107,30 @@ pub struct Limit {
     pub queue: u32,
     /// For so long.
     pub wait: Duration,
+}
+
+/// Which instance gets a request, of those that take any.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BalanceBy {
+    /// The one for which latency times load is least.
+    #[default]
+    Latency,
+    /// Each in its turn.
+    RoundRobin,
+    /// The one with the fewest requests under way.
+    LeastRequests,
+    /// Those of one client's address to one, as long as that has not too many.
+    Client,
+    /// Those with one value of this field, in lower case, to one; those without it by address.
+    Header(String),
+}
+
+impl BalanceBy {
+    /// Whether it is what services get that say nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A bound on requests in a time.

@@ -156,6 +156,12 @@ fn what_is_wanted_of_the_edge_is_read_in_every_form() {
     let limit = |requests: &str, queue: u32, secs: u32| {
         format!(r#"{{"limit":{{"requests":{requests},"queue":{queue},"wait":{{"secs":{secs},"nanos":0}}}}}}"#)
     };
+    assert_eq!(edge("{balance: latency, breaker: true}"), "{}");
+    assert_eq!(edge("{balance: round_robin}"), r#"{"balance":"round_robin"}"#);
+    assert_eq!(
+        edge("{balance: 'header:X-User', breaker: false}"),
+        r#"{"balance":{"header":"x-user"},"no_breaker":true}"#
+    );
     assert_eq!(edge("{limit: auto}"), limit("null", 100, 1));
     assert_eq!(edge("{limit: 50}"), limit("50", 100, 1));
     assert_eq!(edge("{limit: {requests: auto, queue: 0, wait: 5s}}"), limit("null", 0, 5));

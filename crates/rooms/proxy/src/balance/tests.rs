@@ -15,6 +15,7 @@ struct World {
     balance: Balance,
     now: Instant,
     rng: Rng,
+    key: Option<u64>,
 }
 
 impl World {
@@ -25,8 +26,8 @@ impl World {
         };
         let endpoints: Vec<_> = (0..count).map(endpoint).collect();
         let now = Instant::from_secs(100);
-        let balance = Balance::new(&endpoints, None, 0, now);
-        let mut world = Self { endpoints, balance, now, rng: Rng::seeded(3) };
+        let balance = Balance::new(&BalanceBy::Latency, &endpoints, None, 0, now);
+        let mut world = Self { endpoints, balance, now, rng: Rng::seeded(3), key: None };
         (0..count.into()).for_each(|place| world.say(place, 1, Verdict::Answered(200)));
         world
     }
@@ -40,7 +41,7 @@ impl World {
     }
 
     fn pick(&mut self) -> Option<usize> {
-        self.balance.pick(&self.endpoints, self.now, &mut self.rng, |_| false)
+        self.balance.pick(&self.endpoints, self.now, (self.key, &mut self.rng), |_| false)
     }
 
     /// Who is picked for requests that are all answered well, each before the next.
@@ -136,7 +137,7 @@ fn what_is_known_stays_when_instances_come_and_go() {
         down_since: None.into(),
     };
     world.endpoints = [3, 0, 2].map(|at| pool.endpoints[at].clone()).into();
-    world.balance = Balance::new(&world.endpoints, Some(&pool), 0, world.now);
+    world.balance = Balance::new(&BalanceBy::Latency, &world.endpoints, Some(&pool), 0, world.now);
     world.gives("1");
 }
 
@@ -153,4 +154,87 @@ fn a_slow_instance_gets_what_it_can_do() {
         world.now = world.now + Duration::from_millis(5);
     }
     assert!(given[2] < 20 && given[0].abs_diff(given[1]) < 200, "{given:?}");
+}
+
+impl World {
+    fn by(count: u8, by: &BalanceBy) -> Self {
+        let mut world = Self::of(count);
+        world.balance = Balance::new(by, &world.endpoints, None, 0, world.now);
+        world
+    }
+
+    /// How often each is picked for requests that are over at once.
+    fn shares(&mut self, count: usize) -> Vec<usize> {
+        let mut shares = vec![0; self.endpoints.len()];
+        (0..count).filter_map(|_| self.pick()).for_each(|place| shares[place] += 1);
+        shares
+    }
+}
+
+#[test]
+fn round_robin_gives_each_its_turn_whatever_it_takes() {
+    let mut world = World::by(3, &BalanceBy::RoundRobin);
+    // The first is slow and has much to do.
+    world.say(0, 20, Verdict::Answered(200));
+    (0..9).for_each(|_| world.endpoints[0].state.begin(0));
+    assert_eq!(world.shares(30), [10, 10, 10]);
+}
+
+#[test]
+fn least_requests_goes_by_what_is_under_way() {
+    let mut world = World::by(3, &BalanceBy::LeastRequests);
+    world.endpoints[0].state.begin(0);
+    world.endpoints[2].state.begin(0);
+    assert_eq!(world.shares(10), [0, 10, 0]);
+}
+
+#[test]
+fn a_key_keeps_its_instance_and_only_those_of_one_that_leaves_move() {
+    let mut world = World::by(4, &BalanceBy::Client);
+    let places = |world: &mut World| -> Vec<usize> {
+        let one = |n: u8| {
+            world.key = Some(of_address([10, 0, 0, n].into()));
+            world.pick().expect("one of them")
+        };
+        (0..200).map(one).collect()
+    };
+    let before = places(&mut world);
+    assert_eq!(places(&mut world), before, "each time the same");
+    assert!((0..4).all(|place| before.contains(&place)), "all are used: {before:?}");
+    // Another thread, or the same after a restart, in another order.
+    world.endpoints.reverse();
+    world.balance = Balance::new(&BalanceBy::Client, &world.endpoints, None, 1, world.now);
+    assert_eq!(places(&mut world), before.iter().map(|place| 3 - place).collect::<Vec<_>>());
+    world.endpoints.reverse();
+
+    world.endpoints.pop();
+    world.balance = Balance::new(&BalanceBy::Client, &world.endpoints, None, 0, world.now);
+    let after = places(&mut world);
+    let moved = before.iter().zip(&after).filter(|(before, after)| **before != 3 && before != after).count();
+    assert_eq!(moved, 0, "{before:?}\n{after:?}");
+}
+
+#[test]
+fn one_that_has_too_many_of_a_key_is_helped() {
+    let mut world = World::by(2, &BalanceBy::Client);
+    world.key = Some(7);
+    let mut in_flight = [0, 0];
+    for _ in 0..8 {
+        let place = world.pick().expect("one of two");
+        world.endpoints[place].state.begin(0);
+        in_flight[place] += 1;
+    }
+    in_flight.sort_unstable();
+    assert_eq!(in_flight, [3, 5], "at most 1.25 times its share");
+}
+
+#[test]
+fn who_failed_is_passed_over_by_every_rule() {
+    let client = BalanceBy::Client;
+    for by in [BalanceBy::RoundRobin, BalanceBy::LeastRequests, client] {
+        let mut world = World::by(3, &by);
+        world.key = Some(7);
+        world.say(1, 3, Verdict::Lost);
+        assert_eq!(world.shares(60)[1], 0, "{by:?}");
+    }
 }

@@ -32,7 +32,7 @@ impl Exchange<'_> {
         }
         // Connecting and holding have their own timers.
         self.client.watched.within(Duration::from_secs(3600));
-        let connecting = connect(self.worker, &mut self.pool, &self.tried);
+        let connecting = connect(self.worker, &mut self.pool, &self.tried, self.question.key);
         let got = match self.question.limit {
             None => connecting.await,
             Some(limit) => {
@@ -71,7 +71,7 @@ impl Exchange<'_> {
         }
         let worker = self.worker;
         let now = worker.watches.now();
-        let endpoint = self.pool.pick(&[], now, &mut worker.rng.borrow_mut())?;
+        let endpoint = self.pool.pick(&[], now, (self.question.key, &mut worker.rng.borrow_mut()))?;
         if self.pool.http2 {
             let up = endpoint.take_stream(worker);
             if up.is_none() {
@@ -98,8 +98,9 @@ pub(crate) async fn connect(
     worker: &Rc<Worker>,
     pool: &mut Rc<LocalPool>,
     failed: &[Rc<LocalEndpoint>],
+    key: Option<u64>,
 ) -> Result<Upstream, Refusal> {
-    let mut search = Search::new(worker, pool, failed);
+    let mut search = Search::new(worker, pool, failed, key);
     loop {
         // A table that comes from here on is not missed.
         let changed = worker.changed.notified();
@@ -127,6 +128,7 @@ struct Search<'a> {
     worker: &'a Rc<Worker>,
     pool: &'a mut Rc<LocalPool>,
     failed: &'a [Rc<LocalEndpoint>],
+    key: Option<u64>,
     race: Race,
     /// The instances that were asked in this round.
     asked: Vec<Rc<LocalEndpoint>>,
@@ -139,12 +141,18 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(worker: &'a Rc<Worker>, pool: &'a mut Rc<LocalPool>, failed: &'a [Rc<LocalEndpoint>]) -> Self {
+    fn new(
+        worker: &'a Rc<Worker>,
+        pool: &'a mut Rc<LocalPool>,
+        failed: &'a [Rc<LocalEndpoint>],
+        key: Option<u64>,
+    ) -> Self {
         let now = SystemClock.now();
         Self {
             worker,
             pool,
             failed,
+            key,
             race: Race::default(),
             asked: Vec::new(),
             due: now,
@@ -220,7 +228,7 @@ impl<'a> Search<'a> {
         let asked = out.len();
         out.extend_from_slice(self.failed);
         let mut rng = self.worker.rng.borrow_mut();
-        let mut pick = |out: &[_]| self.pool.pick(out, now, &mut rng).filter(|e| !is_in(out, e));
+        let mut pick = |out: &[_]| self.pool.pick(out, now, (self.key, &mut rng)).filter(|e| !is_in(out, e));
         pick(&out).or_else(|| pick(&out[..asked]))
     }
 

@@ -14,7 +14,7 @@ fn pool(count: u8) -> LocalPool {
     let endpoints: Vec<_> = (0..count).map(endpoint).collect();
     LocalPool {
         key: ("a".into(), "b".into()),
-        balance: Balance::new(&endpoints, None, 0, Instant(1)).into(),
+        balance: Balance::new(&BalanceBy::Latency, &endpoints, None, 0, Instant(1)).into(),
         endpoints,
         http2: false,
         policy: EdgePolicy::default(),
@@ -28,7 +28,7 @@ fn pool(count: u8) -> LocalPool {
 /// So many picks, as ports; each is over before the next.
 fn picks(pool: &LocalPool, count: usize, now: Instant) -> Vec<u16> {
     let mut rng = Rng::seeded(1);
-    (0..count).filter_map(|_| pool.pick(&[], now, &mut rng)).map(|e| e.state.address.port()).collect()
+    (0..count).filter_map(|_| pool.pick(&[], now, (None, &mut rng))).map(|e| e.state.address.port()).collect()
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_was_tried_is_not_tried_again_while_there_are_others() {
     let mut rng = Rng::seeded(1);
     let mut tried = Vec::new();
     for _ in 0..3 {
-        tried.push(pool.pick(&tried, Instant(1), &mut rng).expect("an instance"));
+        tried.push(pool.pick(&tried, Instant(1), (None, &mut rng)).expect("an instance"));
     }
     let mut ports: Vec<_> = tried.iter().map(|e| e.state.address.port()).collect();
     ports.sort_unstable();

@@ -117,7 +117,7 @@ impl Ask {
     /// One question and its answer; none if it came to nothing.
     async fn talk(&mut self, worker: &Rc<Worker>) -> Option<Result<Vec<u8>, Kept>> {
         let now = worker.watches.now();
-        let picked = self.pool.pick(&[], now, &mut worker.rng.borrow_mut());
+        let picked = self.pool.pick(&[], now, (None, &mut worker.rng.borrow_mut()));
         let kept = picked.and_then(|endpoint| endpoint.take_idle(now, worker.settings.upstream_idle, true));
         // A kept connection may end at the moment of its use, and a question may be asked twice.
         let first = match kept {
@@ -127,7 +127,7 @@ impl Ask {
         let (up, (said, clean)) = match first {
             Some(done) => done,
             None => {
-                let mut up = exchange::connect(worker, &mut self.pool, &[]).await.ok()?;
+                let mut up = exchange::connect(worker, &mut self.pool, &[], None).await.ok()?;
                 let said = self.ask(worker, &mut up).await?;
                 (up, said)
             }

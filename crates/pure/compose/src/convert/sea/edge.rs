@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{EdgePolicy, Limit, Maintenance, PAGE_BYTES, Rate, RateKey};
+use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, Rate, RateKey};
 
 use super::super::Desk;
 use super::rules::ranges;
@@ -21,6 +21,7 @@ const KEYS: &[&str] = &[
     "protocol",
     "limit",
     "rate",
+    "balance",
     "breaker",
     "maintenance",
     "error_pages",
@@ -56,6 +57,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         http2: map.get("protocol").is_some_and(|node| reader.http2(node)),
         limit: map.get("limit").and_then(|node| reader.limit(node)),
         rate: map.get("rate").and_then(|node| reader.rate(node)),
+        balance: map.get("balance").map(|node| reader.balance(node)).unwrap_or_default(),
         no_breaker: map.get("breaker").is_some_and(|node| !reader.truth(node, "breaker")),
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
@@ -236,6 +238,24 @@ impl Reader<'_, '_> {
             return None;
         };
         Some(Rate { requests, per, burst: requests, by: RateKey::Client })
+    }
+
+    fn balance(&mut self, node: &Node) -> BalanceBy {
+        match node.str().map(|text| (text, text.split_once(':'))) {
+            Some(("latency", _)) => BalanceBy::Latency,
+            Some(("round_robin", _)) => BalanceBy::RoundRobin,
+            Some(("least_requests", _)) => BalanceBy::LeastRequests,
+            Some(("client", _)) => BalanceBy::Client,
+            Some((_, Some(("header", name)))) if is_field_name(name) => {
+                BalanceBy::Header(name.to_ascii_lowercase())
+            }
+            _ => {
+                const HELP: &str =
+                    "allowed are latency, round_robin, least_requests, client and `header:NAME`";
+                self.fault(node, "balance", HELP);
+                BalanceBy::default()
+            }
+        }
     }
 
     fn rate_key(&mut self, node: &Node) -> Option<RateKey> {
