@@ -104,6 +104,8 @@ quietly docker build -t app:v1 --build-arg WHO=us ctx
 is "$(docker run --rm app:v1 | tr '\n' ' ')" "ahoy made for us .dockerignore Dockerfile own.txt "
 quietly docker build -t app:v2 --build-arg WHO=us ctx; has build.log -i "cache"
 is "$(docker images -q app:v1)" "$(docker images -q app:v2)"
+# The classic builder's steps are images, too, for those who ask.
+docker images -a > out; [ "$BUILDS" = 1 ] || has out "<none>"; docker images > out; fails 1 grep -q "<none>" out
 printf 'FROM busybox:1.36\nRUN echo why it failed && exit 9\n' > ctx/Broken
 # The classic builder's client ends as the command did.
 [ "$BUILDS" = 0 ] && code=9 || code=1

@@ -310,6 +310,37 @@ fn git_repositories_are_contexts_and_sources() -> Result<()> {
 }
 
 #[test]
+fn a_repository_over_ssh_is_fetched_by_the_agent_alone() -> Result<()> {
+    let (sea, repository) = (Sea::new(), GitServer::start()?);
+    let bin = tempfile::tempdir()?;
+    let (ssh, log) = (bin.path().join("ssh"), bin.path().join("log"));
+    // What the machine on the other side would do, without the way there.
+    let script = format!(
+        "#!/bin/sh\nfor last; do :; done\n[ -S \"$SSH_AUTH_SOCK\" ] && echo \"$*\" >> {} || exit 9\ncd {} && eval \"git ${{last#git-}}\"\n",
+        log.display(),
+        repository.folder().display()
+    );
+    std::fs::write(&ssh, script)?;
+    std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let mut path = bin.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    sea.start_daemon_in(&[("PATH", path)])?;
+    sea.sea(&["image", "load", "-i", &e2e::image("busybox").display().to_string()]).exits(0);
+    let socket = sea.home().join("agent.sock");
+    let _agent = UnixListener::bind(&socket)?;
+    let agent = format!("default={}", socket.display());
+    sea.sea(&["build", "-t", "app:v1", "--ssh", &agent, "me@far.example:r.git#v1"]).exits(0);
+    sea.sea(&["run", "--rm", "app:v1"]).exits(0).mentions("of v1");
+    let told = std::fs::read_to_string(&log)?;
+    for wanted in ["me@far.example", "BatchMode=yes", "IdentityFile=none", "StrictHostKeyChecking=accept-new"]
+    {
+        ensure!(told.contains(wanted), "`{wanted}` is missing: {told}");
+    }
+    sea.end()
+}
+
+#[test]
 fn a_machine_without_git_says_so() -> Result<()> {
     let sea = Sea::new();
     let empty = tempfile::tempdir()?;

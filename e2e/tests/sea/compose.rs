@@ -1,7 +1,7 @@
 //! Apps from compose files: services that find each other, wait for each other, and answer behind the edge.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Sea, until_ok};
+use e2e::{GitServer, Sea, until_ok};
 
 /// A front that asks a store by name, with everything an app has: a route, a job, a secret, a config, networks.
 const SHOP: &str = r#"
@@ -359,5 +359,21 @@ fn files_of_an_image_are_mounted_and_kept_by_the_release() -> Result<()> {
         Ok(())
     })?;
     sea.sea(&["down"]).exits(0);
+    sea.end()
+}
+
+#[test]
+fn a_service_is_built_from_a_repository() -> Result<()> {
+    let sea = Sea::with_images(&["busybox"])?;
+    let repository = GitServer::start()?;
+    sea.write(
+        "compose.yaml",
+        &format!(
+            "name: far\nservices:\n  a: {{image: 'far:v1', build: '{}#v1:sub', command: [cat, /text]}}\n",
+            repository.url()
+        ),
+    );
+    sea.sea(&["build"]).exits(0);
+    sea.sea(&["run", "--rm", "far:v1"]).exits(0).mentions("sub of v1");
     sea.end()
 }

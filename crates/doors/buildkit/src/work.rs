@@ -105,7 +105,7 @@ impl Work {
             stages,
             contexts: &names,
             ignore: ignore.as_ref(),
-            image: &|name| Some(check::Base::of(&engine.images.find(name).ok()?.config)),
+            image: &|name| check::Base::of(&engine.images.find(name).ok()?.config),
         };
         let findings = check::check(&file, around);
         let findings =

@@ -79,6 +79,14 @@ impl Builder {
         for folder in [&scratch, &dir.join("caches"), &dir.join(GIT)] {
             fs::create_dir_all(folder).map_err(|error| BuildError::scratch("create", folder, error))?;
         }
+        let lent = dir.join(GIT);
+        for entry in fs::read_dir(&lent).map_err(|error| BuildError::scratch("read", &lent, error))?.flatten()
+        {
+            if entry.path().is_dir() {
+                let removed = fs::remove_dir_all(entry.path());
+                removed.map_err(|error| BuildError::scratch("clear", &entry.path(), error))?;
+            }
+        }
         for (key, _) in images.snapshots() {
             if key.starts_with(SNAPSHOTS) {
                 images
@@ -229,7 +237,7 @@ impl Builder {
             stages: Stages::For(target),
             contexts: &sources.names(),
             ignore: ignore.as_ref(),
-            image: &|name| Some(check::Base::of(&self.images.find(name).ok()?.config)),
+            image: &|name| check::Base::of(&self.images.find(name).ok()?.config),
         };
         let checked = check::check(file, around).map_err(BuildError::CheckOption)?;
         let refusal = checked.refusal();

@@ -92,10 +92,11 @@ pub struct Base {
 }
 
 impl Base {
-    /// What an image says.
-    pub fn of(config: &ImageConfig) -> Self {
+    /// What an image says; none where its triggers change that first.
+    pub fn of(config: &ImageConfig) -> Option<Self> {
         let run = &config.config;
-        Self { env: run.env.clone(), shell: !run.shell.is_empty() }
+        let plain = run.on_build.is_empty();
+        plain.then(|| Self { env: run.env.clone(), shell: !run.shell.is_empty() })
     }
 }
 

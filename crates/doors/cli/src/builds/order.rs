@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use base::{Kind, Report};
+use build::git::Repository;
 use build::ignore::Ignore;
 use spec::{App, Build, Ulimit};
 use talk::{BuildContext, BuildOrder, SecretBytes};
@@ -255,9 +256,9 @@ pub(super) fn ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Ignore
 }
 
 pub(super) fn is_url(text: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@", "github.com/"]
-        .iter()
-        .any(|head| text.starts_with(head))
+    let is_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+    // A folder of such a name is the folder, as for docker.
+    is_web || (Repository::parse_context(text).is_some() && !Path::new(text).is_dir())
 }
 
 /// `NAME=FOLDER`, `NAME=URL` (also of a git repository) or `NAME=docker-image://IMAGE`.

@@ -216,6 +216,16 @@ fn the_same_commit_is_known_again() {
 }
 
 #[test]
+fn what_a_fetch_was_lent_goes_at_the_next_start() {
+    let mut world = World::new();
+    let kept = world.dir.path().join("build/git");
+    std::fs::create_dir(kept.join("lent-0")).expect("the builder made it");
+    std::fs::write(kept.join("known_hosts"), "h").expect("the builder made it");
+    world.reopen();
+    assert!(!kept.join("lent-0").exists() && kept.join("known_hosts").exists());
+}
+
+#[test]
 fn what_is_not_there_is_told() {
     let server = server();
     expect![[r#"
