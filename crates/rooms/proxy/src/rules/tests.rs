@@ -218,6 +218,29 @@ fn a_route_that_asks_for_a_password_has_users() {
     assert_eq!(flaw("the \"shop", Some(ANN)), "`the \\\"shop` cannot be shown to browsers");
 }
 
+#[tokio::test]
+async fn a_check_that_is_given_up_keeps_its_turn_to_its_end() {
+    let source = Blob(format!("ann:{}", bcrypt::hash("right", 11).expect("a hash")).into_bytes());
+    let users = Arc::new(Users::of(&source).expect("a list"));
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnJpZ2h0\r\n\r\n";
+    let mut fields = Vec::new();
+    request::parse(text.as_bytes(), &mut fields).expect("a request");
+    let claim = || match users.claim(&fields, text.as_bytes()) {
+        Claim::New(check) => Box::pin(check.run()),
+        Claim::Known | Claim::Nobody => panic!("it is not known yet"),
+    };
+    let mut given_up = claim();
+    std::future::poll_fn(|cx| {
+        assert!(given_up.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(given_up);
+    assert_eq!(users.checking.available_permits(), 0, "it is still being checked");
+    assert_eq!(claim().await, Ok(()));
+    assert!(matches!(users.claim(&fields, text.as_bytes()), Claim::Known));
+}
+
 #[test]
 fn pages_are_for_those_who_ask_for_html() {
     let takes = |accept: &str| {
