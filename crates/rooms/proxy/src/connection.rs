@@ -383,7 +383,7 @@ impl Client {
             }
         }
         self.sent.clear();
-        let mut onward = Onward {
+        let onward = Onward {
             forwarded: &facts.forwarded,
             peer: &facts.peer,
             trusted: facts.trusted,
@@ -394,11 +394,9 @@ impl Client {
             left,
             local: facts.local,
         };
-        if let Some(care) = &mut self.care {
-            care.make_ready(&table, (&head, &mut fields, buf), &onward);
-        }
-        onward.rewrite = self.care.as_ref().and_then(|care| care.onward());
-        forward::request(&mut self.sent.bytes, buf, &head, &fields, &onward);
+        let care = self.care.as_mut();
+        let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
+        forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
         drop(fields);
         self.input.consume(head.bytes);
         Ok(Asked { question, pool })

@@ -321,19 +321,20 @@ impl Care {
     }
 
     /// Prepares the question to the service that is asked first, and takes out the fields of the request that do not go
-    /// on.
+    /// on; gives how it is rewritten.
     pub(crate) fn make_ready(
         &mut self,
         table: &LocalTable,
         (head, fields, buf): (&RequestHead, &mut Vec<Field>, &[u8]),
         on: &Onward<'_>,
-    ) {
+    ) -> Option<&Rewrite> {
         let asks = self.asks().map(|asks| {
             let pool = table.pool(&asks.pool).unwrap_or(&table.nowhere);
             asks.about(pool, (head, &*fields, buf), on)
         });
         self.ask = asks;
         self.prune_request(fields, buf);
+        self.onward()
     }
 
     fn prune_request(&self, fields: &mut Vec<Field>, buf: &[u8]) {
@@ -376,7 +377,7 @@ impl Care {
         coding.is_some()
     }
 
-    pub(crate) fn onward(&self) -> Option<&Rewrite> {
+    fn onward(&self) -> Option<&Rewrite> {
         self.rules.as_ref()?.onward.as_ref()
     }
 

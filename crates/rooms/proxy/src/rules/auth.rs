@@ -31,7 +31,7 @@ pub(crate) struct Users {
     list: Vec<(Box<[u8]>, Box<str>)>,
     key: hmac::Key,
     known: Mutex<Known>,
-    checking: Semaphore,
+    pub(super) checking: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
@@ -70,7 +70,7 @@ impl Users {
             list: list.into_iter().map(|(name, hash)| (name.as_bytes().into(), hash.into())).collect(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             known: Mutex::default(),
-            checking: Semaphore::new(1),
+            checking: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
         })
     }
@@ -135,14 +135,19 @@ impl Check {
     pub(crate) async fn run(self) -> Result<(), Refusal> {
         let Self { users, credentials, digest } = self;
         let place = Place::take(&users)?;
-        let Ok(turn) = users.checking.acquire().await else { return Err(Refusal::AUTH_BUSY) };
+        let Ok(turn) = users.checking.clone().acquire_owned().await else { return Err(Refusal::AUTH_BUSY) };
         // The same may have been asked by others that waited too, as by a browser with many requests at once.
         if users.knows(&digest) {
             return Ok(());
         }
         let checked = users.clone();
-        let right = tokio::task::spawn_blocking(move || checked.verify(&credentials)).await;
-        drop((turn, place));
+        // The turn ends with the check, not with whoever gives up waiting for it: nobody gets two at once by that.
+        let check = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            checked.verify(&credentials)
+        });
+        let right = check.await;
+        drop(place);
         if !right.is_ok_and(|right| right) {
             return Err(Refusal::UNAUTHORIZED);
         }

@@ -15,11 +15,15 @@ pub(crate) struct Edits {
     pub(crate) own: Vec<u8>,
 }
 
-/// What the edge's own answers say themselves.
+/// What the edge's own answers say themselves, or what is not true of them.
 const OWN: &[&str] = &[
     "cache-control",
+    "content-disposition",
     "content-encoding",
     "content-type",
+    "etag",
+    "expires",
+    "last-modified",
     "location",
     "retry-after",
     "vary",

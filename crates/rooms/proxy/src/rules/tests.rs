@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use plan::tls::RuleHttps;
+use proptest::prelude::*;
 use spec::{HeaderRules, PathPrefix, Redirect};
 
 use super::*;
@@ -218,6 +219,29 @@ fn a_route_that_asks_for_a_password_has_users() {
     assert_eq!(flaw("the \"shop", Some(ANN)), "`the \\\"shop` cannot be shown to browsers");
 }
 
+#[tokio::test]
+async fn a_check_that_is_given_up_keeps_its_turn_to_its_end() {
+    let source = Blob(format!("ann:{}", bcrypt::hash("right", 11).expect("a hash")).into_bytes());
+    let users = Arc::new(Users::of(&source).expect("a list"));
+    let text = "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnJpZ2h0\r\n\r\n";
+    let mut fields = Vec::new();
+    request::parse(text.as_bytes(), &mut fields).expect("a request");
+    let claim = || match users.claim(&fields, text.as_bytes()) {
+        Claim::New(check) => Box::pin(check.run()),
+        Claim::Known | Claim::Nobody => panic!("it is not known yet"),
+    };
+    let mut given_up = claim();
+    std::future::poll_fn(|cx| {
+        assert!(given_up.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(given_up);
+    assert_eq!(users.checking.available_permits(), 0, "it is still being checked");
+    assert_eq!(claim().await, Ok(()));
+    assert!(matches!(users.claim(&fields, text.as_bytes()), Claim::Known));
+}
+
 #[test]
 fn pages_are_for_those_who_ask_for_html() {
     let takes = |accept: &str| {
@@ -324,4 +348,46 @@ fn only_what_gains_and_may_be_changed_is_compressed() {
         assert!(!suits(200, &format!("Content-Type: {kind}\r\n")), "{kind}");
     }
     assert!(!suits(200, ""), "who knows what it is");
+}
+
+proptest! {
+    /// Whatever of a request is let in, what is written in its place would be let in too, and stays where it belongs.
+    #[test]
+    fn what_is_rewritten_is_as_strict_as_what_came(rest in "(/|//|[a-z.;%25cfF0-9\\\\]){0,12}(\\?[a-z/.%]{0,6})?", to in 0..4usize) {
+        let text = format!("GET /old{rest} HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n");
+        let mut fields = Vec::new();
+        let parsed = request::parse(text.as_bytes(), &mut fields);
+        prop_assume!(parsed.is_ok());
+        let head = parsed.expect("it is let in");
+        // Only what lies under the prefix is routed here.
+        let after = head.path.of(text.as_bytes()).get(4).copied();
+        prop_assume!(after.is_none_or(|c| c == b'/'));
+        let path = ["/", "/v2", "/v2/", "/a%20b/c"][to];
+        let rules = RouteRules { replace_prefix: Some(PathPrefix(path.into())), ..RouteRules::default() };
+        let made = Rules::of("shop", &rule(rules), |source| Users::of(source).map(Arc::new)).expect("good rules");
+        let on = Onward {
+            forwarded: b"",
+            peer: b"",
+            trusted: false,
+            secure: false,
+            presented: b"",
+            strip: 4,
+            rewrite: made.as_ref().and_then(|rules| rules.onward.as_ref()),
+            local: ([127, 0, 0, 1], 80).into(),
+        };
+        let mut out = Vec::new();
+        crate::forward::request(&mut out, text.as_bytes(), &head, &fields, &on);
+        let mut anew = Vec::new();
+        let written = request::parse(&out, &mut anew).expect("what is written is let in");
+        let (target, trimmed) = (written.target.of(&out), path.trim_end_matches('/'));
+        prop_assert!(target.starts_with(trimmed.as_bytes()) && !target.starts_with(b"//"));
+        let away = Away::of(&redirect(None, Some(path))).expect("a redirect");
+        let asked = Incoming { client: [127, 0, 0, 1].into(), head: &head, fields: &[], buf: text.as_bytes(), prefix: 4 };
+        let mut line = Vec::new();
+        away.send(&asked, &mut line);
+        let place = line.strip_prefix(b"location: ").and_then(|line| line.strip_suffix(b"\r\n")).expect("a line");
+        prop_assert!(place.starts_with(trimmed.as_bytes()) && !place.starts_with(b"//") && !place.contains(&b'\n'));
+        let again = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", String::from_utf8_lossy(place));
+        prop_assert!(request::parse(again.as_bytes(), &mut Vec::new()).is_ok(), "{}", again);
+    }
 }

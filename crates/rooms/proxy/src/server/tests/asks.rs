@@ -3,7 +3,7 @@
 use spec::ForwardAuth;
 
 use super::secure::mirror;
-use super::streams::{Talk, request, whole};
+use super::streams::Talk;
 use super::*;
 
 /// An edge that asks `auth` before it sends anything to `backend`.
