@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base::ContainerId;
+use base::{ContainerId, Report};
 use resilience::health::outliers::Reason;
 
 /// An instance gets nothing new for a while.
@@ -25,4 +25,18 @@ pub(crate) fn ejected(instance: &ContainerId, address: SocketAddr, time: Duratio
 /// It gets requests again.
 pub(crate) fn returned(instance: &ContainerId, address: SocketAddr) {
     tracing::info!(container.id = %instance, %address, "`{}` gets requests again", instance.short());
+}
+
+/// Another program's edge has given its place to one of ours.
+pub(crate) fn replaced(old_pid: u32, new_pid: u32) {
+    tracing::info!(
+        old_pid,
+        new_pid,
+        "the edge was replaced without a break; the old one finishes what it has"
+    );
+}
+
+/// It could not be done, and how it goes on is said by what follows.
+pub(crate) fn not_replaced(why: &Report) {
+    tracing::error!("the edge could not be replaced without a break: {why}");
 }

@@ -20,6 +20,7 @@ mod events;
 mod exchange;
 mod forward;
 mod gate;
+mod handover;
 mod head;
 mod http2;
 mod limits;
@@ -39,7 +40,7 @@ mod tunnel;
 mod watch;
 mod worker;
 
-pub use client::{Edge, EdgeConfig, EdgeError};
+pub use client::{Edge, EdgeConfig, EdgeError, identity};
 pub use limits::Settings;
 pub use listen::ListenError;
 pub use refusal::Refusal;
