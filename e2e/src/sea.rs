@@ -177,8 +177,12 @@ impl Sea {
 
     /// The same with these variables.
     pub fn start_daemon_in(&self, surroundings: &[(&str, OsString)]) -> Result<()> {
+        self.start_daemon_of(&program(), surroundings)
+    }
+
+    fn start_daemon_of(&self, program: &Path, surroundings: &[(&str, OsString)]) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let child = self.spawn_daemon_in(surroundings, log)?;
+        let child = self.spawn_daemon_in(program, surroundings, log)?;
         let pid = child.id();
         *self.daemon() = Some(child);
         let over = until_ok("the daemon answers", STARTING, || {
@@ -199,15 +203,15 @@ impl Sea {
 
     /// A daemon that writes what it says to this file.
     pub fn spawn_daemon(&self, log: File) -> Result<Child> {
-        self.spawn_daemon_in(&[], log)
+        self.spawn_daemon_in(&program(), &[], log)
     }
 
-    fn spawn_daemon_in(&self, surroundings: &[(&str, OsString)], log: File) -> Result<Child> {
-        let mut command = Command::new(program());
+    fn spawn_daemon_in(&self, program: &Path, surroundings: &[(&str, OsString)], log: File) -> Result<Child> {
+        let mut command = Command::new(program);
         self.surround(command.arg("daemon"));
         command.envs(surroundings.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone()?).stderr(log);
-        command.spawn().with_context(|| format!("`{}` cannot be run", program().display()))
+        command.spawn().with_context(|| format!("`{}` cannot be run", program.display()))
     }
 
     /// What the daemon says of itself.
@@ -248,6 +252,21 @@ impl Sea {
     pub fn replace_daemon(&self) -> Result<()> {
         self.end_daemon(Signal::KILL)?;
         self.start_daemon()
+    }
+
+    /// Ends the daemon in order, and starts another from this program with these variables.
+    pub fn upgrade_daemon(&self, program: &Path, surroundings: &[(&str, OsString)]) -> Result<()> {
+        self.end_daemon(Signal::TERM)?;
+        self.start_daemon_of(program, surroundings)
+    }
+
+    /// Another program than the one under test, which does the same.
+    pub fn another_program(&self) -> Result<PathBuf> {
+        let copy = self.folder.path().join("sea");
+        fs::copy(program(), &copy)?;
+        // What stands behind a program is not loaded.
+        OpenOptions::new().append(true).open(&copy)?.write_all(b"another")?;
+        Ok(copy)
     }
 
     /// Where the edge answers.

@@ -152,11 +152,12 @@ fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, 
     }))
 }
 
-/// Where nothing is to go on without us, the edge, the names and the default network go too.
+/// Where nothing is to go on without us, the edge, the names and the default network go too; else they serve on.
 async fn leave_nothing(daemon: &api::Daemon) {
     let networks = daemon.networks.list().await;
     let ours = |view: &network::NetworkView| view.name.as_str() == network::DEFAULT_NETWORK;
     if !daemon.containers.is_empty() || !daemon.apps.names().is_empty() || !networks.iter().all(ours) {
+        daemon.edge.clone().release().await;
         return;
     }
     if let Err(problem) = daemon.networks.destroy_all().await {
@@ -271,6 +272,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     {
         candidates.insert(0, before.to_string());
     }
+    let identity = identity().await?;
     let mut last = None;
     for text in candidates {
         let address = listening(&text)?;
@@ -281,6 +283,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
             http: vec![address],
             https: https.clone(),
             trusted: trusted.clone(),
+            identity: identity.clone(),
         };
         match Edge::open(config).await {
             Ok(edge) => {
@@ -308,6 +311,13 @@ fn proxies(text: &str) -> Result<Cidr, Report> {
         Report::new(Kind::Invalid, format!("`{text}` is no address and no range of addresses"))
             .hint("write as in `--trusted-proxies 10.0.0.0/8,192.0.2.7`")
     })
+}
+
+/// Which program this is, by which an edge of another is known.
+async fn identity() -> Result<String, Report> {
+    let read = tokio::task::spawn_blocking(proxy::identity).await;
+    read.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        .map_err(|error| Report::new(Kind::Internal, "this program cannot read its own file").because(error))
 }
 
 /// An address to listen on; without a host it is all of the machine's.

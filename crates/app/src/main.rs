@@ -46,6 +46,8 @@ fn edge(args: &[OsString]) -> ExitCode {
     for pair in args.chunks(2) {
         match (pair[0].to_str(), pair.get(1)) {
             (Some("--root"), Some(root)) => options.root = root.into(),
+            (Some("--identity"), Some(identity)) => options.program = identity.to_string_lossy().into_owned(),
+            (Some("--handover"), Some(line)) if line == "stdin" => options.handover = true,
             (Some("--http"), Some(address)) => {
                 options.http.extend(parsed(address));
             }

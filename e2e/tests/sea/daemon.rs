@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::load::{Load, Order};
 use e2e::{Sea, http, process, until_ok};
 use rustix::process::Signal;
 
@@ -90,13 +91,24 @@ fn what_dies_while_the_daemon_is_away_is_replaced_when_it_is_back() -> Result<()
 }
 
 #[test]
-fn the_edge_is_replaced_when_it_dies() -> Result<()> {
+fn the_edge_is_replaced_when_it_dies_and_nobody_is_refused_meanwhile() -> Result<()> {
     let sea = pair()?;
+    let address = sea.http()?;
     let edge = || {
         let words = |pid: &i32| process::arguments(*pid).iter().any(|word| word == "edge");
         sea.traces().processes().into_iter().find(words)
     };
-    let first = edge().context("the edge is a process of its own")?;
+    for _ in 0..3 {
+        let pid = edge().context("the edge is a process of its own")?;
+        let began = std::time::Instant::now();
+        process::signal(pid, Signal::KILL);
+        ensure!(process::ended(pid, Duration::from_secs(10)), "it is dead");
+        // No second try: who connects now waits in a socket that the daemon keeps open.
+        let answer = http::get(address, "pair.example", "/")?;
+        ensure!(answer.status == 200, "{answer:?}");
+        println!("answered {:?} after the edge was killed", began.elapsed());
+    }
+    let first = edge().context("another edge serves")?;
     process::signal(first, Signal::KILL);
     until_ok("another edge serves", 20, || {
         ensure!(edge().is_some_and(|pid| pid != first), "no other edge");
@@ -104,6 +116,33 @@ fn the_edge_is_replaced_when_it_dies() -> Result<()> {
         ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     })?;
+    sea.end()
+}
+
+#[test]
+fn an_edge_that_dies_as_it_takes_over_costs_no_request() -> Result<()> {
+    let sea = pair()?;
+    let load = Load::begin(Order {
+        address: sea.http()?,
+        host: "pair.example".into(),
+        rate: 100,
+        own: |answer| answer.status == 200,
+    });
+    let (ours, other) = (e2e::program(), sea.another_program()?);
+    for (at, program) in [("ready to take over", &other), ("took over", &other), ("took over", &ours)] {
+        let log = sea.home().join(format!("{} {}", load.so_far().sent, at));
+        let died = log.with_extension("died");
+        let surroundings =
+            [("SEA_CRASH_AT", format!("edge 1 edge: {at}").into()), ("SEA_CRASH_LOG", log.clone().into())];
+        sea.upgrade_daemon(program, &surroundings)?;
+        ensure!(died.exists(), "an edge died when it was `{at}`: {}", fs::read_to_string(&log)?);
+        let before = load.so_far().own;
+        until_ok("requests go on", 20, || {
+            ensure!(load.so_far().own > before + 50, "{:?}", load.so_far());
+            Ok(())
+        })?;
+    }
+    load.end().lost_nothing();
     sea.end()
 }
 

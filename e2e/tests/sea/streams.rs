@@ -7,7 +7,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Sea, until_ok};
+use e2e::load::{Load, Order};
+use e2e::{Sea, process, until_ok};
 
 const APP: &str = r#"
 name: streams
@@ -193,12 +194,63 @@ fn a_body_is_answered_while_it_is_sent() -> Result<()> {
     sea.end()
 }
 
+const SOCKET: &str = "GET /socket HTTP/1.1\nHost: streams.example\nConnection: Upgrade\nUpgrade: websocket\n\
+                      Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
+
+/// The edge that has the place of the root; others may finish what they have.
+fn edge(sea: &Sea) -> Result<Vec<i32>> {
+    let is_edge = |pid: &i32| process::arguments(*pid).get(1).is_some_and(|word| word == "edge");
+    Ok(sea.traces().processes().into_iter().filter(is_edge).collect())
+}
+
+#[test]
+fn streams_outlive_upgrades_of_the_edge_and_no_request_is_lost() -> Result<()> {
+    let sea = voyage()?;
+    let mut socket = Talk::open(&sea, SOCKET)?;
+    ensure!(socket.head()?.starts_with("http/1.1 101"), "a WebSocket");
+    let mut stream = Talk::open(&sea, "GET /events HTTP/1.1\nHost: streams.example\n\n")?;
+    ensure!(stream.head()?.starts_with("http/1.1 200") && stream.chunk()? == "data: one\n\n", "a stream");
+    let address = sea.http()?;
+    let load = Load::begin(Order {
+        address,
+        host: "streams.example".into(),
+        rate: 150,
+        own: |answer| answer.status == 200 && answer.body.starts_with('v'),
+    });
+    let (ours, other) = (e2e::program(), sea.another_program()?);
+    for program in [&other, &ours, &other] {
+        let before = edge(&sea)?;
+        sea.upgrade_daemon(program, &[])?;
+        let new: Vec<_> = edge(&sea)?.into_iter().filter(|pid| !before.contains(pid)).collect();
+        ensure!(new.len() == 1 && sea.http()? == address, "another edge at the same address: {new:?}");
+        ensure!(socket.frame("ahoy")? == "v1 ahoy", "the WebSocket is with the first edge");
+    }
+    // A release right after: the instance that the stream is on counts as at work.
+    let mut deploy =
+        sea.command_for_this_daemon(&["up", "-d", "--wait", "-q"]).env("VERSION", "v2").spawn()?;
+    until_ok("new requests go to the new release", 30, || {
+        let answer = sea.get("streams.example", "/")?;
+        ensure!(answer.body == "v2", "{answer:?}");
+        Ok(())
+    })?;
+    ensure!(socket.frame("aye")? == "v1 aye", "beside the new release");
+    for container in sea.json(&["ps"]).as_array().context("a list")? {
+        let id = container["id"].as_str().context("an id")?;
+        sea.sea(&["exec", id, "touch", "/tmp/go"]).exits(0);
+    }
+    ensure!(stream.chunk()? == "data: two\n\n" && stream.chunk()?.is_empty(), "the stream comes to its end");
+    drop((socket, stream));
+    ensure!(deploy.wait()?.success(), "the release ends well");
+    load.end().lost_nothing();
+    let releases = sea.json(&["releases"]);
+    ensure!(releases[0]["status"] == "live" && releases[0]["receipt"]["lost"] == 0, "{releases}");
+    sea.end()
+}
+
 #[test]
 fn a_websocket_outlives_the_release_that_it_began_with() -> Result<()> {
     let sea = voyage()?;
-    let head = "GET /socket HTTP/1.1\nHost: streams.example\nConnection: Upgrade\nUpgrade: websocket\n\
-                Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
-    let mut socket = Talk::open(&sea, head)?;
+    let mut socket = Talk::open(&sea, SOCKET)?;
     let answer = socket.head()?;
     ensure!(answer.starts_with("http/1.1 101"), "{answer}");
     ensure!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");

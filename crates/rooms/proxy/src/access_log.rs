@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,11 +155,8 @@ pub(crate) fn start(folder: &Path) -> std::io::Result<SyncSender<Vec<u8>>> {
     Ok(sender)
 }
 
-fn open(path: &Path) -> std::io::Result<(File, u64)> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    let length = file.metadata()?.len();
-    Ok((file, length))
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 fn write(path: &PathBuf, batches: &Receiver<Vec<u8>>) {
@@ -167,19 +165,24 @@ fn write(path: &PathBuf, batches: &Receiver<Vec<u8>>) {
         if file.is_none() {
             file = open(path).ok();
         }
-        let Some((out, length)) = &mut file else {
+        let Some(out) = &mut file else {
             tracing::warn!("could not open `{}`", path.display());
             continue;
         };
         if let Err(error) = out.write_all(&batch) {
             tracing::warn!(%error, "could not write `{}`", path.display());
         }
-        *length += batch.len() as u64;
-        if *length >= FILE_BYTES {
-            file = None;
-            if let Err(error) = std::fs::rename(path, path.with_extension("log.1")) {
-                tracing::warn!(%error, "could not turn `{}` over", path.display());
-            }
+        // An edge that was replaced writes to the same file until it is done.
+        let Ok(there) = out.metadata() else { continue };
+        if there.len() < FILE_BYTES {
+            continue;
+        }
+        file = None;
+        // Another edge may have turned it over already.
+        let is_there =
+            std::fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (there.dev(), there.ino()));
+        if is_there && let Err(error) = std::fs::rename(path, path.with_extension("log.1")) {
+            tracing::warn!(%error, "could not turn `{}` over", path.display());
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The daemon's hand on the edge: finds or starts the process, gives it tables, replaces it when it dies.
 
+mod identity;
+mod leaving;
 mod process;
+mod stand_in;
 
 use std::ffi::OsString;
 use std::io;
@@ -14,12 +17,18 @@ use plan::ports::{BoxFuture, Traffic};
 use plan::traffic::{RouteShare, TrafficSeen};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
 use crate::explain::{Ask, Explanation};
-use crate::protocol::{self, Reply, Request};
+use crate::handover::Handover;
+use crate::protocol::{self, Reply, Request, VERSION};
 use crate::server::HttpsFront;
 use crate::status::EdgeStatus;
 use crate::table::Document;
+pub use identity::identity;
+use leaving::{AllLeaving, Sums};
+use process::{Edges, Found, Life, Sign};
+use stand_in::Legacy;
 
 /// How long an operation waits for an edge that is just being replaced.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,6 +52,8 @@ pub struct EdgeConfig {
     pub https: HttpsFront,
     /// Proxies of ours in front of the edge, which are believed what they say of clients.
     pub trusted: Vec<Cidr>,
+    /// Which program it is, as [`identity()`] says: an edge that was started from another is replaced.
+    pub identity: String,
 }
 
 /// Why the edge did not do it.
@@ -122,17 +133,38 @@ struct State {
     document: Document,
     /// Where the edge listens.
     http: Vec<SocketAddr>,
+    /// Duplicates of its listening sockets, for the next one if it dies.
+    sockets: Option<Arc<Handover>>,
+    pid: u32,
+    /// What it did, as of the last look.
+    answered: Sums,
+    leaving: AllLeaving,
 }
 
 impl Edge {
     /// Takes over the edge that runs on this root, or starts one; looks after it as long as this lives.
     pub async fn open(config: EdgeConfig) -> Result<Self, EdgeError> {
-        let found = process::find_or_start(&config).await?;
-        let state = State { connection: Some(found.connection), document: found.document, http: found.http };
+        let edges = process::find_or_start(&config, None).await?;
+        let folder = config.root.join("edge");
+        let state = State {
+            connection: None,
+            document: edges.edge.0.document.clone(),
+            http: Vec::new(),
+            sockets: None,
+            pid: 0,
+            answered: Sums::new(),
+            leaving: AllLeaving::default(),
+        };
         let inner =
             Arc::new(Inner { config, state: Mutex::new(state), back: Notify::new(), gone: Notify::new() });
+        let mut watch = Watch { life: None, farewells: JoinSet::new() };
+        inner.adopt(Edges { replaced: None, ..edges }, &mut watch).await?;
+        // The one that was replaced just now is among them.
+        for (found, life) in leaving::find(&folder).await {
+            inner.see_off(found, life, &mut watch).await;
+        }
         let tasks = Tasks::new();
-        tasks.spawn("edge supervision", supervise(inner.clone(), found.life));
+        tasks.spawn("edge supervision", supervise(inner.clone(), watch));
         let edge = Self { inner, tasks };
         edge.trust().await?;
         Ok(edge)
@@ -148,26 +180,39 @@ impl Edge {
         self.inner.state.lock().await.http.clone()
     }
 
-    /// All counters of the edge.
+    /// All counters of the edge, and how many others are not done.
     pub async fn status(&self) -> Result<EdgeStatus, EdgeError> {
-        match self.inner.ask(&Request::Status).await? {
-            Reply::Status { status } => Ok(*status),
+        let mut state = self.inner.connected().await?;
+        let leaving = state.leaving.list.len();
+        match self.inner.converse(&mut state, &Request::Status).await? {
+            Reply::Status { status } => Ok(EdgeStatus { leaving, ..*status }),
             other => Err(unexpected(&other)),
         }
     }
 
     /// What would happen to a request, and why; it is not sent.
     pub async fn explain(&self, ask: Ask) -> Result<Explanation, EdgeError> {
-        match self.inner.ask(&Request::Explain { ask }).await? {
+        let mut state = self.inner.connected().await?;
+        match self.inner.converse(&mut state, &Request::Explain { ask }).await? {
             Reply::Explained { explanation } => Ok(*explanation),
             other => Err(unexpected(&other)),
         }
     }
 
+    /// Lets go of the edge, which serves on: it is not replaced from here any more.
+    pub async fn release(self) {
+        self.tasks.shutdown().await;
+    }
+
     /// Ends the edge: it accepts nothing more and finishes what is under way. It is not replaced.
     pub async fn stop(self) -> Result<(), EdgeError> {
+        // One that is just being replaced has to be there before it can be told.
+        drop(self.inner.connected().await?);
         self.tasks.shutdown().await;
-        self.inner.ask(&Request::Stop).await.map(|_| ())
+        let mut state = self.inner.connected().await?;
+        state.sockets = None;
+        state.leaving.stop().await;
+        self.inner.converse(&mut state, &Request::Stop).await.map(|_| ())
     }
 
     /// Has the edge trust whom it is to trust.
@@ -203,22 +248,20 @@ impl Edge {
 
     /// Puts a document in force.
     async fn put(&self, state: &mut State, document: Document) -> Result<(), EdgeError> {
-        let request = Request::Apply { document: document.clone() };
         base::crash::point("edge: table about to be sent");
-        match self.inner.converse(state, &request).await? {
-            Reply::Done => {
-                base::crash::point("edge: table in force");
-                state.document = document;
-                Ok(())
-            }
-            Reply::Refused { report } => Err(EdgeError::Refused(report)),
-            other => Err(unexpected(&other)),
-        }
+        self.inner.put(state, document).await?;
+        base::crash::point("edge: table in force");
+        Ok(())
     }
 
     async fn seen(&self) -> Result<TrafficSeen, EdgeError> {
-        match self.inner.ask(&Request::Look).await? {
-            Reply::Seen { seen } => Ok(seen),
+        let mut state = self.inner.connected().await?;
+        match self.inner.converse(&mut state, &Request::Look).await? {
+            Reply::Seen { mut seen } => {
+                state.answered = seen.answered.clone();
+                state.leaving.add_to(&mut seen).await;
+                Ok(seen)
+            }
             other => Err(unexpected(&other)),
         }
     }
@@ -262,9 +305,99 @@ impl Inner {
         tokio::time::timeout(PATIENCE, wait).await.map_err(|_| EdgeError::Silent)
     }
 
-    async fn ask(&self, request: &Request) -> Result<Reply, EdgeError> {
-        let mut state = self.connected().await?;
-        self.converse(&mut state, request).await
+    /// Has the edge go by this document, and those that it replaced.
+    async fn put(&self, state: &mut State, document: Document) -> Result<(), EdgeError> {
+        match self.converse(state, &Request::Apply { document: document.clone() }).await? {
+            Reply::InForce { revision } => {
+                state.document = document;
+                state.leaving.put(&state.document).await;
+                let kept = state.sockets.as_ref().is_some_and(|sockets| sockets.revision == revision);
+                if !kept && !self.keep_sockets(state).await {
+                    // Of ports that were closed none may stay.
+                    state.sockets = None;
+                }
+                Ok(())
+            }
+            Reply::Refused { report } => Err(EdgeError::Refused(report)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes duplicates of the edge's sockets, in place of those that it had before.
+    async fn keep_sockets(&self, state: &mut State) -> bool {
+        match process::take_handover(&self.config.root.join("edge")).await {
+            Ok(sockets) => {
+                state.sockets = Some(Arc::new(sockets));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the edge's sockets cannot be kept; connections are refused if it dies");
+                false
+            }
+        }
+    }
+
+    /// Goes on with this edge, and has it go by our document.
+    async fn adopt(&self, edges: Edges, watch: &mut Watch) -> Result<(), EdgeError> {
+        let (found, life) = edges.edge;
+        let mut state = self.state.lock().await;
+        if found.pid != state.pid {
+            let answered = std::mem::take(&mut state.answered);
+            state.leaving.settle(&answered);
+        }
+        state.pid = found.pid;
+        state.http = found.http;
+        state.connection = Some(found.connection);
+        if edges.sockets.is_some() {
+            state.sockets = edges.sockets;
+        }
+        // If it is gone already, those of the edge before are the same.
+        self.keep_sockets(&mut state).await;
+        watch.life = Some(life);
+        if found.document != state.document {
+            // It may have taken a table whose answer did not reach us, so ours gets a number above both.
+            let mut document = state.document.clone();
+            document.generation = document.generation.max(found.document.generation) + 1;
+            match self.put(&mut state, document).await {
+                Err(EdgeError::Refused(report)) => {
+                    tracing::error!("the edge refuses the routes that it had: {report}");
+                }
+                other => other?,
+            }
+        }
+        drop(state);
+        if let Some((found, life)) = edges.replaced {
+            self.see_off(found, life, watch).await;
+        }
+        self.back.notify_waiters();
+        Ok(())
+    }
+
+    /// Takes in what was heard of the edge.
+    async fn note(&self, sign: Sign, watch: &mut Watch) {
+        let mut state = self.state.lock().await;
+        let state = &mut *state;
+        match (sign, state.connection.take(), watch.life.take()) {
+            (Sign::Leaves, Some(connection), Some(life)) => {
+                tracing::info!("the edge was told to end; another takes its place");
+                state.answered.clear();
+                let id = state.leaving.add(connection, VERSION, state.document.clone()).await;
+                watch.farewells.spawn(async move { (id, life.ended().await) });
+            }
+            (Sign::Ended(Some(last_words)), ..) => state.answered = last_words.answered,
+            (Sign::Ended(None) | Sign::Leaves, ..) => {
+                tracing::warn!("the edge is gone or does not answer; it is replaced");
+            }
+        }
+    }
+
+    /// Goes on counting what this edge does, which another has replaced.
+    async fn see_off(&self, found: Found, life: Life, watch: &mut Watch) {
+        let mut state = self.state.lock().await;
+        let state = &mut *state;
+        let id = state.leaving.add(found.connection, found.version, found.document).await;
+        state.leaving.put(&state.document).await;
+        watch.farewells.spawn(async move { (id, life.ended().await) });
     }
 
     /// One request and its answer. A connection that failed is never used again: its next frame could be the
@@ -292,54 +425,57 @@ impl Inner {
     }
 }
 
-/// Replaces the edge when it dies, and gives the new one the table.
-async fn supervise(inner: Arc<Inner>, mut life: process::Life) {
-    let mut pause = PAUSES.0;
+/// The ends that are waited for.
+struct Watch {
+    life: Option<Life>,
+    /// Of those that have left, by number, with their last words.
+    farewells: JoinSet<(u64, Option<TrafficSeen>)>,
+}
+
+/// Replaces the edge when it dies or leaves, and gives the new one the table and the sockets.
+async fn supervise(inner: Arc<Inner>, mut watch: Watch) {
     loop {
-        tokio::select! {
-            () = life.ended() => {}
-            () = inner.gone.notified() => {}
-        }
-        let mut state = inner.state.lock().await;
-        state.connection = None;
-        drop(state);
-        tracing::warn!("the edge is gone or does not answer; it is replaced");
-        loop {
-            match restore(&inner).await {
-                Ok(new) => {
-                    life = new;
-                    pause = PAUSES.0;
-                    break;
-                }
-                Err(error) => {
-                    let report = Report::of(&error);
-                    tracing::error!("the edge could not be replaced: {report}");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
-                }
+        let ending = async {
+            match &mut watch.life {
+                Some(life) => life.next().await,
+                None => std::future::pending().await,
             }
+        };
+        let sign = tokio::select! {
+            Some(Ok((id, last_words))) = watch.farewells.join_next() => {
+                inner.state.lock().await.leaving.remove(id, last_words);
+                continue;
+            }
+            sign = ending => sign,
+            () = inner.gone.notified() => Sign::Ended(None),
+        };
+        inner.note(sign, &mut watch).await;
+        let mut pause = PAUSES.0;
+        while let Err(error) = restore(&inner, &mut watch).await {
+            let report = Report::of(&error);
+            tracing::error!("the edge could not be replaced: {report}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 }
 
 /// Connects to the edge again, which is started if need be, and makes sure that it goes by our table.
-async fn restore(inner: &Inner) -> Result<process::Life, EdgeError> {
-    let found = process::find_or_start(&inner.config).await?;
-    let mut state = inner.state.lock().await;
-    state.http = found.http;
-    state.connection = Some(found.connection);
-    if found.document != state.document {
-        // It may have taken a table whose answer did not reach us, so ours gets a number above both.
-        let mut document = state.document.clone();
-        document.generation = document.generation.max(found.document.generation) + 1;
-        let reply = inner.converse(&mut state, &Request::Apply { document: document.clone() }).await?;
-        if let Reply::Refused { report } = reply {
-            tracing::error!("the edge refuses the routes that it had: {report}");
-        } else {
-            state.document = document;
-        }
-    }
+async fn restore(inner: &Inner, watch: &mut Watch) -> Result<(), EdgeError> {
+    let state = inner.state.lock().await;
+    let legacy = state.sockets.as_ref().map(|sockets| Legacy {
+        handover: sockets.clone(),
+        document: state.document.clone(),
+        http: state.http.clone(),
+    });
     drop(state);
-    inner.back.notify_waiters();
-    Ok(found.life)
+    let edges = match process::find_or_start(&inner.config, legacy).await {
+        Err(error @ EdgeError::Ended { .. }) => {
+            // The sockets may be what it cannot start with; without them it opens its own, for which these must go.
+            inner.state.lock().await.sockets = None;
+            return Err(error);
+        }
+        other => other?,
+    };
+    inner.adopt(edges, watch).await
 }

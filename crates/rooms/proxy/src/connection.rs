@@ -307,7 +307,7 @@ impl Client {
             {
                 return Poll::Ready(read.is_ok_and(|count| count > 0));
             }
-            let over = self.watched.watch.is_late() || worker.draining.get();
+            let over = self.watched.watch.is_late() || worker.clearing.get();
             if over && !self.stream.has_arrived() {
                 return Poll::Ready(false);
             }

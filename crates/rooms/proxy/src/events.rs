@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base::{ContainerId, Instant};
+use base::{ContainerId, Instant, Report};
 use resilience::breaker::{Cause, Change};
 use resilience::health::outliers::Reason;
 
@@ -45,4 +45,18 @@ pub(crate) fn breaker((owner, pool): &PoolKey, change: Change, now: Instant) {
         }
         Change::Closed => tracing::info!(owner, pool, "the breaker of `{owner}/{pool}` closed"),
     }
+}
+
+/// Another program's edge has given its place to one of ours.
+pub(crate) fn replaced(old_pid: u32, new_pid: u32) {
+    tracing::info!(
+        old_pid,
+        new_pid,
+        "the edge was replaced without a break; the old one finishes what it has"
+    );
+}
+
+/// It could not be done, and how it goes on is said by what follows.
+pub(crate) fn not_replaced(why: &Report) {
+    tracing::error!("the edge could not be replaced without a break: {why}");
 }

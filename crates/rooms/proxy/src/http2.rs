@@ -67,8 +67,8 @@ impl Trunk {
         self.open.set(self.open.get() - 1);
         if self.open.get() == 0 {
             let settings = &self.worker.settings;
-            let draining = self.worker.draining.get();
-            self.watched.within(if draining { settings.linger } else { settings.keep_alive });
+            let clearing = self.worker.clearing.get();
+            self.watched.within(if clearing { settings.linger } else { settings.keep_alive });
         }
     }
 
@@ -147,7 +147,15 @@ async fn converse(
             connection.poll_accept(cx)
         });
         match next.await {
-            Some(Ok((request, respond))) => begin(trunk, facts, entrance, request, respond),
+            Some(Ok((request, respond))) => {
+                begin(trunk, facts, entrance, request, respond);
+                // Said while it waits for an answer: clients that hear it just as they ask have to ask again elsewhere,
+                // and not all do.
+                if trunk.worker.draining.get() && !leaving {
+                    leaving = true;
+                    connection.graceful_shutdown();
+                }
+            }
             // The library has told the client why.
             Some(Err(_)) | None => return,
         }
@@ -171,7 +179,7 @@ fn look(trunk: &Trunk, connection: &mut Connection<Wire, Bytes>, leaving: &mut b
     if late && rests && *leaving {
         return Poll::Ready(End::Now);
     }
-    if (late && rests) || trunk.worker.draining.get() {
+    if (late && rests) || trunk.worker.clearing.get() {
         if !*leaving {
             *leaving = true;
             connection.graceful_shutdown();

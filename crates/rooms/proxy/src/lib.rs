@@ -21,6 +21,7 @@ mod exchange;
 mod explain;
 mod forward;
 mod gate;
+mod handover;
 mod head;
 mod http2;
 mod limits;
@@ -41,7 +42,7 @@ mod tunnel;
 mod watch;
 mod worker;
 
-pub use client::{Edge, EdgeConfig, EdgeError};
+pub use client::{Edge, EdgeConfig, EdgeError, identity};
 pub use explain::{Ask, Candidate, Explanation, Step, Verdict};
 pub use limits::Settings;
 pub use listen::ListenError;

@@ -52,6 +52,11 @@ pub(crate) const H2_RESETS: u32 = 128;
 pub(crate) const TLS_SESSIONS: usize = 1024;
 /// Certificates of local names that are kept, for all threads.
 pub(crate) const LOCAL_HOSTS: usize = 1024;
+/// How long an edge that was replaced lets what is under way go on: longer than most downloads, and as long as a silent
+/// WebSocket is kept.
+pub(crate) const LEAVING: Duration = Duration::from_secs(3600);
+/// Edges that were replaced and are not done; of more, the oldest is told to end.
+pub(crate) const LEAVING_KEPT: usize = 8;
 /// UDP clients that one listener remembers.
 pub(crate) const UDP_SESSIONS: usize = 4096;
 
@@ -97,6 +102,8 @@ pub struct Settings {
     pub udp_idle: Duration,
     /// How long the edge waits for its requests when it was told to end.
     pub grace: Duration,
+    /// How long connections that rest may ask once more by then: to close one is to lose what its client is just sending.
+    pub last_call: Duration,
     /// How often deadlines are looked at; they are this coarse.
     pub tick: Duration,
     /// How often a request is sent at most.
@@ -126,6 +133,7 @@ impl Default for Settings {
             detect: Duration::from_secs(3),
             udp_idle: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            last_call: Duration::from_secs(2),
             tick: Duration::from_millis(100),
             tries: 3,
             access_log: true,

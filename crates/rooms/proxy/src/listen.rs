@@ -11,7 +11,7 @@ use base::{Kind, Problem};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// Connections that the kernel may accept for us while we are busy; it takes the least of this and its own bound.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +86,19 @@ pub(crate) fn streams(
     sockopt::set_socket_reuseport(&first, true).map_err(|e| failed(e, address))?;
     let address = first.local_addr().map_err(|e| explain(e, address, "TCP"))?;
     let mut all = vec![first];
-    while all.len() < count {
-        let next =
-            TcpListener::from(bound(address, SocketType::STREAM, true).map_err(|e| failed(e, address))?);
-        rustix::net::listen(&next, BACKLOG).map_err(|e| failed(e, address))?;
-        all.push(next);
-    }
+    all.extend(further(address, count.saturating_sub(1))?);
     Ok((address, all))
+}
+
+/// So many more listeners on an address of ours.
+pub(crate) fn further(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ListenError> {
+    let failed = |error: rustix::io::Errno| explain(error.into(), address, "TCP");
+    let one = || {
+        let next = TcpListener::from(bound(address, SocketType::STREAM, true).map_err(failed)?);
+        rustix::net::listen(&next, BACKLOG).map_err(failed)?;
+        Ok(next)
+    };
+    (0..count).map(|_| one()).collect()
 }
 
 /// A UDP socket on the address.

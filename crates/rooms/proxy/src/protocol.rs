@@ -14,17 +14,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::explain::{Ask, Explanation};
+use crate::handover::{Inventory, Talk};
 use crate::limits::FRAME_BYTES;
 use crate::status::EdgeStatus;
 use crate::table::Document;
 
-/// The version of these words and of `table.json`. 2 brought TLS and 3 the rules of routes: an edge of
-/// a version before would pass over them.
+/// The version of these words and of `table.json`. 2 brought TLS: an edge of version 1 would pass over it. 3 brought the
+/// rules of routes and the handover.
 pub(crate) const VERSION: u32 = 3;
 /// Versions of `table.json` that are read: what they do not say has a default.
 pub(crate) const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
-/// What the daemon says.
+/// Where edges are found that have left and are not done, under `edge/`.
+pub(crate) const LEAVING_FOLDER: &str = "leaving";
+
+/// What the daemon says, and an edge to the one that it replaces.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
@@ -39,6 +43,18 @@ pub(crate) enum Request {
     Explain {
         ask: Ask,
     },
+    /// Give duplicates of all listening sockets, and go on.
+    HandOver,
+    /// Another edge is ready to serve with the sockets of this revision: accept nothing more, let it take the place,
+    /// and end when all is done.
+    Leave {
+        revision: u64,
+        generation: u64,
+    },
+    /// Send nothing new on connections that rest: an edge that has left and cannot be told what routes there are.
+    Finish,
+    /// Tell when the leaving begins, and what was done when it is over.
+    Farewell,
     /// Accept nothing more, and end when all is done.
     Stop,
 }
@@ -54,8 +70,28 @@ pub(crate) enum Reply {
         http: Vec<SocketAddr>,
         #[serde(default)]
         https: Vec<SocketAddr>,
+        /// Which program it is, as it was told by whoever started it.
+        #[serde(default)]
+        program: String,
+        /// The revision of its sockets.
+        #[serde(default)]
+        revision: u64,
     },
     Done,
+    /// The table is in force; the revision of the sockets that listen for it.
+    InForce {
+        revision: u64,
+    },
+    /// The sockets follow.
+    Handover {
+        inventory: Inventory,
+    },
+    /// It accepts nothing more, and its place is free. The sockets of the clients follow.
+    Left {
+        talks: Vec<Talk>,
+    },
+    /// It accepts nothing more; what it did follows when it ends.
+    Leaving,
     Refused {
         report: Report,
     },
@@ -106,9 +142,9 @@ pub(crate) async fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Re
 /// A path to the socket that is short enough for a socket address, however deep the folder lies.
 ///
 /// Gives the open folder too: the path is good only while that is open.
-pub(crate) fn socket_path(folder: &Path) -> io::Result<(std::fs::File, std::path::PathBuf)> {
+pub(crate) fn socket_path(folder: &Path, name: &str) -> io::Result<(std::fs::File, std::path::PathBuf)> {
     use std::os::fd::AsRawFd;
     let open = std::fs::File::open(folder)?;
-    let path = format!("/proc/self/fd/{}/edge.sock", open.as_raw_fd());
+    let path = format!("/proc/self/fd/{}/{name}", open.as_raw_fd());
     Ok((open, path.into()))
 }

@@ -377,7 +377,7 @@ impl Care {
         coding.is_some()
     }
 
-    fn onward(&self) -> Option<&Rewrite> {
+    pub(crate) fn onward(&self) -> Option<&Rewrite> {
         self.rules.as_ref()?.onward.as_ref()
     }
 

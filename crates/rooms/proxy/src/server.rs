@@ -5,19 +5,22 @@
 
 mod control;
 mod fronts;
+mod heir;
 mod instances;
+mod listening;
 mod role;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::{Clock, Kind, Problem, SystemClock};
+use base::{Clock, Kind, Problem, Report, SystemClock};
 use plan::traffic::TrafficSeen;
 use serde::{Deserialize, Serialize};
 use spec::Protocol;
@@ -25,14 +28,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::access_log::{self, Line};
 use crate::explain::{self, Ask, Explanation, Seen};
+use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::Settings;
-use crate::listen::{self, ListenError};
+use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
 use crate::status::{EdgeStatus, EndpointStatus, PoolStatus, TlsStatus};
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
-use crate::worker::{self, Command, Gauges, Plan, Socket};
+use crate::worker::{self, Command, Gauges, Manner, Plan, Socket};
 use instances::Instances;
+use listening::{Dealt, Listening};
 
 pub use role::{EdgeOptions, HttpsFront, edge_main};
 
@@ -104,6 +109,11 @@ pub(crate) struct Server {
     document: Document,
     /// Published ports that are open.
     open: BTreeSet<(SocketAddr, bool)>,
+    listening: Listening,
+    /// What waits for the doors to be opened.
+    closed: Option<Dealt>,
+    /// Another edge has its place.
+    left: bool,
     http: Vec<SocketAddr>,
     /// Where HTTPS is answered now.
     https: Vec<SocketAddr>,
@@ -115,21 +125,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the workers and opens the HTTP addresses; no route is served yet.
+    /// Starts the workers and opens the HTTP addresses; nobody is served before [`Self::open_doors`].
     pub(crate) async fn start(
         folder: PathBuf,
         addresses: &Addresses,
         threads: usize,
         settings: Settings,
+        before: Handover,
     ) -> Result<Self, StartError> {
+        let mut listening = Listening::new(threads, before.sockets, before.revision);
         let (http, https) = (folder.join("http.json"), folder.join("https.json"));
-        let fronts = fronts::open(&http, &addresses.http, threads, fronts::PATIENCE).await?;
-        let (at, https_spare) = match &addresses.https {
-            HttpsFront::Never => (&[][..], Vec::new()),
-            HttpsFront::At(addresses) => (&addresses[..], Vec::new()),
-            HttpsFront::WhenNeeded(addresses) => (&[][..], addresses.clone()),
-        };
-        let secure = fronts::open(&https, at, threads, fronts::PATIENCE).await?;
+        let fronts =
+            fronts::open(&http, &addresses.http, Purpose::Front, &mut listening, fronts::PATIENCE).await?;
+        let (at, https_spare) = secure_addresses(&addresses.https, &listening);
+        let secure = fronts::open(&https, &at, Purpose::Secure, &mut listening, fronts::PATIENCE).await?;
         let mut instances = Instances::new(threads);
         let empty = Document::default();
         let mut table = Table::build(&empty, None, |i, a| instances.state(i, a))
@@ -139,14 +148,11 @@ impl Server {
             table.tls = Arc::new(tls.build(&empty).map_err(|source| StartError::Tls { source })?);
         }
         let table = Arc::new(table);
-        let log = if settings.access_log {
-            Some(
-                access_log::start(&folder)
-                    .map_err(|source| StartError::Folder { path: folder.clone(), source })?,
-            )
-        } else {
-            None
+        let log = match settings.access_log {
+            true => Some(access_log::start(&folder)),
+            false => None,
         };
+        let log = log.transpose().map_err(|source| StartError::Folder { path: folder.clone(), source })?;
         let mut server = Self {
             folder,
             workers: Vec::new(),
@@ -155,6 +161,9 @@ impl Server {
             table: table.clone(),
             document: empty,
             open: BTreeSet::new(),
+            listening,
+            closed: None,
+            left: false,
             http: fronts.iter().map(|(address, _)| *address).collect(),
             https: secure.iter().map(|(address, _)| *address).collect(),
             https_spare,
@@ -174,11 +183,31 @@ impl Server {
             };
             server.spawn(plan).map_err(|source| StartError::Thread { source })?;
         }
-        let mut sockets: Vec<Vec<(SocketAddr, Socket)>> = (0..threads).map(|_| Vec::new()).collect();
-        fronts.into_iter().for_each(|front| share_out(&mut sockets, front, Socket::Front));
-        secure.into_iter().for_each(|front| share_out(&mut sockets, front, Socket::Secure));
-        server.tell(sockets, &[]).await.map_err(|_| StartError::Worker)?;
+        let fronts = fronts.into_iter().map(|front| (Purpose::Front, front));
+        let secure = secure.into_iter().map(|front| (Purpose::Secure, front));
+        let mut dealt = nobody(threads);
+        for (purpose, front) in fronts.chain(secure) {
+            let dealing = server.listening.deal(purpose, front, &mut dealt, 0);
+            dealing.map_err(|source| StartError::Listen { source })?;
+        }
+        server.closed = Some(dealt);
         Ok(server)
+    }
+
+    /// Begins to serve, with the UDP clients of the edge before.
+    pub(crate) async fn open_doors(&mut self, talks: Vec<(Talk, OwnedFd)>) -> Result<(), StartError> {
+        let mut dealt = self.closed.take().unwrap_or_else(|| nobody(self.workers.len()));
+        self.listening.forget_rest();
+        for (talk, socket) in talks {
+            let ports = dealt.iter_mut().flatten().filter(|(address, _)| *address == talk.port);
+            for (_, port) in ports {
+                if let Socket::Datagram(_, talks) = port {
+                    talks.push((talk, socket));
+                    break;
+                }
+            }
+        }
+        self.tell(dealt, &[]).await.map_err(|_| StartError::Worker)
     }
 
     fn spawn(&mut self, plan: Plan) -> io::Result<()> {
@@ -209,10 +238,12 @@ impl Server {
             let hosts = self.tls.build(&document).map_err(|source| ApplyError::Tls { source })?;
             table.tls = Arc::new(hosts);
         }
-        let mut opened = self.open_new(&table).map_err(|source| ApplyError::Listen { source })?;
-        if needed && let Some(front) = self.open_https().await? {
-            self.https = vec![front.0];
-            share_out(&mut opened, front, Socket::Secure);
+        let mut opened = nobody(self.workers.len());
+        if !self.left {
+            opened = self.open_new(&table).map_err(|source| ApplyError::Listen { source })?;
+            if needed {
+                self.open_https(&mut opened).await?;
+            }
         }
         table.https_port = self.https.first().map_or(HTTPS_PORT, SocketAddr::port);
         let gone: Vec<_> =
@@ -220,54 +251,62 @@ impl Server {
         self.open = table.listeners.keys().copied().collect();
         self.table = Arc::new(table);
         self.instances.keep_only(&self.table);
+        if let Some(closed) = &mut self.closed {
+            closed.iter_mut().zip(&mut opened).for_each(|(waiting, opened)| waiting.append(opened));
+        }
         self.tell(opened, &gone).await?;
+        self.listening.close(&gone);
         self.document = document;
-        self.keep()
+        if self.left { Ok(()) } else { self.keep() }
     }
 
     /// Opens the first HTTPS address that can be had, if none is open and some may be.
-    async fn open_https(&self) -> Result<Option<fronts::Front>, ApplyError> {
+    async fn open_https(&mut self, opened: &mut Dealt) -> Result<(), ApplyError> {
         let mut refused = None;
-        let candidates = if self.https.is_empty() { &self.https_spare[..] } else { &[] };
+        let candidates = if self.https.is_empty() { self.https_spare.clone() } else { Vec::new() };
         for address in candidates {
             let path = self.folder.join("https.json");
-            match fronts::open(&path, &[*address], self.workers.len(), fronts::PATIENCE).await {
-                Ok(mut fronts) => return Ok(fronts.pop()),
+            let asked = [address];
+            let opening =
+                fronts::open(&path, &asked, Purpose::Secure, &mut self.listening, fronts::PATIENCE).await;
+            match opening {
+                Ok(fronts) => {
+                    for front in fronts {
+                        self.https = vec![front.0];
+                        let dealing = self.listening.deal(Purpose::Secure, front, opened, 0);
+                        dealing.map_err(|source| ApplyError::Listen { source })?;
+                    }
+                    return Ok(());
+                }
                 Err(error) => refused = Some(error),
             }
         }
-        refused.map_or(Ok(None), |source| Err(ApplyError::Https { source }))
+        refused.map_or(Ok(()), |source| Err(ApplyError::Https { source }))
     }
 
     /// Opens the ports that are new; when one cannot be opened, none is.
-    fn open_new(&self, table: &Table) -> Result<Vec<Vec<(SocketAddr, Socket)>>, ListenError> {
-        let count = self.workers.len();
-        let mut sockets: Vec<Vec<(SocketAddr, Socket)>> = (0..count).map(|_| Vec::new()).collect();
+    fn open_new(&mut self, table: &Table) -> Result<Dealt, ListenError> {
         let new = table.listeners.iter().filter(|(key, _)| !self.open.contains(key));
-        for (place, ((address, _), (protocol, _))) in new.enumerate() {
-            match protocol {
-                // One thread keeps the clients of a UDP port apart.
-                Protocol::Udp => {
-                    let socket = Socket::Datagram(listen::datagrams(*address)?);
-                    sockets[place % count].push((*address, socket));
-                }
-                Protocol::Auto | Protocol::Tcp | Protocol::Http => {
-                    let (_, listeners) = listen::streams(*address, count)?;
-                    for (listener, own) in listeners.into_iter().zip(&mut sockets) {
-                        own.push((*address, Socket::Stream(listener)));
-                    }
-                }
-            }
+        let places = new.map(|((address, _), (protocol, _))| {
+            let purpose = match protocol {
+                Protocol::Udp => Purpose::Datagram,
+                Protocol::Auto | Protocol::Tcp | Protocol::Http => Purpose::Stream,
+            };
+            Place { purpose, address: *address }
+        });
+        let places: Vec<_> = places.collect();
+        let opened: Result<Vec<_>, _> = places.iter().map(|place| self.listening.open(*place)).collect();
+        let mut dealt = nobody(self.workers.len());
+        for (turn, (place, sockets)) in places.iter().zip(opened?).enumerate() {
+            // One thread keeps the clients of a UDP port apart; ports are spread over all threads.
+            let turn = if place.purpose == Purpose::Datagram { turn } else { 0 };
+            self.listening.deal(place.purpose, sockets, &mut dealt, turn)?;
         }
-        Ok(sockets)
+        Ok(dealt)
     }
 
     /// Gives the present table to all workers and waits until each goes by it.
-    async fn tell(
-        &self,
-        sockets: Vec<Vec<(SocketAddr, Socket)>>,
-        close: &[(SocketAddr, bool)],
-    ) -> Result<(), ApplyError> {
+    async fn tell(&self, sockets: Dealt, close: &[(SocketAddr, bool)]) -> Result<(), ApplyError> {
         let mut waiting = Vec::new();
         for (worker, open) in self.workers.iter().zip(sockets) {
             let (done, told) = oneshot::channel();
@@ -286,11 +325,16 @@ impl Server {
         let path = self.folder.join("table.json");
         let kept = Kept { version: VERSION, document: self.document.clone() };
         let write = || -> io::Result<()> {
+            let bytes = serde_json::to_vec(&kept)?;
+            // An edge that takes over has nothing to change, and no time.
+            if fs::read(&path).is_ok_and(|before| before == bytes) {
+                return Ok(());
+            }
             let fresh = self.folder.join("table.json.new");
             // It holds keys.
             let options = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).clone();
             let mut file = options.open(&fresh)?;
-            file.write_all(&serde_json::to_vec(&kept)?)?;
+            file.write_all(&bytes)?;
             file.sync_all()?;
             base::crash::point("edge: table beside");
             fs::rename(&fresh, &path)?;
@@ -300,14 +344,14 @@ impl Server {
         write().map_err(|source| ApplyError::Keep { path, source })
     }
 
-    /// Serves what the last edge of this root served.
+    /// Goes by what the last edge of this root went by.
     pub(crate) async fn resume(&mut self) {
         let path = self.folder.join("table.json");
         match read_kept(&path) {
             Ok(None) => {}
             Ok(Some(document)) => {
                 if let Err(error) = self.apply(document).await {
-                    let report = base::Report::of(&error);
+                    let report = Report::of(&error);
                     tracing::error!("the last routes are not in force: {report}");
                 }
             }
@@ -352,6 +396,7 @@ impl Server {
             http: self.http.clone(),
             connections: self.gauges.iter().map(|g| g.connections.load(Ordering::Relaxed)).sum(),
             held: self.gauges.iter().map(|g| g.held.load(Ordering::Relaxed)).sum(),
+            leaving: 0,
             log_lines_dropped: self.dropped.load(Ordering::Relaxed),
             pools: pools.collect(),
             rules: self.document.rules().collect(),
@@ -364,25 +409,67 @@ impl Server {
         explain::explain(&Seen { table: &self.table, http: &self.http, https: &self.https }, ask)
     }
 
-    /// Lets all workers finish; they accept nothing more.
-    pub(crate) fn drain(&mut self) -> Vec<std::thread::JoinHandle<()>> {
+    /// Goes on with the tickets of the edge before.
+    pub(crate) fn take_tickets(&mut self, tickets: Vec<TicketKeys>) {
+        self.tls.take_tickets(tickets);
+    }
+
+    /// What another edge needs to serve in place of this one.
+    pub(crate) fn handover(&self) -> io::Result<Handover> {
+        self.listening.handover(self.tls.tickets())
+    }
+
+    /// The revision of its sockets.
+    pub(crate) fn revision(&self) -> u64 {
+        self.listening.revision()
+    }
+
+    /// Has all workers accept nothing more and finish in this manner; gives the clients that another edge can take.
+    pub(crate) async fn leave(&mut self, manner: Manner) -> Vec<(Talk, OwnedFd)> {
+        self.left = true;
+        self.listening.leave();
+        let mut waiting = Vec::new();
         for worker in &self.workers {
+            let (done, left) = oneshot::channel();
             // A worker that is gone has nothing to finish.
-            let _ = worker.send(Command::Drain);
+            if worker.send(Command::Leave { manner, done }).is_ok() {
+                waiting.push(left);
+            }
         }
+        let mut talks = Vec::new();
+        for left in waiting {
+            talks.extend(left.await.unwrap_or_default());
+        }
+        talks
+    }
+
+    /// The workers' ends of what they are told: each is closed when its worker has finished.
+    pub(crate) fn workers(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.workers.clone()
+    }
+
+    /// The workers' threads, to be waited for.
+    pub(crate) fn threads(&mut self) -> Vec<std::thread::JoinHandle<()>> {
         std::mem::take(&mut self.threads)
     }
 }
 
-/// Gives each thread its listener.
-fn share_out(
-    threads: &mut [Vec<(SocketAddr, Socket)>],
-    (address, listeners): fronts::Front,
-    socket: impl Fn(TcpListener) -> Socket,
-) {
-    for (listener, own) in listeners.into_iter().zip(threads) {
-        own.push((address, socket(listener)));
+/// Where HTTPS is answered from the start, and where it may be later.
+fn secure_addresses(front: &HttpsFront, listening: &Listening) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    match front {
+        HttpsFront::Never => (Vec::new(), Vec::new()),
+        HttpsFront::At(addresses) => (addresses.clone(), Vec::new()),
+        HttpsFront::WhenNeeded(addresses) => {
+            // Where the edge before answers it stays open.
+            let open = addresses.iter().find(|a| listening.before(Purpose::Secure, **a).is_some());
+            (open.copied().into_iter().collect(), addresses.clone())
+        }
     }
+}
+
+/// No sockets for anybody.
+fn nobody(threads: usize) -> Dealt {
+    (0..threads).map(|_| Vec::new()).collect()
 }
 
 fn read_kept(path: &Path) -> io::Result<Option<Document>> {
@@ -446,6 +533,18 @@ pub enum StartError {
     /// A thread ended at once.
     #[error("a thread of the edge has died")]
     Worker,
+    /// The sockets of the edge before cannot be had.
+    #[error("the edge before could not be asked for its sockets")]
+    Handover {
+        /// The reason.
+        source: io::Error,
+    },
+    /// The edge before, or this one, would not.
+    #[error("{report}")]
+    Refused {
+        /// The reason.
+        report: Report,
+    },
 }
 
 impl Problem for StartError {
@@ -455,13 +554,17 @@ impl Problem for StartError {
             Self::Taken { .. } => Kind::Conflict,
             Self::Listen { source } => source.kind(),
             Self::Worker => Kind::Internal,
+            Self::Handover { .. } => Kind::Unavailable,
+            Self::Refused { report } => report.kind,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Listen { source } => source.hint(),
-            Self::Folder { .. }
+            Self::Refused { report } => report.hint.clone(),
+            Self::Handover { .. }
+            | Self::Folder { .. }
             | Self::Thread { .. }
             | Self::Taken { .. }
             | Self::Tls { .. }

@@ -30,6 +30,9 @@ pub struct EdgeStatus {
     pub held: u64,
     /// Lines that the access log had no time for.
     pub log_lines_dropped: u64,
+    /// Edges that this one has replaced and that are not done; their counters are not among these.
+    #[serde(default)]
+    pub leaving: usize,
     /// Pools by owner and name.
     pub pools: Vec<PoolStatus>,
     /// Rules by host and path.

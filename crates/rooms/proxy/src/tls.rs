@@ -8,6 +8,7 @@ mod authority;
 mod client;
 mod handshake;
 mod hosts;
+mod tickets;
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;

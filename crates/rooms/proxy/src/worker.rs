@@ -7,18 +7,23 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base::{Clock, Rng, SystemClock};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Sleep;
 
 use crate::access_log::Line;
 use crate::buffer::Buffers;
+use crate::handover::Talk;
 use crate::head::Field;
 use crate::http2::Seats;
-use crate::limits::Settings;
+use crate::limits::{LEAVING, Settings};
 use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
 use crate::table::Table;
@@ -35,8 +40,19 @@ pub(crate) enum Command {
         close: Vec<(SocketAddr, bool)>,
         done: oneshot::Sender<()>,
     },
-    /// Accept nothing more, and end when the last request has ended.
-    Drain,
+    /// Accept nothing more, and end when the last request has ended; gives the clients of UDP ports.
+    Leave { manner: Manner, done: oneshot::Sender<Vec<(Talk, OwnedFd)>> },
+}
+
+/// How a worker leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Another edge has taken over: clients that rest may ask once more, and what is under way has [`LEAVING`].
+    Replaced,
+    /// The same, but connections that rest are closed, as the present routes are not known here.
+    Finishing,
+    /// The end was wished for: connections that rest are closed after a last call, and what is under way has the grace.
+    Told,
 }
 
 /// A listening socket that a worker is given.
@@ -47,8 +63,8 @@ pub(crate) enum Socket {
     Secure(TcpListener),
     /// A published TCP port.
     Stream(TcpListener),
-    /// A published UDP port.
-    Datagram(UdpSocket),
+    /// A published UDP port, and the clients that another edge had there.
+    Datagram(UdpSocket, Vec<(Talk, OwnedFd)>),
 }
 
 /// What the connections of one thread share.
@@ -63,7 +79,10 @@ pub(crate) struct Worker {
     pub(crate) datagram: RefCell<Vec<u8>>,
     pub(crate) rng: RefCell<Rng>,
     pub(crate) budget: Budget,
+    /// Nothing new is accepted, and what is answered says so.
     pub(crate) draining: Cell<bool>,
+    /// Connections that rest are closed.
+    pub(crate) clearing: Cell<bool>,
     /// The table has changed.
     pub(crate) changed: Notify,
     /// The instance that was picked for a request whose connection is still to be made.
@@ -76,7 +95,14 @@ pub(crate) struct Worker {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) seats: Seats,
     table: RefCell<Rc<LocalTable>>,
-    accepting: RefCell<BTreeMap<(SocketAddr, bool), Rc<Notify>>>,
+    accepting: RefCell<BTreeMap<(SocketAddr, bool), Vec<Accepting>>>,
+}
+
+/// A loop that takes connections or datagrams from a socket.
+struct Accepting {
+    stop: Rc<Notify>,
+    /// Gives the clients of a UDP port.
+    task: JoinHandle<Vec<(Talk, OwnedFd)>>,
 }
 
 /// How many repetitions are allowed: a share of the requests, and a stock for bad moments.
@@ -148,6 +174,13 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
+/// Closes what rests after a last call.
+async fn clear(worker: Rc<Worker>) {
+    tokio::time::sleep(worker.settings.last_call).await;
+    worker.clearing.set(true);
+    worker.watches.wake_resting();
+}
+
 impl Worker {
     fn new(plan: Plan) -> Rc<Self> {
         let table = LocalTable::build(plan.table, plan.index, None, SystemClock.now());
@@ -161,6 +194,7 @@ impl Worker {
             rng: RefCell::new(Rng::from_kernel()),
             budget: Budget::new(),
             draining: Cell::new(false),
+            clearing: Cell::new(false),
             changed: Notify::new(),
             turn: RefCell::default(),
             log: RefCell::new(plan.log),
@@ -189,19 +223,45 @@ impl Worker {
 
     /// Does what the control thread says, until the end.
     async fn obey(self: &Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
-        while let Some(command) = commands.recv().await {
+        // When the last request must have ended.
+        let mut end: Option<Pin<Box<Sleep>>> = None;
+        loop {
+            let command = tokio::select! {
+                biased;
+                command = commands.recv() => command,
+                () = self.emptied(&mut end), if self.draining.get() => break,
+            };
             match command {
-                Command::Table { table, open, close, done } => {
+                Some(Command::Table { table, open, close, done }) => {
                     self.take(table);
                     open.into_iter().for_each(|(address, socket)| self.open(address, socket));
                     close.iter().for_each(|key| self.close(*key));
                     // The control thread may have gone; the table is in force all the same.
                     let _ = done.send(());
                 }
-                Command::Drain => break,
+                Some(Command::Leave { manner, done }) => {
+                    let talks = self.stop_accepting().await;
+                    self.draining.set(true);
+                    match manner {
+                        Manner::Replaced => {}
+                        Manner::Finishing => self.clearing.set(true),
+                        Manner::Told => {
+                            tokio::task::spawn_local(clear(self.clone()));
+                        }
+                    }
+                    match (manner, &end) {
+                        (Manner::Told, _) => end = Some(Box::pin(tokio::time::sleep(self.settings.grace))),
+                        (_, None) => end = Some(Box::pin(tokio::time::sleep(LEAVING))),
+                        (_, Some(_)) => {}
+                    }
+                    self.watches.wake_resting();
+                    let _ = done.send(talks);
+                }
+                // The control thread has gone, and nobody can say anything any more.
+                None => break,
             }
         }
-        self.drain().await;
+        self.log.borrow_mut().flush();
     }
 
     fn take(&self, table: Arc<Table>) {
@@ -214,29 +274,33 @@ impl Worker {
 
     fn open(self: &Rc<Self>, address: SocketAddr, socket: Socket) {
         let stop = Rc::new(Notify::new());
-        let udp = matches!(socket, Socket::Datagram(_));
-        let before = self.accepting.borrow_mut().insert((address, udp), stop.clone());
-        if let Some(before) = before {
-            before.notify_one();
-        }
-        tokio::task::spawn_local(accept::listen(self.clone(), address, socket, stop));
+        let udp = matches!(socket, Socket::Datagram(..));
+        let task = tokio::task::spawn_local(accept::listen(self.clone(), address, socket, stop.clone()));
+        self.accepting.borrow_mut().entry((address, udp)).or_default().push(Accepting { stop, task });
     }
 
     fn close(&self, key: (SocketAddr, bool)) {
-        if let Some(stop) = self.accepting.borrow_mut().remove(&key) {
-            stop.notify_one();
+        for accepting in self.accepting.borrow_mut().remove(&key).into_iter().flatten() {
+            accepting.stop.notify_one();
         }
     }
 
-    /// Accepts nothing more and waits for what is under way, within the grace.
-    async fn drain(&self) {
-        self.draining.set(true);
-        for (_, stop) in std::mem::take(&mut *self.accepting.borrow_mut()) {
-            stop.notify_one();
+    /// Accepts nothing more but what the kernel has accepted for us; gives the clients of UDP ports.
+    async fn stop_accepting(&self) -> Vec<(Talk, OwnedFd)> {
+        let all = std::mem::take(&mut *self.accepting.borrow_mut());
+        let mut talks = Vec::new();
+        for accepting in all.into_values().flatten() {
+            accepting.stop.notify_one();
+            // A loop that panicked has no clients any more.
+            talks.extend(accepting.task.await.unwrap_or_default());
         }
-        self.watches.wake_resting();
+        talks
+    }
+
+    /// Waits until no connection is left, or until the end.
+    async fn emptied(&self, end: &mut Option<Pin<Box<Sleep>>>) {
         let all_gone = async {
-            // The accept loops take in what the kernel has accepted for us, and then those connections begin.
+            // Connections that were taken in at last have to begin.
             for _ in 0..4 {
                 tokio::task::yield_now().await;
             }
@@ -245,7 +309,14 @@ impl Worker {
                 self.watches.wake_resting();
             }
         };
-        let _ = tokio::time::timeout(self.settings.grace, all_gone).await;
-        self.log.borrow_mut().flush();
+        tokio::select! {
+            () = all_gone => {}
+            () = async {
+                match end {
+                    Some(end) => end.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            } => {}
+        }
     }
 }

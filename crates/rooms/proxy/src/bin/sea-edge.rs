@@ -22,6 +22,14 @@ fn main() -> ExitCode {
             }
             "--http" => value.parse().map(|address| options.http.push(address)).is_ok(),
             "--https" => value.parse().map(|address| options.https = HttpsFront::At(vec![address])).is_ok(),
+            "--identity" => {
+                options.program = value;
+                true
+            }
+            "--handover" => {
+                options.handover = value == "stdin";
+                options.handover
+            }
             "--threads" => value.parse().map(|count| options.threads = Some(count)).is_ok(),
             _ => false,
         };

@@ -373,6 +373,7 @@ proptest! {
             presented: b"",
             strip: 4,
             rewrite: made.as_ref().and_then(|rules| rules.onward.as_ref()),
+            left: None,
             local: ([127, 0, 0, 1], 80).into(),
         };
         let mut out = Vec::new();

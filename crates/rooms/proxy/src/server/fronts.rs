@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,12 +12,14 @@ use base::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
-use crate::listen::{self, ListenError};
+use super::listening::{Listening, Opened};
+use crate::handover::{Place, Purpose};
+use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
 
 /// How long the last edge of this root may take to let go of its addresses: the kernel closes the files of a killed
-/// process one after the other.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// process one after the other, on a busy machine after a while.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two tries.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -29,28 +31,30 @@ struct Kept {
     addresses: Vec<(SocketAddr, SocketAddr)>,
 }
 
-/// An address with a listener for each thread.
-pub(super) type Front = (SocketAddr, Vec<TcpListener>);
-
 /// Listens on all addresses; port 0 becomes the port that it was before, if that can be had.
 pub(super) async fn open(
     path: &Path,
     asked: &[SocketAddr],
-    threads: usize,
+    purpose: Purpose,
+    listening: &mut Listening,
     patience: Duration,
-) -> Result<Vec<Front>, StartError> {
+) -> Result<Vec<Opened>, StartError> {
     let mut before = read(path);
     let mut fronts = Vec::new();
     let mut addresses = Vec::new();
     for wanted in asked {
-        let known = before.iter().position(|(asked, _)| asked == wanted).map(|at| before.remove(at).1);
-        let again = match known.filter(|_| wanted.port() == 0) {
-            Some(known) => again(known, threads, patience).await,
+        let kept = before.iter().position(|(asked, _)| asked == wanted).map(|at| before.remove(at).1);
+        let kept = kept.filter(|_| wanted.port() == 0);
+        // A socket that was handed over knows its port better than the file.
+        let again = match listening.before(purpose, *wanted).or(kept) {
+            Some(address) => again(Place { purpose, address }, listening, patience).await,
             None => None,
         };
         let front = match again {
             Some(front) => front,
-            None => listen::streams(*wanted, threads).map_err(|source| StartError::Listen { source })?,
+            None => listening
+                .open(Place { purpose, address: *wanted })
+                .map_err(|source| StartError::Listen { source })?,
         };
         addresses.push((*wanted, front.0));
         fronts.push(front);
@@ -61,10 +65,11 @@ pub(super) async fn open(
 }
 
 /// Listens where an edge of this root listened before.
-async fn again(address: SocketAddr, threads: usize, patience: Duration) -> Option<Front> {
+async fn again(place: Place, listening: &mut Listening, patience: Duration) -> Option<Opened> {
     let began = SystemClock.now();
+    let address = place.address;
     loop {
-        match listen::streams(address, threads) {
+        match listening.open(place) {
             Ok(front) => return Some(front),
             Err(ListenError::InUse { .. }) if SystemClock.now().since(began) < patience => {
                 tokio::time::sleep(LOOK).await;

@@ -33,7 +33,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Addresses, HttpsFront, Server};
+use super::{Addresses, HttpsFront, Manner, Server};
+use crate::handover::Handover;
 use crate::limits::Settings;
 use crate::table::Document;
 
@@ -56,6 +57,7 @@ fn quick() -> Settings {
         tick: Duration::from_millis(10),
         hold: Duration::from_secs(10),
         linger: Duration::from_millis(500),
+        last_call: Duration::from_millis(100),
         ..Settings::default()
     }
 }
@@ -65,7 +67,10 @@ impl TestEdge {
         let folder = tempfile::tempdir().expect("a folder");
         let any = vec![([127, 0, 0, 1], 0).into()];
         let any = Addresses { http: any.clone(), https: HttpsFront::At(any) };
-        let server = Server::start(folder.path().into(), &any, 2, settings).await.expect("an edge");
+        let mut server = Server::start(folder.path().into(), &any, 2, settings, Handover::default())
+            .await
+            .expect("an edge");
+        server.open_doors(Vec::new()).await.expect("its threads");
         let (http, https) = (server.http()[0], server.https()[0]);
         Self { server, http, https, generation: 0, trusted: Vec::new(), _folder: folder }
     }

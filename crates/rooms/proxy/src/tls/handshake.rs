@@ -61,7 +61,7 @@ pub(crate) async fn shake(
         match tcp.poll_peek(cx, &mut space) {
             Poll::Ready(peeked) => Poll::Ready(peeked.ok()),
             Poll::Pending if watched.watch.is_late() => Poll::Ready(None),
-            Poll::Pending if worker.draining.get() => Poll::Ready(Some(0)),
+            Poll::Pending if worker.clearing.get() => Poll::Ready(Some(0)),
             Poll::Pending => Poll::Pending,
         }
     });

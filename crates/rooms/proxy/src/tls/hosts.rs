@@ -18,13 +18,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
-    WebPkiClientVerifier,
+    NoServerSessionStorage, ServerSessionMemoryCache, StoresServerSessions, WebPkiClientVerifier,
 };
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 
 use super::authority::{Authority, AuthorityError, is_local};
+use super::tickets::Tickets;
+use crate::handover::{TicketKey, TicketKeys};
 use crate::limits::{LOCAL_HOSTS, TLS_SESSIONS};
 use crate::table::Document;
 
@@ -134,7 +135,7 @@ struct Demand {
 /// How sessions go on: by tickets, and for the clients that know none by a store.
 #[derive(Clone)]
 struct Resumption {
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     sessions: Arc<dyn StoresServerSessions>,
 }
 
@@ -229,6 +230,8 @@ pub(crate) struct Keeper {
     authority: Option<Arc<Authority>>,
     /// By what is demanded of clients.
     resumptions: Vec<(Option<ClientCertificates>, Resumption)>,
+    /// Keys of the edge before that no host has asked for yet.
+    handed: Vec<TicketKeys>,
     /// Certificates of the table before.
     known: HashMap<Certificate, Arc<CertifiedKey>>,
 }
@@ -236,7 +239,28 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// For an edge whose things lie in this folder.
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf(), authority: None, resumptions: Vec::new(), known: HashMap::new() }
+        Self {
+            folder: folder.to_path_buf(),
+            authority: None,
+            resumptions: Vec::new(),
+            handed: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Goes on with the tickets of the edge before, from the next table on.
+    pub(crate) fn take_tickets(&mut self, handed: Vec<TicketKeys>) {
+        self.resumptions.clear();
+        self.handed = handed;
+    }
+
+    /// The keys of all tickets, for the edge that comes after.
+    pub(crate) fn tickets(&self) -> Vec<TicketKeys> {
+        let keys = |(clients, resumption): &(Option<ClientCertificates>, Resumption)| TicketKeys {
+            clients: clients.clone(),
+            keys: resumption.tickets.keys(),
+        };
+        self.resumptions.iter().map(keys).collect()
     }
 
     /// Whether the document asks for anything that needs an HTTPS address.
@@ -318,7 +342,9 @@ impl Keeper {
         let resumption = match known {
             Some((_, resumption)) => resumption.clone(),
             None => {
-                let made = resumption(wanted.is_some())?;
+                let handed = self.handed.iter().position(|keys| keys.clients.as_ref() == wanted);
+                let before = handed.map(|at| self.handed.swap_remove(at).keys).unwrap_or_default();
+                let made = resumption(wanted.is_some(), before)?;
                 self.resumptions.push((wanted.cloned(), made.clone()));
                 made
             }
@@ -446,8 +472,8 @@ fn verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>,
 
 /// Keys for tickets, which change by themselves every six hours. Where clients show certificates, tickets alone: they
 /// hold the certificate, and a store would have to.
-fn resumption(guarded: bool) -> Result<Resumption, String> {
-    let tickets = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
+fn resumption(guarded: bool, before: Vec<TicketKey>) -> Result<Resumption, String> {
+    let tickets = Arc::new(Tickets::new(before)?);
     let sessions: Arc<dyn StoresServerSessions> = if guarded {
         Arc::new(NoServerSessionStorage {})
     } else {

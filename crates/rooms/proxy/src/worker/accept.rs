@@ -1,6 +1,7 @@
 //! New connections: taken in within the limits, and handed to what is spoken there.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use tokio::sync::Notify;
 
 use super::{Socket, Worker};
 use crate::connection::{self, Entrance};
+use crate::handover::Talk;
+use crate::listen::BACKLOG;
 use crate::stream::Stream;
 use crate::{datagram, detect, secure};
 
@@ -24,18 +27,27 @@ enum Door {
 }
 
 /// Serves a listening socket until it is stopped.
-pub(super) async fn listen(worker: Rc<Worker>, address: SocketAddr, socket: Socket, stop: Rc<Notify>) {
+///
+/// Gives the clients that another edge can take over, if it is a UDP port.
+pub(super) async fn listen(
+    worker: Rc<Worker>,
+    address: SocketAddr,
+    socket: Socket,
+    stop: Rc<Notify>,
+) -> Vec<(Talk, OwnedFd)> {
     let (std, door) = match socket {
         Socket::Front(listener) => (listener, Door::Front),
         Socket::Secure(listener) => (listener, Door::Secure),
         Socket::Stream(listener) => (listener, Door::Port),
-        Socket::Datagram(socket) => return datagram::serve(worker, address, socket, stop).await,
+        Socket::Datagram(socket, talks) => {
+            return datagram::serve(worker, address, socket, talks, stop).await;
+        }
     };
     let listener = match TcpListener::from_std(std) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%address, %error, "could not listen on `{address}`");
-            return;
+            return Vec::new();
         }
     };
     loop {
@@ -46,11 +58,14 @@ pub(super) async fn listen(worker: Rc<Worker>, address: SocketAddr, socket: Sock
         };
         begin(&worker, address, door, accepted);
     }
-    // What the kernel has accepted for us is served as well.
+    // What the kernel has accepted for us is served as well. More can come all the time where another edge has the
+    // socket too, and is that one's.
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    while let std::task::Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) {
+    for _ in 0..BACKLOG {
+        let std::task::Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) else { break };
         begin(&worker, address, door, accepted);
     }
+    Vec::new()
 }
 
 /// The next connection, when there is room for it.

@@ -1,12 +1,21 @@
 //! Ports that are kept, and those that cannot be.
 
+use std::net::TcpListener;
+
 use super::*;
+use crate::handover::Sockets;
+
+/// For two threads.
+fn nothing_before() -> Listening {
+    Listening::new(2, Sockets::new(), 0)
+}
 
 /// Opens these addresses and tells the ports.
-async fn ports(folder: &Path, asked: &[&str]) -> (Vec<u16>, Vec<Front>) {
+async fn ports(folder: &Path, asked: &[&str]) -> (Vec<u16>, Vec<Opened>) {
     let asked: Vec<SocketAddr> = asked.iter().map(|a| a.parse().expect("an address")).collect();
+    let (path, patience) = (folder.join("http.json"), Duration::from_millis(30));
     let fronts =
-        open(&folder.join("http.json"), &asked, 2, Duration::from_millis(30)).await.expect("free ports");
+        open(&path, &asked, Purpose::Front, &mut nothing_before(), patience).await.expect("free ports");
     (fronts.iter().map(|(address, _)| address.port()).collect(), fronts)
 }
 
@@ -29,7 +38,9 @@ async fn an_edge_that_is_still_ending_is_waited_for() {
     let (before, fronts) = ports(folder.path(), &["127.0.0.1:0"]).await;
     let asked = [([127, 0, 0, 1], 0).into()];
     let path = folder.path().join("http.json");
-    let mut opening = std::pin::pin!(open(&path, &asked, 2, Duration::from_secs(20)));
+    let mut listening = nothing_before();
+    let patience = Duration::from_secs(20);
+    let mut opening = std::pin::pin!(open(&path, &asked, Purpose::Front, &mut listening, patience));
     assert!(
         std::future::poll_fn(|cx| std::task::Poll::Ready(opening.as_mut().poll(cx).is_pending())).await,
         "it waits"

@@ -542,7 +542,8 @@ async fn an_ending_edge_bids_farewell_to_connections_at_rest() {
     }
     let mut silent = TcpStream::connect(edge.https).await.expect("the edge accepts");
     until(|| edge.server.status().tls.under_way == 1).await;
-    let workers = edge.server.drain();
+    edge.server.leave(Manner::Told).await;
+    let workers = edge.server.threads();
     assert_eq!(secure_rest(&mut resting).await, "");
     assert_eq!(rest(&mut silent).await, "", "who has said nothing is not waited for");
     tokio::task::spawn_blocking(|| workers.into_iter().for_each(|w| w.join().expect("no panic")))
@@ -553,6 +554,29 @@ async fn an_ending_edge_bids_farewell_to_connections_at_rest() {
 }
 
 #[tokio::test]
+async fn a_session_goes_on_with_the_edge_that_comes_after() {
+    let backend = Backend::plain("one").await;
+    let (mut edge, config) = example(quick(), &backend).await;
+    assert!(secure_ask(edge.https, "a.example", &config, &get("/")).await.ends_with("one / "));
+    let handover = edge.server.handover().expect("sockets");
+    let folder = tempfile::tempdir().expect("a folder");
+    let addresses = Addresses { http: vec![edge.http], https: HttpsFront::At(vec![edge.https]) };
+    let (settings, tickets) = (quick(), handover.tickets.clone());
+    let mut next = Server::start(folder.path().into(), &addresses, 3, settings, handover).await.expect("one");
+    next.take_tickets(tickets);
+    next.apply(edge.server.document().clone()).await.expect("the same table");
+    edge.server.leave(Manner::Replaced).await;
+    next.open_doors(Vec::new()).await.expect("its threads");
+    assert_eq!((next.http(), next.https()), (&[edge.http][..], &[edge.https][..]));
+    for _ in 0..6 {
+        let mut stream = connect(edge.https, "a.example", &config).await.expect("a connection");
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
+        assert!(ask_over(&mut stream, &get("/")).await.ends_with("one / "));
+    }
+    assert_eq!(next.status().tls.resumed, 6);
+}
+
+#[tokio::test]
 async fn the_port_is_opened_with_the_first_table_that_needs_it() {
     let backend = Backend::plain("one").await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -560,7 +584,10 @@ async fn the_port_is_opened_with_the_first_table_that_needs_it() {
     let taken = taken.local_addr().map(|address| (taken, address)).expect("an address");
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     let addresses = Addresses { http: vec![any], https: HttpsFront::WhenNeeded(vec![taken.1, any]) };
-    let mut server = Server::start(folder.path().into(), &addresses, 2, quick()).await.expect("an edge");
+    let mut server = Server::start(folder.path().into(), &addresses, 2, quick(), Handover::default())
+        .await
+        .expect("an edge");
+    server.open_doors(Vec::new()).await.expect("its threads");
     let apply = |generation, share| {
         let shares = BTreeMap::from([("shop".to_owned(), share)]);
         Document { generation, shares, ..Document::default() }

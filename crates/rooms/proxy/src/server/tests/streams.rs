@@ -588,7 +588,8 @@ async fn an_ending_edge_says_goodbye_and_finishes_its_streams() {
     let mut busy = Talk::to(&edge).await;
     let (answer, _) = busy.begin(request("GET", "/"), true).await;
     until(|| edge.in_flight(&backend) == 1).await;
-    let workers = edge.server.drain();
+    edge.server.leave(Manner::Told).await;
+    let workers = edge.server.threads();
     resting.end().await.expect("an orderly end");
     go.send(true).expect("the instance waits");
     assert_eq!(whole(answer).await.1, "done");

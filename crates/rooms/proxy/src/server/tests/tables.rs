@@ -141,8 +141,10 @@ async fn an_edge_that_starts_without_a_daemon_serves_the_last_table() {
     let backend = Backend::plain("one").await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
     let other = Addresses { http: vec![([127, 0, 0, 2], 0).into()], https: HttpsFront::Never };
-    let mut next = Server::start(edge._folder.path().into(), &other, 1, quick()).await.expect("an edge");
+    let folder = edge._folder.path().into();
+    let mut next = Server::start(folder, &other, 1, quick(), Handover::default()).await.expect("an edge");
     next.resume().await;
+    next.open_doors(Vec::new()).await.expect("its threads");
     assert!(ask(next.http()[0], &get("/again")).await.ends_with("one /again "));
     assert_eq!(next.document(), edge.server.document());
 }
@@ -164,7 +166,8 @@ async fn an_ending_edge_finishes_its_requests_and_says_that_it_ends() {
     let mut busy = edge.connect().await;
     busy.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
     until(|| edge.in_flight(&backend) == 1).await;
-    let workers = edge.server.drain();
+    edge.server.leave(Manner::Told).await;
+    let workers = edge.server.threads();
     assert_eq!(rest(&mut resting).await, "", "a connection at rest is closed");
     go.send(true).expect("the instance waits");
     let answer = rest(&mut busy).await;

@@ -1,5 +1,10 @@
 //! The edge as a process and the daemon's hand on it: found again, replaced, never doubled.
 
+mod crash;
+mod instance;
+mod load;
+mod upgrade;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,11 +17,18 @@ use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 use proxy::{Edge, EdgeConfig, HttpsFront};
 use spec::{PathPrefix, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+
+use load::Load;
 
 const LONG: Duration = Duration::from_secs(20);
 
 fn config(root: &Path, port: u16) -> EdgeConfig {
+    of_program("one", root, port)
+}
+
+/// From a program of this identity.
+fn of_program(identity: &str, root: &Path, port: u16) -> EdgeConfig {
     let http: SocketAddr = ([127, 0, 0, 1], port).into();
     let root_text = root.to_str().expect("a plain path");
     let args = ["--root", root_text, "--threads", "2", "--http", &http.to_string()].map(Into::into).into();
@@ -28,6 +40,7 @@ fn config(root: &Path, port: u16) -> EdgeConfig {
         http: vec![http],
         https: HttpsFront::Never,
         trusted: Vec::new(),
+        identity: identity.into(),
     }
 }
 
@@ -88,6 +101,103 @@ async fn ask(address: SocketAddr, host: &str) -> String {
     tokio::time::timeout(LONG, talk).await.expect("an answer in time").unwrap_or_else(|e| e.to_string())
 }
 
+/// A port that is free at this moment, on which the edge then listens.
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+}
+
+/// Waits until no edge but the last is there.
+async fn alone(edge: &Edge) {
+    let ended = async {
+        while edge.status().await.expect("a status").leaving > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, ended).await.expect("those that were replaced end");
+}
+
+/// An answer that takes its time.
+struct Download(TcpStream);
+
+impl Download {
+    /// Waits until it has begun.
+    async fn begin(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.expect("the edge accepts");
+        stream
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+            .await
+            .expect("it reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n.") {
+            head.push(stream.read_u8().await.expect("an answer"));
+        }
+        Self(stream)
+    }
+
+    /// How many bytes it has at its end.
+    async fn rest(&mut self) -> usize {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(LONG, self.0.read_to_end(&mut rest)).await.expect("an end in time");
+        read.expect("an orderly end") + 1
+    }
+}
+
+/// A WebSocket, as far as the edge knows: bytes that come back.
+struct Socket(TcpStream);
+
+impl Socket {
+    async fn open(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.expect("the edge accepts");
+        let request =
+            "GET /socket HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.expect("the edge reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("an answer"));
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+        Self(stream)
+    }
+
+    async fn echoes(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.expect("the edge reads");
+        let mut back = vec![0; text.len()];
+        let read = tokio::time::timeout(LONG, self.0.read_exact(&mut back)).await.expect("an echo in time");
+        read.expect("an echo");
+        assert_eq!(back, text.as_bytes());
+    }
+}
+
+/// An instance that answers each datagram with it and with the address that it came from.
+async fn echo() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let address = socket.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut buf = [0; 512];
+        while let Ok((count, from)) = socket.recv_from(&mut buf).await {
+            let text = format!("{} {from}", String::from_utf8_lossy(&buf[..count]));
+            let _ = socket.send_to(text.as_bytes(), from).await;
+        }
+    });
+    address
+}
+
+/// A share that publishes an instance of UDP.
+fn datagrams(port: SocketAddr, instance: SocketAddr) -> RouteShare {
+    let mut share = share("a.example", instance, &[]);
+    share.listeners.push(Listener { address: port, protocol: Protocol::Udp, pool: "web".into() });
+    share
+}
+
+/// Sends a text and waits for its echo; gives the address that the instance saw.
+async fn say(client: &UdpSocket, text: &str) -> String {
+    client.send(text.as_bytes()).await.expect("it is sent");
+    let mut buf = [0; 512];
+    let count = tokio::time::timeout(LONG, client.recv(&mut buf)).await.expect("in time").expect("an echo");
+    let back = String::from_utf8_lossy(&buf[..count]).into_owned();
+    back.strip_prefix(&format!("{text} ")).expect("the same text").to_owned()
+}
+
 fn end(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process");
     rustix::process::kill_process(pid, signal).expect("it runs");
@@ -100,7 +210,7 @@ async fn an_edge_outlives_its_daemon_and_is_found_again_with_its_routes() {
     let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
     first.apply("shop", share("a.example", address, &[])).await.expect("a table");
     let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
-    drop(first);
+    first.release().await;
     assert!(ask(http, "a.example").await.ends_with("one"), "it serves while nobody holds it");
     let second = Edge::open(config(root.path(), 0)).await.expect("the same edge");
     assert_eq!(second.status().await.expect("a status").pid, pid);
@@ -186,7 +296,9 @@ async fn two_roots_do_not_share_an_address() {
     let edge = Edge::open(config(one.path(), 0)).await.expect("an edge");
     let port = edge.http().await[0].port();
     let error = Edge::open(config(two.path(), port)).await.err().expect("the address is taken");
-    assert!(error.to_string().contains("is in use by `sea-edge`"), "{error}");
+    // The daemon of the other root has the socket too, and is older than its edge.
+    let holder = format!("(process {})", std::process::id());
+    assert!(error.to_string().contains("is in use by `") && error.to_string().contains(&holder), "{error}");
     edge.stop().await.expect("it ends");
 }
 

@@ -1,0 +1,143 @@
+//! An edge that is killed: whoever connects before there is another waits for it.
+
+use rustix::process::Signal;
+
+use super::instance::Instance;
+use super::*;
+
+/// Kills an edge; what it accepts while it dies is lost with it.
+pub(super) async fn kill(pid: u32) {
+    end(pid, Signal::KILL);
+    let dead = async {
+        let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        while stat().rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, dead).await.expect("it is dead in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_come_after_a_kill_are_answered_by_the_next_edge() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    let port = free_port();
+    edge.apply("shop", share("a.example", one.address, &[port])).await.expect("a table");
+    let http = edge.http().await[0];
+    for round in 0..5 {
+        let pid = edge.status().await.expect("a status").pid;
+        let began = std::time::Instant::now();
+        kill(pid).await;
+        let waiting: Vec<_> = (0..20)
+            .map(|n| {
+                let address = if n % 2 == 0 { http } else { port };
+                tokio::spawn(async move { (ask(address, "a.example").await, began.elapsed()) })
+            })
+            .collect();
+        let mut first = LONG;
+        for client in waiting {
+            let (answer, took) = client.await.expect("no panic");
+            assert!(answer.ends_with("one"), "round {round}: {answer}");
+            first = first.min(took);
+        }
+        println!("answered {first:?} after the kill");
+        let new = edge.status().await.expect("a status");
+        assert_ne!(new.pid, pid, "round {round}");
+    }
+    edge.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn datagrams_that_come_after_a_kill_are_carried_by_the_next_edge() {
+    let root = tempfile::tempdir().expect("a folder");
+    let echo = echo().await;
+    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    let port = free_port();
+    edge.apply("shop", datagrams(port, echo)).await.expect("a table");
+    let client = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    client.connect(port).await.expect("an address");
+    say(&client, "before").await;
+    kill(edge.status().await.expect("a status").pid).await;
+    say(&client, "after").await;
+    edge.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_is_taken_back_is_closed_in_the_daemon_too() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    let port = free_port();
+    edge.apply("shop", share("a.example", one.address, &[port])).await.expect("a table");
+    assert!(ask(port, "a.example").await.ends_with("one"));
+    edge.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let closed = async {
+        while TcpStream::connect(port).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, closed).await.expect("the port is closed");
+    std::net::TcpListener::bind(port).expect("anybody may have it");
+    edge.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_finds_an_edge_can_replace_it_too() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    first.release().await;
+    let second = Edge::open(config(root.path(), 0)).await.expect("the same edge");
+    kill(pid).await;
+    assert!(ask(http, "a.example").await.ends_with("one"));
+    assert_ne!(second.status().await.expect("a status").pid, pid);
+    second.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_both_die_the_next_daemon_begins_with_the_last_routes() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    first.release().await;
+    end(pid, Signal::KILL);
+    let second = Edge::open(config(root.path(), 0)).await.expect("another edge");
+    assert_eq!(second.http().await, [http]);
+    assert!(ask(http, "a.example").await.ends_with("one"));
+    second.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_is_told_to_end_finishes_beside_its_successor() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    edge.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let (pid, http) = (edge.status().await.expect("a status").pid, edge.http().await[0]);
+    let mut download = Download::begin(http).await;
+    let load = Load::start(http, 1);
+    load.goes_on(10).await;
+    end(pid, Signal::TERM);
+    let other = async {
+        loop {
+            match edge.status().await {
+                Ok(status) if status.pid != pid => return status,
+                Ok(_) | Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let status = tokio::time::timeout(LONG, other).await.expect("a new edge in time");
+    assert_eq!(status.leaving, 1);
+    load.goes_on(10).await;
+    load.end().await;
+    one.go();
+    assert_eq!(download.rest().await, instance::SLOW_BYTES);
+    drop(download);
+    alone(&edge).await;
+    edge.stop().await.expect("it ends");
+}
