@@ -697,7 +697,7 @@ pub enum RouteCommand {
 /// `sea route explain`.
 #[derive(Debug, Args)]
 pub struct RouteExplainArgs {
-    /// As in https://shop.example/api?x=1; a port, if it names one, is one of the edge's
+    /// Its URL, of HTTP if it names no scheme; a port, if it names one, is one of the edge's
     pub url: String,
     /// The method
     #[arg(short = 'X', long, default_value = "GET")]
