@@ -121,15 +121,19 @@ async fn pushes_succeed_while_collections_go_on() {
         let served = served.clone();
         pushing.spawn(async move {
             for round in 0..12 {
-                // Layers are shared between workers, so that one relies on what another brought.
-                let layer = format!("layer {}", round % 4).into_bytes();
+                // Layers are shared between workers, so that one relies on what another brought; but for those that are
+                // removed, or one would take away what another looks for.
+                let removed = round % 3 == 2;
+                let layer =
+                    if removed { format!("{worker}: {round}") } else { format!("layer {}", round % 4) };
+                let layer = layer.into_bytes();
                 let name = format!("r{}", worker % 3);
                 let digest = served.image(&name, &format!("t{worker}-{round}"), &layer).await;
                 let came = served.get(&format!("/v2/{name}/manifests/{digest}")).await;
                 assert_eq!(came.status, 200, "what was pushed is there");
                 let blob = served.get(&format!("/v2/{name}/blobs/{}", Digest::sha256(&layer))).await;
                 assert_eq!(&blob.body[..], layer);
-                if round % 3 == 2 {
+                if removed {
                     served.registry.remove(&name, &digest.to_string()).await.ok();
                 }
             }
