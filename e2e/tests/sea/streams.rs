@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -161,6 +162,17 @@ fn voyage() -> Result<Sea> {
     Ok(sea)
 }
 
+/// Begins the second release; new requests go to it when this returns.
+fn begin_release(sea: &Sea) -> Result<Child> {
+    let deploy = sea.command_for_this_daemon(&["up", "-d", "--wait", "-q"]).env("VERSION", "v2").spawn()?;
+    until_ok("new requests go to the new release", 30, || {
+        let answer = sea.get("streams.example", "/")?;
+        ensure!(answer.body == "v2", "{answer:?}");
+        Ok(())
+    })?;
+    Ok(deploy)
+}
+
 #[test]
 fn events_arrive_while_the_stream_is_open() -> Result<()> {
     let sea = voyage()?;
@@ -226,13 +238,7 @@ fn streams_outlive_upgrades_of_the_edge_and_no_request_is_lost() -> Result<()> {
         ensure!(socket.frame("ahoy")? == "v1 ahoy", "the WebSocket is with the first edge");
     }
     // A release right after: the instance that the stream is on counts as at work.
-    let mut deploy =
-        sea.command_for_this_daemon(&["up", "-d", "--wait", "-q"]).env("VERSION", "v2").spawn()?;
-    until_ok("new requests go to the new release", 30, || {
-        let answer = sea.get("streams.example", "/")?;
-        ensure!(answer.body == "v2", "{answer:?}");
-        Ok(())
-    })?;
+    let mut deploy = begin_release(&sea)?;
     ensure!(socket.frame("aye")? == "v1 aye", "beside the new release");
     for container in sea.json(&["ps"]).as_array().context("a list")? {
         let id = container["id"].as_str().context("an id")?;
@@ -255,13 +261,7 @@ fn a_websocket_outlives_the_release_that_it_began_with() -> Result<()> {
     ensure!(answer.starts_with("http/1.1 101"), "{answer}");
     ensure!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{answer}");
     ensure!(socket.frame("one")? == "v1 one", "before the release");
-    let mut deploy =
-        sea.command_for_this_daemon(&["up", "-d", "--wait", "-q"]).env("VERSION", "v2").spawn()?;
-    until_ok("new requests go to the new release", 30, || {
-        let answer = sea.get("streams.example", "/")?;
-        ensure!(answer.body == "v2", "{answer:?}");
-        Ok(())
-    })?;
+    let mut deploy = begin_release(&sea)?;
     ensure!(socket.frame("two")? == "v1 two", "beside the new release");
     // The daemon's death is none of its business.
     sea.replace_daemon()?;
