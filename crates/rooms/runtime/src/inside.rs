@@ -24,7 +24,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use crate::cgroup::Cgroup;
 use crate::failure::{Doing, Failure, NOT_EXECUTABLE, NOT_MADE};
 use crate::order::{MASKED, Namespace, Net, Order, Process, READONLY};
-use crate::sys::{self, CloneOrder, Cloned};
+use crate::sys;
 use talk::{Cue, Word, await_cue, say};
 
 pub(crate) use seccomp::Plan;
@@ -81,6 +81,7 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     let order = given.order;
     let mut notes = Vec::new();
     sys::default_signals();
+    hide();
     rustix::process::umask(rustix::fs::Mode::empty());
     base::crash::point("inside: begun");
     join_namespaces(order)?;
@@ -116,6 +117,12 @@ fn live(given: &Given<'_>, socket: &OwnedFd, stdio: Stdio) -> Result<std::conver
     protect(order)?;
     base::crash::point("inside: protected");
     finish(&order.process, &Plan::of(order), notes, Part::Main { with_init: order.init }, socket)
+}
+
+/// Keeps this process, which holds files of the host's, from being looked into by those in the container until it is
+/// its program: the kernel lifts this by itself then.
+fn hide() {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 /// Enters the namespaces of others. The process namespace holds for children only, so the shim has seen to it.
@@ -302,44 +309,33 @@ pub(crate) struct Visit<'a> {
 
 /// Goes into a running container and runs a program there; never comes back.
 ///
-/// Two steps, since a process cannot change its own process namespace: this one enters, and makes a sibling that
-/// is the shim's child and lives inside.
+/// It was made inside the container's process namespace, which no process can change for itself, and enters the others.
 pub(crate) fn visit(visit: Visit<'_>) -> ! {
     base::crash::arm("inside");
     base::crash::point("beside: begun");
     let socket = visit.socket;
-    let enter = || -> Result<Cloned, Failure> {
+    let enter = || -> Result<(), Failure> {
         sys::default_signals();
+        hide();
         visit.cgroup.enter_first()?;
         let flags = ThreadNameSpaceType::MOUNT
             | ThreadNameSpaceType::CONTROL_GROUP
             | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
             | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-            | ThreadNameSpaceType::NETWORK
-            | ThreadNameSpaceType::PROCESS_ID;
+            | ThreadNameSpaceType::NETWORK;
         move_into_thread_name_spaces(visit.init, flags).doing(|| "enter the container")?;
         base::crash::point("beside: container entered");
-        let order = CloneOrder { flags: libc::CLONE_PARENT as u64, cgroup: None };
-        sys::clone_process(&order).doing(|| "make a process in the container")
+        Ok(())
     };
-    let failure = match enter() {
-        Ok(Cloned::Parent { pid, pidfd }) => {
-            say(socket.as_fd(), &Word::Born { pid }, Some(pidfd.as_fd()));
-            sys::leave(0)
-        }
-        Ok(Cloned::Child) => {
-            let run = || {
-                stdio::take(visit.stdio, visit.process, socket.as_fd())?;
-                finish(visit.process, &visit.filter, Vec::new(), Part::Beside, &socket)
-            };
-            match run() {
-                Ok(never) => match never {},
-                // The container is there; what cannot be had is this process in it.
-                Err(failure) if failure.code == NOT_MADE => Failure { code: NOT_EXECUTABLE, ..failure },
-                Err(failure) => failure,
-            }
-        }
-        Err(failure) => failure,
+    let run = || {
+        stdio::take(visit.stdio, visit.process, socket.as_fd())?;
+        finish(visit.process, &visit.filter, Vec::new(), Part::Beside, &socket)
+    };
+    let failure = match enter().map(|()| run()) {
+        Ok(Ok(never)) => match never {},
+        // The container is there; what cannot be had is this process in it.
+        Ok(Err(failure)) if failure.code == NOT_MADE => Failure { code: NOT_EXECUTABLE, ..failure },
+        Ok(Err(failure)) | Err(failure) => failure,
     };
     say(socket.as_fd(), &Word::Failed(failure), None);
     sys::leave(1)

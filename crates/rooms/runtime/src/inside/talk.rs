@@ -21,11 +21,6 @@ const LIMIT: usize = 16 << 10;
 /// A message to the shim.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Word {
-    /// A process was made further in; its descriptor comes along.
-    Born {
-        /// As the host numbers it.
-        pid: i32,
-    },
     /// The terminal's other end comes along.
     Terminal,
     /// All is made; only the program is missing.

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::client::{Client, Role};
 use super::session::{Session, Stage, make_stdio};
@@ -16,13 +16,6 @@ use crate::sys::{self, CloneOrder, Cloned};
 
 /// Processes beside the main one at a time.
 const SESSIONS: usize = 64;
-
-/// Waits for the process that entered the container and is done.
-pub(super) fn reap_messenger(pid: i32) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
-    }
-}
 
 impl Watch {
     /// Does one request. What is not settled at once is answered later.
@@ -164,6 +157,11 @@ impl Watch {
         let (stdio, ends) = make_stdio(process)?;
         let (ours, theirs) = talk::pair()?;
         let second = self.cgroup.open_second()?;
+        // For the children to come only, and all that come are for this container. So the process is the shim's own
+        // child from its first moment: what nobody knows of, nobody would reap, and the kernel would hold the end of
+        // the container's process 1 until somebody does.
+        move_into_thread_name_spaces(self.main().pidfd.as_fd(), ThreadNameSpaceType::PROCESS_ID)
+            .doing(|| "enter the container")?;
         let order = CloneOrder { flags: 0, cgroup: second.as_ref().map(|fd| fd.as_fd()) };
         let child = match sys::clone_process(&order).doing(|| "make a process")? {
             Cloned::Child => {

@@ -111,15 +111,11 @@ impl Session {
         match talk::hear(talk.as_fd())? {
             Some((Word::Terminal, Some(terminal))) => self.set_terminal(terminal)?,
             Some((Word::Ready { notes }, _)) => return Ok(Some(notes)),
-            Some((Word::Born { pid }, Some(pidfd))) => {
-                self.pid = pid;
-                self.pidfd = pidfd;
-            }
             Some((Word::Failed(failure), _)) => {
                 self.failure = Some(failure);
                 self.talk = None;
             }
-            Some((Word::Terminal | Word::Born { .. }, None)) => {}
+            Some((Word::Terminal, None)) => {}
             None => self.talk = None,
         }
         Ok(None)

@@ -275,7 +275,6 @@ impl Watch {
 
     fn hear_session(&mut self, id: u64) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let before = (session.pid, session.failure.is_some());
         match session.hear() {
             // Only processes run beside the main one come here unstarted; they need no second word.
             Ok(Some(_)) => {
@@ -289,9 +288,6 @@ impl Watch {
                 session.failure = Some(failure);
                 session.talk = None;
             }
-        }
-        if session.pid != before.0 {
-            super::answer::reap_messenger(before.0);
         }
         let (pid, failure) = (session.pid, session.failure.clone());
         if session.talk.is_some() {
@@ -326,8 +322,7 @@ impl Watch {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         // What it said last lies in the socket still, and tells more than its end.
         if session.talk.is_some() {
-            // What ended may have been the messenger, whose end was seen together with its last word; the process that
-            // it made may stay silent for long, as when the container is frozen, and nobody must wait for it here.
+            // A child of it may hold the other end still, and be silent for long; nobody must wait for it here.
             if !session.has_word() {
                 return;
             }

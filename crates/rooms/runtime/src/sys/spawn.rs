@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// How to make a process.
 #[derive(Default)]
 pub(crate) struct CloneOrder<'a> {
-    /// `CLONE_NEW…` and `CLONE_PARENT`.
+    /// `CLONE_NEW…`.
     pub(crate) flags: u64,
     /// A cgroup (second version) that it is born into.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
@@ -33,8 +33,6 @@ pub(crate) enum Cloned {
 /// `clone3` without shared memory: a fork with namespaces. Only for processes with one thread.
 pub(crate) fn clone_process(order: &CloneOrder<'_>) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
-    // A sibling's end is told to our parent, in the way in which ours is.
-    let signal = if order.flags & libc::CLONE_PARENT as u64 == 0 { libc::SIGCHLD } else { 0 };
     let mut flags = order.flags | libc::CLONE_PIDFD as u64;
     if order.cgroup.is_some() {
         flags |= INTO_CGROUP;
@@ -44,7 +42,7 @@ pub(crate) fn clone_process(order: &CloneOrder<'_>) -> io::Result<Cloned> {
         pidfd: &raw mut pidfd as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: signal as u64,
+        exit_signal: libc::SIGCHLD as u64,
         stack: 0,
         stack_size: 0,
         tls: 0,
