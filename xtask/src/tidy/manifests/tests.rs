@@ -23,6 +23,7 @@ fn default_features_are_off_everywhere() {
 fn product_crates_have_no_build_script() {
     check("crates/a/b/build.rs", "", "1 build script");
     check("crates/rooms/build/src/build.rs", "", "");
+    check("crates/app/build.rs", "", "");
     check("crates/a/b/Cargo.toml", &format!("[package]\nbuild = \"make.rs\"\n{LINTS}"), "2 build script");
 }
 
