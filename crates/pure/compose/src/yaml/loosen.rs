@@ -8,8 +8,9 @@
 mod scan;
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
-use scan::{Change, scan};
+use scan::{Change, Scanned, scan};
 
 /// Stand for a dash, a colon and a dot that are letters. No file may have them, so nothing else is taken for them.
 const DASH: char = '\u{1}';
@@ -31,6 +32,8 @@ pub(super) struct Loosened {
     pub(super) text: String,
     /// The bytes of it that the file does not have, in order.
     pub(super) added: Vec<usize>,
+    /// What the parser would not read as the reference does, by the bytes of the file where it stands, in order.
+    pub(super) values: Vec<(RangeInclusive<usize>, String)>,
 }
 
 /// Loosens a text; none when nothing of it needs that.
@@ -38,12 +41,16 @@ pub(super) fn loosen(text: &str) -> Option<Loosened> {
     if text.contains(SIGNS) {
         return None;
     }
-    let changes = scan(text);
+    let Scanned { changes, values } = scan(text);
     if changes.is_empty() {
         return None;
     }
     let mut changes = changes.into_iter().peekable();
-    let mut out = Loosened { text: String::with_capacity(text.len() + 64), added: Vec::new() };
+    let mut out = Loosened {
+        text: String::with_capacity(text.len() + 64),
+        added: Vec::new(),
+        values: in_bytes(text, values),
+    };
     for (at, letter) in text.chars().enumerate() {
         let (mut letter, mut ends) = (letter, None);
         while let Some((_, change)) = changes.next_if(|(place, _)| *place == at) {
@@ -64,4 +71,17 @@ pub(super) fn loosen(text: &str) -> Option<Loosened> {
         }
     }
     Some(out)
+}
+
+/// Values by bytes that were found by letters.
+fn in_bytes(
+    text: &str,
+    values: Vec<(RangeInclusive<usize>, String)>,
+) -> Vec<(RangeInclusive<usize>, String)> {
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    let found = values.into_iter().map(|(at, value)| (bytes[*at.start()]..=bytes[*at.end()], value));
+    found.collect()
 }

@@ -1,7 +1,8 @@
 //! From text to trees: anchors are put in place, merge keys merged, `!reset` and `!override` taken note of.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use indexmap::map::Entry as Slot;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Mark0, Tag};
@@ -28,16 +29,17 @@ const MOST_ALIASED: usize = 200_000;
 /// Parses all documents of a file; `file` is its number among the sources.
 pub(crate) fn parse(text: &str, file: u32) -> Result<Vec<Document>, Fault> {
     match loosen(text) {
-        Some(wide) => documents(&wide.text, file, Some(&wide.added)),
-        None => documents(text, file, None),
+        Some(mut wide) => {
+            let values = std::mem::take(&mut wide.values);
+            documents(Builder::new(&wide.text, file, Some(&wide.added), values))
+        }
+        None => documents(Builder::new(text, file, None, Vec::new())),
     }
 }
 
-/// The documents of a text; `added` are the bytes of a loosened one that the file does not have.
-fn documents(text: &str, file: u32, added: Option<&[usize]>) -> Result<Vec<Document>, Fault> {
-    let mut builder = Builder::new(text, file, added);
+fn documents(mut builder: Builder<'_>) -> Result<Vec<Document>, Fault> {
     let mut documents = Vec::new();
-    let mut parser = Parser::new_from_str(text);
+    let mut parser = Parser::new_from_str(builder.text);
     while let Some(event) = parser.next_event() {
         let (event, span) = match event {
             Ok(event) => event,
@@ -83,11 +85,28 @@ struct Builder<'a> {
     cursor: (usize, usize),
     /// The bytes that the file does not have, when the text is a loosened one.
     added: Option<&'a [usize]>,
+    /// What the file says at these bytes, whatever the parser takes it for.
+    values: VecDeque<(RangeInclusive<usize>, String)>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &'a str, file: u32, added: Option<&'a [usize]>) -> Self {
-        Self { text, file, stack: Vec::new(), anchors: HashMap::new(), aliased: 0, cursor: (0, 0), added }
+    fn new(
+        text: &'a str,
+        file: u32,
+        added: Option<&'a [usize]>,
+        values: Vec<(RangeInclusive<usize>, String)>,
+    ) -> Self {
+        let (stack, anchors) = (Vec::new(), HashMap::new());
+        Self { text, file, stack, anchors, aliased: 0, cursor: (0, 0), added, values: values.into() }
+    }
+
+    /// What the file says here, if the parser cannot know.
+    fn known(&mut self, at: Span) -> Option<String> {
+        let start = at.start as usize;
+        while self.values.front().is_some_and(|(range, _)| *range.end() < start) {
+            self.values.pop_front();
+        }
+        self.values.pop_front_if(|(range, _)| *range.start() <= start).map(|(_, value)| value)
     }
 
     fn span(&mut self, span: Mark0) -> Span {
@@ -158,9 +177,14 @@ impl<'a> Builder<'a> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let at = self.span(span);
-                let text = if self.is_cut_off(style, span) { without_end(text) } else { text };
-                let text = self.without_lines(style, span, text);
                 let plain = matches!(style, ScalarStyle::Plain);
+                let text = match self.known(at) {
+                    Some(value) => Cow::Owned(value),
+                    None if self.is_cut_off(style, span) => {
+                        self.without_lines(style, span, without_end(text))
+                    }
+                    None => self.without_lines(style, span, text),
+                };
                 let text = if plain && self.added.is_some() { letters(text) } else { text };
                 let node = scalar(text, style, tag.as_deref(), at)?;
                 self.put(node, anchor, 1, merges(plain, tag.as_deref()))

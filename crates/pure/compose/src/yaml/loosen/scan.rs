@@ -1,9 +1,13 @@
 //! The reference's rules for where words, quotes, brackets and blocks of text begin and end.
 //!
-//! Owns the walk over a text and the list of what has to change in it; `texts` walks over a single value. A text that the
+//! Owns the walk over a text and the list of what has to change in it; `texts` walks over a single value, `values` reads
+//! one that the parser cannot. A text that the
 //! reference refuses is walked up to there; what is wrong with it is for the parser to say.
 
 mod texts;
+mod values;
+
+use std::ops::RangeInclusive;
 
 /// What has to change at a letter.
 pub(super) enum Change {
@@ -17,11 +21,19 @@ pub(super) enum Change {
     Line,
 }
 
-/// What has to change in a text, each with the number of its letter, in order.
-pub(super) fn scan(text: &str) -> Vec<(usize, Change)> {
+/// What was found in a text, each with the numbers of its letters, in order.
+pub(super) struct Scanned {
+    /// What has to change.
+    pub(super) changes: Vec<(usize, Change)>,
+    /// Values with line breaks that are kept, which the parser would lose.
+    pub(super) values: Vec<(RangeInclusive<usize>, String)>,
+}
+
+/// Walks over a text.
+pub(super) fn scan(text: &str) -> Scanned {
     let mut walk = Walk::new(text);
     while let Ok(true) = walk.token() {}
-    walk.changes
+    Scanned { changes: walk.changes, values: walk.values }
 }
 
 /// The reference refuses the text here.
@@ -52,6 +64,7 @@ struct Walk {
     /// Whether quotes or brackets ended here, after which a colon needs no space.
     closed: bool,
     changes: Vec<(usize, Change)>,
+    values: Vec<(RangeInclusive<usize>, String)>,
 }
 
 fn blank(letter: char) -> bool {
@@ -62,10 +75,10 @@ fn blank(letter: char) -> bool {
 const NEXT_LINE: char = '\u{85}';
 
 fn line_break(letter: char) -> bool {
-    matches!(letter, '\n' | '\r' | NEXT_LINE)
+    matches!(letter, '\n' | '\r' | NEXT_LINE) || wide_break(letter)
 }
 
-/// What ends a line of people's text; to the parser it is a letter everywhere.
+/// What ends a line of people's text, and is kept in it; to the parser it is a letter everywhere.
 fn wide_break(letter: char) -> bool {
     matches!(letter, '\u{2028}' | '\u{2029}')
 }
@@ -96,6 +109,7 @@ impl Walk {
             key_allowed: true,
             closed: false,
             changes: Vec::new(),
+            values: Vec::new(),
         }
     }
 
@@ -201,9 +215,9 @@ impl Walk {
                 self.at += 1;
             } else if letter == '#' {
                 self.comment();
-            } else if (line_break(letter) || wide_break(letter)) && self.flow() {
+            } else if line_break(letter) && self.flow() {
                 self.inner_line();
-            } else if line_break(letter) || wide_break(letter) {
+            } else if line_break(letter) {
                 self.line();
                 self.key_allowed = true;
             } else {
@@ -217,7 +231,7 @@ impl Walk {
         if self.at > 0 && !gap(self.letters[self.at - 1]) {
             self.change(Change::Spaces(1));
         }
-        while !wide_break(self.peek(0)) && !line_break(self.peek(0)) && self.at < self.letters.len() {
+        while !line_break(self.peek(0)) && self.at < self.letters.len() {
             self.at += 1;
         }
     }

@@ -1,13 +1,15 @@
 //! The walk over one value: a block of text, one in quotes, or words without.
 
 use super::super::{COLON, DASH, DOT};
-use super::{Change, Refused, Walk, blank, bracket_or_comma, gap, line_break};
+use super::values::{Block, joined};
+use super::{Change, Refused, Walk, blank, bracket_or_comma, gap, line_break, wide_break};
 
 impl Walk {
     /// A block of text, with what says how to read it.
     pub(super) fn block(&mut self) -> Result<(), Refused> {
         self.no_key()?;
         self.key_allowed = true;
+        let start = self.at;
         self.at += 1;
         let is_chomping = |letter| matches!(letter, '+' | '-');
         let first = is_chomping(self.peek(0));
@@ -15,6 +17,7 @@ impl Walk {
         let increment = self.peek(0).to_digit(10);
         self.at += usize::from(increment.is_some());
         self.at += usize::from(!first && is_chomping(self.peek(0)));
+        let mut block = Block::new(&self.letters[start..self.at]);
         if increment == Some(0) {
             return Err(Refused);
         }
@@ -31,18 +34,25 @@ impl Walk {
             self.line();
         }
         let indent = increment.map(|width| self.indent.max(0) + width as isize);
-        self.block_lines(indent)
+        let lines = self.at;
+        self.block_lines(indent, &mut block)?;
+        if self.letters[lines..self.at].iter().any(|letter| wide_break(*letter)) {
+            self.values.push((start..=self.at, block.end()));
+        }
+        Ok(())
     }
 
-    fn block_lines(&mut self, indent: Option<isize>) -> Result<(), Refused> {
-        let widest = self.block_gaps(indent)?;
+    fn block_lines(&mut self, indent: Option<isize>, block: &mut Block) -> Result<(), Refused> {
+        let widest = self.block_gaps(indent, block)?;
         let indent = indent.unwrap_or(widest.max(self.indent + 1).max(1));
         while self.column() == indent && self.at < self.letters.len() {
+            let from = self.at;
             self.rest_of_line();
+            block.line(&self.letters[from..self.at], self.peek(0));
             if self.at < self.letters.len() {
                 self.line();
             }
-            self.block_gaps(Some(indent))?;
+            self.block_gaps(Some(indent), block)?;
         }
         // A comment ends it too, which the parser takes for one only further to the left.
         if self.column() > self.indent.max(0) && self.peek(0) == '#' {
@@ -52,7 +62,7 @@ impl Walk {
     }
 
     /// Over the spaces before a line of a block and over its empty lines; the widest column on the way.
-    fn block_gaps(&mut self, indent: Option<isize>) -> Result<isize, Refused> {
+    fn block_gaps(&mut self, indent: Option<isize>, block: &mut Block) -> Result<isize, Refused> {
         let mut widest = 0;
         loop {
             let inside = |walk: &Self| indent.is_none_or(|indent| walk.column() < indent);
@@ -66,6 +76,7 @@ impl Walk {
             if !line_break(self.peek(0)) {
                 return Ok(widest);
             }
+            block.empty_line(self.peek(0));
             self.line();
         }
     }
@@ -73,6 +84,7 @@ impl Walk {
     pub(super) fn quoted(&mut self, quote: char) -> Result<(), Refused> {
         self.may_be_key()?;
         self.at += 1;
+        let start = self.at;
         loop {
             if self.at >= self.letters.len() || (self.column() == 0 && self.marker()) {
                 return Err(Refused);
@@ -96,6 +108,10 @@ impl Walk {
                 _ => self.at += 1,
             }
         }
+        if self.letters[start..self.at].iter().any(|letter| wide_break(*letter)) {
+            let value = joined(&self.letters[start..self.at], Some(quote));
+            self.values.push((start - 1..=start, value));
+        }
         self.at += 1;
         self.closed = true;
         Ok(())
@@ -105,10 +121,12 @@ impl Walk {
     pub(super) fn plain(&mut self) -> Result<(), Refused> {
         self.may_be_key()?;
         let mut lines = false;
+        let (start, mut end) = (self.at, self.at);
         while self.peek(0) != '#' && !(self.column() == 0 && self.marker()) {
             let from = self.at;
             self.word();
             lines &= self.at == from;
+            end = if self.at == from { end } else { self.at };
             if !blank(self.peek(0)) && !line_break(self.peek(0)) {
                 break;
             }
@@ -118,6 +136,10 @@ impl Walk {
             }
         }
         self.key_allowed = lines;
+        let letters = &self.letters[start..end];
+        if letters.iter().any(|letter| wide_break(*letter)) {
+            self.values.push((start..=start, joined(letters, None)));
+        }
         Ok(())
     }
 
