@@ -56,13 +56,31 @@ fn every_kind_of_line_break_may_stand_between_words() {
 
 #[test]
 fn line_breaks_that_are_kept_stand_in_values_as_the_reference_reads_them() {
-    check("a: b\u{2028} c\n\u{2029}\n d\u{2028}\ne: 1\n", expect![[r#"a="b\u{2028}c\u{2029}\nd"@1:4 e=1@7:4"#]]);
-    check("a: 'b \u{2028}\n c''d\n\u{2029} e'\nf: g\n", expect![[r#"a="b\u{2028}\nc'd\u{2029}e"@1:4 f="g"@6:4"#]]);
-    check("a: \"b\\\u{2028} c\\x41\u{2029} \\L\"\nf: g\n", expect![[r#"a="bcA\u{2029}\u{2028}"@1:4 f="g"@4:4"#]]);
-    check("a: |\n  b\u{2028}  c\n\u{2029}  d\u{2028}\u{2028}\nf: g\n", expect![[r#"a="b\u{2028}c\n\u{2029}d\u{2028}"@2:3 f="g"@8:4"#]]);
-    check("a: >-\u{2028}  b\n  c\u{2029}  d\n\u{2028}   e\u{2028}\nf: g\n", expect![[r#"a="b c\u{2029}d\n\u{2028} e"@2:3 f="g"@8:4"#]]);
+    check(
+        "a: b\u{2028} c\n\u{2029}\n d\u{2028}\ne: 1\n",
+        expect![[r#"a="b\u{2028}c\u{2029}\nd"@1:4 e=1@7:4"#]],
+    );
+    check(
+        "a: 'b \u{2028}\n c''d\n\u{2029} e'\nf: g\n",
+        expect![[r#"a="b\u{2028}\nc'd\u{2029}e"@1:4 f="g"@6:4"#]],
+    );
+    check(
+        "a: \"b\\\u{2028} c\\x41\u{2029} \\L\"\nf: g\n",
+        expect![[r#"a="bcA\u{2029}\u{2028}"@1:4 f="g"@4:4"#]],
+    );
+    check(
+        "a: |\n  b\u{2028}  c\n\u{2029}  d\u{2028}\u{2028}\nf: g\n",
+        expect![[r#"a="b\u{2028}c\n\u{2029}d\u{2028}"@2:3 f="g"@8:4"#]],
+    );
+    check(
+        "a: >-\u{2028}  b\n  c\u{2029}  d\n\u{2028}   e\u{2028}\nf: g\n",
+        expect![[r#"a="b c\u{2029}d\n\u{2028} e"@2:3 f="g"@8:4"#]],
+    );
     check("a: |+\n  b\u{2028}\n\u{2029}f: g\n", expect![[r#"a="b\u{2028}\n\u{2029}"@2:3 f="g"@5:4"#]]);
-    check("a:\u{2028}  - b\u{2028}  - {c: d\u{2028} e}\n", expect![[r#"a.0="b"@2:5 a.1.c="d\u{2028}e"@3:9"#]]);
+    check(
+        "a:\u{2028}  - b\u{2028}  - {c: d\u{2028} e}\n",
+        expect![[r#"a.0="b"@2:5 a.1.c="d\u{2028}e"@3:9"#]],
+    );
 }
 
 #[test]
