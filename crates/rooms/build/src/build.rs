@@ -321,7 +321,7 @@ fn understand(
     teller: &Teller<'_>,
 ) -> Result<Understood, BuildError> {
     let file = dockerfile::parse(text)?;
-    let global = Global::new(&file, args).map_err(|(index, fault)| {
+    let global = Global::new(&file, args, target).map_err(|(index, fault)| {
         let span = file.instructions.get(index).map_or(Span::line(1), |one| one.span);
         BuildError::step(span, text, fault.into())
     })?;

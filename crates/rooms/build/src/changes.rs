@@ -55,7 +55,7 @@ pub fn changed<'a>(
     }
     let triggers = config.config.on_build.clone();
     let global =
-        Global::new(&file, &BTreeMap::new()).map_err(|(_, fault)| ChangeError::Value(fault.into()))?;
+        Global::new(&file, &BTreeMap::new(), None).map_err(|(_, fault)| ChangeError::Value(fault.into()))?;
     let mut settings = Settings::new(config, '\\');
     settings.config.config.on_build = triggers;
     for one in &file.instructions {

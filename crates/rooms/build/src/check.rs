@@ -109,12 +109,12 @@ pub fn check(file: &Dockerfile, around: Around<'_>) -> Result<Findings, String> 
     checks.names();
     checks.casing();
     checks.defaults();
-    if let Ok(global) = Global::new(file, around.args) {
+    let target = match around.stages {
+        Stages::All => None,
+        Stages::For(target) => target,
+    };
+    if let Ok(global) = Global::new(file, around.args, target) {
         checks.bases(&global);
-        let target = match around.stages {
-            Stages::All => None,
-            Stages::For(target) => target,
-        };
         if let Ok(graph) = Graph::new(file, &global, target, around.contexts) {
             checks.stages(&global, &graph);
         }
@@ -247,7 +247,7 @@ impl Checks<'_> {
 
     /// Without build arguments every FROM names an image.
     fn defaults(&mut self) {
-        let Ok(global) = Global::new(self.file, &BTreeMap::new()) else { return };
+        let Ok(global) = Global::new(self.file, &BTreeMap::new(), None) else { return };
         for one in &self.file.instructions {
             let Command::From { image, .. } = &one.command else { continue };
             let Ok(expanded) = looked(image, self.file.directives.escape, &global).0 else { return };

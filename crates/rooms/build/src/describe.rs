@@ -8,7 +8,7 @@ use crate::graph::{Base, Graph};
 use crate::scope::Global;
 
 fn graph(file: &Dockerfile, text: &str, target: Option<&str>) -> Result<Graph, BuildError> {
-    let global = Global::new(file, &BTreeMap::new()).map_err(|(index, fault)| {
+    let global = Global::new(file, &BTreeMap::new(), target).map_err(|(index, fault)| {
         let span = file.instructions.get(index).map_or(crate::dockerfile::Span::line(1), |one| one.span);
         BuildError::step(span, text, fault.into())
     })?;

@@ -38,6 +38,7 @@ pub mod graph;
 pub mod ignore;
 mod inline;
 mod intake;
+mod linked;
 mod memory;
 mod mounts;
 mod order;

@@ -26,17 +26,20 @@ const PROXIES: &[&str] = &[
 pub(crate) struct Global {
     /// What the build was given.
     given: BTreeMap<String, String>,
-    /// Declared before the first FROM, and the names of platforms.
+    /// Declared before the first FROM, and what is always there: the names of platforms, and the target's.
     declared: BTreeMap<String, Option<String>>,
 }
 
 impl Global {
-    /// Reads the ARGs before the first FROM.
+    /// Reads the ARGs before the first FROM, for a build of this stage.
     pub(crate) fn new(
         file: &Dockerfile,
         given: &BTreeMap<String, String>,
+        target: Option<&str>,
     ) -> Result<Self, (usize, Substitution)> {
         let mut global = Self { given: given.clone(), declared: platforms() };
+        let target = target.filter(|target| !target.is_empty()).unwrap_or("default");
+        global.declared.insert("TARGETSTAGE".to_owned(), Some(target.to_owned()));
         for (index, one) in file.instructions.iter().enumerate() {
             let Command::Arg(items) = &one.command else { break };
             for item in items {

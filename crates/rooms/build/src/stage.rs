@@ -303,7 +303,7 @@ impl<'a> StageRun<'a> {
         serde_json::to_vec(&config).ok().map(|bytes| Digest::sha256(&bytes))
     }
 
-    fn history(&mut self, line: String, empty_layer: bool) {
+    pub(crate) fn history(&mut self, line: String, empty_layer: bool) {
         let created = Some(self.job.time().to_string());
         let (created_by, comment) = (Some(line), Some(COMMENT.to_owned()));
         let step = History { created, created_by, comment, empty_layer, ..History::default() };
@@ -349,12 +349,12 @@ impl<'a> StageRun<'a> {
         Ok(Did::Anew)
     }
 
-    fn reached(&mut self, key: &str, image: Image) {
+    pub(crate) fn reached(&mut self, key: &str, image: Image) {
         self.steps.push((key.to_owned(), image.chain.len()));
         self.image = image;
     }
 
-    fn recall(&self, key: &str) -> Option<Image> {
+    pub(crate) fn recall(&self, key: &str) -> Option<Image> {
         if self.recalls { self.job.recall(key) } else { None }
     }
 
@@ -377,17 +377,21 @@ impl<'a> StageRun<'a> {
         let ends = transfer::Ends { from: tree, place: &called, here: &here };
         let fetch = Fetching { job, step };
         let plan = transfer::Plan::new(transfer, add, &self.settings, &ends, &fetch).map_err(fault)?;
+        let line = format!("{} # buildkit", plan.line);
         for source in &plan.empty {
             job.teller.warn(span.start, format!("`{source}` means no file in {called}"));
         }
         let digest = plan.digest(tree).map_err(fault)?;
-        let key = job.key(&self.image, "files", &[&digest.to_string()]);
-        let line = format!("{} # buildkit", plan.line);
-        self.layer(&key, line, step, |_, snapshot| {
+        let write = |snapshot: &Snapshot| {
             let upper = Upper::open(&snapshot.upper, &snapshot.lower)
                 .map_err(|error| BuildError::scratch("open", &snapshot.upper, error))?;
             plan.write(tree, &upper, job.wish.epoch, job.time().secs()).map_err(fault)
-        })
+        };
+        if transfer.flags.link {
+            return self.linked(&digest, line, step, write);
+        }
+        let key = job.key(&self.image, "files", &[&digest.to_string()]);
+        self.layer(&key, line, step, |_, snapshot| write(snapshot))
     }
 
     /// The files that `--from=name` means; those of the context without a name. Waits for a stage.
@@ -479,14 +483,14 @@ fn tree(image: &Image) -> Result<Tree, BuildError> {
 }
 
 /// A snapshot that goes unless it became a layer.
-struct Shot<'a> {
+pub(crate) struct Shot<'a> {
     images: &'a Images,
-    key: String,
-    snapshot: Snapshot,
+    pub(crate) key: String,
+    pub(crate) snapshot: Snapshot,
 }
 
 impl<'a> Shot<'a> {
-    fn new(images: &'a Images, image: &Image, key: String) -> Result<Self, BuildError> {
+    pub(crate) fn new(images: &'a Images, image: &Image, key: String) -> Result<Self, BuildError> {
         let snapshot = images.snapshot(&image.id, &key);
         let snapshot = snapshot.map_err(|error| BuildError::store("prepare a layer")(&error))?;
         Ok(Self { images, key, snapshot })

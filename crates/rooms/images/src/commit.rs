@@ -31,6 +31,8 @@ pub enum LayerSource<'a> {
     Upper(&'a Path, &'a [PathBuf]),
     /// A layer's tar, plain or packed.
     Tar(&'a mut dyn Read),
+    /// The last layer of another image, as it is there.
+    LastOf(&'a ImageId),
 }
 
 /// Why no image was made.
@@ -106,9 +108,16 @@ impl Images {
         }
         let taken = match &layer {
             LayerSource::Snapshot(key, _) => Some((*key).to_owned()),
-            LayerSource::None | LayerSource::Dir(..) | LayerSource::Upper(..) | LayerSource::Tar(_) => None,
+            LayerSource::None
+            | LayerSource::Dir(..)
+            | LayerSource::Upper(..)
+            | LayerSource::Tar(_)
+            | LayerSource::LastOf(_) => None,
         };
-        layers.extend(self.new_layer(&layers, layer, &work.path)?);
+        layers.extend(match layer {
+            LayerSource::LastOf(image) => Some(self.last_layer(&layers, image, hold, &work.path)?),
+            layer => self.new_layer(&layers, layer, &work.path)?,
+        });
         let mut config = config;
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.record.diff_id.clone()).collect();
         let bytes = serde_json::to_vec(&config).map_err(io::Error::other).on("write", &work.path)?;
@@ -173,7 +182,7 @@ impl Images {
         let lower: Vec<PathBuf> =
             below.iter().rev().map(|layer| inner.diff_path(&layer.record.chain_id)).collect();
         match layer {
-            LayerSource::None => Ok(None),
+            LayerSource::None | LayerSource::LastOf(_) => Ok(None),
             LayerSource::Snapshot(key, options) => {
                 if !inner.state().snapshots.contains_key(key) {
                     return Err(CommitError::NoSnapshot(key.to_owned()));
@@ -205,6 +214,36 @@ impl Images {
                 Ok(Some(inner.unpack(&blob, chain_id, record.diff_id, &lower, work)?))
             }
         }
+    }
+
+    /// The last layer of an image above other layers.
+    fn last_layer(
+        &self,
+        below: &[NewLayer],
+        image: &ImageId,
+        hold: &mut Hold,
+        work: &Path,
+    ) -> Result<NewLayer, CommitError> {
+        let inner = &*self.0;
+        let layer = {
+            let mut state = inner.state();
+            let record = state.record.images.get(image);
+            let layer = record.and_then(|record| record.layers.last());
+            let layer = layer.ok_or_else(|| FindError::NoImage { name: image.to_string() })?.clone();
+            hold.pin(&mut state, &layer.blob);
+            layer
+        };
+        let chain_id = chain_above(below, &layer.diff_id);
+        if let Some(record) = inner.known_layer(&chain_id, hold) {
+            return Ok(NewLayer { record, blob: None, folder: None });
+        }
+        let lower: Vec<PathBuf> =
+            below.iter().rev().map(|layer| inner.diff_path(&layer.record.chain_id)).collect();
+        let blob =
+            Spooled { path: inner.blob_path(&layer.blob), digest: layer.blob.clone(), size: layer.blob_size };
+        let unpacked = inner.unpack(&blob, chain_id, layer.diff_id, &lower, work)?;
+        // The blob has its place already.
+        Ok(NewLayer { blob: None, ..unpacked })
     }
 
     /// The digest of a layer's uncompressed tar.

@@ -71,6 +71,32 @@ fn a_change_redoes_what_depends_on_it_and_no_more() {
 }
 
 #[test]
+fn a_linked_layer_is_known_whatever_is_below_it() {
+    const LINKED: &str = "FROM base:1\nRUN echo 1 > x\nCOPY --link src /app/\nRUN echo 2 > y";
+    let world = world();
+    assert_eq!(cached(&world, LINKED), Vec::<usize>::new());
+    assert_eq!(cached(&world, LINKED), [2, 3, 4]);
+    let newer = LINKED.replace("echo 1", "echo one");
+    assert_eq!(cached(&world, &newer), [3]);
+    assert_eq!(cached(&world, &newer), [2, 3, 4]);
+    let plain = newer.replace("--link ", "");
+    // Made anew, and then the same as the linked one.
+    assert_eq!(cached(&world, &plain), [2, 4]);
+    expect![[r#"
+        layer 1
+          644 0:0 x = one
+        layer 2
+          755 0:0 app/
+          644 0:0 app/main.c = int main;
+        layer 3
+          644 0:0 y = 2"#]]
+    .assert_eq(&world.files(&newer));
+    fs::write(world.context().join("src/main.c"), "changed").expect("a file in the context");
+    assert_eq!(cached(&world, &newer), [2]);
+    world.is_clean();
+}
+
+#[test]
 fn the_same_inputs_give_the_same_digests_in_another_store() {
     let build = || {
         let world = world();

@@ -104,6 +104,56 @@ fn files_land_where_docker_puts_them() {
 }
 
 #[test]
+fn a_linked_layer_knows_nothing_of_what_is_below() {
+    check(
+        SITE,
+        "COPY site /srv\nCOPY --link readme.md /srv/link/",
+        expect![[r#"
+        layer 1
+          755 0:0 srv/
+          755 0:0 srv/css/
+          644 0:0 srv/css/a.css = a
+          644 0:0 srv/css/b.css = b
+          644 0:0 srv/index.html = hi
+          srv/link -> css/a.css
+        layer 2
+          755 0:0 srv/
+          755 0:0 srv/link/
+          644 0:0 srv/link/readme.md = r"#]],
+    );
+    check(
+        SITE,
+        "COPY site /srv\nCOPY --link readme.md /srv",
+        expect![[r#"
+        layer 1
+          755 0:0 srv/
+          755 0:0 srv/css/
+          644 0:0 srv/css/a.css = a
+          644 0:0 srv/css/b.css = b
+          644 0:0 srv/index.html = hi
+          srv/link -> css/a.css
+        layer 2
+          644 0:0 srv = r"#]],
+    );
+    check(
+        SITE,
+        "COPY site /srv\nADD --link --chown=1:2 readme.md /srv/css/",
+        expect![[r#"
+        layer 1
+          755 0:0 srv/
+          755 0:0 srv/css/
+          644 0:0 srv/css/a.css = a
+          644 0:0 srv/css/b.css = b
+          644 0:0 srv/index.html = hi
+          srv/link -> css/a.css
+        layer 2
+          755 1:2 srv/
+          755 1:2 srv/css/
+          644 1:2 srv/css/readme.md = r"#]],
+    );
+}
+
+#[test]
 fn folders_links_and_patterns_land_where_docker_puts_them() {
     check(
         SITE,

@@ -54,6 +54,32 @@ fn a_snapshot_becomes_a_layer_that_unpacks_as_itself_everywhere() {
 }
 
 #[test]
+fn the_last_layer_of_an_image_is_laid_upon_another() {
+    let fixture = Fixture::new();
+    let parent = fixture.load(&archive(&["web"]))[0].id.clone();
+    let mut hold = fixture.images.hold();
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("app")).unwrap();
+    fs::write(dir.path().join("app/run"), "#!").unwrap();
+    let layer = LayerSource::Dir(dir.path(), PackOptions::default());
+    let alone = fixture.images.commit(&mut hold, None, layer, ImageConfig::scratch()).unwrap();
+    let lay = |hold: &mut Hold, parent| {
+        fixture.images.commit(hold, parent, LayerSource::LastOf(&alone), ImageConfig::scratch()).unwrap()
+    };
+    let laid = lay(&mut hold, Some(&parent));
+    assert_eq!(lay(&mut hold, Some(&parent)), laid);
+    assert_eq!(lay(&mut hold, None), alone, "upon nothing it is itself");
+    drop(hold);
+    fixture.images.tag(&laid.to_string(), &"laid:1".parse().unwrap()).unwrap();
+    fixture.images.collect(&crate::Keep::default(), false).unwrap();
+    assert!(fixture.images.find(&alone.to_string()).is_err(), "nobody keeps it");
+    let image = fixture.images.find("laid:1").unwrap();
+    assert_eq!(image.chain.len(), fixture.images.find("web").map_or(3, |web| web.chain.len() + 1));
+    assert_eq!(fs::read_to_string(image.lower[0].join("app/run")).unwrap(), "#!");
+    assert_eq!(fixture.images.fsck().unwrap().damage, []);
+}
+
+#[test]
 fn a_folder_and_a_tar_become_layers_above_nothing() {
     let fixture = Fixture::new();
     let mut hold = fixture.images.hold();
