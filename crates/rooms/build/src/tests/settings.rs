@@ -120,10 +120,13 @@ fn arguments_reach_from_and_stages_by_dockers_rules() {
             ENV OS=linux NOT= (empty)
             warning 3: UndefinedVar: Usage of undefined variable '$TARGETARCH'"#]],
     );
-    check("FROM base:1 AS web\nARG TARGETSTAGE\nRUN echo $TARGETSTAGE", expect![[r#"
+    check(
+        "FROM base:1 AS web\nARG TARGETSTAGE\nRUN echo $TARGETSTAGE",
+        expect![[r#"
         {"Env":["PATH=/bin","BASE=yes"],"Cmd":["sh"]}
         ARG TARGETSTAGE=default (empty)
-        RUN |1 TARGETSTAGE=default /bin/sh -c echo $TARGETSTAGE # buildkit"#]]);
+        RUN |1 TARGETSTAGE=default /bin/sh -c echo $TARGETSTAGE # buildkit"#]],
+    );
     let world = World::new();
     world.request.borrow_mut().args = [("V", "given"), ("UNUSED", "x"), ("http_proxy", "p")]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
