@@ -177,6 +177,27 @@ fn a_repository_is_added_as_its_branch_tag_or_commit_says() {
 }
 
 #[test]
+fn repositories_within_come_along_unless_somebody_says_no() {
+    let server = server();
+    let outer = server.folder.path().join("outer");
+    std::fs::create_dir(&outer).expect("a folder");
+    git(&outer, &["init", "-q"]);
+    git(&outer, &["submodule", "--quiet", "add", &format!("git://{}/r.git", server.daemon), "lib"]);
+    git(&outer, &["commit", "-q", "-m", "outer"]);
+    git(server.folder.path(), &["clone", "-q", "--bare", "outer", "outer.git"]);
+    let added = |query: &str| {
+        let world = World::new();
+        let line = format!("FROM base:1\nADD git://{}/outer.git{query} /a/", server.daemon);
+        let built = world.build(&line).good();
+        show(&world.image(&built))
+    };
+    let whole = added("");
+    assert!(whole.contains("a/lib/sub/app = sub two") && !whole.contains("a/lib/.git\n"), "{whole}");
+    let without = added("?submodules=false");
+    assert!(without.contains("a/lib/") && !without.contains("a/lib/app"), "{without}");
+}
+
+#[test]
 fn git_itself_stays_only_where_somebody_asks() {
     let server = server();
     assert!(server.added("--keep-git-dir GIT#v1").contains("a/.git/HEAD"));
