@@ -443,7 +443,10 @@ impl Client {
         self.output.clear();
         // The head that is refused is still there.
         self.head_only = self.input.filled().trim_ascii_start().starts_with(b"HEAD ");
-        self.write_refusal(refusal, true);
+        // Whoever speaks no HTTP at all would take an answer for something of its own protocol.
+        if refusal != Refusal::REQUEST_LINE || !self.opening || !head::is_foreign(self.input.filled()) {
+            self.write_refusal(refusal, true);
+        }
         if !self.read_any {
             self.entry.forget();
         }

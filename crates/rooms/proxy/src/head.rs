@@ -322,6 +322,14 @@ pub(crate) fn listed(fields: &[Field], buf: &[u8], name: &[u8]) -> bool {
         .any(|f| elements(f.value.of(buf)).any(|e| e.eq_ignore_ascii_case(name)))
 }
 
+/// Whether a connection that opens so speaks something else than HTTP: a first line without the word, whose second
+/// word is no target either.
+pub(crate) fn is_foreign(opens: &[u8]) -> bool {
+    let line = opens.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let target = line.split(|byte| *byte == b' ').nth(1).and_then(<[u8]>::first);
+    memchr::memmem::find(line, b"HTTP/").is_none() && !matches!(target, None | Some(b'/' | b'*'))
+}
+
 /// Whether a method is one.
 pub(crate) fn is_method(text: &[u8]) -> bool {
     text.len() <= METHOD_BYTES && is_token(text)

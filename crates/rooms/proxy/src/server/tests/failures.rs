@@ -147,6 +147,12 @@ async fn refusals_carry_a_code_and_end_the_connection() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
         assert!(answer.contains(&format!("x-sea-refused: {code}\r\n")), "{request:?}: {answer}");
     }
+    for request in ["INVALID CONNECTION PREFACE\r\n\r\n", "SSH 2 x\r\n\r\n"] {
+        assert_eq!(edge.ask(request).await, "", "{request:?} is no HTTP at all");
+    }
+    for request in ["GET / FTP/1.0\r\n\r\n", "GET /\r\n\r\n", "GET x HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        assert!(edge.ask(request).await.starts_with("HTTP/1.1 400 "), "{request:?}");
+    }
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(40_000));
     assert!(edge.ask(&long).await.contains("x-sea-refused: head-size"));
     let empty = TestEdge::start(quick()).await;
