@@ -85,6 +85,12 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
         }
         base::crash::point("daemon: registry served");
     }
+    if let Some(address) = args.metrics {
+        match api::serve_metrics(daemon.clone(), address).await {
+            Ok(address) => tracing::info!("metrics are served at http://{address}/metrics"),
+            Err(report) => tracing::error!("{report}"),
+        }
+    }
     let (stop, stopped) = tokio::sync::watch::channel(());
     let until = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
         // A sender that is gone is the sign.
@@ -272,14 +278,15 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     {
         candidates.insert(0, before.to_string());
     }
-    let identity = identity().await?;
+    // One that writes another log is another program.
+    let identity = format!("{}-{}", identity().await?, args.access_log);
     let mut last = None;
     for text in candidates {
         let address = listening(&text)?;
         let config = EdgeConfig {
             root: root.to_owned(),
             program: program.to_owned(),
-            args: edge_words(root, address, &https),
+            args: edge_words(root, address, &https, &args.access_log),
             http: vec![address],
             https: https.clone(),
             trusted: trusted.clone(),
@@ -330,7 +337,7 @@ fn listening(text: &str) -> Result<SocketAddr, Report> {
 }
 
 /// The arguments of the edge's process.
-fn edge_words(root: &Path, http: SocketAddr, https: &HttpsFront) -> Vec<OsString> {
+fn edge_words(root: &Path, http: SocketAddr, https: &HttpsFront, access_log: &str) -> Vec<OsString> {
     let mut words: Vec<OsString> =
         vec!["edge".into(), "--root".into(), root.into(), "--http".into(), http.to_string().into()];
     let (word, addresses) = match https {
@@ -341,6 +348,7 @@ fn edge_words(root: &Path, http: SocketAddr, https: &HttpsFront) -> Vec<OsString
     for address in addresses {
         words.extend([word.into(), address.to_string().into()]);
     }
+    words.extend(["--access-log".into(), access_log.into()]);
     words
 }
 

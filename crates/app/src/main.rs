@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use base::{Kind, Report};
 use clap::Parser;
 use cli::{Cli, Command, Launch, Surroundings};
-use proxy::{EdgeOptions, HttpsFront};
+use proxy::{EdgeOptions, HttpsFront, LogFormat};
 use root::Place;
 
 fn main() -> ExitCode {
@@ -47,6 +47,10 @@ fn edge(args: &[OsString]) -> ExitCode {
         match (pair[0].to_str(), pair.get(1)) {
             (Some("--root"), Some(root)) => options.root = root.into(),
             (Some("--identity"), Some(identity)) => options.program = identity.to_string_lossy().into_owned(),
+            (Some("--access-log"), Some(format)) => {
+                let known = format.to_str().and_then(LogFormat::of);
+                options.settings.access_log = known.unwrap_or_default();
+            }
             (Some("--handover"), Some(line)) if line == "stdin" => options.handover = true,
             (Some("--http"), Some(address)) => {
                 options.http.extend(parsed(address));

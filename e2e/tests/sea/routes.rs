@@ -50,6 +50,16 @@ fn the_edge_says_what_it_carries_and_what_it_would_do() -> Result<()> {
     refused(&["-X", "POST", "-H", "Content-Length: 2000", "http://told.example/pages"], "body-size")?;
     ensure!(explain(&["http://told.example:1/pages"])["verdict"] == "nowhere");
 
+    let metrics = sea.sea(&["metrics"]).exits(0);
+    let answered = metrics.stdout.lines().filter_map(|line| {
+        let (series, count) = line.rsplit_once(' ')?;
+        let ours = series.starts_with(r#"proxy_requests_total{app="told",service="web","#)
+            && series.contains(r#"release="1""#)
+            && series.ends_with(r#"class="2xx"}"#);
+        ours.then(|| count.parse::<u64>().ok())?
+    });
+    ensure!(answered.sum::<u64>() >= 1, "{metrics}");
+
     sea.sea(&["route", "explain", "ftp://told.example/"]).exits(1).complains("another scheme");
     sea.sea(&["down"]).exits(0);
     sea.end()

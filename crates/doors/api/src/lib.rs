@@ -10,6 +10,7 @@ mod containers;
 mod events;
 mod images;
 mod logs;
+mod metrics;
 mod networks;
 mod prune;
 mod registries;
@@ -28,6 +29,7 @@ use base::{Clock, Tasks, Timestamp};
 use talk::DaemonView;
 
 use answer::Answer;
+pub use metrics::serve_metrics;
 
 /// The most bytes of a document that is sent to us; archives and contexts are streamed and have their own bounds.
 const DOCUMENT_BYTES: usize = 64 << 20;
@@ -80,6 +82,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .merge(networks::routes())
         .merge(routes::routes())
         .route("/logs", get(logs::logs))
+        .route("/metrics", get(metrics::metrics))
         .route("/events", get(events::events))
         .route("/build", post(builds::builds).layer(DefaultBodyLimit::disable()))
         .route("/build/files", get(builds::files))

@@ -230,6 +230,9 @@ pub enum Command {
         after_help = "Examples:\n  sea route explain https://shop.example/api\n  sea route explain -X POST -H 'Content-Length: 100' http://localhost:8080/"
     )]
     Route(RouteCommand),
+    /// Print what the edge counts, as Prometheus reads it
+    #[command(after_help = "Examples:\n  sea metrics\n  sea daemon --metrics 127.0.0.1:9323")]
+    Metrics,
     /// Remove what nobody needs
     #[command(after_help = "Examples:\n  sea prune\n  sea prune -a -y")]
     Prune(PruneArgs),
@@ -283,6 +286,7 @@ impl Command {
             | Self::Network(_)
             | Self::Routes
             | Self::Route(_)
+            | Self::Metrics
             | Self::Prune(_)
             | Self::Doctor
             | Self::Daemon(_)
@@ -756,6 +760,13 @@ pub struct DaemonArgs {
     /// Proxies in front of the edge, which are believed in `X-Forwarded-*`: addresses and ranges, as in 10.0.0.0/8
     #[arg(long, env = "SEA_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// How the edge writes its access log: json, common, combined, or off
+    #[arg(long, env = "SEA_ACCESS_LOG", value_name = "FORMAT", default_value = "json")]
+    #[arg(value_parser = ["json", "common", "combined", "off"])]
+    pub access_log: String,
+    /// Serve metrics for Prometheus at this address, under /metrics; whoever reaches it reads them
+    #[arg(long, env = "SEA_METRICS", value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
     /// Serve a registry too, at this address
     #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
     pub registry: Option<std::net::SocketAddr>,

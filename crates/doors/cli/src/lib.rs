@@ -124,6 +124,7 @@ impl Session {
             Command::Volume(command) => self.volume(command).await,
             Command::Network(command) => self.network(command).await,
             Command::Routes => self.routes().await,
+            Command::Metrics => self.metrics().await,
             Command::Route(command) => self.route(command).await,
             Command::Prune(args) => self.prune(args).await,
             Command::Events(args) => self.events(args).await,

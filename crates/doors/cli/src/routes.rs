@@ -1,6 +1,7 @@
-//! `sea routes` and `sea route explain`.
+//! `sea routes`, `sea route explain` and `sea metrics`.
 
 use base::{Kind, Report};
+use http_body_util::BodyExt;
 use hyper::Method;
 use talk::{RouteExplained, RouteInstance, RouteQuestion, RouteView, RoutesView};
 
@@ -46,6 +47,16 @@ impl Session {
                 &rows,
             );
         }
+        Ok(0)
+    }
+
+    /// `sea metrics`.
+    pub(crate) async fn metrics(&self) -> Done {
+        let body = self.client.download("/v1/metrics").await.map_err(report)?;
+        let text = body.collect().await.map_err(|error| {
+            Report::new(Kind::Unavailable, "the daemon's answer broke off").because(error)
+        })?;
+        say(String::from_utf8_lossy(&text.to_bytes()).trim_end());
         Ok(0)
     }
 

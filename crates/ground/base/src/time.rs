@@ -68,6 +68,14 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As logs of web servers have it, to the second: `28/Nov/2026:06:40:00 +0000`.
+    pub fn in_logs(self) -> String {
+        let moment = jiff::Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or_default();
+        moment.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with nine decimals, as docker prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,13 +25,14 @@ use crate::gate::Gate;
 use crate::head::request::{self, Method, RequestHead};
 use crate::head::{self, Field, Known};
 use crate::http2;
-use crate::limits::{BUFFER_BYTES, REQUEST_HEAD_BYTES};
+use crate::limits::{BUFFER_BYTES, LogFormat, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
 use crate::refusal::{Form, Refusal, push_number};
 use crate::rules::{Care, Incoming, Kept};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
+use crate::trace;
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
@@ -86,6 +87,8 @@ pub(crate) struct Client {
     grpc: bool,
     /// Further lines of a refusal.
     pub(crate) lines: Vec<u8>,
+    /// The route of the present request, by its number in that table.
+    route: Option<(Rc<LocalTable>, usize)>,
 }
 
 /// What is known of a client by its connection.
@@ -218,6 +221,7 @@ impl Client {
             head_only: false,
             grpc: false,
             lines: Vec::new(),
+            route: None,
         }
     }
 
@@ -344,8 +348,15 @@ impl Client {
         self.opening = false;
         self.received = 0;
         self.answered = 0;
-        if worker.settings.access_log {
-            self.entry.begin(began, head.method.of(buf), head.host.map(|h| h.of(buf)), head.target.of(buf));
+        self.entry.began = began;
+        let format = worker.settings.access_log;
+        let context = match format {
+            LogFormat::Json => trace::context(&fields, buf),
+            LogFormat::Off | LogFormat::Common | LogFormat::Combined => None,
+        };
+        if format != LogFormat::Off {
+            self.entry.begin(format, &head, (&fields, buf));
+            self.entry.trace = context.and_then(trace::id);
         }
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
@@ -354,6 +365,7 @@ impl Client {
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
         let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
+            self.route = Some((table.clone(), target.number));
             self.strict = target.strict.filter(|_| facts.secure).cloned();
             asked.prefix = target.prefix;
             came_rightly(&table.shared, facts, target, &asked, &mut self.lines)?;
@@ -397,6 +409,15 @@ impl Client {
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
+        if let Some(recorded) = pool.policy.trace
+            && context.or_else(|| trace::context(&fields, buf)).is_none()
+        {
+            let (id, line) = trace::begin(&mut worker.rng.borrow_mut(), recorded);
+            self.entry.trace = Some(id);
+            // What stands ready is a head and nothing else; it goes in front of its empty line.
+            let end = self.sent.bytes.len() - 2;
+            self.sent.bytes.splice(end..end, line.into_bytes());
+        }
         drop(fields);
         self.input.consume(head.bytes);
         Ok(Asked { question, pool })
@@ -408,11 +429,17 @@ impl Client {
         self.entry.reason = reason;
     }
 
+    /// Counts the answer to the present request, and writes its line.
     fn write_log(&mut self, worker: &Worker) {
-        if worker.settings.access_log {
+        let now = SystemClock.now();
+        if let Some((table, number)) = self.route.take() {
+            let took = now.since(self.entry.began);
+            table.shared.tallies[number].count(worker.index, self.entry.status, took);
+        }
+        if worker.settings.access_log != LogFormat::Off {
             let behind = self.care.as_ref().and_then(|care| care.client).map(|client| client.to_string());
             let peer = behind.as_ref().map_or(&self.facts.peer[..], |client| client.as_bytes());
-            worker.log.borrow_mut().push(&self.entry, peer, self.received, self.answered);
+            worker.log.borrow_mut().push(&self.entry, now, peer, (self.received, self.answered));
         }
     }
 
@@ -450,6 +477,7 @@ impl Client {
         if !self.read_any {
             self.entry.forget();
         }
+        worker.gauges.decided.refused(None, refusal.code);
         self.note(refusal.status, refusal.code);
         self.write_log(worker);
         self.close(worker).await;

@@ -7,8 +7,7 @@ use std::time::Duration;
 use base::{ContainerId, Instant};
 use plan::traffic::Answered;
 
-/// Upper bounds of the latency histogram are powers of two of microseconds: 64 us, 128 us, … 67 s, and beyond.
-pub(crate) const LATENCY_BUCKETS: usize = 22;
+use crate::tally::{Counts, Tally, bump};
 
 /// One thread's counters, on cache lines of their own. Only that thread writes them.
 #[derive(Default)]
@@ -24,14 +23,7 @@ pub(crate) struct Counters {
     /// Until when it gets nothing new by this thread, because it does worse than the others, and because it asked so.
     out_until: AtomicU64,
     spared_until: AtomicU64,
-    /// Answers by the first digit of their status, 1 to 5, then all others.
-    classes: [AtomicU64; 6],
-    latency: [AtomicU64; LATENCY_BUCKETS],
-}
-
-/// Adds without a locked instruction, which is right as there is one writer.
-fn bump(counter: &AtomicU64, by: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    answers: Counts,
 }
 
 /// An instance as the edge sees it; outlives the tables that name it.
@@ -66,8 +58,7 @@ pub(crate) struct Sums {
     pub(crate) retried: u64,
     pub(crate) ejected: u64,
     pub(crate) spared: u64,
-    pub(crate) classes: [u64; 6],
-    pub(crate) latency: [u64; LATENCY_BUCKETS],
+    pub(crate) answers: Tally,
 }
 
 impl EndpointState {
@@ -99,11 +90,7 @@ impl EndpointState {
     pub(crate) fn answered(&self, thread: usize, status: u16, took: Duration) {
         let counters = &self.threads[thread];
         bump(if status < 500 { &counters.good } else { &counters.failed }, 1);
-        let class = usize::from(status / 100);
-        bump(&counters.classes[if (1..=5).contains(&class) { class - 1 } else { 5 }], 1);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = (64 - micros.leading_zeros() as usize).saturating_sub(6);
-        bump(&counters.latency[bucket.min(LATENCY_BUCKETS - 1)], 1);
+        counters.answers.count(status, took);
     }
 
     /// Counts a request that the instance took and did not answer.
@@ -201,8 +188,7 @@ impl EndpointState {
             sums.retried += read(&counters.retried);
             sums.ejected += read(&counters.ejected);
             sums.spared += read(&counters.spared);
-            sums.classes.iter_mut().zip(&counters.classes).for_each(|(sum, c)| *sum += read(c));
-            sums.latency.iter_mut().zip(&counters.latency).for_each(|(sum, c)| *sum += read(c));
+            counters.answers.add_to(&mut sums.answers);
         }
         sums
     }

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
-use resilience::breaker::{Outcome, Permit};
+use resilience::breaker::{Change, Outcome, Permit};
 
 use crate::balance::Verdict;
 use crate::buffer::Output;
@@ -380,6 +380,9 @@ impl<'a> Exchange<'a> {
         let rng = &mut self.worker.rng.borrow_mut();
         if let Some(change) = breaker.borrow_mut().settle(permit, outcome, now, rng) {
             events::breaker(&self.pool.key, change, now);
+            if matches!(change, Change::Opened { .. }) {
+                self.worker.gauges.decided.opened(&self.pool.key);
+            }
         }
     }
 
@@ -397,6 +400,7 @@ impl<'a> Exchange<'a> {
             self.judge(Verdict::Lost);
         }
         self.up = None;
+        self.worker.gauges.decided.refused(Some(&self.pool.key), refusal.code);
         self.client.note(refusal.status, refusal.code);
         if self.client.output.at > 0 || self.client.stream.is_torn() {
             // The client has read half of an interim answer.

@@ -108,8 +108,39 @@ pub struct Settings {
     pub tick: Duration,
     /// How often a request is sent at most.
     pub tries: u32,
-    /// Whether requests are written to the access log.
-    pub access_log: bool,
+    /// How requests are written to the access log.
+    pub access_log: LogFormat,
+}
+
+/// How a line of the access log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Not at all.
+    Off,
+    /// As JSON.
+    #[default]
+    Json,
+    /// In the Common Log Format of NCSA.
+    Common,
+    /// The same with `Referer` and `User-Agent`.
+    Combined,
+}
+
+impl LogFormat {
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Json => "json",
+            Self::Common => "common",
+            Self::Combined => "combined",
+        }
+    }
+
+    /// The format of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Off, Self::Json, Self::Common, Self::Combined].into_iter().find(|format| format.name() == name)
+    }
 }
 
 impl Default for Settings {
@@ -136,7 +167,7 @@ impl Default for Settings {
             last_call: Duration::from_secs(2),
             tick: Duration::from_millis(100),
             tries: 3,
-            access_log: true,
+            access_log: LogFormat::Json,
         }
     }
 }

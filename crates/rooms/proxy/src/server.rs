@@ -29,13 +29,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::access_log::{self, Line};
 use crate::explain::{self, Ask, Explanation, Seen};
 use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
-use crate::limits::Settings;
+use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
 use crate::status::{EdgeStatus, EndpointStatus, PoolStatus, TlsStatus};
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
-use crate::worker::{self, Command, Gauges, Manner, Plan, Socket};
+use crate::worker::{self, Command, Decided, Gauges, Manner, Plan, Socket};
 use instances::Instances;
 use listening::{Dealt, Listening};
 
@@ -141,7 +141,7 @@ impl Server {
         let secure = fronts::open(&https, &at, Purpose::Secure, &mut listening, fronts::PATIENCE).await?;
         let mut instances = Instances::new(threads);
         let empty = Document::default();
-        let mut table = Table::build(&empty, None, |i, a| instances.state(i, a))
+        let mut table = Table::build(&empty, None, threads, |i, a| instances.state(i, a))
             .expect("a table without rules has no flaw");
         let mut tls = Keeper::new(&folder);
         if !secure.is_empty() {
@@ -149,8 +149,8 @@ impl Server {
         }
         let table = Arc::new(table);
         let log = match settings.access_log {
-            true => Some(access_log::start(&folder)),
-            false => None,
+            LogFormat::Off => None,
+            LogFormat::Json | LogFormat::Common | LogFormat::Combined => Some(access_log::start(&folder)),
         };
         let log = log.transpose().map_err(|source| StartError::Folder { path: folder.clone(), source })?;
         let mut server = Self {
@@ -177,7 +177,7 @@ impl Server {
                 index,
                 settings: settings.clone(),
                 table: table.clone(),
-                log: Line::new(log.clone(), server.dropped.clone()),
+                log: Line::new(log.clone(), server.dropped.clone(), settings.access_log),
                 most_connections: most_connections() / threads,
                 gauges: server.gauges[index].clone(),
             };
@@ -229,7 +229,7 @@ impl Server {
             let (got, have) = (document.generation, self.document.generation);
             return Err(ApplyError::Old { got, have });
         }
-        let mut table = Table::build(&document, Some(&self.table), |instance, address| {
+        let mut table = Table::build(&document, Some(&self.table), self.gauges.len(), |instance, address| {
             self.instances.state(instance, address)
         })
         .map_err(|source| ApplyError::Flaw { source })?;
@@ -251,6 +251,8 @@ impl Server {
         self.open = table.listeners.keys().copied().collect();
         self.table = Arc::new(table);
         self.instances.keep_only(&self.table);
+        let pools = self.table.pools.iter().map(|pool| &pool.key).collect();
+        self.gauges.iter().for_each(|gauges| gauges.decided.keep(&pools));
         if let Some(closed) = &mut self.closed {
             closed.iter_mut().zip(&mut opened).for_each(|(waiting, opened)| waiting.append(opened));
         }
@@ -380,12 +382,16 @@ impl Server {
     /// All counters.
     pub(crate) fn status(&self) -> EdgeStatus {
         let now = SystemClock.now();
+        let mut decisions = Decided::default();
+        self.gauges.iter().for_each(|gauges| gauges.decided.add_to(&mut decisions));
         let pools = self.table.pools.iter().map(|pool| PoolStatus {
             owner: pool.key.0.clone(),
             name: pool.key.1.clone(),
             service: pool.service.clone(),
+            breaker_opened: decisions.opened.get(&pool.key).copied().unwrap_or_default(),
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
         });
+        let pools = pools.collect();
         let mut tls = TlsStatus::default();
         self.gauges.iter().for_each(|gauges| gauges.tls.add_to(&mut tls));
         EdgeStatus {
@@ -398,8 +404,9 @@ impl Server {
             held: self.gauges.iter().map(|g| g.held.load(Ordering::Relaxed)).sum(),
             leaving: 0,
             log_lines_dropped: self.dropped.load(Ordering::Relaxed),
-            pools: pools.collect(),
-            rules: self.document.rules().collect(),
+            refused: decisions.refused(),
+            pools,
+            rules: self.table.told(self.document.rules()),
             ports: self.document.ports().collect(),
         }
     }

@@ -8,6 +8,7 @@ use plan::traffic::Answered;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::EndpointState;
+use crate::tally::Tally;
 
 /// The edge at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct EdgeStatus {
     /// Edges that this one has replaced and that are not done; their counters are not among these.
     #[serde(default)]
     pub leaving: usize,
+    /// Requests that the edge answered itself, by pool and reason.
+    #[serde(default)]
+    pub refused: Vec<RefusedStatus>,
     /// Pools by owner and name.
     pub pools: Vec<PoolStatus>,
     /// Rules by host and path.
@@ -60,6 +64,9 @@ pub struct RuleStatus {
     pub https_only: bool,
     /// For how many seconds browsers come over HTTPS from then on.
     pub hsts_secs: Option<u64>,
+    /// What clients were answered, by instances and by the edge.
+    #[serde(default)]
+    pub answers: Tally,
 }
 
 /// A published port.
@@ -101,6 +108,20 @@ pub struct PoolStatus {
     pub service: String,
     /// The instances that get new requests.
     pub endpoints: Vec<EndpointStatus>,
+    /// How often its breaker opened; each thread has its own.
+    #[serde(default)]
+    pub breaker_opened: u64,
+}
+
+/// Requests that the edge answered itself, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    /// Owner and pool of those that had a pool by then.
+    pub pool: Option<(String, String)>,
+    /// As in `x-sea-refused`.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// An instance at this moment, and since the edge knows it.
@@ -134,6 +155,9 @@ pub struct EndpointStatus {
     pub classes: [u64; 6],
     /// Answers by time: up to 64 us, 128 us and so on in powers of two; the last is open.
     pub latency: Vec<u64>,
+    /// All times together, in microseconds.
+    #[serde(default)]
+    pub took_us: u64,
 }
 
 impl EndpointStatus {
@@ -151,8 +175,9 @@ impl EndpointStatus {
             retried: sums.retried,
             ejected: sums.ejected,
             spared: sums.spared,
-            classes: sums.classes,
-            latency: sums.latency.to_vec(),
+            classes: sums.answers.classes,
+            latency: sums.answers.times.to_vec(),
+            took_us: sums.answers.took_us,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::gate::Gate;
 use crate::head::Field;
 use crate::rules::{self, Rules, Users, Wishes};
 use crate::status::{PortStatus, RuleStatus};
+use crate::tally::{RouteTally, Tally};
 use crate::tls::Hosts;
 
 /// The usual port of HTTPS, which addresses leave out.
@@ -45,6 +46,7 @@ impl Document {
                 pool: rule.pool,
                 https_only: rule.https.only,
                 hsts_secs: rule.https.strict.map(|strict| strict.max_age_secs),
+                answers: Tally::default(),
             })
         };
         self.shares.iter().flat_map(of)
@@ -139,6 +141,8 @@ pub(crate) struct Table {
     trusted: Vec<Cidr>,
     /// Lists of users that rules ask for.
     users: Vec<Arc<Users>>,
+    /// What was answered, by the numbers of rules.
+    pub(crate) tallies: Vec<Arc<RouteTally>>,
 }
 
 /// A pool with the states of its instances.
@@ -164,6 +168,8 @@ pub(crate) struct Rule {
     https_only: bool,
     strict: Option<Arc<[u8]>>,
     rules: Option<Arc<Rules>>,
+    /// Its place among the tallies.
+    number: usize,
 }
 
 /// Where a request goes.
@@ -181,6 +187,8 @@ pub(crate) struct Target<'a> {
     pub(crate) strict: Option<&'a Arc<[u8]>>,
     /// What is done beyond that.
     pub(crate) rules: Option<&'a Arc<Rules>>,
+    /// The place of its answers among the tallies.
+    pub(crate) number: usize,
 }
 
 impl Table {
@@ -189,6 +197,7 @@ impl Table {
     pub(crate) fn build(
         document: &Document,
         before: Option<&Self>,
+        threads: usize,
         mut endpoint: impl FnMut(&ContainerId, SocketAddr) -> Arc<EndpointState>,
     ) -> Result<Self, TableFlaw> {
         let mut table = Self {
@@ -202,6 +211,7 @@ impl Table {
             listeners: BTreeMap::new(),
             trusted: document.trusted.clone(),
             users: Vec::new(),
+            tallies: Vec::new(),
         };
         let known: HashMap<&PoolKey, &Arc<Gate>> = before
             .iter()
@@ -229,8 +239,7 @@ impl Table {
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
                 });
             }
-            let users = before.map_or(&[][..], |table| &table.users);
-            table.add_rules((owner, share), &places, users)?;
+            table.add_rules((owner, share), &places, before, threads)?;
             for listener in &share.listeners {
                 table.add_listener(owner, listener, &places)?;
             }
@@ -244,8 +253,10 @@ impl Table {
         &mut self,
         (owner, share): (&str, &RouteShare),
         places: &BTreeMap<&str, usize>,
-        known: &[Arc<Users>],
+        before: Option<&Self>,
+        threads: usize,
     ) -> Result<(), TableFlaw> {
+        let known = before.map_or(&[][..], |table| &table.users);
         for rule in &share.rules {
             let host = rule.host.as_deref().map(str::to_ascii_lowercase);
             let shown = host.clone().unwrap_or_else(|| "*".into());
@@ -276,6 +287,8 @@ impl Table {
             }
             let users = |source: &Blob| find_users(&mut self.users, known, source);
             let made = Rules::of(owner, rule, users).map_err(|why| bad(&shown, why))?;
+            let number = self.tallies.len();
+            self.tallies.push(tally((owner, host.as_deref(), &rule.path.0), before, threads));
             let rules = match &host {
                 None => &mut self.any,
                 Some(host) => match host.strip_prefix('*') {
@@ -300,6 +313,7 @@ impl Table {
                 https_only: rule.https.only,
                 strict: rule.https.strict.map(strict_line),
                 rules: made,
+                number,
             });
         }
         Ok(())
@@ -347,6 +361,22 @@ impl Table {
         [own, wild, &self.any]
     }
 
+    /// Rules with what was answered by them.
+    pub(crate) fn told(&self, rules: impl Iterator<Item = RuleStatus>) -> Vec<RuleStatus> {
+        let known =
+            self.tallies.iter().map(|tally| ((&*tally.owner, tally.host.as_deref(), &*tally.path), tally));
+        let known: HashMap<_, _> = known.collect();
+        rules
+            .map(|mut rule| {
+                let host = rule.host.as_deref().map(str::to_ascii_lowercase);
+                if let Some(tally) = known.get(&(&*rule.owner, host.as_deref(), &*rule.path)) {
+                    rule.answers = tally.sum();
+                }
+                rule
+            })
+            .collect()
+    }
+
     /// Whether this is a proxy of ours.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(peer))
@@ -363,6 +393,16 @@ impl Table {
         let name = std::str::from_utf8(bare_name(host, &mut lower)).ok()?;
         self.tls.clients_of(name)
     }
+}
+
+/// The tally of a route, which goes on over changes of the table.
+fn tally(
+    (owner, host, path): (&str, Option<&str>, &str),
+    before: Option<&Table>,
+    threads: usize,
+) -> Arc<RouteTally> {
+    let known = before.and_then(|table| table.tallies.iter().find(|tally| tally.is_of(owner, host, path)));
+    known.map_or_else(|| Arc::new(RouteTally::new(owner, host, path, threads)), Arc::clone)
 }
 
 /// The list of users with this source: one of this table or of the one before, which knows who was found right, or new.
@@ -415,6 +455,7 @@ impl Rule {
             https_only: self.https_only,
             strict: self.strict.as_ref(),
             rules: self.rules.as_ref(),
+            number: self.number,
         }
     }
 

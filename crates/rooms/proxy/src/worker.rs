@@ -29,7 +29,7 @@ use crate::refusal::Refusal;
 use crate::table::Table;
 use crate::watch::Watches;
 
-pub(crate) use gauges::Gauges;
+pub(crate) use gauges::{Decided, Gauges};
 
 /// What the control thread asks of a worker.
 pub(crate) enum Command {

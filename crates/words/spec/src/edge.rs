@@ -47,6 +47,9 @@ pub struct EdgePolicy {
     /// (`5xx`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, String>,
+    /// Requests without a trace context get one; of a million, so many are marked as recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<u32>,
     /// Answers are compressed for clients that take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,

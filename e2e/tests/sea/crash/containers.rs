@@ -77,13 +77,16 @@ fn a_container_is_run() -> Result<()> {
 
 /// Its policy starts it again, or a person does.
 fn run_though_its_shim_dies(sea: &Sea) -> Result<()> {
-    soon("it runs", || {
-        have_it_run(sea)?;
-        let view = view(sea).context("there is no container")?;
-        let port = view["ports"][0]["host"].as_str().context("no port")?.parse()?;
-        http::get(port, "x", "/")?;
-        Ok(())
-    })
+    soon("it runs", || have_it_answer(sea))
+}
+
+/// One whose shim has just died may count as running for a moment; then nobody answers.
+fn have_it_answer(sea: &Sea) -> Result<()> {
+    have_it_run(sea)?;
+    let view = view(sea).context("there is no container")?;
+    let port = view["ports"][0]["host"].as_str().context("no port")?.parse()?;
+    http::get(port, "x", "/")?;
+    Ok(())
 }
 
 #[test]
@@ -151,7 +154,7 @@ fn goes_on(sea: &Sea) -> Result<()> {
             let done = sea.sea(&["unpause", "box"]);
             ensure!(done.code == 0, "{done}");
         }
-        have_it_run(sea)
+        have_it_answer(sea)
     })
 }
 

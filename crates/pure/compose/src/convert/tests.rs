@@ -157,6 +157,9 @@ fn what_is_wanted_of_the_edge_is_read_in_every_form() {
         format!(r#"{{"limit":{{"requests":{requests},"queue":{queue},"wait":{{"secs":{secs},"nanos":0}}}}}}"#)
     };
     assert_eq!(edge("{balance: latency, breaker: true}"), "{}");
+    assert_eq!(edge("{trace: true}"), r#"{"trace":1000000}"#);
+    assert_eq!(edge("{trace: 2.5%}"), r#"{"trace":25000}"#);
+    assert_eq!(edge("{trace: false}"), "{}");
     assert_eq!(edge("{balance: round_robin}"), r#"{"balance":"round_robin"}"#);
     assert_eq!(
         edge("{balance: 'header:X-User', breaker: false}"),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use proxy::{EdgeOptions, HttpsFront, edge_main};
+use proxy::{EdgeOptions, HttpsFront, LogFormat, edge_main};
 
 fn main() -> ExitCode {
     let mut options = EdgeOptions::default();
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     while let Some(word) = words.next() {
         let value = match word.as_str() {
             "--no-log" => {
-                options.settings.access_log = false;
+                options.settings.access_log = LogFormat::Off;
                 continue;
             }
             _ => words.next().unwrap_or_default(),

@@ -50,7 +50,7 @@ fn table() -> Table {
         ..RouteShare::default()
     };
     let shares = [("shop".to_owned(), shop), ("other".to_owned(), other)].into();
-    Table::build(&Document { generation: 1, shares, ..Document::default() }, None, |instance, address| {
+    Table::build(&Document { generation: 1, shares, ..Document::default() }, None, 1, |instance, address| {
         Arc::new(EndpointState::new(instance.clone(), address, 2))
     })
     .expect("a table")

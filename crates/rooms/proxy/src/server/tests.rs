@@ -17,6 +17,7 @@ mod sparing;
 mod streams;
 mod strict;
 mod tables;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -40,7 +40,7 @@ fn document(text: &str) -> Document {
 }
 
 fn build(text: &str) -> Result<Table, TableFlaw> {
-    Table::build(&document(text), None, |instance, address| {
+    Table::build(&document(text), None, 1, |instance, address| {
         Arc::new(EndpointState::new(instance.clone(), address, 1))
     })
 }

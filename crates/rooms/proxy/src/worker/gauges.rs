@@ -2,7 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::status::TlsStatus;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use crate::status::{RefusedStatus, TlsStatus};
+use crate::table::PoolKey;
 
 /// Numbers of one thread.
 #[derive(Default)]
@@ -12,6 +16,69 @@ pub(crate) struct Gauges {
     /// Requests that wait for an instance.
     pub(crate) held: AtomicU64,
     pub(crate) tls: TlsGauges,
+    pub(crate) decided: Decisions,
+}
+
+/// What the thread decided against instances and requests, which is rare enough for a lock that nobody else wants.
+#[derive(Default)]
+pub(crate) struct Decisions(Mutex<Decided>);
+
+/// Decisions, counted.
+#[derive(Default)]
+pub(crate) struct Decided {
+    /// Answers of the edge's own, by pool and reason.
+    refused: BTreeMap<Option<PoolKey>, BTreeMap<&'static str, u64>>,
+    /// Breakers that opened.
+    pub(crate) opened: BTreeMap<PoolKey, u64>,
+}
+
+impl Decisions {
+    /// A request was answered by the edge itself.
+    pub(crate) fn refused(&self, pool: Option<&PoolKey>, reason: &'static str) {
+        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *decided.refused.entry(pool.cloned()).or_default().entry(reason).or_default() += 1;
+    }
+
+    /// A breaker opened.
+    pub(crate) fn opened(&self, pool: &PoolKey) {
+        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *decided.opened.entry(pool.clone()).or_default() += 1;
+    }
+
+    /// Forgets pools that are gone.
+    pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
+        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        decided.refused.retain(|key, _| key.as_ref().is_none_or(|key| pools.contains(key)));
+        decided.opened.retain(|key, _| pools.contains(key));
+    }
+
+    /// Adds these to the sums.
+    pub(crate) fn add_to(&self, sums: &mut Decided) {
+        let decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (pool, reasons) in &decided.refused {
+            let sum = sums.refused.entry(pool.clone()).or_default();
+            reasons.iter().for_each(|(reason, count)| *sum.entry(reason).or_default() += count);
+        }
+        for (pool, count) in &decided.opened {
+            *sums.opened.entry(pool.clone()).or_default() += count;
+        }
+    }
+}
+
+impl Decided {
+    /// As they are told.
+    pub(crate) fn refused(&self) -> Vec<RefusedStatus> {
+        let of = |(pool, reasons): (&Option<PoolKey>, &BTreeMap<&'static str, u64>)| {
+            let pool = pool.clone();
+            let one = |(reason, count): (&&'static str, &u64)| RefusedStatus {
+                pool: pool.clone(),
+                reason: (*reason).to_owned(),
+                count: *count,
+            };
+            reasons.iter().map(one).collect::<Vec<_>>()
+        };
+        self.refused.iter().flat_map(of).collect()
+    }
 }
 
 /// Handshakes.

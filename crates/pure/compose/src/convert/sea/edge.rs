@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "maintenance",
     "error_pages",
     "compress",
+    "trace",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -61,6 +62,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         no_breaker: map.get("breaker").is_some_and(|node| !reader.truth(node, "breaker")),
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
+        trace: map.get("trace").and_then(|node| reader.trace(node)),
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
     }
 }
@@ -123,6 +125,21 @@ impl Reader<'_, '_> {
         }
         self.fault(node, field, "write `true` or `false`, without quotes");
         false
+    }
+
+    /// A share, as parts of a million; `false` leaves requests as they are.
+    fn trace(&mut self, node: &Node) -> Option<u32> {
+        match &node.value {
+            Value::Bool(false) => return None,
+            Value::Bool(true) => return Some(1_000_000),
+            _ => {}
+        }
+        let percent = node.str().and_then(|text| text.strip_suffix('%')?.trim_end().parse::<f64>().ok());
+        let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+        if percent.is_none() {
+            self.fault(node, "trace", "write the share that is recorded, as in `10%`, or `true` or `false`");
+        }
+        percent.map(|percent| (percent * 10_000.0).round() as u32)
     }
 
     /// `true`, or a mapping.

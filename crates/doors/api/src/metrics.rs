@@ -1,0 +1,259 @@
+//! `/v1/metrics`, and `/metrics` at an address of its own: what the edge counts, as Prometheus reads it.
+//!
+//! The text format 0.0.4. Series are bounded by the routes, services and instances that there are; names follow
+//! `<room>_<noun>_<unit>`, and those of counters end in `_total`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::containers::Filter;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base::{ContainerId, Kind, Report};
+use proxy::{EdgeStatus, EndpointStatus, PoolStatus, Tally};
+
+use crate::answer::Refusal;
+use crate::{Daemon, Shared};
+
+/// What the text is.
+const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The classes of statuses, as they are counted.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// `GET /v1/metrics`.
+pub(crate) async fn metrics(State(daemon): Shared) -> Result<Response, Refusal> {
+    let status = daemon.edge.status().await?;
+    let views = daemon.containers.list(&Filter { all: true, ..Filter::default() });
+    let releases = views.into_iter().filter_map(|view| Some((view.record.id, view.record.owner?.release.0)));
+    let text = Page { version: daemon.version, releases: releases.collect() }.write(&status);
+    Ok(([(header::CONTENT_TYPE, FORMAT)], text).into_response())
+}
+
+/// Serves `/metrics` at an address, for Prometheus and its like, until the daemon ends. Whoever reaches the address reads.
+pub async fn serve_metrics(daemon: Arc<Daemon>, address: SocketAddr) -> Result<SocketAddr, Report> {
+    let failed = |error| {
+        Report::new(Kind::Unavailable, format!("could not serve metrics at {address}"))
+            .because(error)
+            .hint("name another address with `--metrics`")
+    };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let router = Router::new().route("/metrics", get(metrics)).with_state(daemon.clone());
+    daemon.tasks.spawn("serving metrics", async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!("metrics are served no longer: {error}");
+        }
+    });
+    Ok(address)
+}
+
+/// Labels, in the order in which they are written.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
+/// The text.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// Begins a family of samples.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl fmt::Display) {
+        self.0.push_str(name);
+        for (at, (label, value)) in labels.iter().enumerate() {
+            self.0.push(if at == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            for letter in value.chars() {
+                match letter {
+                    '\\' => self.0.push_str("\\\\"),
+                    '"' => self.0.push_str("\\\""),
+                    '\n' => self.0.push_str("\\n"),
+                    other => self.0.push(other),
+                }
+            }
+            self.0.push('"');
+        }
+        self.0.push_str(if labels.is_empty() { " " } else { "} " });
+        self.push(format_args!("{value}\n"));
+    }
+
+    fn push(&mut self, text: fmt::Arguments<'_>) {
+        self.0.write_fmt(text).expect("a string takes everything");
+    }
+
+    /// The samples of a histogram whose bounds are powers of two of microseconds from 64 on; the last is open.
+    fn times(&mut self, name: &str, labels: Labels<'_>, (times, took_us): (&[u64], u64)) {
+        let bucket = format!("{name}_bucket");
+        let mut below = 0;
+        for (at, count) in times.iter().enumerate() {
+            below += count;
+            let last = at + 1 == times.len();
+            let bound = if last { "+Inf".to_owned() } else { format!("{}", 64e-6 * 2f64.powi(at as i32)) };
+            self.sample(&bucket, &[labels, &[("le", &*bound)]].concat(), below);
+        }
+        self.sample(&format!("{name}_sum"), labels, took_us as f64 / 1e6);
+        self.sample(&format!("{name}_count"), labels, below);
+    }
+}
+
+/// What is known beside the edge's own numbers.
+struct Page {
+    version: &'static str,
+    /// Of the instances of apps.
+    releases: HashMap<ContainerId, u32>,
+}
+
+/// What tells a pool from others: its owner, which is an app or a container; its service; its name among the owner's.
+fn names(pool: &PoolStatus) -> [(&str, &str); 3] {
+    let service = pool.service.split_once('/').map_or(&*pool.service, |(_, service)| service);
+    [("app", &pool.owner), ("service", service), ("pool", &pool.name)]
+}
+
+impl Page {
+    fn write(&self, status: &EdgeStatus) -> String {
+        let mut text = Text::default();
+        text.family("daemon_info", "gauge", "The daemon that answers.");
+        text.sample("daemon_info", &[("version", self.version)], 1);
+        self.whole(&mut text, status);
+        self.routes(&mut text, status);
+        self.services(&mut text, status);
+        self.instances(&mut text, status);
+        text.0
+    }
+
+    fn whole(&self, text: &mut Text, status: &EdgeStatus) {
+        let tls = &status.tls;
+        let gauges = [
+            ("proxy_table_generation", status.generation, "The number of the table of routes in force."),
+            ("proxy_connections", status.connections, "Open connections of clients."),
+            ("proxy_requests_held", status.held, "Requests that wait for an instance."),
+            ("proxy_tls_handshakes_under_way", tls.under_way, "Handshakes of TLS that are not over."),
+            ("proxy_edges_leaving", status.leaving as u64, "Replaced edges that finish what they have."),
+        ];
+        for (name, value, help) in gauges {
+            text.family(name, "gauge", help);
+            text.sample(name, &[], value);
+        }
+        let name = "proxy_tls_handshakes_total";
+        text.family(name, "counter", "Handshakes of TLS that are over.");
+        let full = tls.done.saturating_sub(tls.resumed);
+        for (outcome, value) in [
+            ("full", full),
+            ("resumed", tls.resumed),
+            ("failed", tls.failed),
+            ("turned_away", tls.turned_away),
+        ] {
+            text.sample(name, &[("outcome", outcome)], value);
+        }
+        let name = "proxy_log_lines_dropped_total";
+        text.family(name, "counter", "Lines of the access log that were not written.");
+        text.sample(name, &[], status.log_lines_dropped);
+    }
+
+    fn routes(&self, text: &mut Text, status: &EdgeStatus) {
+        let all = |each: &mut dyn FnMut(Labels<'_>, &Tally)| {
+            for rule in &status.rules {
+                let host = rule.host.as_deref().unwrap_or("*");
+                each(&[("app", &rule.owner), ("host", host), ("path", &rule.path)], &rule.answers);
+            }
+        };
+        let name = "proxy_route_requests_total";
+        text.family(name, "counter", "Answers to clients by route, by instances and by the edge itself.");
+        all(&mut |labels, tally| classes(text, name, labels, &tally.classes));
+        let name = "proxy_route_duration_seconds";
+        text.family(name, "histogram", "Time from a request's head to the end of its answer.");
+        all(&mut |labels, tally| text.times(name, labels, (&tally.times, tally.took_us)));
+    }
+
+    fn services(&self, text: &mut Text, status: &EdgeStatus) {
+        let name = "proxy_requests_refused_total";
+        text.family(name, "counter", "Requests that the edge answered itself, by the word in x-sea-refused.");
+        let mut sums = BTreeMap::new();
+        for refused in &status.refused {
+            let is = |pool: &&PoolStatus| {
+                refused.pool.as_ref().is_some_and(|(owner, name)| pool.owner == *owner && pool.name == *name)
+            };
+            // Those without a route have no pool.
+            let names =
+                status.pools.iter().find(is).map_or([("app", ""), ("service", ""), ("pool", "")], names);
+            *sums.entry((names, &*refused.reason)).or_insert(0) += refused.count;
+        }
+        for ((names, reason), count) in sums {
+            text.sample(name, &[&names[..], &[("reason", reason)]].concat(), count);
+        }
+        let name = "proxy_breaker_opened_total";
+        text.family(name, "counter", "How often a thread's breaker of the service opened.");
+        for pool in &status.pools {
+            text.sample(name, &names(pool), pool.breaker_opened);
+        }
+    }
+
+    fn instances(&self, text: &mut Text, status: &EdgeStatus) {
+        let all = |each: &mut dyn FnMut(Labels<'_>, &EndpointStatus)| {
+            for pool in &status.pools {
+                for one in &pool.endpoints {
+                    let release = self.releases.get(&one.instance).map(u32::to_string).unwrap_or_default();
+                    let container = one.instance.short();
+                    let of = [("release", &*release), ("container", container)];
+                    each(&[&names(pool)[..], &of].concat(), one);
+                }
+            }
+        };
+        let name = "proxy_requests_total";
+        text.family(name, "counter", "Answers of instances.");
+        all(&mut |labels, one| classes(text, name, labels, &one.classes));
+        let name = "proxy_request_duration_seconds";
+        text.family(name, "histogram", "Time from a request's head to the end of the instance's answer.");
+        all(&mut |labels, one| text.times(name, labels, (&one.latency, one.took_us)));
+        type Value = fn(&EndpointStatus) -> u64;
+        let numbers: [(&str, &str, Value, &str); 6] = [
+            ("proxy_requests_in_flight", "gauge", |one| one.in_flight, "Requests that are not over."),
+            (
+                "proxy_requests_lost_total",
+                "counter",
+                |one| one.answered.lost,
+                "Requests that an instance took and did not answer.",
+            ),
+            (
+                "proxy_requests_retried_total",
+                "counter",
+                |one| one.retried,
+                "Requests that went on to another connection.",
+            ),
+            (
+                "proxy_instance_ejected_total",
+                "counter",
+                |one| one.ejected,
+                "How often a thread passed it over for doing worse than the others.",
+            ),
+            ("proxy_instance_spared_total", "counter", |one| one.spared, "How often it asked to be spared."),
+            (
+                "proxy_instance_avoided",
+                "gauge",
+                |one| u64::from(one.avoided || one.ejected_by > 0 || one.spared_by > 0),
+                "1 while it is passed over for any reason by some thread.",
+            ),
+        ];
+        for (name, kind, value, help) in numbers {
+            text.family(name, kind, help);
+            all(&mut |labels, one| text.sample(name, labels, value(one)));
+        }
+    }
+}
+
+fn classes(text: &mut Text, name: &str, labels: Labels<'_>, counts: &[u64; 6]) {
+    for (class, count) in CLASSES.iter().zip(counts) {
+        text.sample(name, &[labels, &[("class", *class)]].concat(), count);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The text as Prometheus reads it.
+
+use expect_test::expect;
+use proxy::{RefusedStatus, RuleStatus};
+
+use super::*;
+
+fn status() -> EdgeStatus {
+    let instance: ContainerId = "ab".repeat(32).parse().expect("an id");
+    let mut classes = [0; 6];
+    classes[1] = 3;
+    classes[4] = 1;
+    let mut latency = vec![0; 22];
+    (latency[0], latency[5], latency[21]) = (1, 2, 1);
+    let endpoint = EndpointStatus {
+        instance,
+        address: "10.0.0.2:80".parse().expect("an address"),
+        avoided: false,
+        ejected_by: 1,
+        spared_by: 0,
+        in_flight: 2,
+        answered: plan::traffic::Answered { good: 3, failed: 1, lost: 5 },
+        retried: 6,
+        ejected: 7,
+        spared: 8,
+        classes,
+        latency,
+        took_us: 70_000_500,
+    };
+    let pool = PoolStatus {
+        owner: "shop".into(),
+        name: "web:80".into(),
+        service: "shop/web".into(),
+        endpoints: vec![endpoint],
+        breaker_opened: 2,
+    };
+    let rule = RuleStatus {
+        owner: "shop".into(),
+        host: None,
+        path: "/a\"b\\".into(),
+        strip: false,
+        pool: "web:80".into(),
+        https_only: false,
+        hsts_secs: None,
+        answers: Tally { classes, ..Tally::default() },
+    };
+    let refused = |pool: Option<(&str, &str)>, reason: &str, count| RefusedStatus {
+        pool: pool.map(|(owner, name)| (owner.to_owned(), name.to_owned())),
+        reason: reason.to_owned(),
+        count,
+    };
+    EdgeStatus {
+        generation: 9,
+        pools: vec![pool],
+        rules: vec![rule],
+        refused: vec![
+            refused(None, "no-route", 4),
+            refused(Some(("", "")), "no-route", 1),
+            refused(Some(("shop", "web:80")), "rate", 11),
+        ],
+        ..EdgeStatus::default()
+    }
+}
+
+fn page() -> String {
+    let releases = HashMap::from([("ab".repeat(32).parse().expect("an id"), 4)]);
+    Page { version: "1.2.3", releases }.write(&status())
+}
+
+#[test]
+fn what_the_edge_counts_is_written_with_its_labels() {
+    let lines = page();
+    let shown: Vec<&str> = lines
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.contains("_bucket") && !line.ends_with(" 0"))
+        .collect();
+    expect![[r#"
+        daemon_info{version="1.2.3"} 1
+        proxy_table_generation 9
+        proxy_route_requests_total{app="shop",host="*",path="/a\"b\\",class="2xx"} 3
+        proxy_route_requests_total{app="shop",host="*",path="/a\"b\\",class="5xx"} 1
+        proxy_requests_refused_total{app="",service="",pool="",reason="no-route"} 5
+        proxy_requests_refused_total{app="shop",service="web",pool="web:80",reason="rate"} 11
+        proxy_breaker_opened_total{app="shop",service="web",pool="web:80"} 2
+        proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="2xx"} 3
+        proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="5xx"} 1
+        proxy_request_duration_seconds_sum{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 70.0005
+        proxy_request_duration_seconds_count{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 4
+        proxy_requests_in_flight{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 2
+        proxy_requests_lost_total{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 5
+        proxy_requests_retried_total{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 6
+        proxy_instance_ejected_total{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 7
+        proxy_instance_spared_total{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 8
+        proxy_instance_avoided{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 1"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn histograms_count_what_is_at_most_so_long() {
+    let lines = page();
+    let shown: Vec<&str> = lines
+        .lines()
+        .filter(|line| line.starts_with("proxy_request_duration_seconds_bucket"))
+        .filter_map(|line| Some(line.split_once("le=")?.1))
+        .collect();
+    expect![[r#"
+        "0.000064"} 1
+        "0.000128"} 1
+        "0.000256"} 1
+        "0.000512"} 1
+        "0.001024"} 1
+        "0.002048"} 3
+        "0.004096"} 3
+        "0.008192"} 3
+        "0.016384"} 3
+        "0.032768"} 3
+        "0.065536"} 3
+        "0.131072"} 3
+        "0.262144"} 3
+        "0.524288"} 3
+        "1.048576"} 3
+        "2.097152"} 3
+        "4.194304"} 3
+        "8.388608"} 3
+        "16.777216"} 3
+        "33.554432"} 3
+        "67.108864"} 3
+        "+Inf"} 4"#]]
+    .assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn each_family_is_declared_once_before_its_samples_and_no_series_is_there_twice() {
+    let lines = page();
+    let (mut declared, mut seen) = (Vec::new(), Vec::new());
+    for line in lines.lines() {
+        if let Some(name) = line.strip_prefix("# TYPE ") {
+            let name = name.split(' ').next().expect("a name");
+            assert!(!declared.contains(&name), "{line}");
+            declared.push(name);
+        } else if !line.starts_with('#') {
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            value.parse::<f64>().expect("a number");
+            let name = series.split('{').next().expect("a name");
+            let last = declared.last().expect("a family");
+            let own = name.strip_prefix(last).expect("samples follow their family");
+            assert!(["", "_bucket", "_sum", "_count"].contains(&own), "{line}");
+            assert!(!seen.contains(&series), "{line}");
+            seen.push(series);
+        }
+    }
+    assert!(seen.len() > 60);
+}
