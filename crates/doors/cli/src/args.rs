@@ -2,6 +2,7 @@
 
 mod build;
 mod config;
+mod daemon;
 mod registry;
 mod run;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, Call, ProgressMode};
 pub use config::ConfigArgs;
+pub use daemon::DaemonArgs;
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, RegistryArgs, RegistryCommand, ServeArgs};
 pub use run::RunArgs;
 
@@ -746,51 +748,6 @@ pub struct EventsArgs {
     /// Of every app, even where a compose file is
     #[arg(long)]
     pub everything: bool,
-}
-
-/// `sea daemon`.
-#[derive(Debug, Clone, Args)]
-pub struct DaemonArgs {
-    /// Where the edge answers requests by host and path; :8080 without the right to bind :80
-    #[arg(long, env = "SEA_HTTP", value_name = "ADDRESS")]
-    pub http: Option<String>,
-    /// Where the edge answers them over HTTPS; unless it is given, :443 or :8443 from the first route on that needs it
-    #[arg(long, env = "SEA_HTTPS", value_name = "ADDRESS")]
-    pub https: Option<String>,
-    /// Proxies in front of the edge, which are believed in `X-Forwarded-*`: addresses and ranges, as in 10.0.0.0/8
-    #[arg(long, env = "SEA_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<String>,
-    /// How the edge writes its access log: json, common, combined, or off
-    #[arg(long, env = "SEA_ACCESS_LOG", value_name = "FORMAT", default_value = "json")]
-    #[arg(value_parser = ["json", "common", "combined", "off"])]
-    pub access_log: String,
-    /// Serve metrics for Prometheus at this address, under /metrics; whoever reaches it reads them
-    #[arg(long, env = "SEA_METRICS", value_name = "ADDRESS")]
-    pub metrics: Option<std::net::SocketAddr>,
-    /// Serve a registry too, at this address
-    #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
-    pub registry: Option<std::net::SocketAddr>,
-    /// Who may use that registry: a file made with `htpasswd -B`
-    #[arg(long, value_name = "FILE", requires = "registry")]
-    pub registry_htpasswd: Option<PathBuf>,
-    /// Keep so many of the newest tags of each repository there, and what runs or a release keeps
-    #[arg(long, value_name = "N", requires = "registry")]
-    pub registry_keep: Option<usize>,
-    /// Ask this address before docker's own registry; may be given several times
-    #[arg(long, env = "SEA_MIRROR", value_name = "URL")]
-    pub mirror: Vec<String>,
-    /// A registry that may lack TLS or a certificate that somebody signed; may be given several times
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub insecure_registry: Vec<String>,
-    /// What to log, as in `info` or `network=debug`
-    #[arg(long, env = "SEA_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
-    /// Log lines of JSON
-    #[arg(long)]
-    pub log_json: bool,
-    /// Log to this file, of at most 10 MiB, with one older beside it
-    #[arg(long, value_name = "FILE")]
-    pub log_file: Option<PathBuf>,
 }
 
 /// `sea completion`.

@@ -19,7 +19,7 @@ use crate::head::Field;
 use crate::head::request::RequestHead;
 use crate::limits::LogFormat;
 use crate::refusal::push_number;
-use crate::trace::TraceId;
+use crate::trace::{self, TraceId};
 
 /// A thread hands its lines over when it has so many bytes of them, or at the next tick.
 const BATCH_BYTES: usize = 32 * 1024;
@@ -84,14 +84,25 @@ impl Entry {
     }
 
     /// Notes who asks for what.
-    pub(crate) fn begin(&mut self, format: LogFormat, head: &RequestHead, (fields, buf): (&[Field], &[u8])) {
+    pub(crate) fn begin(
+        &mut self,
+        format: LogFormat,
+        began: Instant,
+        head: &RequestHead,
+        (fields, buf): (&[Field], &[u8]),
+    ) {
+        self.began = began;
         self.status = 0;
         self.reason = "";
         self.trace = None;
+        if format == LogFormat::Off {
+            return;
+        }
         let out = &mut self.text;
         out.clear();
         let (method, target) = (head.method.of(buf), head.target.of(buf));
         if format == LogFormat::Json {
+            self.trace = trace::context(fields, buf).and_then(trace::id);
             for (name, value) in [
                 (&b"\"method\":\""[..], method),
                 (b"\",\"host\":\"", head.host.map(|host| host.of(buf)).unwrap_or_default()),

@@ -32,7 +32,7 @@ use crate::rules::{Care, Incoming, Kept};
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
-use crate::trace;
+use crate::trace::{self, TraceId};
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
@@ -348,16 +348,7 @@ impl Client {
         self.opening = false;
         self.received = 0;
         self.answered = 0;
-        self.entry.began = began;
-        let format = worker.settings.access_log;
-        let context = match format {
-            LogFormat::Json => trace::context(&fields, buf),
-            LogFormat::Off | LogFormat::Common | LogFormat::Combined => None,
-        };
-        if format != LogFormat::Off {
-            self.entry.begin(format, &head, (&fields, buf));
-            self.entry.trace = context.and_then(trace::id);
-        }
+        self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
         let table = worker.table();
@@ -389,11 +380,7 @@ impl Client {
         let mut question = Question { denied, ..question(&head, began) };
         question.key = common_key(&pool.policy.balance, &asked);
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
-        for output in [&mut self.output, &mut self.sent] {
-            if output.bytes.capacity() == 0 {
-                output.bytes = worker.buffers.page();
-            }
-        }
+        give_pages(worker, [&mut self.output, &mut self.sent]);
         self.sent.clear();
         let onward = Onward {
             forwarded: &facts.forwarded,
@@ -410,13 +397,9 @@ impl Client {
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
         if let Some(recorded) = pool.policy.trace
-            && context.or_else(|| trace::context(&fields, buf)).is_none()
+            && trace::context(&fields, buf).is_none()
         {
-            let (id, line) = trace::begin(&mut worker.rng.borrow_mut(), recorded);
-            self.entry.trace = Some(id);
-            // What stands ready is a head and nothing else; it goes in front of its empty line.
-            let end = self.sent.bytes.len() - 2;
-            self.sent.bytes.splice(end..end, line.into_bytes());
+            self.entry.trace = Some(begin_trace(worker, recorded, &mut self.sent));
         }
         drop(fields);
         self.input.consume(head.bytes);
@@ -601,6 +584,24 @@ fn route<'a>(
         }
         Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
+}
+
+/// Memory for what is written, where there is none.
+fn give_pages(worker: &Worker, outputs: [&mut Output; 2]) {
+    for output in outputs {
+        if output.bytes.capacity() == 0 {
+            output.bytes = worker.buffers.page();
+        }
+    }
+}
+
+/// Puts a new trace into the head that stands ready.
+fn begin_trace(worker: &Worker, recorded: u32, sent: &mut Output) -> TraceId {
+    let (id, line) = trace::begin(&mut worker.rng.borrow_mut(), recorded);
+    // There is a head and nothing else; the line goes in front of its empty one.
+    let end = sent.bytes.len() - 2;
+    sent.bytes.splice(end..end, line.into_bytes());
+    id
 }
 
 /// Whether a proxy of ours in front says that the client asked it over HTTPS.
