@@ -7,7 +7,9 @@
 //! - [`Rule::Controlled`], the default: while the queue stands, whatever waited longer than the target (twice the
 //!   target, so that what is at its edge is not lost) is dropped, otherwise what waited longer than the interval; and
 //!   while it stands the newest is served first, for its client is the most likely to wait still. It suits requests,
-//!   whose clients do not slow down when one is dropped.
+//!   whose clients do not slow down when one is dropped. A queue out of which something had to be dropped stands on,
+//!   however empty the dropping makes it, until an interval passes without: else every second interval under lasting
+//!   overload would be one of long waits.
 //! - [`Rule::Classic`]: drops one, then more and more often, by the square root of their number. It suits senders that
 //!   slow down when something is dropped, as TCP does.
 //!
@@ -15,8 +17,9 @@
 //! ACM Queue 13(8), 2015 ("controlled delay" and "adaptive LIFO").
 //!
 //! Defaults of [`Policy`]: `target` 5 ms and `interval` 100 ms, as in all three sources; they fit answers within tens
-//! of milliseconds. Where answers take `s`, take about `s / 2`, and ten times that. The [`Queue`] holds at most `most`
-//! items, by default 1,000: at 100 µs a request that is the interval.
+//! of milliseconds. Where answers take longer, `s`, take `s / 4`, so that nobody waits for more than half of that under
+//! overload, and `2 s`, so that a burst of that much is served whole ([`Policy::of_calls`]). The [`Queue`] holds at most
+//! `most` items, by default 1,000: at 100 µs a request that is the interval.
 //!
 //! ```
 //! use std::time::Duration;
@@ -75,6 +78,15 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// With target and interval for calls that take so long, which are never below the usual.
+    #[must_use]
+    pub fn of_calls(self, time: Duration) -> Self {
+        let usual = Self::default();
+        Self { target: (time / 4).max(usual.target), interval: (time * 2).max(usual.interval), ..self }
+    }
+}
+
 /// What to do with the item at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -102,6 +114,8 @@ pub struct Codel {
     shortest: Duration,
     interval_ends: Instant,
     standing: bool,
+    /// Something was dropped in this interval.
+    dropped: bool,
 }
 
 impl Codel {
@@ -113,7 +127,13 @@ impl Codel {
             shortest: Duration::MAX,
             interval_ends: Instant(0),
             standing: false,
+            dropped: false,
         }
+    }
+
+    /// Goes on with another target and interval.
+    pub fn set_times(&mut self, target: Duration, interval: Duration) {
+        (self.policy.target, self.policy.interval) = (target, interval);
     }
 
     /// Judges an item that is being taken out after this wait. `empty` says that nothing is left behind it.
@@ -140,30 +160,22 @@ impl Codel {
         }
     }
 
-    /// Tells that the queue is empty though nothing was taken out: an item left by itself.
-    pub fn emptied(&mut self) {
-        self.shortest = Duration::ZERO;
-        self.standing = false;
-    }
-
     fn controlled(&mut self, waited: Duration, empty: bool, now: Instant) -> Verdict {
         if now >= self.interval_ends {
             // An interval in which nothing was judged says nothing of a standing queue.
-            self.standing = self.shortest > self.policy.target && self.shortest < Duration::MAX;
-            self.shortest = Duration::MAX;
+            let stood = self.shortest > self.policy.target && self.shortest < Duration::MAX;
+            // While the newest goes first its wait is short though the queue is not: what had to be dropped tells then.
+            self.standing = if self.standing { self.dropped } else { stood };
+            (self.shortest, self.dropped) = (Duration::MAX, false);
             self.interval_ends = now + self.policy.interval;
         }
-        // While the newest goes first, its wait is short though the queue is not: then only emptiness ends it.
-        let oldest_first = !self.standing;
-        if empty {
-            self.emptied();
-        } else if oldest_first {
-            self.shortest = self.shortest.min(waited);
-        } else {
-            self.shortest = self.shortest.min(self.policy.interval);
-        }
+        self.shortest = if empty { Duration::ZERO } else { self.shortest.min(waited) };
         let limit = if self.standing { self.policy.target * 2 } else { self.policy.interval };
-        if waited > limit { Verdict::Drop } else { Verdict::Serve }
+        if waited > limit {
+            self.dropped = true;
+            return Verdict::Drop;
+        }
+        Verdict::Serve
     }
 }
 
@@ -188,6 +200,11 @@ impl<T> Queue<T> {
     /// Empty.
     pub fn new(policy: Policy) -> Self {
         Self { codel: Codel::new(policy), items: VecDeque::new(), most: policy.most }
+    }
+
+    /// Goes on with another target and interval.
+    pub fn set_times(&mut self, target: Duration, interval: Duration) {
+        self.codel.set_times(target, interval);
     }
 
     /// Puts an item at its end.

@@ -12,8 +12,8 @@
 //! - [`Algorithm::Vegas`] measures it. Windows with less than half of the limit in use are such a measure; if there
 //!   are none for `probe_every`, the limit is halved until the next `samples` calls have all come home (the first to
 //!   come home would be the fast ones), or for four times as long as calls took before. It aims at a number of waiting
-//!   calls: between `3` and `6 × log10(limit)`. Until calls have waited for the first time it grows by leaps, and then
-//!   by steps.
+//!   calls: between `2` and `4 × log10(limit)`, where Netflix has 3 and 6, since a queue that feeds the service stands in
+//!   front of it here. Until calls have waited for the first time it grows by leaps, and then by steps.
 //! - [`Algorithm::Gradient`] takes the average over a long time, with half as much again allowed. It needs no probes,
 //!   and follows a service whose own times change; under overload that lasts, the average goes along, and the limit
 //!   grows.
@@ -239,6 +239,11 @@ impl AdaptiveLimit {
         self.limit as u32
     }
 
+    /// How long a call takes when none waits, as far as that is known.
+    pub fn unhurried(&self) -> Option<Duration> {
+        self.baseline_ns.map(|nanos| Duration::from_nanos(nanos as u64))
+    }
+
     /// Calls in flight.
     pub fn in_flight(&self) -> u32 {
         self.in_flight
@@ -298,9 +303,9 @@ impl AdaptiveLimit {
             return;
         }
         self.starting = false;
-        if waiting < 3.0 * log {
+        if waiting < 2.0 * log {
             self.set(self.limit + log);
-        } else if waiting > 6.0 * log {
+        } else if waiting > 4.0 * log {
             self.set(self.limit - log);
         }
     }

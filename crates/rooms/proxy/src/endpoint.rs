@@ -35,7 +35,12 @@ pub(crate) struct EndpointState {
     avoided_until: AtomicU64,
     /// When a connection was last made.
     connected_at: AtomicU64,
+    /// When it last said nothing at all to who wanted to connect, or was last asked since; 0 if it spoke since then.
+    silent_at: AtomicU64,
 }
+
+/// One that says nothing is asked again by a single request after so long, even when it is avoided for longer.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Why threads pass an instance over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +75,7 @@ impl EndpointState {
             failures: AtomicU32::new(0),
             avoided_until: AtomicU64::new(0),
             connected_at: AtomicU64::new(0),
+            silent_at: AtomicU64::new(0),
         }
     }
 
@@ -152,9 +158,34 @@ impl EndpointState {
         trial
     }
 
+    /// Whether it said nothing when it was last asked for a connection: its host may be gone, as one that only starts
+    /// again says that nobody is there.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent_at.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether it is so and was asked just now, so that nobody need wait for the same.
+    pub(crate) fn is_shut(&self, now: Instant) -> bool {
+        let silent_at = self.silent_at.load(Ordering::Relaxed);
+        silent_at != 0 && self.is_avoided(now) && now.since(Instant(silent_at)) < SILENCE
+    }
+
+    /// Notes that a connection is being made. Others do not wait for one that was silent before.
+    pub(crate) fn asked(&self, now: Instant) {
+        if self.is_silent() {
+            self.silent_at.store(now.0, Ordering::Relaxed);
+        }
+    }
+
     /// Notes a connection that could not be made: the instance is avoided for a time that doubles, from the first
     /// to the longest. Many that fail at the same moment are one failure.
-    pub(crate) fn connect_failed(&self, now: Instant, trial: bool, (first, most): (Duration, Duration)) {
+    pub(crate) fn connect_failed(
+        &self,
+        now: Instant,
+        (trial, silent): (bool, bool),
+        (first, most): (Duration, Duration),
+    ) {
+        self.silent_at.store(if silent { now.0 } else { 0 }, Ordering::Relaxed);
         if self.is_avoided(now) && !trial {
             return;
         }
@@ -173,6 +204,7 @@ impl EndpointState {
         self.connected_at.store(now.0, Ordering::Relaxed);
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
+            self.silent_at.store(0, Ordering::Relaxed);
             self.avoided_until.store(0, Ordering::Relaxed);
         }
     }

@@ -17,9 +17,6 @@ use tokio::sync::oneshot;
 
 use crate::refusal::Refusal;
 
-/// Waits in a queue are kept short by these, whatever the service allows: see `resilience::codel`.
-const STANDING: Duration = Duration::from_millis(100);
-
 /// The bounds of one pool.
 pub(crate) struct Gate {
     policy: EdgePolicy,
@@ -33,6 +30,8 @@ pub(crate) struct Gate {
 struct Turns {
     bound: AdaptiveLimit,
     waiting: Queue<oneshot::Sender<Turn>>,
+    /// The longest wait that the service allows.
+    wait: Duration,
     rng: Rng,
 }
 
@@ -150,6 +149,7 @@ impl Gate {
             let mut turns = locked(turns);
             let Turns { bound, rng, .. } = &mut *turns;
             bound.settle(permit, outcome, now, rng);
+            turns.suit();
             while let Some((next, permit)) = turns.next(now) {
                 // One that gave up waiting gives its turn back by dropping it, which must not happen under the lock.
                 if let Err(back) = next.send(self.turn(permit)) {
@@ -191,14 +191,23 @@ impl Turns {
                 limit::Policy { initial: fixed, least: fixed, most: fixed, ..limit::Policy::default() }
             }
         };
-        let interval = limit.wait.min(STANDING);
-        let queue = codel::Policy {
-            interval,
-            target: interval / 20,
-            most: limit.queue as usize,
-            ..codel::Policy::default()
+        let queue = codel::Policy { most: limit.queue as usize, ..codel::Policy::default() };
+        let mut turns = Self {
+            bound: AdaptiveLimit::new(bound),
+            waiting: Queue::new(queue),
+            wait: limit.wait,
+            rng: Rng::from_kernel(),
         };
-        Self { bound: AdaptiveLimit::new(bound), waiting: Queue::new(queue), rng: Rng::from_kernel() }
+        turns.suit();
+        turns
+    }
+
+    /// Waits are kept short for the time that the service takes, whatever is allowed: see `resilience::codel`.
+    fn suit(&mut self) {
+        let time = self.bound.unhurried().unwrap_or_default();
+        let codel::Policy { target, interval, .. } = codel::Policy::default().of_calls(time);
+        let interval = interval.min(self.wait);
+        self.waiting.set_times(target.min(interval / 4), interval);
     }
 
     /// Who is next, if there is room: those that waited too long are sent away.

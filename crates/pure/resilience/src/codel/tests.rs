@@ -44,14 +44,48 @@ fn the_classic_rule_drops_ever_faster_as_the_rfc_says() {
 }
 
 #[test]
-fn the_last_of_a_queue_ends_a_standing_one() {
+fn an_interval_without_a_drop_ends_a_standing_queue() {
     let mut codel = Codel::new(Policy::default());
-    for ms in 0..150 {
-        codel.judge(Duration::from_millis(50), false, Instant(ms * 1_000_000));
+    let mut judge =
+        |waited, empty, ms: u64| codel.judge(Duration::from_millis(waited), empty, Instant(ms * 1_000_000));
+    for ms in 0..=150 {
+        judge(50, false, ms);
     }
-    assert!(codel.stands());
-    assert_eq!(codel.judge(Duration::from_millis(50), true, Instant(150_000_000)), Verdict::Serve);
-    assert!(!codel.stands());
+    assert_eq!(judge(50, true, 151), Verdict::Drop);
+    assert_eq!(judge(9, true, 152), Verdict::Serve, "it is empty only because of what was dropped");
+    assert_eq!(judge(50, false, 201), Verdict::Drop, "it stands on");
+    assert_eq!(judge(9, false, 301), Verdict::Serve);
+    assert_eq!(judge(50, false, 402), Verdict::Serve, "an interval had no drop");
+}
+
+#[test]
+fn calls_that_come_home_in_waves_do_not_make_others_wait() {
+    // Ten places, each for 50 ms, all free at the same moment; 600 requests a second.
+    let policy = Policy::default().of_calls(Duration::from_millis(50));
+    let mut queue = Queue::new(policy);
+    let (mut served, mut longest) = (0, Duration::ZERO);
+    let mut next = 0;
+    for wave in 1..200u64 {
+        let now = Instant(wave * 50_000_000);
+        while next <= now.0 {
+            queue.push(Instant(next), Instant(next)).expect("there is room");
+            next += 1_666_667;
+        }
+        let mut places = 10;
+        while places > 0 {
+            match queue.take(now) {
+                Some(Taken::Serve(since)) => {
+                    places -= 1;
+                    served += u32::from(wave > 20);
+                    longest = if wave > 20 { longest.max(now.since(since)) } else { longest };
+                }
+                Some(Taken::Drop(_)) => {}
+                None => break,
+            }
+        }
+    }
+    assert_eq!(served, 179 * 10);
+    assert!(longest <= policy.target * 2, "{longest:?}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //!
 //! The search goes in rounds. In a round each instance is asked once: the next at once when one refuses, and after
 //! a short time when one is slow, which then stays in the race. The search ends when it has a connection or when
-//! the hold has passed since it began or since the table last brought a new instance.
+//! the hold has passed since it began or since the table last brought a new instance. Where no instance says anything,
+//! not even that nobody listens, it ends after a second, and for those that come then at once: what is gone costs a
+//! caller that time once, and one that starts again is waited for.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -137,6 +139,8 @@ struct Search<'a> {
     began: Instant,
     /// When the pool last got an instance, or the beginning.
     fresh: Instant,
+    /// After so long, instances that say nothing are not waited for.
+    patience: Duration,
     held: Option<Held>,
 }
 
@@ -148,6 +152,7 @@ impl<'a> Search<'a> {
         key: Option<u64>,
     ) -> Self {
         let now = SystemClock.now();
+        let patience = worker.settings.connect * if are_silent(pool) { 1 } else { 4 };
         Self {
             worker,
             pool,
@@ -158,6 +163,7 @@ impl<'a> Search<'a> {
             due: now,
             began: now,
             fresh: now,
+            patience,
             held: None,
         }
     }
@@ -198,7 +204,10 @@ impl<'a> Search<'a> {
     fn step(&mut self, now: Instant) -> Result<Instant, Refusal> {
         let settings = &self.worker.settings;
         self.race.note_slow(settings, now);
-        if now >= self.deadline() {
+        let shut = |e: &Rc<LocalEndpoint>| e.state.is_shut(now);
+        let first = self.asked.is_empty() && self.race.is_empty() && self.held.is_none();
+        if now >= self.deadline() || (first && are_silent(self.pool) && self.pool.endpoints.iter().all(shut))
+        {
             return Err(self.refusal());
         }
         if now >= self.due {
@@ -240,7 +249,8 @@ impl<'a> Search<'a> {
         }
         let down = self.pool.down_since.get().unwrap_or(now);
         self.pool.down_since.set(Some(down));
-        if now.since(down) >= self.worker.settings.hold_while_down {
+        let silent = are_silent(self.pool) && now.since(self.began) >= self.patience;
+        if silent || now.since(down) >= self.worker.settings.hold_while_down {
             return Err(self.refusal());
         }
         if self.held.is_none() && self.race.is_empty() {
@@ -249,6 +259,11 @@ impl<'a> Search<'a> {
         self.due = if self.pool.endpoints.is_empty() { self.deadline() } else { now + LOOK_AGAIN };
         Ok(())
     }
+}
+
+/// Whether no instance says anything to who wants to connect.
+fn are_silent(pool: &LocalPool) -> bool {
+    !pool.endpoints.is_empty() && pool.endpoints.iter().all(|e| e.state.is_silent())
 }
 
 fn is_in(list: &[Rc<LocalEndpoint>], endpoint: &Rc<LocalEndpoint>) -> bool {

@@ -57,7 +57,10 @@ impl Race {
         }
         self.0.push(Attempt {
             connecting: Box::pin(TcpStream::connect(endpoint.state.address)),
-            trial: endpoint.state.begin_trial(now, settings.connect),
+            trial: {
+                endpoint.state.asked(now);
+                endpoint.state.begin_trial(now, settings.connect)
+            },
             flight: Flight::begin(endpoint),
             began: now,
             slow: false,
@@ -82,7 +85,7 @@ impl Race {
                 }
                 Err(error) => {
                     if !is_ours(&error) {
-                        attempt.blame(settings, SystemClock.now());
+                        attempt.blame(settings, is_silence(&error), SystemClock.now());
                     }
                     None
                 }
@@ -98,7 +101,7 @@ impl Race {
         for attempt in self.0.iter_mut().filter(slow) {
             attempt.slow = true;
             if !attempt.flight.0.state.has_connected_since(attempt.began) {
-                attempt.blame(settings, now);
+                attempt.blame(settings, true, now);
             }
         }
     }
@@ -114,9 +117,9 @@ impl Attempt {
         Rc::ptr_eq(&self.flight.0, endpoint)
     }
 
-    fn blame(&self, settings: &Settings, now: Instant) {
+    fn blame(&self, settings: &Settings, silent: bool, now: Instant) {
         let times = (settings.avoid_first, settings.avoid_most);
-        self.flight.0.state.connect_failed(now, self.trial, times);
+        self.flight.0.state.connect_failed(now, (self.trial, silent), times);
     }
 }
 
@@ -126,6 +129,12 @@ fn is_ours(error: &io::Error) -> bool {
     errno.is_some_and(|errno| {
         [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL].contains(&errno)
     })
+}
+
+/// Whether nobody has said anything, as where a host is gone.
+fn is_silence(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_some_and(|errno| [Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH].contains(&errno))
 }
 
 /// Options of connections to instances: no delay, and a dead host is noticed within some ten seconds.

@@ -53,7 +53,7 @@ fn an_instance_that_takes_no_connections_is_spared_and_never_all_of_them() {
     let pool = pool(3);
     let (first, most) = (Duration::from_millis(100), Duration::from_secs(1));
     let now = Instant::from_secs(5);
-    let fails = |e: &Rc<LocalEndpoint>, at, trial| e.state.connect_failed(at, trial, (first, most));
+    let fails = |e: &Rc<LocalEndpoint>, at, trial| e.state.connect_failed(at, (trial, false), (first, most));
     fails(&pool.endpoints[2], now, false);
     assert!(!picks(&pool, 30, now).contains(&2));
     assert!(picks(&pool, 30, now + first).contains(&2), "it is tried again after its time");
@@ -74,12 +74,12 @@ fn one_connection_tries_an_instance_that_failed_and_the_others_wait_for_it() {
     let trial = Duration::from_millis(30);
     let (state, now) = (&pool.endpoints[1].state, Instant::from_secs(5));
     assert!(!state.begin_trial(now, trial), "nothing speaks against it");
-    state.connect_failed(now, false, times);
+    state.connect_failed(now, (false, false), times);
     assert!(!state.begin_trial(now, trial), "it is avoided; whoever asks it now has no other");
     let later = now + times.0;
     assert!(state.begin_trial(later, trial));
     assert!(!picks(&pool, 10, later).contains(&1));
-    state.connect_failed(later, true, times);
+    state.connect_failed(later, (true, false), times);
     assert!(!picks(&pool, 10, later + times.0).contains(&1), "a failed trial doubles the time");
     assert!(state.begin_trial(later + times.0 * 2, trial));
     assert!(

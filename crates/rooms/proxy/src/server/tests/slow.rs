@@ -152,12 +152,19 @@ async fn a_pool_that_is_gone_gets_nothing_more() {
     assert_eq!(edge.busy(full.address), 0);
 }
 
+/// An instance that is just starting again: its host says that nobody listens.
+async fn refusing() -> SocketAddr {
+    let gone = Backend::plain("gone").await;
+    gone.accepting.abort();
+    until(|| gone.accepting.is_finished()).await;
+    gone.address
+}
+
 #[tokio::test]
-async fn the_search_goes_on_until_the_hold_is_over() {
-    let full = Full::new().await;
+async fn one_that_starts_again_is_waited_for_until_the_hold_is_over() {
     let hold = Duration::from_millis(400);
     let mut edge = TestEdge::start(Settings { hold, ..company_after(SOON) }).await;
-    edge.send_to_all(&[full.address]).await;
+    edge.send_to_all(&[refusing().await]).await;
     let began = SystemClock.now();
     assert!(edge.ask(&get("/")).await.contains("x-sea-refused: unreachable"));
     assert!(SystemClock.now().since(began) >= hold);
@@ -165,17 +172,36 @@ async fn the_search_goes_on_until_the_hold_is_over() {
 
 #[tokio::test]
 async fn the_hold_begins_anew_with_an_instance_that_appears() {
-    let (one, two) = (Full::new().await, Full::new().await);
-    let hold = Duration::from_secs(2);
+    let (one, two) = (refusing().await, refusing().await);
+    let hold = Duration::from_secs(1);
     let mut edge = TestEdge::start(Settings { hold, ..company_after(SOON) }).await;
-    edge.send_to_all(&[one.address]).await;
+    edge.send_to_all(&[one]).await;
     let asked = edge.asking("/");
-    until(|| edge.busy(one.address) == 1).await;
+    until(|| edge.server.status().held == 1).await;
     let began = SystemClock.now();
-    edge.send_to_all(&[one.address, two.address]).await;
-    until(|| edge.busy(two.address) == 1).await;
+    edge.send_to_all(&[one, two]).await;
     assert!(asked.await.expect("an answer").contains("x-sea-refused: unreachable"));
     assert!(SystemClock.now().since(began) >= hold);
+}
+
+#[tokio::test]
+async fn one_that_says_nothing_costs_a_caller_a_moment_once_and_others_nothing() {
+    let mut full = Full::new().await;
+    let (connect, hold) = (Duration::from_millis(100), Duration::from_secs(60));
+    let avoid_first = Duration::from_secs(60);
+    let mut edge = TestEdge::start(Settings { hold, avoid_first, ..company_after(connect) }).await;
+    edge.send_to_all(&[full.address]).await;
+    assert!(edge.ask(&get("/")).await.contains("x-sea-refused: unreachable"));
+    for _ in 0..20 {
+        assert!(edge.ask(&get("/")).await.contains("x-sea-refused: unreachable"));
+    }
+    // None of them was held up, and soon one finds out that it is back.
+    full.wake("late");
+    let mut answer = edge.ask(&get("/")).await;
+    while answer.contains("x-sea-refused: unreachable") {
+        answer = edge.ask(&get("/")).await;
+    }
+    assert_eq!(body(&answer), "late / ");
 }
 
 #[tokio::test]
