@@ -15,12 +15,12 @@
 //! use base::Rng;
 //! use resilience::mirror::{Mirror, Policy, Skipped};
 //!
-//! let mut mirror = Mirror::new(Policy { at_once: 1, ..Policy::default() });
-//! let mut rng = Rng::seeded(1);
-//! let copy = mirror.admit(400, &mut rng).expect("nothing is under way");
-//! assert_eq!(mirror.admit(400, &mut rng).err(), Some(Skipped::Busy));
+//! let policy = Policy { at_once: 1, ..Policy::default() };
+//! let (mut mirror, mut rng) = (Mirror::default(), Rng::seeded(1));
+//! let copy = mirror.admit(policy, 400, &mut rng).expect("nothing is under way");
+//! assert_eq!(mirror.admit(policy, 400, &mut rng).err(), Some(Skipped::Busy));
 //! mirror.settle(copy);
-//! assert!(mirror.admit(400, &mut rng).is_ok());
+//! assert!(mirror.admit(policy, 400, &mut rng).is_ok());
 //! ```
 
 use base::Rng;
@@ -67,29 +67,23 @@ pub struct Ticket {
     bytes: u64,
 }
 
-/// The copies of one service's requests.
-#[derive(Debug)]
+/// The copies of one service's requests. The policy is told with each, so that another one needs no other mirror.
+#[derive(Debug, Default)]
 pub struct Mirror {
-    policy: Policy,
     at_once: u32,
     bytes: u64,
 }
 
 impl Mirror {
-    /// With nothing under way.
-    pub fn new(policy: Policy) -> Self {
-        Self { policy, at_once: 0, bytes: 0 }
-    }
-
     /// Leave to copy a request of so many bytes.
     ///
     /// # Errors
     /// When it is not in the share, or when there is no room for it.
-    pub fn admit(&mut self, bytes: u64, rng: &mut Rng) -> Result<Ticket, Skipped> {
-        if !rng.chance(self.policy.share) {
+    pub fn admit(&mut self, policy: Policy, bytes: u64, rng: &mut Rng) -> Result<Ticket, Skipped> {
+        if !rng.chance(policy.share) {
             return Err(Skipped::Share);
         }
-        if self.at_once >= self.policy.at_once || self.bytes.saturating_add(bytes) > self.policy.bytes {
+        if self.at_once >= policy.at_once || self.bytes.saturating_add(bytes) > policy.bytes {
             return Err(Skipped::Busy);
         }
         self.at_once += 1;
@@ -101,11 +95,6 @@ impl Mirror {
     pub fn settle(&mut self, ticket: Ticket) {
         self.at_once -= 1;
         self.bytes -= ticket.bytes;
-    }
-
-    /// Another share and other bounds; what is under way goes on.
-    pub fn set(&mut self, policy: Policy) {
-        self.policy = policy;
     }
 
     /// Copies that are not over.

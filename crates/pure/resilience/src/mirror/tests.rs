@@ -9,7 +9,7 @@ use super::*;
 /// Copies of requests of these bytes, `-` for the end of the oldest; what became of each.
 #[track_caller]
 fn check(policy: Policy, requests: &str, expected: Expect) {
-    let mut mirror = Mirror::new(policy);
+    let mut mirror = Mirror::default();
     let mut rng = Rng::seeded(7);
     let mut under_way = std::collections::VecDeque::new();
     let told = requests.split(' ').map(|word| {
@@ -17,7 +17,7 @@ fn check(policy: Policy, requests: &str, expected: Expect) {
             mirror.settle(under_way.pop_front().expect("one is under way"));
             return "ended".to_owned();
         }
-        match mirror.admit(word.parse().expect("bytes"), &mut rng) {
+        match mirror.admit(policy, word.parse().expect("bytes"), &mut rng) {
             Ok(ticket) => {
                 under_way.push_back(ticket);
                 format!("copied, {} under way", mirror.under_way())
@@ -61,16 +61,21 @@ fn copies_are_bounded_in_bytes() {
 
 #[test]
 fn nothing_is_copied_of_a_share_of_nothing() {
-    check(Policy { share: 0.0, ..Policy::default() }, "1", expect![""]);
+    check(
+        Policy { share: 0.0, ..Policy::default() },
+        "1",
+        expect!["the request is not in the share that is copied"],
+    );
 }
 
 #[test]
 fn a_share_of_the_requests_is_copied() {
-    let mut mirror = Mirror::new(Policy { share: 0.1, ..Policy::default() });
+    let policy = Policy { share: 0.1, ..Policy::default() };
+    let mut mirror = Mirror::default();
     let mut rng = Rng::seeded(3);
     let mut copied = 0;
     for _ in 0..10_000 {
-        if let Ok(ticket) = mirror.admit(1, &mut rng) {
+        if let Ok(ticket) = mirror.admit(policy, 1, &mut rng) {
             copied += 1;
             mirror.settle(ticket);
         }
@@ -85,16 +90,16 @@ proptest! {
     fn what_is_under_way_stays_within_the_bounds(
         steps in prop::collection::vec((0u64..400, any::<bool>(), 0u32..8), 1..100),
     ) {
-        let mut mirror = Mirror::new(Policy { at_once: 4, bytes: 1_000, ..Policy::default() });
+        let mut mirror = Mirror::default();
         let mut rng = Rng::seeded(1);
         let mut tickets = Vec::new();
         for (bytes, end, bound) in steps {
             if end && let Some(ticket) = tickets.pop() {
                 mirror.settle(ticket);
             }
-            mirror.set(Policy { at_once: bound, bytes: 1_000, ..Policy::default() });
+            let policy = Policy { at_once: bound, bytes: 1_000, ..Policy::default() };
             let before = mirror.under_way();
-            match mirror.admit(bytes, &mut rng) {
+            match mirror.admit(policy, bytes, &mut rng) {
                 Ok(ticket) => {
                     prop_assert!(before < bound);
                     tickets.push(ticket);

@@ -66,27 +66,45 @@ fn mirrors_are_read_in_every_form() {
 #[test]
 fn splits_that_make_no_sense_are_told() {
     let wrong = |text: &str| format!("services:\n{}", web(&format!("split: {text}"), NEXT));
-    told(&wrong("5"), expect![[r#"
+    told(
+        &wrong("5"),
+        expect![[r#"
         services.web.x-sea.edge.split: this takes a mapping, not an integer | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file
-    "#]]);
-    told(&wrong("{side: {web: 1}}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("{side: {web: 1}}"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides: this takes services with their weights | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file
         services.web.x-sea.edge.split.side: there is no such key | did you mean `sides`?
-    "#]]);
-    told(&wrong("{sides: {next: 10}}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("{sides: {next: 10}}"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides: what `web` itself gets is not said | add `web: 90`; 0 is nothing
-    "#]]);
-    told(&wrong("{sides: {web: 0, next: 0}}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("{sides: {web: 0, next: 0}}"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides: no side has any weight | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file
-    "#]]);
-    told(&wrong("{sides: {web: 90%, nxt: 10}}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("{sides: {web: 90%, nxt: 10}}"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides.web: `90%` is no weight | write a whole number from 0 to 1000000: how much beside the others
         services.web.x-sea.edge.split.sides.nxt: there is no service `nxt` here | did you mean `next`?
-    "#]]);
-    told(&wrong("{sides: {web: -1, next: {weight: 1, port: 0}}}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("{sides: {web: -1, next: {weight: 1, port: 0}}}"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides.web: `-1` is no weight | write a whole number from 0 to 1000000: how much beside the others
         services.web.x-sea.edge.split.sides.next.port: `0` is no port | ports are 1 to 65535
-    "#]]);
+    "#]],
+    );
     told(
         &wrong(
             "{sides: {web: 1}, sticky: ip, match: [{header: 'a b', to: web}, {cookie: c, header: c, to: web}, {to: web}, {header: a, to: next}, 1]}",
@@ -113,38 +131,62 @@ fn sides_of_another_kind_are_told() {
             )
         )
     };
-    told(&text("expose: ['1', '2']"), expect![[r#"
+    told(
+        &text("expose: ['1', '2']"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides.next: which port of `next`? it has 1, 2, and requests come for 8080 | add it, as in `next: {weight: 10, port: 1}`
         services.web.x-sea.edge.mirror: which port of `next`? it has 1, 2, and requests come for 8080 | add it, as in `next:1`
-    "#]]);
-    told(&text("x-sea: {edge: {protocol: h2}}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &text("x-sea: {edge: {protocol: h2}}"),
+        expect![[r#"
         services.web.x-sea.edge.split.sides.next: `next` speaks HTTP/2, and `web` HTTP/1.1 | give both the same `x-sea.edge.protocol`
         services.web.x-sea.edge.mirror: `next` speaks HTTP/2, and `web` HTTP/1.1 | give both the same `x-sea.edge.protocol`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn mirrors_that_make_no_sense_are_told() {
     let wrong = |text: &str| format!("services:\n{}", web(text, NEXT));
-    told(&wrong("mirror: [next]"), expect![[r#"
+    told(
+        &wrong("mirror: [next]"),
+        expect![[r#"
         services.web.x-sea.edge.mirror: `` is no service | write as in `mirror: web-shadow` or `mirror: {to: "web-shadow:8080", percent: 5}`
-    "#]]);
-    told(&wrong("mirror: web"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("mirror: web"),
+        expect![[r#"
         services.web.x-sea.edge.mirror: a service cannot get the copies of its own requests | write as in `mirror: web-shadow` or `mirror: {to: "web-shadow:8080", percent: 5}`
-    "#]]);
-    told(&wrong("mirror: 'next:x'"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("mirror: 'next:x'"),
+        expect![[r#"
         services.web.x-sea.edge.mirror: `next:x` is no service | write as in `mirror: web-shadow` or `mirror: {to: "web-shadow:8080", percent: 5}`
-    "#]]);
-    told(&wrong("mirror: {to: next, percent: 0, more: 1}"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("mirror: {to: next, percent: 0, more: 1}"),
+        expect![[r#"
         services.web.x-sea.edge.mirror.percent: `0` is not a value of this key | write a number from 0.01 to 100
         services.web.x-sea.edge.mirror.more: there is no such key | the keys here are to, percent
-    "#]]);
-    told(&wrong("mirror: other"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("mirror: other"),
+        expect![[r#"
         services.web.x-sea.edge.mirror: there is no service `other` here | write the name of a service of this file
-    "#]]);
-    told(&wrong("mirror: next, protocol: h2"), expect![[r#"
+    "#]],
+    );
+    told(
+        &wrong("mirror: next, protocol: h2"),
+        expect![[r#"
         services.web.x-sea.edge.mirror: `web` speaks HTTP/2, and copies are sent in HTTP/1.1 only | leave `mirror` or `protocol: h2` out
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
