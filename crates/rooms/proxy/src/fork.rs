@@ -222,30 +222,25 @@ impl Sides {
             let weights = (0..self.list.len()).filter(|side| self.list[*side].weight > 0 && usable(*side));
             weights.max_by_key(|side| self.list[*side].weight).unwrap_or(taken.side)
         };
-        let (side, why) = match taken.why {
-            Why::Match(at) => (taken.side, format!("to `{}` by {}", name(taken.side), self.shown_match(at))),
+        let own = name(taken.instead_of.unwrap_or(taken.side));
+        let why = match taken.why {
+            Why::Match(at) => format!("to `{own}` by {}", self.shown_match(at)),
             Why::Chance => {
-                let side = likely();
-                (side, format!("by chance, of {shares}; to `{}` here", name(side)))
+                let side = &self.list[likely()];
+                return (side, format!("by chance, of {shares}; to `{}` here", side.service));
             }
             Why::Given(_) => {
-                let side = likely();
-                let cookie = format!("by chance, of {shares}, and stays there by the cookie `{COOKIE}`");
-                (side, format!("{cookie}; to `{}` here", name(side)))
+                let side = &self.list[likely()];
+                let stays = format!("by chance, of {shares}, to stay there by the cookie `{COOKIE}`");
+                return (side, format!("{stays}; to `{}` here", side.service));
             }
-            Why::Cookie => {
-                (taken.side, format!("to `{}` by its cookie `{COOKIE}`, of {shares}", name(taken.side)))
-            }
-            Why::Client => {
-                (taken.side, format!("to `{}` by the client's address, of {shares}", name(taken.side)))
-            }
-            Why::Value => {
-                (taken.side, format!("to `{}` by its {}, of {shares}", name(taken.side), self.shown_key()))
-            }
+            Why::Cookie => format!("to `{own}` by its cookie `{COOKIE}`, of {shares}"),
+            Why::Client => format!("to `{own}` by the client's address, of {shares}"),
+            Why::Value => format!("to `{own}` by its {}, of {shares}", self.shown_key()),
         };
-        let fell = taken.instead_of.filter(|_| side == taken.side);
-        let fell = fell.map(|own| format!("; `{}` has no instance that takes requests", name(own)));
-        (&self.list[side], why + &fell.unwrap_or_default())
+        let fell = || format!("; that has no instance that takes requests, so to `{}`", name(taken.side));
+        let fell = taken.instead_of.map_or_else(String::new, |_| fell());
+        (&self.list[taken.side], why + &fell)
     }
 
     /// What the match with this number looks for, for people.
