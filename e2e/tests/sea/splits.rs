@@ -41,7 +41,8 @@ configs:
         }
       }
 "#;
-const NEXT: &str = "  next:\n    <<: *one\n    hostname: next\n    healthcheck: {test: [CMD, \"true\"], interval: 1s}\n";
+const NEXT: &str =
+    "  next:\n    <<: *one\n    hostname: next\n    healthcheck: {test: [CMD, \"true\"], interval: 1s}\n";
 const MIRROR: &str = "mirror: shadow";
 
 /// The file in which `next` gets so much beside the ten of `web`; without, it has left.
