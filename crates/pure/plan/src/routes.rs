@@ -255,13 +255,13 @@ fn place(pool: &str) -> Option<(ServiceName, u16)> {
 
 /// Why another service is asked at the port that it is asked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum As {
+pub(crate) enum As {
     Side,
     Mirror,
 }
 
 /// The services that get requests of this one, or copies of them, each with its port if that is another.
-fn named(service: &Service) -> impl Iterator<Item = (As, &ServiceName, Option<u16>)> {
+pub(crate) fn named(service: &Service) -> impl Iterator<Item = (As, &ServiceName, Option<u16>)> {
     let sides = service.edge.split.iter().flat_map(|split| &split.sides);
     let mirror = service.edge.mirror.iter().map(|mirror| (As::Mirror, &mirror.to, mirror.port));
     sides.map(|(name, side)| (As::Side, name, side.port)).chain(mirror)

@@ -149,3 +149,11 @@ fn another_weight_changes_routes_and_replaces_nothing() {
     let instances = "web-1 r2 ready, next-1 r2 ready, shadow-1 r2 ready";
     check([split("a", None, 10), split("a", None, 30)], instances, expect!["settle release 2"]);
 }
+
+#[test]
+fn a_side_is_watched_at_the_port_that_it_is_asked_at() {
+    let resolved = crate::ledger::resolve(split("a", Some(7), 10), &Default::default());
+    let probe = |of: &str| resolved.services[&name(of)].healthcheck.as_ref().map(|check| check.probe.clone());
+    assert_eq!(probe("next"), Some(spec::Probe::Tcp { port: 7 }));
+    assert_eq!(probe("shadow"), Some(spec::Probe::Tcp { port: 9 }));
+}
