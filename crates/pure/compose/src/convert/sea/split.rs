@@ -74,7 +74,8 @@ impl Reader<'_, '_> {
         };
         known(self.desk, map, SPLIT_KEYS, &format!("{}.split", self.key));
         let sides = self.sides(map.get("sides"), node)?;
-        let matches = map.get("match").map(|node| self.matches(node, &sides)).unwrap_or_default();
+        let matches =
+            map.get("match").map(|node| self.matches(node, &sides, map.get("sides"))).unwrap_or_default();
         let sticky = map.get("sticky").map(|node| self.sticky(node)).unwrap_or_default();
         Some(Split { sides, matches, sticky })
     }
@@ -187,7 +188,12 @@ impl Reader<'_, '_> {
         None
     }
 
-    fn matches(&mut self, node: &Node, sides: &BTreeMap<ServiceName, Side>) -> Vec<SideMatch> {
+    fn matches(
+        &mut self,
+        node: &Node,
+        sides: &BTreeMap<ServiceName, Side>,
+        given: Option<&Node>,
+    ) -> Vec<SideMatch> {
         const HELP: &str = "write as in `[{header: X-Canary, value: always, to: web-next}]`";
         let Value::List(list) = &node.value else {
             self.fault(node, "split.match", format!("this takes a list, not {}", node.kind()), HELP);
@@ -221,6 +227,8 @@ impl Reader<'_, '_> {
             let side = text("to").unwrap_or_default();
             match sides.keys().find(|name| name.as_str() == side) {
                 Some(to) => matches.push(SideMatch { by, value: text("value"), to: to.clone() }),
+                // What is wrong with that side is said already.
+                None if given.is_some_and(|given| given.get(&side).is_some()) => {}
                 None => {
                     let names = sides.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                     let message = format!("`{side}` is not one of the sides");

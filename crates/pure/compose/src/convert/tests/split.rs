@@ -92,7 +92,7 @@ fn splits_that_make_no_sense_are_told() {
     "#]],
     );
     told(
-        &wrong("{sides: {web: 90%, nxt: 10}}"),
+        &wrong("{sides: {web: 90%, nxt: 10}, match: [{cookie: c, to: web}]}"),
         expect![[r#"
         services.web.x-sea.edge.split.sides.web: `90%` is no weight | write a whole number from 0 to 1000000: how much beside the others
         services.web.x-sea.edge.split.sides.nxt: there is no service `nxt` here | did you mean `next`?
