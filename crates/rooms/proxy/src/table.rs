@@ -419,6 +419,9 @@ fn fork(
     if let Some(missing) = pool.sides.values().chain(mirror).find(|name| !share.pools.contains_key(*name)) {
         return Err(TableFlaw::NoPool { owner: key.0.clone(), pool: missing.clone() });
     }
+    if mirror.is_some_and(|mirror| share.pools[mirror].protocol == PoolProtocol::H2) {
+        return Err(bad_pool(&key.0, pool, "copies are sent in HTTP/1.1".into()));
+    }
     let known = before.and_then(|table| table.pools.iter().find(|pool| pool.key == *key));
     let known = known.and_then(|pool| pool.fork.as_deref());
     Fork::of(key, pool, known).map_err(|why| bad_pool(&key.0, pool, why))

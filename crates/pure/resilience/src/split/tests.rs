@@ -53,6 +53,13 @@ fn a_side_that_cannot_be_used_falls_to_the_others_by_their_weights() {
 }
 
 #[test]
+fn a_point_has_the_same_side_in_every_version_of_this_program() {
+    let split = split(&[50, 30, 20]);
+    let owners: String = owners(&split, 40).into_iter().flatten().map(|side| side.to_string()).collect();
+    expect!["0220101110020221022200000201010010001000"].assert_eq(&owners);
+}
+
+#[test]
 fn who_falls_is_told_and_nobody_else_moves() {
     let split = split(&[60, 30, 10]);
     for point in 0..2_000 {

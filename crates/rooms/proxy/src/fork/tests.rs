@@ -123,6 +123,15 @@ fn a_share_that_grows_takes_clients_and_gives_none_back() {
 }
 
 #[test]
+fn a_place_has_the_same_side_in_every_version_of_this_program() {
+    let fork = fork(&pool(&[("next", 30), ("web", 70)], Sticky::Edge, Vec::new()), None);
+    let side = |place: u16| taken(&fork, [10, 0, 0, 1], &format!("Cookie: sea-side={place:04x}\n"), &[]).0;
+    let places: Vec<_> =
+        (0..24).filter(|place| side(*place) == "next").map(|place| place.to_string()).collect();
+    expect!["1 3 4 7 8 18 19 20 21 22"].assert_eq(&places.join(" "));
+}
+
+#[test]
 fn services_are_not_split_alike() {
     let mut pools = [0, 1].map(|_| pool(&[("next", 1), ("web", 1)], Sticky::Client, Vec::new()));
     pools[1].service = "shop/api".into();

@@ -335,14 +335,21 @@ async fn an_answer_without_an_end_is_not_read_for_ever() {
 }
 
 #[tokio::test]
-async fn a_table_whose_sides_have_no_pools_is_refused() {
+async fn a_table_whose_sides_or_copies_lead_nowhere_is_refused() {
     let web = Backend::plain("web").await;
     let mut edge = edge(split(&[("next", 1, &[]), ("web", 1, &[&web])], Sticky::No)).await;
-    let mut share = split(&[("next", 1, &[]), ("web", 1, &[&web])], Sticky::No);
-    share.pools.remove("next");
-    let shares = BTreeMap::from([("shop".to_string(), share)]);
-    let told = edge.server.apply(Document { generation: 9, shares, trusted: Vec::new() }).await;
-    let flaw = told.expect_err("it names a pool that is not there");
-    let source = std::error::Error::source(&flaw).map(ToString::to_string).unwrap_or_default();
-    assert_eq!(source, "`shop` sends to the pool `next`, which it does not have");
+    let mut without = split(&[("next", 1, &[]), ("web", 1, &[&web])], Sticky::No);
+    without.pools.remove("next");
+    let mut other = mirrored(&web, &web);
+    other.pools.get_mut("shadow").expect("a pool").protocol = plan::traffic::PoolProtocol::H2;
+    for (share, why) in [
+        (without, "`shop` sends to the pool `next`, which it does not have"),
+        (other, "`shop` has a route for `shop/web` that cannot be gone by: copies are sent in HTTP/1.1"),
+    ] {
+        let shares = BTreeMap::from([("shop".to_string(), share)]);
+        let told = edge.server.apply(Document { generation: 9, shares, trusted: Vec::new() }).await;
+        let flaw = told.expect_err("it cannot be gone by");
+        let source = std::error::Error::source(&flaw).map(ToString::to_string).unwrap_or_default();
+        assert_eq!(source, why);
+    }
 }
