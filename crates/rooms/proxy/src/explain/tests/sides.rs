@@ -35,7 +35,7 @@ fn forked(sticky: Sticky, next: &[u16]) -> Table {
         ..RouteShare::default()
     };
     let shares = [("shop".to_owned(), share)].into();
-    Table::build(&Document { generation: 1, shares, ..Document::default() }, None, |instance, address| {
+    Table::build(&Document { generation: 1, shares, ..Document::default() }, None, 1, |instance, address| {
         Arc::new(EndpointState::new(instance.clone(), address, 2))
     })
     .expect("a table")
