@@ -21,5 +21,6 @@ mod routes;
 mod rules;
 mod run;
 mod software;
+mod splits;
 mod streams;
 mod volumes;

@@ -15,7 +15,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
-use proxy::{EdgeStatus, EndpointStatus, PoolStatus, Tally};
+use proxy::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, Tally};
 
 use crate::answer::Refusal;
 use crate::{Daemon, Shared};
@@ -125,6 +125,8 @@ impl Page {
         self.whole(&mut text, status);
         self.routes(&mut text, status);
         self.services(&mut text, status);
+        sides(&mut text, status);
+        copies(&mut text, status);
         self.instances(&mut text, status);
         text.0
     }
@@ -247,6 +249,68 @@ impl Page {
             all(&mut |labels, one| text.sample(name, labels, value(one)));
         }
     }
+}
+
+/// The sides of splits; `to` is the pool of a side.
+fn sides(text: &mut Text, status: &EdgeStatus) {
+    type Value = fn(&SideStatus) -> u64;
+    let numbers: [(&str, &str, Value, &str); 3] = [
+        ("proxy_side_weight", "gauge", |side| side.weight.into(), "What a side gets beside the others."),
+        (
+            "proxy_side_requests_total",
+            "counter",
+            |side| side.taken,
+            "Requests that went to a side of a split.",
+        ),
+        (
+            "proxy_side_fallen_total",
+            "counter",
+            |side| side.fell,
+            "Requests of a side that went to others, as it had no instance for them.",
+        ),
+    ];
+    for (name, kind, value, help) in numbers {
+        text.family(name, kind, help);
+        for pool in &status.pools {
+            for side in &pool.sides {
+                text.sample(name, &[&names(pool)[..], &[("to", &side.pool)]].concat(), value(side));
+            }
+        }
+    }
+}
+
+/// Copies of requests; `to` is the pool that they go to.
+fn copies(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: &mut dyn FnMut(Labels<'_>, &MirrorStatus)| {
+        for pool in &status.pools {
+            if let Some(mirror) = &pool.mirror {
+                each(&[&names(pool)[..], &[("to", &mirror.pool)]].concat(), mirror);
+            }
+        }
+    };
+    type Value = fn(&MirrorStatus) -> u64;
+    let numbers: [(&str, &str, Value, &str); 4] = [
+        ("proxy_copies_in_flight", "gauge", |copies| copies.under_way.into(), "Copies that are not over."),
+        ("proxy_copies_total", "counter", |copies| copies.sent, "Copies of requests that were begun."),
+        ("proxy_copies_lost_total", "counter", |copies| copies.lost, "Copies without an answer in time."),
+        (
+            "proxy_copies_skipped_total",
+            "counter",
+            |copies| copies.skipped,
+            "Copies that were left out, as too many were under way.",
+        ),
+    ];
+    for (name, kind, value, help) in numbers {
+        text.family(name, kind, help);
+        all(&mut |labels, copies| text.sample(name, labels, value(copies)));
+    }
+    let name = "proxy_copies_answered_total";
+    text.family(name, "counter", "Answers to copies, which nobody reads.");
+    all(&mut |labels, copies| {
+        for (class, count) in CLASSES.iter().zip(copies.classes) {
+            text.sample(name, &[labels, &[("class", *class)]].concat(), count);
+        }
+    });
 }
 
 fn classes(text: &mut Text, name: &str, labels: Labels<'_>, counts: &[u64; 6]) {

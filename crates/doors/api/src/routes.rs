@@ -8,9 +8,12 @@ use axum::http::Uri;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base::{Kind, Report};
-use proxy::{Ask, EdgeStatus, EndpointStatus, Explanation, Verdict};
+use proxy::{Ask, EdgeStatus, EndpointStatus, Explanation, MirrorStatus, PoolStatus, SideStatus, Verdict};
 use spec::Protocol;
-use talk::{RouteCandidate, RouteExplained, RouteInstance, RouteQuestion, RouteStep, RouteView, RoutesView};
+use talk::{
+    RouteCandidate, RouteExplained, RouteInstance, RouteMirror, RouteQuestion, RouteSide, RouteStep,
+    RouteView, RoutesView,
+};
 
 use crate::answer::{Answer, Refusal, ok};
 use crate::{Daemon, Shared};
@@ -31,13 +34,17 @@ async fn explain(State(daemon): Shared, Json(question): Json<RouteQuestion>) -> 
 
 fn view(status: EdgeStatus) -> RoutesView {
     let pools = status.pools;
+    let find = |owner: &str, pool: &str| pools.iter().find(|one| one.owner == owner && one.name == pool);
     let route = |owner: String, pool: &str, route: String| {
-        let found = pools.iter().find(|one| one.owner == owner && one.name == pool);
+        let found = find(&owner, pool);
+        let other = |name: &str| find(&owner, name);
         RouteView {
+            sides: found.map_or_else(Vec::new, |pool| sides(pool, &other)),
+            mirror: found.and_then(|pool| Some(mirror(pool.mirror.as_ref()?, &other))),
             route,
             // A route that sends requests elsewhere needs no service.
             service: found.map_or_else(String::new, |pool| pool.service.clone()),
-            instances: found.map_or_else(Vec::new, |pool| pool.endpoints.iter().map(instance).collect()),
+            instances: instances(found),
             owner,
             strip: false,
             https_only: false,
@@ -56,6 +63,41 @@ fn view(status: EdgeStatus) -> RoutesView {
         routes.push(route(port.owner, &port.pool, format!("{}/{protocol}", port.address)));
     }
     RoutesView { http: status.http, https: status.https, routes }
+}
+
+/// The sides of a pool; `other` finds pools of the same owner.
+fn sides<'a>(pool: &PoolStatus, other: &impl Fn(&str) -> Option<&'a PoolStatus>) -> Vec<RouteSide> {
+    let sum: u64 = pool.sides.iter().map(|side| u64::from(side.weight)).sum();
+    let side = |side: &SideStatus| {
+        let found = other(&side.pool);
+        RouteSide {
+            service: found.map_or_else(String::new, |pool| pool.service.clone()),
+            weight: side.weight,
+            percent: f64::from(side.weight) * 100.0 / sum.max(1) as f64,
+            requests: side.taken,
+            fell: side.fell,
+            instances: instances(found),
+        }
+    };
+    pool.sides.iter().map(side).collect()
+}
+
+fn mirror<'a>(mirror: &MirrorStatus, other: &impl Fn(&str) -> Option<&'a PoolStatus>) -> RouteMirror {
+    let found = other(&mirror.pool);
+    RouteMirror {
+        service: found.map_or_else(String::new, |pool| pool.service.clone()),
+        percent: f64::from(mirror.of_10_000) / 100.0,
+        in_flight: mirror.under_way,
+        sent: mirror.sent,
+        answers: mirror.classes,
+        lost: mirror.lost,
+        skipped: mirror.skipped,
+        instances: instances(found),
+    }
+}
+
+fn instances(pool: Option<&PoolStatus>) -> Vec<RouteInstance> {
+    pool.map_or_else(Vec::new, |pool| pool.endpoints.iter().map(instance).collect())
 }
 
 fn instance(one: &EndpointStatus) -> RouteInstance {

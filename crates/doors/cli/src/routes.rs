@@ -28,7 +28,7 @@ impl Session {
                 format!(", HTTPS at {}", list(&view.https))
             };
             say(format!("HTTP at {}{https}", list(&view.http)));
-            let rows: Vec<_> = view.routes.iter().map(row).collect();
+            let rows: Vec<_> = view.routes.iter().flat_map(rows).collect();
             table::print(
                 [
                     "ROUTE",
@@ -98,17 +98,48 @@ fn header(text: &str) -> Result<(String, String), Report> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+/// A route, and below it the other sides of its split and its copies.
+fn rows(route: &RouteView) -> Vec<[String; 12]> {
+    let mut all = vec![row(route)];
+    for side in &route.sides {
+        let share = share(side.percent);
+        if side.service == route.service {
+            all[0][1].push_str(&format!(", {share}"));
+            continue;
+        }
+        let fell = if side.fell > 0 { format!(", {} fell to others", side.fell) } else { String::new() };
+        let way = [format!("  {share} of it{fell}"), side.service.clone(), String::new()];
+        all.push(counted(way, &side.instances));
+    }
+    if let Some(copies) = &route.mirror {
+        let skipped =
+            if copies.skipped > 0 { format!(", {} left out", copies.skipped) } else { String::new() };
+        let well = copies.instances.iter().filter(|one| one.passed_over.is_empty()).count();
+        let [_, c2, c3, c4, c5] = copies.answers.map(|count| count.to_string());
+        all.push([
+            format!("  copies of {}{skipped}", share(copies.percent)),
+            copies.service.clone(),
+            String::new(),
+            format!("{well}/{}", copies.instances.len()),
+            copies.in_flight.to_string(),
+            c2,
+            c3,
+            c4,
+            c5,
+            copies.lost.to_string(),
+            "-".into(),
+            "-".into(),
+        ]);
+    }
+    all
+}
+
+/// In percent, with one digit behind the point where that says something.
+fn share(percent: f64) -> String {
+    format!("{} %", (percent * 100.0).round() / 100.0)
+}
+
 fn row(route: &RouteView) -> [String; 12] {
-    let sum = |of: fn(&RouteInstance) -> u64| route.instances.iter().map(of).sum::<u64>().to_string();
-    let well = route.instances.iter().filter(|one| one.passed_over.is_empty()).count();
-    let slowest = |of: fn(&RouteInstance) -> Option<f64>| {
-        let most = route
-            .instances
-            .iter()
-            .filter_map(of)
-            .fold(None, |most: Option<f64>, one| Some(most.map_or(one, |m| m.max(one))));
-        most.map_or_else(|| "-".to_owned(), milliseconds)
-    };
     let https = match (route.https_only, route.hsts_secs) {
         (false, None) => "",
         (false, Some(_)) => "HSTS",
@@ -116,11 +147,25 @@ fn row(route: &RouteView) -> [String; 12] {
         (true, Some(_)) => "only, HSTS",
     };
     let service = if route.strip { format!("{} (prefix cut)", route.service) } else { route.service.clone() };
+    counted([route.route.clone(), service, https.to_owned()], &route.instances)
+}
+
+/// A row with what became of the requests to these instances.
+fn counted([way, service, https]: [String; 3], instances: &[RouteInstance]) -> [String; 12] {
+    let sum = |of: fn(&RouteInstance) -> u64| instances.iter().map(of).sum::<u64>().to_string();
+    let well = instances.iter().filter(|one| one.passed_over.is_empty()).count();
+    let slowest = |of: fn(&RouteInstance) -> Option<f64>| {
+        let most = instances
+            .iter()
+            .filter_map(of)
+            .fold(None, |most: Option<f64>, one| Some(most.map_or(one, |m| m.max(one))));
+        most.map_or_else(|| "-".to_owned(), milliseconds)
+    };
     [
-        route.route.clone(),
+        way,
         service,
-        https.to_owned(),
-        format!("{well}/{}", route.instances.len()),
+        https,
+        format!("{well}/{}", instances.len()),
         sum(|one| one.in_flight),
         sum(|one| one.answers[1]),
         sum(|one| one.answers[2]),

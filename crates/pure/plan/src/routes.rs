@@ -3,7 +3,7 @@
 //! While a release takes over, instances of two releases answer side by side, each at the port that its own release
 //! gives; a route that moved to another service stays where it was until the new service is ready.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
@@ -107,6 +107,7 @@ pub(crate) fn share(
             let ends = ends(fleet, leaving, &lead, |one| port_of(wanted, one, &lead).or(Some(lead.port)));
             add(wanted, &mut share, &lead, ends);
         }
+        add_others(wanted, before, (fleet, leaving), &mut share);
         add_asked(wanted, fleet, leaving, &mut share);
         share.tls.certificates = certificates(&before.app);
         return share;
@@ -151,6 +152,7 @@ pub(crate) fn share(
             }
         }
     }
+    add_others(wanted, wanted.release, (fleet, leaving), &mut share);
     add_asked(wanted, fleet, leaving, &mut share);
     share.tls.certificates = certificates(&wanted.release.app);
     share
@@ -158,13 +160,18 @@ pub(crate) fn share(
 
 /// The port at which an instance answers this way, by the release that it was made for.
 fn port_of(wanted: &Wanted<'_>, one: &Instance<'_>, lead: &Lead<'_>) -> Option<u16> {
+    let its =
+        leads(release_of(wanted, one)?).find(|its| its.way == lead.way && its.service == lead.service)?;
+    // That release sent requests elsewhere, so its instances know of no port for them.
+    (!its.leads_nowhere()).then_some(its.port)
+}
+
+/// The release that an instance was made for.
+fn release_of<'a>(wanted: &Wanted<'a>, one: &Instance<'_>) -> Option<&'a Release> {
     let is_its =
         |release: &&Release| release.made.get(one.service).is_some_and(|made| made.revision == *one.revision);
     let kept = wanted.history.values().rev().map(AsRef::as_ref);
-    let release = [Some(wanted.release), wanted.before].into_iter().flatten().chain(kept).find(is_its)?;
-    let its = leads(release).find(|its| its.way == lead.way && its.service == lead.service)?;
-    // That release sent requests elsewhere, so its instances know of no port for them.
-    (!its.leads_nowhere()).then_some(its.port)
+    [Some(wanted.release), wanted.before].into_iter().flatten().chain(kept).find(is_its)
 }
 
 /// The instances that get requests by this way, each with the port that `port` gives.
@@ -234,8 +241,80 @@ fn add_pool(
         pages,
         policy,
         protocol,
+        sides: BTreeMap::new(),
+        mirror: String::new(),
     });
     pool
+}
+
+/// The service and the port that a pool's name is made of.
+fn place(pool: &str) -> Option<(ServiceName, u16)> {
+    let (service, port) = pool.trim_end_matches('+').rsplit_once(':')?;
+    Some((service.parse().ok()?, port.parse().ok()?))
+}
+
+/// Why another service is asked at the port that it is asked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    Side,
+    Mirror,
+}
+
+/// The services that get requests of this one, or copies of them, each with its port if that is another.
+pub(crate) fn named(service: &Service) -> impl Iterator<Item = (As, &ServiceName, Option<u16>)> {
+    let sides = service.edge.split.iter().flat_map(|split| &split.sides);
+    let mirror = service.edge.mirror.iter().map(|mirror| (As::Mirror, &mirror.to, mirror.port));
+    sides.map(|(name, side)| (As::Side, name, side.port)).chain(mirror)
+}
+
+/// Whether requests for one service, or copies of them, go to another.
+pub(crate) fn leads_to(service: &Service, other: &ServiceName) -> bool {
+    named(service).any(|(_, name, _)| name == other)
+}
+
+/// The pools of services that take requests of others as a side of theirs, or copies of them: by the release that says
+/// where requests go.
+fn add_others(
+    wanted: &Wanted<'_>,
+    release: &Release,
+    (fleet, leaving): (&Fleet<'_>, &BTreeSet<&ContainerId>),
+    share: &mut RouteShare,
+) {
+    let ways: Vec<_> = share.pools.keys().filter_map(|pool| Some((pool.clone(), place(pool)?))).collect();
+    let path = PathPrefix::root();
+    for (pool, (service, way)) in ways {
+        let spec = release.app.services.get(&service);
+        let (mut sides, mut mirror) = (BTreeMap::new(), String::new());
+        for (kind, other, port) in spec.into_iter().flat_map(named).filter(|(_, other, _)| **other != service)
+        {
+            let lead = Lead {
+                way: Way::Route { host: None, path: &path },
+                service: other,
+                port: port.unwrap_or(way),
+                strip_prefix: false,
+                https: None,
+                rules: None,
+                protocol: Protocol::Http,
+            };
+            // An instance of before is asked where its own release asked it.
+            let port = |one: &Instance<'_>| {
+                let then = release_of(wanted, one).and_then(|its| its.app.services.get(&service));
+                let its = then.and_then(|then| named(then).find(|its| (its.0, its.1) == (kind, other)));
+                Some(its.map_or(lead.port, |(_, _, port)| port.unwrap_or(way)))
+            };
+            let ends = ends(fleet, leaving, &lead, port);
+            let made = add_pool(wanted, share, &lead, ends);
+            match kind {
+                As::Side => drop(sides.insert(other.clone(), made)),
+                As::Mirror => mirror = made,
+            }
+        }
+        if let Some(made) = share.pools.get_mut(&pool) {
+            made.policy.split = spec.and_then(|spec| spec.edge.split.clone());
+            made.policy.mirror = spec.and_then(|spec| spec.edge.mirror.clone());
+            (made.sides, made.mirror) = (sides, mirror);
+        }
+    }
 }
 
 /// The pools of services that routes ask first.

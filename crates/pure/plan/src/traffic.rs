@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use base::ContainerId;
+use base::{ContainerId, ServiceName};
 use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol, RouteRules};
 
@@ -78,6 +78,12 @@ pub struct Pool {
     /// The pages that the policy names, by what it names them for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pages: BTreeMap<String, String>,
+    /// The pools of the other sides of its split, by service: keys of [`RouteShare::pools`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sides: BTreeMap<ServiceName, String>,
+    /// The pool that copies go to, likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mirror: String,
 }
 
 /// What instances are spoken to in, where the edge knows requests from each other.

@@ -14,6 +14,7 @@
 //! | a dependency | [`breaker`], [`retry`], [`hedge`], [`deadline`] |
 //! | the load | [`bulkhead`], [`limit`], [`codel`], [`shed`], [`rate`] |
 //! | many ask the same | [`flights`], [`freshness`] |
+//! | a new version | [`split`], [`mirror`] |
 //! | automation itself | [`governor`] |
 
 pub mod balance;
@@ -29,9 +30,11 @@ pub mod health;
 pub mod hedge;
 pub mod http_date;
 pub mod limit;
+pub mod mirror;
 pub mod quantile;
 pub mod rate;
 mod refusal;
 pub mod retry;
 pub mod shed;
+pub mod split;
 mod window;

@@ -20,6 +20,7 @@ use crate::balance;
 use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
+use crate::fork::{self, Forked};
 use crate::forward::{self, Onward};
 use crate::gate::Gate;
 use crate::head::request::{self, Method, RequestHead};
@@ -74,6 +75,8 @@ pub(crate) struct Client {
     pub(crate) strict: Option<Arc<[u8]>>,
     /// What the route and the service want done with the present request beyond the usual.
     pub(crate) care: Option<Box<Care>>,
+    /// Where else the present request may go, where its service has sides or a mirror.
+    pub(crate) forked: Option<Box<Forked>>,
     facts: Rc<Facts>,
     entry: Entry,
     /// Nothing was asked yet: the client may open with HTTP/2.
@@ -175,8 +178,10 @@ pub(crate) async fn converse(
         };
         client.watched.watch.set_resting(false);
         worker.budget.earn();
+        // It is to an instance of the pool that the entrance leads to, and the request may go elsewhere.
+        let early = early.take().filter(|up| asked.pool.has(&up.flight.0));
         let exchange = Exchange::new(worker, &mut client, asked.question, asked.pool);
-        let after = exchange.run(early.take()).await;
+        let after = exchange.run(early).await;
         client.write_log(worker);
         match after {
             After::Next if client.flush(worker).await.is_err() => return,
@@ -214,6 +219,7 @@ impl Client {
             answered: 0,
             strict: None,
             care: None,
+            forked: None,
             facts,
             entry: Entry::over(protocol),
             scanned: 0,
@@ -257,6 +263,7 @@ impl Client {
         self.lines.clear();
         self.strict = None;
         self.care = None;
+        self.forked = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -362,11 +369,13 @@ impl Client {
             came_rightly(&table.shared, facts, target, &asked, &mut self.lines)?;
         }
         let rules = target.and_then(|target| target.rules);
+        if facts.trusted {
+            asked.client = table.shared.origin(asked.client, &fields, buf);
+        }
+        let (pool, forked) = fork::take(worker, &table, pool, (&asked, facts.secure));
+        self.forked = forked;
         let mut denied = None;
         if rules.is_some() || pool.wishes.is_some() || facts.trusted {
-            if facts.trusted {
-                asked.client = table.shared.origin(asked.client, &fields, buf);
-            }
             let mut care = Care::of(rules, pool.wishes.as_ref(), facts.trusted.then_some(asked.client));
             denied = care.judge(&asked, &mut self.lines);
             self.care = Some(care);

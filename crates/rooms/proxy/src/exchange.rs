@@ -12,6 +12,7 @@ mod question;
 mod race;
 
 pub(crate) use obtain::connect;
+pub(crate) use race::connect_once;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -202,6 +203,9 @@ impl<'a> Exchange<'a> {
         if let Err(refusal) = self.admit().await {
             return self.refuse(refusal, false);
         }
+        if let Some(forked) = &mut self.client.forked {
+            forked.copy(self.worker, &self.client.sent.bytes);
+        }
         if let Some(early) = early {
             match self.dress(early).await {
                 Ok(up) => self.up = Some(up),
@@ -246,6 +250,11 @@ impl<'a> Exchange<'a> {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove(self.worker)).await?;
         }
+        self.enter().await
+    }
+
+    /// Leave of the pool.
+    async fn enter(&mut self) -> Result<(), Refusal> {
         if let Some(breaker) = &self.pool.breaker {
             let told = breaker.borrow_mut().admit(self.question.began);
             self.permit = Some(told.map_err(|refused| {

@@ -2,6 +2,7 @@
 //! bounds as any other, but not sent, and not counted.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use base::{Clock, ContainerId, SystemClock};
 use serde::{Deserialize, Serialize};
@@ -9,13 +10,14 @@ use spec::Protocol;
 
 use crate::connection::push_location;
 use crate::endpoint::EndpointState;
+use crate::fork;
 use crate::forward;
 use crate::gate::Bounds;
 use crate::head::Field;
 use crate::head::request::{self, RequestHead};
 use crate::refusal::Refusal;
 use crate::rules::{Care, Incoming};
-use crate::table::{PoolSpec, Rule, Table, Target};
+use crate::table::{PoolKey, PoolSpec, Rule, Table, Target};
 
 /// A request that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,7 +177,9 @@ impl Told {
                 (target.pool.map(|pool| &seen.table.pools[pool]), Some(target))
             }
         };
-        let care = self.rules(&fields, pool, target, &Asked { ask, head: &head, buf })?;
+        let asked = Asked { ask, head: &head, buf };
+        let pool = pool.map(|pool| self.fork(seen.table, pool, &fields, &asked));
+        let care = self.rules(&fields, pool, target, &asked)?;
         let Some(pool) = pool else { return Err(Refusal::NO_ROUTE.into()) };
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
@@ -263,6 +267,40 @@ impl Told {
             return Err(Stop::Refused(Refusal::HTTPS_ONLY, location(&line)));
         }
         Ok(target)
+    }
+
+    /// Which side of a split it goes to, and whether it is copied.
+    fn fork<'a>(
+        &mut self,
+        table: &'a Table,
+        pool: &'a PoolSpec,
+        fields: &[Field],
+        asked: &Asked<'_>,
+    ) -> &'a PoolSpec {
+        let Some(fork) = &pool.fork else { return pool };
+        let find = |key: &PoolKey| table.pools.iter().find(|pool| pool.key == *key);
+        if let Some(shadow) = &fork.shadow {
+            let to = find(&shadow.pool).map_or("", |pool| &pool.service);
+            let percent = f64::from(shadow.of_10_000) / 100.0;
+            self.say(
+                "mirror",
+                match fork::is_copyable(asked.head, asked.buf) {
+                    true => format!("copied to `{to}`, as are {percent} % of such requests"),
+                    false => format!("not copied to `{to}`: only GET, HEAD and OPTIONS without a body are"),
+                },
+            );
+        }
+        let Some(sides) = &fork.sides else { return pool };
+        let now = SystemClock.now();
+        let takes = |state: &Arc<EndpointState>| {
+            let stands = state.stands(now);
+            stands.avoided_for.is_zero() && stands.spared_by < stands.threads
+        };
+        let usable =
+            |side: usize| find(&sides.list[side].pool).is_some_and(|pool| pool.endpoints.iter().any(takes));
+        let (side, why) = sides.explain((asked.ask.client.to_canonical(), fields, asked.buf), usable);
+        self.say("split", why);
+        find(&side.pool).unwrap_or(pool)
     }
 
     /// What route and service want done with it.

@@ -92,7 +92,7 @@ pub(crate) fn fields(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: 
             }
             Known::Host | Known::ContentType | Known::ContentLength => push_field(out, buf, field),
             Known::Expect if head.expects_continue => push_field(out, buf, field),
-            Known::Forwarded | Known::ForwardedHost | Known::ForwardedProto if on.trusted => {
+            Known::Forwarded | Known::ForwardedHost | Known::ForwardedProto | Known::Mirror if on.trusted => {
                 push_field(out, buf, field);
             }
             Known::ForwardedClientCert if on.trusted && on.presented.is_empty() => {
@@ -109,6 +109,7 @@ pub(crate) fn fields(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: 
             | Known::GrpcTimeout
             | Known::Http2Settings
             | Known::KeepAlive
+            | Known::Mirror
             | Known::NotNow
             | Known::ProxyConnection
             | Known::RetryAfter
@@ -191,12 +192,14 @@ pub(crate) fn proto(secure: bool) -> &'static [u8] {
 }
 
 /// How the body goes to the client, and what becomes of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Backward<'a> {
     /// The line that has browsers come over HTTPS only; it takes the place of the instance's own.
     pub(crate) strict: Option<&'a [u8]>,
     /// The lines that the route adds.
     pub(crate) lines: &'a [u8],
+    /// The line that has the client come to the same side of a split again.
+    pub(crate) side: &'a [u8],
     /// The request was repeated, or would have been: hops further out are told not to.
     pub(crate) marked: bool,
     /// The body is written in chunks.
@@ -246,6 +249,7 @@ pub(crate) fn response(
             | Known::Connection
             | Known::Http2Settings
             | Known::KeepAlive
+            | Known::Mirror
             | Known::NotNow
             | Known::ProxyConnection
             | Known::RetryAfter
@@ -260,6 +264,7 @@ pub(crate) fn response(
     }
     out.extend_from_slice(back.strict.unwrap_or_default());
     out.extend_from_slice(back.lines);
+    out.extend_from_slice(back.side);
     if back.chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }

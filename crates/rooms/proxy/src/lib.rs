@@ -19,6 +19,7 @@ mod endpoint;
 mod events;
 mod exchange;
 mod explain;
+mod fork;
 mod forward;
 mod gate;
 mod handover;
@@ -50,7 +51,10 @@ pub use limits::{LogFormat, Settings};
 pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
-pub use status::{EdgeStatus, EndpointStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus, TlsStatus};
+pub use status::{
+    EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus, SideStatus,
+    TlsStatus,
+};
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;
 pub use tls::TlsFlaw;

@@ -29,6 +29,8 @@ pub(crate) const IDLE_PER_ENDPOINT: usize = 1024;
 pub(crate) const FAR_PER_ENDPOINT: usize = 8;
 /// How long such a connection is kept without a stream. Its end is said ahead, so it may be longer than for HTTP/1.1.
 pub(crate) const FAR_IDLE: Duration = Duration::from_secs(30);
+/// What is read of the answer to a copy of a request; behind that the connection is closed.
+pub(crate) const COPY_ANSWER_BYTES: u64 = 1024 * 1024;
 /// Connections that are being made for one request at the same time.
 pub(crate) const RACING: usize = 4;
 /// The largest message on the control socket, in bytes: some 50,000 routes.
@@ -104,6 +106,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How long connections that rest may ask once more by then: to close one is to lose what its client is just sending.
     pub last_call: Duration,
+    /// How long a copy of a request may take, its answer included: so long a shadow that hangs has its place.
+    pub copy: Duration,
     /// How often deadlines are looked at; they are this coarse.
     pub tick: Duration,
     /// How often a request is sent at most.
@@ -165,6 +169,7 @@ impl Default for Settings {
             udp_idle: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             last_call: Duration::from_secs(2),
+            copy: Duration::from_secs(10),
             tick: Duration::from_millis(100),
             tries: 3,
             access_log: LogFormat::Json,

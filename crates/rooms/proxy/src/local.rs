@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
+use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::http2::FarTrunk;
 use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
@@ -50,6 +51,8 @@ pub(crate) struct LocalPool {
     pub(crate) breaker: Option<Rc<RefCell<Breaker>>>,
     /// What it wants done with requests and answers.
     pub(crate) wishes: Option<Arc<Wishes>>,
+    /// Where its requests go beside it.
+    pub(crate) fork: Option<Arc<Fork>>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -132,6 +135,7 @@ impl LocalTable {
                 gate: spec.gate.clone(),
                 breaker: breaker(&spec.policy, before.map(|pool| &***pool)),
                 wishes: spec.wishes.clone(),
+                fork: spec.fork.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -185,6 +189,7 @@ impl LocalPool {
             gate: None,
             breaker: None,
             wishes: None,
+            fork: None,
             down_since,
         })
     }
@@ -218,6 +223,16 @@ impl LocalPool {
             BalanceBy::Latency | BalanceBy::RoundRobin | BalanceBy::LeastRequests => None,
             BalanceBy::Client | BalanceBy::Header(_) => Some(balance::of_address(peer.ip())),
         }
+    }
+
+    /// Whether this is one of its instances.
+    pub(crate) fn has(&self, endpoint: &Rc<LocalEndpoint>) -> bool {
+        self.endpoints.iter().any(|e| Rc::ptr_eq(e, endpoint))
+    }
+
+    /// Whether one of its instances takes requests, as far as is known.
+    pub(crate) fn takes_requests(&self, now: Instant) -> bool {
+        self.endpoints.iter().any(|e| !e.state.is_avoided(now)) && self.spared(now).is_none()
     }
 
     /// In how many seconds to ask again, if all instances asked to be spared.

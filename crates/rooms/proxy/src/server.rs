@@ -32,7 +32,7 @@ use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
-use crate::status::{EdgeStatus, EndpointStatus, PoolStatus, TlsStatus};
+use crate::status::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, TlsStatus};
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
 use crate::worker::{self, Command, Decided, Gauges, Manner, Plan, Socket};
@@ -390,6 +390,8 @@ impl Server {
             service: pool.service.clone(),
             breaker_opened: decisions.opened.get(&pool.key).copied().unwrap_or_default(),
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
+            sides: SideStatus::of(pool.fork.as_deref()),
+            mirror: MirrorStatus::of(pool.fork.as_deref()),
         });
         let pools = pools.collect();
         let mut tls = TlsStatus::default();

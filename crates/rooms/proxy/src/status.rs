@@ -8,6 +8,7 @@ use plan::traffic::Answered;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::EndpointState;
+use crate::fork::{CopySums, Fork, Side};
 use crate::tally::Tally;
 
 /// The edge at this moment.
@@ -111,6 +112,66 @@ pub struct PoolStatus {
     /// How often its breaker opened; each thread has its own.
     #[serde(default)]
     pub breaker_opened: u64,
+    /// The sides of its split, itself among them; none where it is not split.
+    #[serde(default)]
+    pub sides: Vec<SideStatus>,
+    /// Copies of its requests, if there are any.
+    #[serde(default)]
+    pub mirror: Option<MirrorStatus>,
+}
+
+/// A side of a split, since the edge started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideStatus {
+    /// The pool in the owner's share.
+    pub pool: String,
+    /// How much it gets beside the others.
+    pub weight: u32,
+    /// Requests that went to it.
+    pub taken: u64,
+    /// Requests of its own that went to others, as it had no instance for them.
+    pub fell: u64,
+}
+
+/// Copies of requests, since the edge started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    /// The pool in the owner's share that they go to.
+    pub pool: String,
+    /// How many of 10,000 requests are copied.
+    pub of_10_000: u32,
+    /// Not over yet.
+    pub under_way: u32,
+    /// Begun.
+    pub sent: u64,
+    /// Answers by the first digit of their status, 1 to 5.
+    pub classes: [u64; 5],
+    /// Without an answer in time.
+    pub lost: u64,
+    /// Left out, as too many were under way.
+    pub skipped: u64,
+}
+
+impl SideStatus {
+    /// Those of a pool.
+    pub(crate) fn of(fork: Option<&Fork>) -> Vec<Self> {
+        let sides = fork.and_then(|fork| fork.sides.as_ref()).map_or(&[][..], |sides| &sides.list);
+        let status = |side: &Side| {
+            let (taken, fell) = side.counts.sums();
+            Self { pool: side.pool.1.clone(), weight: side.weight, taken, fell }
+        };
+        sides.iter().map(status).collect()
+    }
+}
+
+impl MirrorStatus {
+    /// That of a pool.
+    pub(crate) fn of(fork: Option<&Fork>) -> Option<Self> {
+        let shadow = fork?.shadow.as_ref()?;
+        let CopySums { under_way, sent, classes, lost, skipped } = shadow.sums();
+        let (pool, of_10_000) = (shadow.pool.1.clone(), shadow.of_10_000);
+        Some(Self { pool, of_10_000, under_way, sent, classes, lost, skipped })
+    }
 }
 
 /// Requests that the edge answered itself, for one reason.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use base::{Cidr, ContainerId};
 use plan::tls::{ClientCertificates, StrictTransport};
-use plan::traffic::{Listener, PoolProtocol, RouteShare};
+use plan::traffic::{Listener, Pool, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
+use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::head::Field;
 use crate::rules::{self, Rules, Users, Wishes};
@@ -155,6 +156,8 @@ pub(crate) struct PoolSpec {
     /// Its bounds, if it has any.
     pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) wishes: Option<Arc<Wishes>>,
+    /// Where its requests go beside it, if its service wants that.
+    pub(crate) fork: Option<Arc<Fork>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -223,17 +226,15 @@ impl Table {
             for (name, pool) in &share.pools {
                 places.insert(name.as_str(), table.pools.len());
                 let key = (owner.clone(), name.clone());
+                let fork = fork(&key, (share, pool), before)?;
                 let kept = known.get(&key).filter(|gate| gate.suits(&pool.policy));
                 let gate = kept.map_or_else(|| Gate::of(&pool.policy), |gate| Some(Arc::clone(gate)));
                 table.pools.push(PoolSpec {
                     key,
                     policy: pool.policy.clone(),
                     gate,
-                    wishes: Wishes::of(pool).map_err(|why| TableFlaw::BadRules {
-                        owner: owner.clone(),
-                        rule: pool.service.clone(),
-                        why,
-                    })?,
+                    fork,
+                    wishes: Wishes::of(pool).map_err(|why| bad_pool(owner, pool, why))?,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
                     endpoints: pool.endpoints.iter().map(|e| endpoint(&e.instance, e.address)).collect(),
@@ -403,6 +404,31 @@ fn tally(
 ) -> Arc<RouteTally> {
     let known = before.and_then(|table| table.tallies.iter().find(|tally| tally.is_of(owner, host, path)));
     known.map_or_else(|| Arc::new(RouteTally::new(owner, host, path, threads)), Arc::clone)
+}
+
+/// What a pool's service wants beside its own instances.
+fn fork(
+    key: &PoolKey,
+    (share, pool): (&RouteShare, &Pool),
+    before: Option<&Table>,
+) -> Result<Option<Arc<Fork>>, TableFlaw> {
+    if pool.policy.split.is_none() && pool.policy.mirror.is_none() {
+        return Ok(None);
+    }
+    let mirror = pool.policy.mirror.as_ref().map(|_| &pool.mirror);
+    if let Some(missing) = pool.sides.values().chain(mirror).find(|name| !share.pools.contains_key(*name)) {
+        return Err(TableFlaw::NoPool { owner: key.0.clone(), pool: missing.clone() });
+    }
+    if mirror.is_some_and(|mirror| share.pools[mirror].protocol == PoolProtocol::H2) {
+        return Err(bad_pool(&key.0, pool, "copies are sent in HTTP/1.1".into()));
+    }
+    let known = before.and_then(|table| table.pools.iter().find(|pool| pool.key == *key));
+    let known = known.and_then(|pool| pool.fork.as_deref());
+    Fork::of(key, pool, known).map_err(|why| bad_pool(&key.0, pool, why))
+}
+
+fn bad_pool(owner: &str, pool: &Pool, why: String) -> TableFlaw {
+    TableFlaw::BadRules { owner: owner.into(), rule: pool.service.clone(), why }
 }
 
 /// The list of users with this source: one of this table or of the one before, which knows who was found right, or new.

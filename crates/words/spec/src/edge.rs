@@ -6,6 +6,8 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
+use crate::split::{Mirror, Split};
+
 /// What a service wants of the edge; what is absent stays as the edge has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -53,6 +55,12 @@ pub struct EdgePolicy {
     /// Answers are compressed for clients that take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,
+    /// Its requests are split between it and others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// Copies of its requests go to another service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
 }
 
 /// A service is being worked on.

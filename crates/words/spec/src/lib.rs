@@ -12,6 +12,7 @@ mod policy;
 mod route;
 mod rules;
 mod service;
+mod split;
 mod users;
 
 pub use app::{App, FileSource, Ipam, Network, Volume};
@@ -28,4 +29,5 @@ pub use service::{
     Attachment, Build, Device, DeviceBound, DeviceRate, Hook, INTERFACE_NAME, Limits, Link, Logging,
     Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,
 };
+pub use split::{HIGHEST_WEIGHT, MatchBy, Mirror, Side, SideMatch, Split, Sticky};
 pub use users::{MOST_COST, MOST_USERS, users};

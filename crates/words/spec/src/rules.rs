@@ -84,6 +84,7 @@ const NOBODYS: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-sea-mirror",
     "x-sea-not-now",
     "x-sea-refused",
 ];

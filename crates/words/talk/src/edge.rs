@@ -32,6 +32,50 @@ pub struct RouteView {
     pub hsts_secs: Option<u64>,
     /// The instances that get new requests; the same ones for all routes to a service.
     pub instances: Vec<RouteInstance>,
+    /// Where its requests are split between services: all of them, this one among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sides: Vec<RouteSide>,
+    /// The copies of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<RouteMirror>,
+}
+
+/// A side of a split, since the edge started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteSide {
+    /// As in `shop/web-next`.
+    pub service: String,
+    /// How much it gets beside the others.
+    pub weight: u32,
+    /// That as a part of all requests, in percent.
+    pub percent: f64,
+    /// Requests that went to it.
+    pub requests: u64,
+    /// Requests of its own that went to others, as it had no instance for them.
+    pub fell: u64,
+    /// Its instances.
+    pub instances: Vec<RouteInstance>,
+}
+
+/// Copies of requests, since the edge started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteMirror {
+    /// Where they go, as in `shop/web-shadow`.
+    pub service: String,
+    /// How many of the requests that may be copied are, in percent.
+    pub percent: f64,
+    /// Not over yet.
+    pub in_flight: u32,
+    /// Begun.
+    pub sent: u64,
+    /// Answers by the first digit of their status, 1 to 5.
+    pub answers: [u64; 5],
+    /// Without an answer in time.
+    pub lost: u64,
+    /// Left out, as too many were under way.
+    pub skipped: u64,
+    /// The instances of that service.
+    pub instances: Vec<RouteInstance>,
 }
 
 /// An instance behind a route, since the edge knows it.

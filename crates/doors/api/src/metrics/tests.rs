@@ -33,6 +33,19 @@ fn status() -> EdgeStatus {
         service: "shop/web".into(),
         endpoints: vec![endpoint],
         breaker_opened: 2,
+        sides: vec![
+            SideStatus { pool: "next:80".into(), weight: 10, taken: 12, fell: 1 },
+            SideStatus { pool: "web:80".into(), weight: 90, taken: 100, fell: 0 },
+        ],
+        mirror: Some(MirrorStatus {
+            pool: "shadow:80".into(),
+            of_10_000: 500,
+            under_way: 1,
+            sent: 20,
+            classes: [0, 13, 0, 0, 2],
+            lost: 4,
+            skipped: 3,
+        }),
     };
     let rule = RuleStatus {
         owner: "shop".into(),
@@ -82,6 +95,17 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_requests_refused_total{app="",service="",pool="",reason="no-route"} 5
         proxy_requests_refused_total{app="shop",service="web",pool="web:80",reason="rate"} 11
         proxy_breaker_opened_total{app="shop",service="web",pool="web:80"} 2
+        proxy_side_weight{app="shop",service="web",pool="web:80",to="next:80"} 10
+        proxy_side_weight{app="shop",service="web",pool="web:80",to="web:80"} 90
+        proxy_side_requests_total{app="shop",service="web",pool="web:80",to="next:80"} 12
+        proxy_side_requests_total{app="shop",service="web",pool="web:80",to="web:80"} 100
+        proxy_side_fallen_total{app="shop",service="web",pool="web:80",to="next:80"} 1
+        proxy_copies_in_flight{app="shop",service="web",pool="web:80",to="shadow:80"} 1
+        proxy_copies_total{app="shop",service="web",pool="web:80",to="shadow:80"} 20
+        proxy_copies_lost_total{app="shop",service="web",pool="web:80",to="shadow:80"} 4
+        proxy_copies_skipped_total{app="shop",service="web",pool="web:80",to="shadow:80"} 3
+        proxy_copies_answered_total{app="shop",service="web",pool="web:80",to="shadow:80",class="2xx"} 13
+        proxy_copies_answered_total{app="shop",service="web",pool="web:80",to="shadow:80",class="5xx"} 2
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="2xx"} 3
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="5xx"} 1
         proxy_request_duration_seconds_sum{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 70.0005

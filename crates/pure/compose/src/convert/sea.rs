@@ -2,6 +2,7 @@
 
 mod edge;
 mod rules;
+mod split;
 
 use std::time::Duration;
 
@@ -85,8 +86,9 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     }
     if let Some(node) = map.get("edge") {
         sea.edge = edge::read(desk, node, &format!("{key}.edge"));
+        split::read(desk, (name, service), node, &mut sea);
         let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
-        if sea.routes.is_empty() && !published {
+        if sea.routes.is_empty() && !published && !split::leads_to(desk.project, name) {
             let message = "no request comes here through the edge, for want of a route or a published port";
             desk.warn("C0209", node, format!("{key}.edge"), message);
         }
@@ -197,6 +199,15 @@ fn known(desk: &mut Desk<'_>, map: &Map, keys: &'static [&'static str], path: &s
 
 /// The port that routes lead to when they do not say: the only one that the service exposes or publishes.
 fn inferred(service: &Map) -> Result<u16, &'static str> {
+    match listed(service).as_slice() {
+        [port] => Ok(*port),
+        [] => Err("the service exposes and publishes none"),
+        _ => Err("the service has several"),
+    }
+}
+
+/// The ports that a service exposes or publishes, without those of UDP.
+fn listed(service: &Map) -> Vec<u16> {
     let list = |key: &str| service.get(key).and_then(Node::list).unwrap_or_default();
     let exposed = list("expose").iter().filter_map(|node| {
         let text = node.print();
@@ -214,11 +225,7 @@ fn inferred(service: &Map) -> Result<u16, &'static str> {
     let mut all: Vec<u16> = exposed.chain(published).collect();
     all.sort_unstable();
     all.dedup();
-    match all.as_slice() {
-        [port] => Ok(*port),
-        [] => Err("the service exposes and publishes none"),
-        _ => Err("the service has several"),
-    }
+    all
 }
 
 struct Reader<'a, 'b> {

@@ -1,5 +1,7 @@
 //! Tests of what a file comes to as an app.
 
+mod split;
+
 use expect_test::{Expect, expect, expect_file};
 use spec::{App, Order, Restart};
 

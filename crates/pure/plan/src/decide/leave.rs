@@ -7,6 +7,7 @@ use base::ContainerId;
 
 use super::moves::who;
 use super::{Fleet, Instance, Life, Plan, Sight};
+use crate::routes::leads_to;
 use crate::step::Step;
 use crate::traffic::{RouteShare, TrafficSeen};
 
@@ -65,11 +66,13 @@ pub(crate) fn send_and_stop(
 fn was_reachable(fleet: &Fleet<'_>, one: &Instance<'_>) -> bool {
     let known = [Some(fleet.wanted.release), fleet.wanted.before];
     let known = known.into_iter().flatten().chain(fleet.wanted.history.values().map(AsRef::as_ref));
-    let mut specs = known.filter_map(|release| release.app.services.get(one.service));
+    let mut apps = known.map(|release| &release.app.services);
     let mut found = false;
-    let reachable = specs.any(|spec| {
-        found = true;
-        !spec.routes.is_empty() || !spec.ports.is_empty()
+    let reachable = apps.any(|services| {
+        let own = services.get(one.service);
+        found |= own.is_some();
+        own.is_some_and(|spec| !spec.routes.is_empty() || !spec.ports.is_empty())
+            || services.values().any(|spec| leads_to(spec, one.service))
     });
     // Nobody knows what a forgotten service had.
     reachable || !found

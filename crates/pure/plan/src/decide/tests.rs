@@ -1,5 +1,7 @@
 //! What comes next, in the words of the steps.
 
+mod split;
+
 use expect_test::{Expect, expect};
 use spec::{App, Condition, Order, Restart};
 

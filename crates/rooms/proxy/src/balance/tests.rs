@@ -134,6 +134,7 @@ fn what_is_known_stays_when_instances_come_and_go() {
         gate: None,
         breaker: None,
         wishes: None,
+        fork: None,
         down_since: None.into(),
     };
     world.endpoints = [3, 0, 2].map(|at| pool.endpoints[at].clone()).into();

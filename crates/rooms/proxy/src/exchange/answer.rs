@@ -119,14 +119,7 @@ impl Exchange<'_> {
         if head.interim() {
             // HTTP/1.0 knows no interim answers.
             if !self.question.old {
-                let back = Backward {
-                    marked: false,
-                    chunked: false,
-                    close: false,
-                    old_keep: false,
-                    strict: None,
-                    lines: b"",
-                };
+                let back = Backward::default();
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
             let bytes = head.bytes;
@@ -173,6 +166,7 @@ impl Exchange<'_> {
             old_keep: self.question.old && !self.close,
             strict: self.client.strict.as_deref(),
             lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
+            side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;

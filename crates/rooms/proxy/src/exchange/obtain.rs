@@ -11,9 +11,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
+use resilience::breaker::Outcome;
 
 use super::Exchange;
 use super::race::Race;
+use crate::fork::Forked;
 use crate::head::request::Method;
 use crate::http2::FarTrunk;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
@@ -32,20 +34,43 @@ impl Exchange<'_> {
             self.touch();
             return Ok(());
         }
-        // Connecting and holding have their own timers.
-        self.client.watched.within(Duration::from_secs(3600));
-        let connecting = connect(self.worker, &mut self.pool, &self.tried, self.question.key);
-        let got = match self.question.limit {
-            None => connecting.await,
-            Some(limit) => {
-                let left = limit.since(SystemClock.now());
-                tokio::time::timeout(left, connecting).await.unwrap_or(Err(Refusal::SLOW_ANSWER))
+        let got = loop {
+            // Connecting and holding have their own timers.
+            self.client.watched.within(Duration::from_secs(3600));
+            let forked = self.client.forked.as_deref();
+            let connecting = search(self.worker, &mut self.pool, &self.tried, self.question.key, forked);
+            let got = match self.question.limit {
+                None => connecting.await,
+                Some(limit) => {
+                    let left = limit.since(SystemClock.now());
+                    tokio::time::timeout(left, connecting).await.unwrap_or(Err(Refusal::SLOW_ANSWER))
+                }
+            };
+            match got {
+                Ok(up) => break up,
+                // Rare, so that other requests need not have room for it.
+                Err(refusal) => Box::pin(self.fall(refusal)).await?,
             }
         };
-        self.up = Some(self.dress(got?).await?);
+        self.up = Some(self.dress(got).await?);
         self.asked_at = SystemClock.now();
         self.touch();
         Ok(())
+    }
+
+    /// Goes over to another side of the split, if there is one whose instances take requests.
+    async fn fall(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        let now = SystemClock.now();
+        let absent = [Refusal::NO_INSTANCE.code, Refusal::UNREACHABLE.code, Refusal::NOT_NOW.code];
+        let forked = self.client.forked.as_mut().filter(|_| absent.contains(&refusal.code));
+        let other = forked.and_then(|forked| forked.fall(self.worker, now));
+        let Some(pool) = other else { return Err(refusal) };
+        // What it had leave for, it has not done.
+        self.judge_service(Outcome::Ignored, now);
+        self.turn = None;
+        self.pool = pool;
+        self.tried.clear();
+        self.enter().await
     }
 
     /// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
@@ -102,7 +127,19 @@ pub(crate) async fn connect(
     failed: &[Rc<LocalEndpoint>],
     key: Option<u64>,
 ) -> Result<Upstream, Refusal> {
+    search(worker, pool, failed, key, None).await
+}
+
+/// The same for a request that may go elsewhere: it is held only where that is no better.
+async fn search(
+    worker: &Rc<Worker>,
+    pool: &mut Rc<LocalPool>,
+    failed: &[Rc<LocalEndpoint>],
+    key: Option<u64>,
+    forked: Option<&Forked>,
+) -> Result<Upstream, Refusal> {
     let mut search = Search::new(worker, pool, failed, key);
+    search.forked = forked;
     loop {
         // A table that comes from here on is not missed.
         let changed = worker.changed.notified();
@@ -131,6 +168,7 @@ struct Search<'a> {
     pool: &'a mut Rc<LocalPool>,
     failed: &'a [Rc<LocalEndpoint>],
     key: Option<u64>,
+    forked: Option<&'a Forked>,
     race: Race,
     /// The instances that were asked in this round.
     asked: Vec<Rc<LocalEndpoint>>,
@@ -158,6 +196,7 @@ impl<'a> Search<'a> {
             pool,
             failed,
             key,
+            forked: None,
             race: Race::default(),
             asked: Vec::new(),
             due: now,
@@ -244,6 +283,9 @@ impl<'a> Search<'a> {
     /// Ends a round without a connection: takes a place among those that wait, and lets a little time pass.
     fn rest(&mut self, now: Instant) -> Result<(), Refusal> {
         self.asked.clear();
+        if self.forked.is_some_and(|forked| forked.has_another(self.worker, now)) {
+            return Err(self.refusal());
+        }
         if let Some(secs) = self.pool.spared(now).filter(|_| self.race.is_empty()) {
             return Err(Refusal { retry_after: secs, ..Refusal::NOT_NOW });
         }

@@ -112,6 +112,29 @@ impl Race {
     }
 }
 
+/// One attempt at a connection to this instance, for what need not be done at any price.
+pub(crate) async fn connect_once(endpoint: &Rc<LocalEndpoint>, settings: &Settings) -> Option<Upstream> {
+    let (now, times) = (SystemClock.now(), (settings.avoid_first, settings.avoid_most));
+    if endpoint.state.is_avoided(now) {
+        return None;
+    }
+    let trial = endpoint.state.begin_trial(now, settings.connect);
+    let flight = Flight::begin(endpoint);
+    let connecting = TcpStream::connect(endpoint.state.address);
+    match tokio::time::timeout(settings.connect * 4, connecting).await {
+        Ok(Ok(stream)) => {
+            endpoint.state.connected(SystemClock.now());
+            prepare(&stream);
+            Some(Upstream { stream: Stream::Plain(stream), input: Input::default(), flight })
+        }
+        Ok(Err(error)) if is_ours(&error) => None,
+        Ok(Err(_)) | Err(_) => {
+            endpoint.state.connect_failed(SystemClock.now(), trial, times);
+            None
+        }
+    }
+}
+
 impl Attempt {
     fn is_to(&self, endpoint: &Rc<LocalEndpoint>) -> bool {
         Rc::ptr_eq(&self.flight.0, endpoint)

@@ -1,5 +1,7 @@
 //! What is said of requests, step by step.
 
+mod sides;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -156,6 +156,7 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         | Known::ForwardedProto
         | Known::Http2Settings
         | Known::KeepAlive
+        | Known::Mirror
         | Known::NotNow
         | Known::RetryAfter
         | Known::ShouldRetry

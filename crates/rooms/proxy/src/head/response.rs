@@ -88,6 +88,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
             | Known::Host
             | Known::Http2Settings
             | Known::KeepAlive
+            | Known::Mirror
             | Known::ProxyConnection
             | Known::Te => {}
         }

@@ -292,6 +292,7 @@ fn goes_on(field: &Field) -> bool {
         | Known::Host
         | Known::Http2Settings
         | Known::KeepAlive
+        | Known::Mirror
         | Known::NotNow
         | Known::ProxyConnection
         | Known::Te

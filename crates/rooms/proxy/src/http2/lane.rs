@@ -248,6 +248,7 @@ impl Lane {
                 Known::Connection
                 | Known::Http2Settings
                 | Known::KeepAlive
+                | Known::Mirror
                 | Known::NotNow
                 | Known::ProxyConnection
                 | Known::Te

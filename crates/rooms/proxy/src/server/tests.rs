@@ -14,6 +14,7 @@ mod rules;
 mod secure;
 mod slow;
 mod sparing;
+mod splits;
 mod streams;
 mod strict;
 mod tables;

@@ -3,6 +3,7 @@
 mod crash;
 mod instance;
 mod load;
+mod sides;
 mod upgrade;
 
 use std::collections::BTreeMap;

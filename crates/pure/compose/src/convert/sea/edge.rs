@@ -27,6 +27,8 @@ const KEYS: &[&str] = &[
     "error_pages",
     "compress",
     "trace",
+    "split",
+    "mirror",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -64,6 +66,9 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
         trace: map.get("trace").and_then(|node| reader.trace(node)),
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
+        // These name other services, which are looked at by whoever knows the ways to this one.
+        split: None,
+        mirror: None,
     }
 }
 
@@ -290,6 +295,6 @@ impl Reader<'_, '_> {
     }
 }
 
-fn is_field_name(name: &str) -> bool {
+pub(super) fn is_field_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^`|~".contains(&b))
 }

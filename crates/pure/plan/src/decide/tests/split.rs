@@ -1,0 +1,159 @@
+//! Which pools a share has for sides and mirrors, and when instances of a side leave.
+
+use spec::{Mirror, Side, Split};
+
+use super::*;
+use crate::fixtures::name;
+use crate::preview::{Action, preview};
+use crate::traffic::RouteShare;
+
+/// `web` at port 80, `next` with a tenth of its requests at this port, and `shadow` with copies.
+fn split(image: &str, port: Option<u16>, weight: u32) -> App {
+    let mut shop = web(image, 1);
+    shop.services.insert(name("next"), service("next", 1));
+    shop.services.insert(name("shadow"), service("shadow", 1));
+    let web = shop.services.get_mut(&name("web")).expect("web");
+    let side = |weight, port| Side { weight, port };
+    let sides = [(name("web"), side(90, None)), (name("next"), side(weight, port))];
+    let (matches, sticky) = (Vec::new(), spec::Sticky::Edge);
+    web.edge.split = Some(Split { sides: sides.into(), matches, sticky });
+    web.edge.mirror = Some(Mirror { to: name("shadow"), port: Some(9), of_10_000: 10 });
+    shop
+}
+
+fn sent(apps: [App; 2], instances: &str) -> RouteShare {
+    let ledger = ledger(apps);
+    let instances = seen(&ledger, instances);
+    let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+    let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
+    let share = plan.steps.iter().find_map(|step| match step {
+        Step::Send(share) => Some(share.clone()),
+        _ => None,
+    });
+    share.expect("a share")
+}
+
+/// Pools with their instances, and where their requests go beside them.
+#[track_caller]
+fn pools(apps: [App; 2], instances: &str, expected: Expect) {
+    let share = sent(apps, instances);
+    let pools = share.pools.iter().map(|(name, pool)| {
+        let ends: Vec<_> = pool.endpoints.iter().map(|end| end.address.to_string()).collect();
+        let sides: Vec<_> = pool.sides.iter().map(|(name, pool)| format!("{name} at {pool}")).collect();
+        let next = "next".parse::<ServiceName>().expect("a name");
+        let weight = pool.policy.split.as_ref().map(|split| split.sides[&next].weight);
+        format!(
+            "{name}: [{}] sides [{}] {weight:?} mirror {:?}\n",
+            ends.join(", "),
+            sides.join(", "),
+            pool.mirror
+        )
+    });
+    expected.assert_eq(&pools.collect::<String>());
+}
+
+#[test]
+fn a_share_has_the_pools_of_sides_and_mirrors() {
+    let both = || [split("a", None, 10), split("a", None, 20)];
+    pools(
+        both(),
+        "web-1 r2 ready, next-1 r2 ready, shadow-1 r2 ready",
+        expect![[r#"
+        next:80: [10.0.0.2:80] sides [] None mirror ""
+        shadow:9: [10.0.0.3:9] sides [] None mirror ""
+        web:80: [10.0.0.1:80] sides [next at next:80] Some(20) mirror "shadow:9"
+    "#]],
+    );
+    // A side that is not ready has a pool without instances: the edge sends its requests to the others.
+    pools(
+        both(),
+        "web-1 r2 ready, next-1 r2 starting",
+        expect![[r#"
+        next:80: [] sides [] None mirror ""
+        shadow:9: [] sides [] None mirror ""
+        web:80: [10.0.0.1:80] sides [next at next:80] Some(20) mirror "shadow:9"
+    "#]],
+    );
+}
+
+#[test]
+fn an_instance_of_a_side_is_asked_where_its_own_release_asked_it() {
+    let mut apps = [split("a", Some(8), 10), split("a", Some(9), 10)];
+    apps[1].services.get_mut(&name("next")).expect("next").image = "other".into();
+    pools(
+        apps,
+        "web-1 r2 ready, next-1 r1 ready, next-2 r2 starting",
+        expect![[r#"
+        next:9: [10.0.0.2:8] sides [] None mirror ""
+        shadow:9: [] sides [] None mirror ""
+        web:80: [10.0.0.1:80] sides [next at next:9] Some(10) mirror "shadow:9"
+    "#]],
+    );
+}
+
+#[test]
+fn requests_go_as_before_until_the_jobs_of_a_release_are_done() {
+    let mut jobs = split("b", None, 50);
+    let mut job = service("b", 1);
+    job.restart = Restart::No;
+    jobs.services.insert(name("migrate"), job);
+    let web = jobs.services.get_mut(&name("web")).expect("web");
+    need(web, "migrate", Condition::CompletedSuccessfully);
+    pools(
+        [split("a", None, 10), jobs],
+        "web-1 r1 ready, next-1 r1 ready",
+        expect![[r#"
+        next:80: [10.0.0.2:80] sides [] None mirror ""
+        shadow:9: [] sides [] None mirror ""
+        web:80: [10.0.0.1:80] sides [next at next:80] Some(10) mirror "shadow:9"
+    "#]],
+    );
+}
+
+#[test]
+fn a_side_that_leaves_ends_its_requests_first() {
+    let apps = || [split("a", None, 10), web("a", 1)];
+    let ledger = ledger(apps());
+    let instances = seen(&ledger, "web-1 r1 ready, next-1 r1 ready");
+    let next = &instances[1].id;
+    assert!(!sent(apps(), "web-1 r1 ready, next-1 r1 ready").sends_to(next));
+    let steps = |traffic: Option<&TrafficSeen>, memory: &Memory| {
+        let sight = Sight { traffic, ..sight(&instances, memory) };
+        let plan = plan(&ledger.wanted().expect("a release"), &sight);
+        plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    // The edge has not said yet that it lets go of it; without any word it is not known to be unreachable.
+    let sent = Some(sent(apps(), "web-1 r1 ready, next-1 r1 ready"));
+    let mut memory = Memory { prepared: Some(ReleaseNumber(2)), sent, ..Memory::default() };
+    assert_eq!(steps(None, &memory), Vec::<String>::new());
+    let sending = vec![instances[0].id.clone()];
+    let in_flight = [(next.clone(), 1)].into();
+    let busy = TrafficSeen { sending: sending.clone(), in_flight, ..TrafficSeen::default() };
+    memory.quiet.insert(next.clone(), Instant::from_secs(999));
+    assert_eq!(steps(Some(&busy), &memory), Vec::<String>::new());
+    let free = TrafficSeen { sending, ..TrafficSeen::default() };
+    assert_eq!(steps(Some(&free), &memory), ["stop next-1"]);
+}
+
+#[test]
+fn another_weight_changes_routes_and_replaces_nothing() {
+    let ledger = ledger([split("a", None, 10)]);
+    let instances = seen(&ledger, "web-1 r1 ready, next-1 r1 ready, shadow-1 r1 ready");
+    let draft = crate::fixtures::draft(split("a", None, 30));
+    let told = preview(&ledger, &draft, &instances).expect("a preview");
+    let actions: Vec<_> = told.services.iter().map(|it| (it.service.as_str(), it.action)).collect();
+    assert_eq!(actions, [("web", Action::Update), ("next", Action::Keep), ("shadow", Action::Keep)]);
+    let web = told.services.iter().find(|it| it.service == name("web")).expect("web");
+    assert_eq!(web.changes, ["edge.split.sides.next.weight: 10 -> 30"]);
+    // Nothing is started or stopped; the edge hears of it.
+    let instances = "web-1 r2 ready, next-1 r2 ready, shadow-1 r2 ready";
+    check([split("a", None, 10), split("a", None, 30)], instances, expect!["settle release 2"]);
+}
+
+#[test]
+fn a_side_is_watched_at_the_port_that_it_is_asked_at() {
+    let resolved = crate::ledger::resolve(split("a", Some(7), 10), &Default::default());
+    let probe = |of: &str| resolved.services[&name(of)].healthcheck.as_ref().map(|check| check.probe.clone());
+    assert_eq!(probe("next"), Some(spec::Probe::Tcp { port: 7 }));
+    assert_eq!(probe("shadow"), Some(spec::Probe::Tcp { port: 9 }));
+}
