@@ -128,8 +128,9 @@ pub(crate) async fn connect_once(endpoint: &Rc<LocalEndpoint>, settings: &Settin
             Some(Upstream { stream: Stream::Plain(stream), input: Input::default(), flight })
         }
         Ok(Err(error)) if is_ours(&error) => None,
-        Ok(Err(_)) | Err(_) => {
-            endpoint.state.connect_failed(SystemClock.now(), trial, times);
+        failed => {
+            let silent = failed.map_or(true, |told| told.is_err_and(|error| is_silence(&error)));
+            endpoint.state.connect_failed(SystemClock.now(), (trial, silent), times);
             None
         }
     }
