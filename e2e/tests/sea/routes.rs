@@ -59,6 +59,13 @@ fn the_edge_says_what_it_carries_and_what_it_would_do() -> Result<()> {
         ours.then(|| count.parse::<u64>().ok())?
     });
     ensure!(answered.sum::<u64>() >= 1, "{metrics}");
+    let ours = |name: &str| {
+        let of = format!("{name}{{app=\"told\",service=\"web\",release=\"1\",");
+        metrics.stdout.lines().filter(|line| line.starts_with(&of) && !line.ends_with(" 0")).count()
+    };
+    for name in ["containers_running", "containers_memory_bytes", "containers_cpu_seconds_total"] {
+        ensure!(ours(name) == 2, "{name}: {metrics}");
+    }
 
     sea.sea(&["route", "explain", "ftp://told.example/"]).exits(1).complains("another scheme");
     sea.sea(&["down"]).exits(0);

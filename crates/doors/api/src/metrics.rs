@@ -1,14 +1,17 @@
-//! `/v1/metrics`, and `/metrics` at an address of its own: what the edge counts, as Prometheus reads it.
+//! `/v1/metrics`, and `/metrics` at an address of its own: what the edge counts and what containers use, as Prometheus reads
+//! it.
 //!
 //! The text format 0.0.4. Series are bounded by the routes, services and instances that there are; names follow
 //! `<room>_<noun>_<unit>`, and those of counters end in `_total`.
+
+mod containers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::containers::Filter;
+use ::containers::{Filter, View};
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
@@ -29,9 +32,12 @@ const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 pub(crate) async fn metrics(State(daemon): Shared) -> Result<Response, Refusal> {
     let status = daemon.edge.status().await?;
     let views = daemon.containers.list(&Filter { all: true, ..Filter::default() });
-    let releases = views.into_iter().filter_map(|view| Some((view.record.id, view.record.owner?.release.0)));
-    let text = Page { version: daemon.version, releases: releases.collect() }.write(&status);
-    Ok(([(header::CONTENT_TYPE, FORMAT)], text).into_response())
+    let release = |view: &View| Some((view.record.id.clone(), view.record.owner.as_ref()?.release.0));
+    let releases = views.iter().filter_map(release).collect();
+    let measured = containers::measure(&daemon, views).await;
+    let mut text = Page { version: daemon.version, releases }.write(&status);
+    containers::write(&mut text, &measured);
+    Ok(([(header::CONTENT_TYPE, FORMAT)], text.0).into_response())
 }
 
 /// Serves `/metrics` at an address, for Prometheus and its like, until the daemon ends. Whoever reaches the address reads.
@@ -118,7 +124,7 @@ fn names(pool: &PoolStatus) -> [(&str, &str); 3] {
 }
 
 impl Page {
-    fn write(&self, status: &EdgeStatus) -> String {
+    fn write(&self, status: &EdgeStatus) -> Text {
         let mut text = Text::default();
         text.family("daemon_info", "gauge", "The daemon that answers.");
         text.sample("daemon_info", &[("version", self.version)], 1);
@@ -128,7 +134,7 @@ impl Page {
         sides(&mut text, status);
         copies(&mut text, status);
         self.instances(&mut text, status);
-        text.0
+        text
     }
 
     fn whole(&self, text: &mut Text, status: &EdgeStatus) {

@@ -77,7 +77,7 @@ fn status() -> EdgeStatus {
 
 fn page() -> String {
     let releases = HashMap::from([("ab".repeat(32).parse().expect("an id"), 4)]);
-    Page { version: "1.2.3", releases }.write(&status())
+    Page { version: "1.2.3", releases }.write(&status()).0
 }
 
 #[test]
