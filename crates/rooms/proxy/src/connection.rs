@@ -643,7 +643,6 @@ fn came_rightly(
     Ok(())
 }
 
-/// Whether a request is one too many of its client's.
 /// What a request has in common with those that go to the same instance.
 fn common_key(by: &BalanceBy, asked: &Incoming<'_>) -> Option<u64> {
     let value = match by {
