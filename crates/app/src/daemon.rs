@@ -266,7 +266,8 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
         Some(asked) => HttpsFront::At(vec![listening(asked)?]),
         None => HttpsFront::WhenNeeded(HTTPS.to_vec()),
     };
-    let trusted = args.trusted_proxies.iter().map(|text| proxies(text)).collect::<Result<Vec<_>, _>>()?;
+    let trusted = proxies("--trusted-proxies", &args.trusted_proxies)?;
+    let prefaced = proxies("--proxy-protocol-from", &args.proxy_protocol_from)?;
     if args.http.is_none()
         && let Some(before) = kept_address::read(root)
     {
@@ -283,6 +284,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
             http: vec![address],
             https: https.clone(),
             trusted: trusted.clone(),
+            prefaced: prefaced.clone(),
             identity: identity.clone(),
         };
         match Edge::open(config).await {
@@ -303,14 +305,17 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     Err(Report { hint: report.hint.clone().or(Some("name another address with `--http`".into())), ..report })
 }
 
-/// A proxy that stands in front of the edge, or a range of them.
-fn proxies(text: &str) -> Result<Cidr, Report> {
-    let bits = if text.contains(':') { 128 } else { 32 };
-    let whole = if text.contains('/') { text.to_owned() } else { format!("{text}/{bits}") };
-    whole.parse().ok().filter(|range: &Cidr| !range.is_mapped()).ok_or_else(|| {
-        Report::new(Kind::Invalid, format!("`{text}` is no address and no range of addresses"))
-            .hint("write as in `--trusted-proxies 10.0.0.0/8,192.0.2.7`")
-    })
+/// Proxies that stand in front of the edge, by their addresses and ranges.
+fn proxies(option: &str, texts: &[String]) -> Result<Vec<Cidr>, Report> {
+    let range = |text: &String| {
+        let bits = if text.contains(':') { 128 } else { 32 };
+        let whole = if text.contains('/') { text.clone() } else { format!("{text}/{bits}") };
+        whole.parse().ok().filter(|range: &Cidr| !range.is_mapped()).ok_or_else(|| {
+            Report::new(Kind::Invalid, format!("`{text}` is no address and no range of addresses"))
+                .hint(format!("write as in `{option} 10.0.0.0/8,192.0.2.7`"))
+        })
+    };
+    texts.iter().map(range).collect()
 }
 
 /// Which program this is, by which an edge of another is known.

@@ -756,6 +756,9 @@ pub struct DaemonArgs {
     /// Proxies in front of the edge, which are believed in `X-Forwarded-*`: addresses and ranges, as in 10.0.0.0/8
     #[arg(long, env = "SEA_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// Proxies whose connections open with the PROXY protocol, and are closed otherwise: addresses and ranges
+    #[arg(long, env = "SEA_PROXY_PROTOCOL_FROM", value_name = "RANGES", value_delimiter = ',')]
+    pub proxy_protocol_from: Vec<String>,
     /// Serve a registry too, at this address
     #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
     pub registry: Option<std::net::SocketAddr>,

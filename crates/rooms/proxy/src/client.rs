@@ -52,6 +52,8 @@ pub struct EdgeConfig {
     pub https: HttpsFront,
     /// Proxies of ours in front of the edge, which are believed what they say of clients.
     pub trusted: Vec<Cidr>,
+    /// Proxies whose connections open with the PROXY protocol.
+    pub prefaced: Vec<Cidr>,
     /// Which program it is, as [`identity()`] says: an edge that was started from another is replaced.
     pub identity: String,
 }
@@ -215,16 +217,17 @@ impl Edge {
         self.inner.converse(&mut state, &Request::Stop).await.map(|_| ())
     }
 
-    /// Has the edge trust whom it is to trust.
+    /// Has the edge trust whom it is to trust, in fields and in front of connections.
     async fn trust(&self) -> Result<(), EdgeError> {
         let mut state = self.inner.connected().await?;
-        let trusted = &self.inner.config.trusted;
-        if state.document.trusted == *trusted {
+        let EdgeConfig { trusted, prefaced, .. } = &self.inner.config;
+        if state.document.trusted == *trusted && state.document.prefaced == *prefaced {
             return Ok(());
         }
         let mut document = state.document.clone();
         document.generation += 1;
         document.trusted.clone_from(trusted);
+        document.prefaced.clone_from(prefaced);
         self.put(&mut state, document).await
     }
 

@@ -92,7 +92,8 @@ pub(crate) struct Client {
 pub(crate) struct Facts {
     /// The address that it came to.
     local: SocketAddr,
-    /// Its own, and as text.
+    /// Its own, with its port, without it, and as text.
+    from: SocketAddr,
     address: IpAddr,
     peer: Vec<u8>,
     /// It is a proxy of ours.
@@ -120,6 +121,7 @@ impl Facts {
         forwarded.extend_from_slice(&presented);
         Rc::new(Self {
             local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            from: peer_address,
             address,
             peer,
             trusted: worker.table().shared.trusts(address),
@@ -219,6 +221,11 @@ impl Client {
             grpc: false,
             lines: Vec::new(),
         }
+    }
+
+    /// Both ends of its connection, its own first.
+    pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr) {
+        (self.facts.from, self.facts.local)
     }
 
     /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.

@@ -30,6 +30,9 @@ pub struct Document {
     /// Proxies of ours, which are believed what they say of clients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<Cidr>,
+    /// Proxies whose connections open with the PROXY protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefaced: Vec<Cidr>,
 }
 
 impl Document {
@@ -137,6 +140,8 @@ pub(crate) struct Table {
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
     /// Proxies of ours, which are believed what they say of clients.
     trusted: Vec<Cidr>,
+    /// Proxies whose connections open with the PROXY protocol.
+    prefaced: Vec<Cidr>,
     /// Lists of users that rules ask for.
     users: Vec<Arc<Users>>,
 }
@@ -201,6 +206,7 @@ impl Table {
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
             trusted: document.trusted.clone(),
+            prefaced: document.prefaced.clone(),
             users: Vec::new(),
         };
         let known: HashMap<&PoolKey, &Arc<Gate>> = before
@@ -350,6 +356,11 @@ impl Table {
     /// Whether this is a proxy of ours.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(peer))
+    }
+
+    /// Whether connections of this peer open with the PROXY protocol.
+    pub(crate) fn expects_preface(&self, peer: IpAddr) -> bool {
+        !self.prefaced.is_empty() && self.prefaced.iter().any(|range| range.contains(peer.to_canonical()))
     }
 
     /// Who asks, when a proxy of ours passes on a request with these fields.

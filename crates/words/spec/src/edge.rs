@@ -50,6 +50,19 @@ pub struct EdgePolicy {
     /// Answers are compressed for clients that take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,
+    /// Connections to instances open with the client's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
 }
 
 /// A service is being worked on.

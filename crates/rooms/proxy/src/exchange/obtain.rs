@@ -15,6 +15,7 @@ use super::race::Race;
 use crate::head::request::Method;
 use crate::http2::FarTrunk;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
+use crate::preface::introduce;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::worker::{Held, Worker};
@@ -40,7 +41,8 @@ impl Exchange<'_> {
                 tokio::time::timeout(left, connecting).await.unwrap_or(Err(Refusal::SLOW_ANSWER))
             }
         };
-        self.up = Some(self.dress(got?).await?);
+        let got = introduce(&self.pool, got?, Some(self.client.ends())).await?;
+        self.up = Some(self.dress(got).await?);
         self.asked_at = SystemClock.now();
         self.touch();
         Ok(())
@@ -78,6 +80,11 @@ impl Exchange<'_> {
                 worker.turn.replace(Some(endpoint));
             }
             return up;
+        }
+        // A connection that was made for one client says so, and is no other's.
+        if self.pool.policy.proxy_protocol.is_some() {
+            worker.turn.replace(Some(endpoint));
+            return None;
         }
         let once = self.question.method == Method::Once;
         let most = if once { worker.settings.upstream_idle_unsafe } else { worker.settings.upstream_idle };

@@ -9,6 +9,7 @@ mod frames;
 mod hops;
 mod odd;
 mod ports;
+mod preface;
 mod press;
 mod rules;
 mod secure;
@@ -48,6 +49,7 @@ pub(super) struct TestEdge {
     https: SocketAddr,
     generation: u64,
     trusted: Vec<base::Cidr>,
+    prefaced: Vec<base::Cidr>,
     _folder: tempfile::TempDir,
 }
 
@@ -72,7 +74,15 @@ impl TestEdge {
             .expect("an edge");
         server.open_doors(Vec::new()).await.expect("its threads");
         let (http, https) = (server.http()[0], server.https()[0]);
-        Self { server, http, https, generation: 0, trusted: Vec::new(), _folder: folder }
+        Self {
+            server,
+            http,
+            https,
+            generation: 0,
+            trusted: Vec::new(),
+            prefaced: Vec::new(),
+            _folder: folder,
+        }
     }
 
     /// An edge that sends everything to these.
@@ -91,7 +101,12 @@ impl TestEdge {
         self.generation += 1;
         let shares = BTreeMap::from([("shop".to_string(), share)]);
         self.server
-            .apply(Document { generation: self.generation, shares, trusted: self.trusted.clone() })
+            .apply(Document {
+                generation: self.generation,
+                shares,
+                trusted: self.trusted.clone(),
+                prefaced: self.prefaced.clone(),
+            })
             .await
             .expect("a good table");
     }

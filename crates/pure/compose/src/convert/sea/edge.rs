@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, Rate, RateKey};
+use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
 
 use super::super::Desk;
 use super::rules::ranges;
@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "maintenance",
     "error_pages",
     "compress",
+    "proxy_protocol",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -62,6 +63,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
+        proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
     }
 }
 
@@ -113,6 +115,27 @@ impl Reader<'_, '_> {
             _ => {
                 self.fault(node, "protocol", "allowed are http1 and h2");
                 false
+            }
+        }
+    }
+
+    fn proxy_protocol(&mut self, node: &Node, map: &Map) -> Option<ProxyProtocol> {
+        if map.get("protocol").and_then(Node::str) == Some("h2") {
+            let message = "connections of HTTP/2 carry requests of many clients, and cannot open with the address of one";
+            self.desk.fault(
+                node,
+                format!("{}.proxy_protocol", self.key),
+                message,
+                "leave out one of the two",
+            );
+            return None;
+        }
+        match node.str() {
+            Some("v1") => Some(ProxyProtocol::V1),
+            Some("v2") => Some(ProxyProtocol::V2),
+            _ => {
+                self.fault(node, "proxy_protocol", "allowed are v1 and v2");
+                None
             }
         }
     }
