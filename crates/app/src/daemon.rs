@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::certificates;
 use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
@@ -172,6 +173,7 @@ async fn leave_nothing(daemon: &api::Daemon) {
 
 /// Opens every room, in an order in which each finds what it needs.
 async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<api::Daemon>, Report> {
+    let acme = certificates::settings(&args.edge.acme)?;
     let clock = SystemClock::shared();
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
@@ -219,6 +221,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     base::crash::point("daemon: loops begun");
     forget_strangers(&edge, &containers, &apps).await;
     base::crash::point("daemon: strangers forgotten");
+    let certificates = certificates::begin(root, acme, &edge, clock.clone(), &tasks)?;
     tasks.spawn("collecting images", collect(images.clone(), containers.clone(), apps.clone()));
     Ok(Arc::new(api::Daemon {
         containers,
@@ -227,6 +230,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
         networks,
         apps,
         edge,
+        certificates,
         store,
         builder,
         runner: Arc::new(runner),
@@ -258,17 +262,17 @@ fn no_signals(error: std::io::Error) -> Report {
 /// Finds the edge that runs, or starts one: at the address that was asked for, else where one of this root was
 /// before, else at the first address that can be had.
 async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, Vec<SocketAddr>), Report> {
-    let mut candidates: Vec<String> = match &args.http {
+    let mut candidates: Vec<String> = match &args.edge.http {
         Some(asked) => vec![asked.clone()],
         None => HTTP.map(str::to_owned).to_vec(),
     };
-    let https = match &args.https {
+    let https = match &args.edge.https {
         Some(asked) => HttpsFront::At(vec![listening(asked)?]),
         None => HttpsFront::WhenNeeded(HTTPS.to_vec()),
     };
-    let trusted = proxies("--trusted-proxies", &args.trusted_proxies)?;
-    let prefaced = proxies("--proxy-protocol-from", &args.proxy_protocol_from)?;
-    if args.http.is_none()
+    let trusted = proxies("--trusted-proxies", &args.edge.trusted_proxies)?;
+    let prefaced = proxies("--proxy-protocol-from", &args.edge.proxy_protocol_from)?;
+    if args.edge.http.is_none()
         && let Some(before) = kept_address::read(root)
     {
         candidates.insert(0, before.to_string());

@@ -2,6 +2,7 @@
 
 mod build;
 mod config;
+mod edge;
 mod registry;
 mod run;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, Call, ProgressMode};
 pub use config::ConfigArgs;
+pub use edge::{AcmeArgs, EdgeArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, RegistryArgs, RegistryCommand, ServeArgs};
 pub use run::RunArgs;
 
@@ -747,18 +749,9 @@ pub struct EventsArgs {
 /// `sea daemon`.
 #[derive(Debug, Clone, Args)]
 pub struct DaemonArgs {
-    /// Where the edge answers requests by host and path; :8080 without the right to bind :80
-    #[arg(long, env = "SEA_HTTP", value_name = "ADDRESS")]
-    pub http: Option<String>,
-    /// Where the edge answers them over HTTPS; unless it is given, :443 or :8443 from the first route on that needs it
-    #[arg(long, env = "SEA_HTTPS", value_name = "ADDRESS")]
-    pub https: Option<String>,
-    /// Proxies in front of the edge, which are believed in `X-Forwarded-*`: addresses and ranges, as in 10.0.0.0/8
-    #[arg(long, env = "SEA_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<String>,
-    /// Proxies whose connections open with the PROXY protocol, and are closed otherwise: addresses and ranges
-    #[arg(long, env = "SEA_PROXY_PROTOCOL_FROM", value_name = "RANGES", value_delimiter = ',')]
-    pub proxy_protocol_from: Vec<String>,
+    /// What its edge does.
+    #[command(flatten)]
+    pub edge: EdgeArgs,
     /// Serve a registry too, at this address
     #[arg(long, env = "SEA_REGISTRY", value_name = "ADDRESS")]
     pub registry: Option<std::net::SocketAddr>,

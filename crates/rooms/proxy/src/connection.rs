@@ -84,6 +84,8 @@ pub(crate) struct Client {
     head_only: bool,
     /// The present request is a call of gRPC.
     grpc: bool,
+    /// What an authority is to find, in the place of a refusal.
+    proof: Option<Arc<str>>,
     /// Further lines of a refusal.
     pub(crate) lines: Vec<u8>,
 }
@@ -219,6 +221,7 @@ impl Client {
             read_any: false,
             head_only: false,
             grpc: false,
+            proof: None,
             lines: Vec::new(),
         }
     }
@@ -358,6 +361,10 @@ impl Client {
         self.grpc = head.grpc;
         let table = worker.table();
         let facts = &self.facts;
+        self.proof = proof(&table, entrance, head.path.of(buf));
+        if self.proof.is_some() {
+            return Err(Refusal::PROOF);
+        }
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
         let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
@@ -491,6 +498,9 @@ impl Client {
 
     /// Writes an answer of the edge's own in the way of the request.
     pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
+        if let Some(proof) = self.proof.take() {
+            return push_proof(&mut self.output.bytes, &proof, self.head_only);
+        }
         if self.grpc {
             return refusal.write_grpc(&mut self.output.bytes, close);
         }
@@ -577,6 +587,21 @@ fn route<'a>(
         }
         Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
+}
+
+/// What an authority is to find, if this is where it looks.
+fn proof(table: &LocalTable, entrance: &Entrance, path: &[u8]) -> Option<Arc<str>> {
+    match entrance {
+        Entrance::Front => table.shared.proof(path).cloned(),
+        Entrance::Port(_) => None,
+    }
+}
+
+/// Writes what an authority is to find.
+fn push_proof(out: &mut Vec<u8>, proof: &str, head_only: bool) {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncache-control: no-store\r\nconnection: close";
+    let body = if head_only { "" } else { proof };
+    out.extend_from_slice(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", proof.len()).as_bytes());
 }
 
 /// Whether a proxy of ours in front says that the client asked it over HTTPS.

@@ -84,7 +84,25 @@ pub fn is_page(key: &str) -> bool {
         || (key.len() == 3 && key.parse::<u16>().is_ok_and(|code| (400..600).contains(&code)))
 }
 
-/// A certificate of one's own for the hosts of a service's routes (`x-sea.certificate`).
+/// Where the certificate for the hosts of a service's routes comes from (`x-sea.certificate`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ServiceCertificate {
+    /// The file has it.
+    Files(CertificateFiles),
+    /// Somebody issues it.
+    By(Issuer),
+}
+
+/// Who issues certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Issuer {
+    /// The authority that the daemon is told of, by ACME (RFC 8555).
+    Acme,
+}
+
+/// A certificate of one's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFiles {
     /// The secret or config with the chain in PEM, by its key in the file.

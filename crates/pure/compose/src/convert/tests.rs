@@ -533,3 +533,28 @@ fn what_is_printed_is_not_always_run() {
         "#]],
     );
 }
+
+#[test]
+fn certificates_come_from_files_or_an_authority() {
+    let text = |certificate: &str, host: &str| {
+        format!(
+            "services:\n  a: {{image: x, expose: ['80'], x-sea: {{route: '{host}', certificate: {certificate}}}}}\nsecrets:\n  k: {{file: ./k}}\n"
+        )
+    };
+    let read = app(&text("acme", "a.example"));
+    assert_eq!(read.services[0].certificate, Some(spec::ServiceCertificate::By(spec::Issuer::Acme)));
+    let json = serde_json::to_string(&read.services[0].certificate).expect("text keys");
+    assert_eq!(json, r#""acme""#);
+    told(
+        &text("acme", "*.a.example"),
+        expect![[r#"
+            services.a.x-sea.certificate: nobody can prove over HTTP or TLS that all of `*.a.example` is theirs | give the certificate as files, or list the hosts one by one
+        "#]],
+    );
+    told(
+        &text("akme", "a.example"),
+        expect![[r#"
+            services.a.x-sea.certificate: this takes a mapping, not a string | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
+        "#]],
+    );
+}

@@ -176,7 +176,7 @@ enum Encoder {
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
     /// With what has come out at its end, when the encoder is there no more.
-    Brotli(Option<Box<CompressorWriter<Vec<u8>>>>, Vec<u8>, Place),
+    Brotli(Option<Box<CompressorWriter<Vec<u8>>>>, Vec<u8>),
 }
 
 impl Encoder {
@@ -184,15 +184,14 @@ impl Encoder {
         Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL)))
     }
 
-    fn brotli(pressing: &Pressing) -> Option<Self> {
-        let place = Place::take(&pressing.brotli, BROTLI_AT_ONCE)?;
+    fn brotli() -> Self {
         let params = BrotliEncoderParams {
             quality: BROTLI_LEVEL,
             lgwin: BROTLI_WINDOW_LOG,
             ..BrotliEncoderParams::default()
         };
         let encoder = CompressorWriter::with_params(Vec::new(), BROTLI_PIECE_BYTES, &params);
-        Some(Self::Brotli(Some(Box::new(encoder)), Vec::new(), place))
+        Self::Brotli(Some(Box::new(encoder)), Vec::new())
     }
 }
 
@@ -219,7 +218,7 @@ pub(crate) struct Press {
     encoder: Encoder,
     /// Bytes went in that may not have come out.
     unflushed: bool,
-    _place: Place,
+    _places: (Place, Option<Place>),
 }
 
 /// How many answers of a service are being compressed, and how many of them in brotli.
@@ -233,6 +232,7 @@ impl Press {
     /// For one more answer of a service, and in which coding; none if there are too many.
     pub(crate) fn new(wanted: Coding, pressing: &Pressing) -> Option<(Box<Self>, Coding)> {
         let place = Place::take(&pressing.all, AT_ONCE)?;
+        let mut fine = None;
         let (encoder, coding) = match wanted {
             Coding::Gzip => (Encoder::gzip(), wanted),
             Coding::Zstd => {
@@ -240,13 +240,16 @@ impl Press {
                 encoder.window_log(ZSTD_WINDOW_LOG).ok()?;
                 (Encoder::Zstd(encoder), wanted)
             }
-            Coding::Brotli { or_gzip } => match Encoder::brotli(pressing) {
-                Some(encoder) => (encoder, wanted),
-                None if or_gzip => (Encoder::gzip(), Coding::Gzip),
-                None => return None,
-            },
+            Coding::Brotli { or_gzip } => {
+                fine = Place::take(&pressing.brotli, BROTLI_AT_ONCE);
+                match &fine {
+                    Some(_) => (Encoder::brotli(), wanted),
+                    None if or_gzip => (Encoder::gzip(), Coding::Gzip),
+                    None => return None,
+                }
+            }
         };
-        Some((Box::new(Self { encoder, unflushed: false, _place: place }), coding))
+        Some((Box::new(Self { encoder, unflushed: false, _places: (place, fine) }), coding))
     }
 
     /// None when the body has ended.
@@ -254,7 +257,7 @@ impl Press {
         match &mut self.encoder {
             Encoder::Gzip(encoder) => Some(encoder),
             Encoder::Zstd(encoder) => Some(encoder),
-            Encoder::Brotli(encoder, ..) => encoder.as_mut().map(|encoder| encoder as &mut dyn Write),
+            Encoder::Brotli(encoder, _) => encoder.as_mut().map(|encoder| encoder as &mut dyn Write),
         }
     }
 
@@ -279,7 +282,7 @@ impl Press {
         match &mut self.encoder {
             Encoder::Gzip(encoder) => encoder.try_finish(),
             Encoder::Zstd(encoder) => encoder.do_finish(),
-            Encoder::Brotli(encoder, rest, _) => {
+            Encoder::Brotli(encoder, rest) => {
                 // It says its end when it is taken apart.
                 *rest = encoder.take().map(|encoder| encoder.into_inner()).unwrap_or_default();
                 Ok(())
@@ -292,8 +295,8 @@ impl Press {
         match &mut self.encoder {
             Encoder::Gzip(encoder) => encoder.get_mut(),
             Encoder::Zstd(encoder) => encoder.get_mut(),
-            Encoder::Brotli(Some(encoder), ..) => encoder.get_mut(),
-            Encoder::Brotli(None, rest, _) => rest,
+            Encoder::Brotli(Some(encoder), _) => encoder.get_mut(),
+            Encoder::Brotli(None, rest) => rest,
         }
     }
 }

@@ -407,8 +407,8 @@ proptest! {
 
 #[test]
 fn few_answers_are_in_brotli_at_once_and_others_in_gzip_if_the_client_takes_it() {
-    let pressing = press::Pressing::default();
-    let new = |or_gzip| press::Press::new(Coding::Brotli { or_gzip }, &pressing);
+    let pressing = Pressing::default();
+    let new = |or_gzip| Press::new(Coding::Brotli { or_gzip }, &pressing);
     let first: Vec<_> = std::iter::from_fn(|| new(false)).collect();
     assert_eq!(first.len(), 16);
     assert_eq!(new(true).map(|(_, coding)| coding), Some(Coding::Gzip));

@@ -7,6 +7,7 @@ mod calls;
 mod failures;
 mod frames;
 mod hops;
+mod issued;
 mod odd;
 mod ports;
 mod preface;
@@ -27,7 +28,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::ContainerId;
-use plan::tls::{RuleHttps, TlsShare};
+use plan::tls::{Issued, RuleHttps, TlsShare};
 use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 use spec::{PathPrefix, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,6 +51,7 @@ pub(super) struct TestEdge {
     generation: u64,
     trusted: Vec<base::Cidr>,
     prefaced: Vec<base::Cidr>,
+    issued: Issued,
     _folder: tempfile::TempDir,
 }
 
@@ -81,6 +83,7 @@ impl TestEdge {
             generation: 0,
             trusted: Vec::new(),
             prefaced: Vec::new(),
+            issued: Issued::default(),
             _folder: folder,
         }
     }
@@ -106,6 +109,7 @@ impl TestEdge {
                 shares,
                 trusted: self.trusted.clone(),
                 prefaced: self.prefaced.clone(),
+                issued: self.issued.clone(),
             })
             .await
             .expect("a good table");
