@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::certificates;
 use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
@@ -178,6 +179,7 @@ async fn leave_nothing(daemon: &api::Daemon) {
 
 /// Opens every room, in an order in which each finds what it needs.
 async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<api::Daemon>, Report> {
+    let acme = certificates::settings(&args.edge.acme)?;
     let clock = SystemClock::shared();
     let tasks = Tasks::new();
     let store = Store::open(&root.join("sea.db"), clock.clone()).map_err(of)?;
@@ -225,6 +227,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     base::crash::point("daemon: loops begun");
     forget_strangers(&edge, &containers, &apps).await;
     base::crash::point("daemon: strangers forgotten");
+    let certificates = certificates::begin(root, acme, &edge, clock.clone(), &tasks)?;
     tasks.spawn("collecting images", collect(images.clone(), containers.clone(), apps.clone()));
     Ok(Arc::new(api::Daemon {
         containers,
@@ -233,6 +236,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
         networks,
         apps,
         edge,
+        certificates,
         store,
         builder,
         runner: Arc::new(runner),
@@ -264,16 +268,17 @@ fn no_signals(error: std::io::Error) -> Report {
 /// Finds the edge that runs, or starts one: at the address that was asked for, else where one of this root was
 /// before, else at the first address that can be had.
 async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, Vec<SocketAddr>), Report> {
-    let mut candidates: Vec<String> = match &args.http {
+    let mut candidates: Vec<String> = match &args.edge.http {
         Some(asked) => vec![asked.clone()],
         None => HTTP.map(str::to_owned).to_vec(),
     };
-    let https = match &args.https {
+    let https = match &args.edge.https {
         Some(asked) => HttpsFront::At(vec![listening(asked)?]),
         None => HttpsFront::WhenNeeded(HTTPS.to_vec()),
     };
-    let trusted = args.trusted_proxies.iter().map(|text| proxies(text)).collect::<Result<Vec<_>, _>>()?;
-    if args.http.is_none()
+    let trusted = proxies("--trusted-proxies", &args.edge.trusted_proxies)?;
+    let prefaced = proxies("--proxy-protocol-from", &args.edge.proxy_protocol_from)?;
+    if args.edge.http.is_none()
         && let Some(before) = kept_address::read(root)
     {
         candidates.insert(0, before.to_string());
@@ -290,6 +295,7 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
             http: vec![address],
             https: https.clone(),
             trusted: trusted.clone(),
+            prefaced: prefaced.clone(),
             identity: identity.clone(),
         };
         match Edge::open(config).await {
@@ -310,14 +316,17 @@ async fn edge(root: &Path, program: &Path, args: &DaemonArgs) -> Result<(Edge, V
     Err(Report { hint: report.hint.clone().or(Some("name another address with `--http`".into())), ..report })
 }
 
-/// A proxy that stands in front of the edge, or a range of them.
-fn proxies(text: &str) -> Result<Cidr, Report> {
-    let bits = if text.contains(':') { 128 } else { 32 };
-    let whole = if text.contains('/') { text.to_owned() } else { format!("{text}/{bits}") };
-    whole.parse().ok().filter(|range: &Cidr| !range.is_mapped()).ok_or_else(|| {
-        Report::new(Kind::Invalid, format!("`{text}` is no address and no range of addresses"))
-            .hint("write as in `--trusted-proxies 10.0.0.0/8,192.0.2.7`")
-    })
+/// Proxies that stand in front of the edge, by their addresses and ranges.
+fn proxies(option: &str, texts: &[String]) -> Result<Vec<Cidr>, Report> {
+    let range = |text: &String| {
+        let bits = if text.contains(':') { 128 } else { 32 };
+        let whole = if text.contains('/') { text.clone() } else { format!("{text}/{bits}") };
+        whole.parse().ok().filter(|range: &Cidr| !range.is_mapped()).ok_or_else(|| {
+            Report::new(Kind::Invalid, format!("`{text}` is no address and no range of addresses"))
+                .hint(format!("write as in `{option} 10.0.0.0/8,192.0.2.7`"))
+        })
+    };
+    texts.iter().map(range).collect()
 }
 
 /// Which program this is, by which an edge of another is known.

@@ -1,6 +1,7 @@
 //! What people are promised, tried on the real program: each test has a root folder and a daemon of its own.
 
 mod builds;
+mod certificates;
 mod clients;
 mod compose;
 mod config;

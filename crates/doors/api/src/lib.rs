@@ -48,6 +48,8 @@ pub struct Daemon {
     pub apps: control::Apps,
     /// The edge.
     pub edge: proxy::Edge,
+    /// Certificates by an authority.
+    pub certificates: acme::Keeper,
     /// The journal.
     pub store: store::Store,
     /// Builds of images.

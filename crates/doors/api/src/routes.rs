@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use acme::{State, Status};
 use axum::http::Uri;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -11,8 +11,8 @@ use base::{Kind, Report};
 use proxy::{Ask, EdgeStatus, EndpointStatus, Explanation, MirrorStatus, PoolStatus, SideStatus, Verdict};
 use spec::Protocol;
 use talk::{
-    RouteCandidate, RouteExplained, RouteInstance, RouteMirror, RouteQuestion, RouteSide, RouteStep,
-    RouteView, RoutesView,
+    RouteCandidate, RouteCertificate, RouteExplained, RouteInstance, RouteMirror, RouteQuestion, RouteSide,
+    RouteStep, RouteView, RoutesView,
 };
 
 use crate::answer::{Answer, Refusal, ok};
@@ -23,16 +23,19 @@ pub(crate) fn routes() -> Router<Arc<Daemon>> {
 }
 
 /// `GET /v1/routes`.
-async fn list(State(daemon): Shared) -> Answer<RoutesView> {
-    ok(view(daemon.edge.status().await?))
+async fn list(axum::extract::State(daemon): Shared) -> Answer<RoutesView> {
+    ok(view(daemon.edge.status().await?, &daemon.certificates.status()))
 }
 
 /// `POST /v1/routes/explain`.
-async fn explain(State(daemon): Shared, Json(question): Json<RouteQuestion>) -> Answer<RouteExplained> {
+async fn explain(
+    axum::extract::State(daemon): Shared,
+    Json(question): Json<RouteQuestion>,
+) -> Answer<RouteExplained> {
     ok(explained(daemon.edge.explain(ask(question)?).await?))
 }
 
-fn view(status: EdgeStatus) -> RoutesView {
+fn view(status: EdgeStatus, certificates: &[Status]) -> RoutesView {
     let pools = status.pools;
     let find = |owner: &str, pool: &str| pools.iter().find(|one| one.owner == owner && one.name == pool);
     let route = |owner: String, pool: &str, route: String| {
@@ -49,13 +52,19 @@ fn view(status: EdgeStatus) -> RoutesView {
             strip: false,
             https_only: false,
             hsts_secs: None,
+            certificate: None,
         }
     };
     let mut routes: Vec<RouteView> = Vec::new();
     for rule in status.rules {
         let name = format!("{}{}", rule.host.as_deref().unwrap_or("*"), rule.path);
         let (strip, https_only, hsts_secs) = (rule.strip, rule.https_only, rule.hsts_secs);
-        routes.push(RouteView { strip, https_only, hsts_secs, ..route(rule.owner, &rule.pool, name) });
+        let host = rule.host.as_deref();
+        let certificate =
+            certificates.iter().find(|one| one.names.iter().any(|name| Some(&name[..]) == host));
+        let certificate = certificate.map(route_certificate);
+        let bare = route(rule.owner, &rule.pool, name);
+        routes.push(RouteView { strip, https_only, hsts_secs, certificate, ..bare });
     }
     routes.sort_by(|a, b| a.route.cmp(&b.route));
     for port in status.ports {
@@ -98,6 +107,15 @@ fn mirror<'a>(mirror: &MirrorStatus, other: &impl Fn(&str) -> Option<&'a PoolSta
 
 fn instances(pool: Option<&PoolStatus>) -> Vec<RouteInstance> {
     pool.map_or_else(Vec::new, |pool| pool.endpoints.iter().map(instance).collect())
+}
+
+fn route_certificate(one: &Status) -> RouteCertificate {
+    let (until, renewed) = match one.state {
+        State::Missing => (None, None),
+        State::Good { until, due } => (Some(until), Some(due)),
+    };
+    let (failed, again) = one.failed.clone().unzip();
+    RouteCertificate { until, renewed, failed, again }
 }
 
 fn instance(one: &EndpointStatus) -> RouteInstance {

@@ -3,6 +3,7 @@
 mod build;
 mod config;
 mod daemon;
+mod edge;
 mod registry;
 mod run;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use build::{BuildArgs, Call, ProgressMode};
 pub use config::ConfigArgs;
 pub use daemon::DaemonArgs;
+pub use edge::{AcmeArgs, EdgeArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, RegistryArgs, RegistryCommand, ServeArgs};
 pub use run::RunArgs;
 

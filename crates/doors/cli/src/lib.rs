@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use base::{Kind, Problem, Report};
 use wire::Client;
 
-pub use args::{Cli, Command, DaemonArgs, RegistryArgs, RegistryCommand, ServeArgs};
+pub use args::{AcmeArgs, Cli, Command, DaemonArgs, RegistryArgs, RegistryCommand, ServeArgs};
 pub use launch::Launch;
 pub use output::print_report;
 

@@ -1,9 +1,9 @@
 //! `sea routes`, `sea route explain` and `sea metrics`.
 
-use base::{Kind, Report};
+use base::{Kind, Report, Timestamp};
 use http_body_util::BodyExt;
 use hyper::Method;
-use talk::{RouteExplained, RouteInstance, RouteQuestion, RouteView, RoutesView};
+use talk::{RouteCertificate, RouteExplained, RouteInstance, RouteQuestion, RouteView, RoutesView};
 
 use crate::args::{RouteCommand, RouteExplainArgs};
 use crate::output::{say, say_json};
@@ -46,6 +46,13 @@ impl Session {
                 ],
                 &rows,
             );
+            let failed = |route: &RouteView| {
+                let one = route.certificate.as_ref()?;
+                let why = one.failed.as_ref()?;
+                let again = one.again.map(|time| format!("; the next try is at {time}")).unwrap_or_default();
+                Some(format!("no new certificate for {}: {why}{again}", route.route))
+            };
+            view.routes.iter().filter_map(failed).for_each(|line| say(format!("\n{line}")));
         }
         Ok(0)
     }
@@ -146,6 +153,8 @@ fn row(route: &RouteView) -> [String; 12] {
         (true, None) => "only",
         (true, Some(_)) => "only, HSTS",
     };
+    let https = [https.to_owned(), route.certificate.as_ref().map(certificate).unwrap_or_default()];
+    let https = https.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
     let service = if route.strip { format!("{} (prefix cut)", route.service) } else { route.service.clone() };
     counted([route.route.clone(), service, https.to_owned()], &route.instances)
 }
@@ -175,6 +184,17 @@ fn counted([way, service, https]: [String; 3], instances: &[RouteInstance]) -> [
         slowest(|one| one.p50_ms),
         slowest(|one| one.p99_ms),
     ]
+}
+
+/// How it stands with the certificate by an authority.
+fn certificate(one: &RouteCertificate) -> String {
+    let date = |time: Timestamp| time.to_string().chars().take(10).collect::<String>();
+    match (one.until, &one.failed) {
+        (Some(until), None) => format!("acme until {}", date(until)),
+        (Some(until), Some(_)) => format!("acme until {}, renewal failed", date(until)),
+        (None, None) => "acme ordered, own meanwhile".into(),
+        (None, Some(_)) => "acme failed, own meanwhile".into(),
+    }
 }
 
 /// At most so long, of the slowest instance.

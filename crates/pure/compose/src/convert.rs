@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use base::{AppName, NetworkName, ServiceName, VolumeName};
 use indexmap::IndexMap;
-use spec::{App, Blob, FileSource, Ipam, Network, Volume};
+use spec::{App, Blob, FileSource, Ipam, Issuer, Network, ServiceCertificate, Volume};
 
 use crate::problem::{Fault, place};
 use crate::session::invalid;
@@ -149,7 +149,10 @@ fn forget_build_secrets(app: &mut App, project: &Project) {
     let of_builds: Vec<String> = services().flat_map(|node| listed(node, &["build", "secrets"])).collect();
     let of_services: Vec<String> = services().flat_map(|node| listed(node, &["secrets"])).collect();
     let edges = |key: &String| {
-        let mut certificates = app.services.values().filter_map(|service| service.certificate.as_ref());
+        let mut certificates = app.services.values().filter_map(|service| match &service.certificate {
+            Some(ServiceCertificate::Files(files)) => Some(files),
+            Some(ServiceCertificate::By(Issuer::Acme)) | None => None,
+        });
         let routes = app.services.values().flat_map(|service| &service.routes);
         let mut users = routes.filter_map(|route| route.rules.basic_auth.as_ref());
         certificates.any(|certificate| certificate.chain == *key || certificate.key == *key)

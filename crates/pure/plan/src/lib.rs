@@ -9,6 +9,7 @@ pub mod order;
 pub mod ports;
 pub mod preview;
 pub mod release;
+pub mod renewal;
 pub mod revision;
 mod routes;
 pub mod seen;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
-use spec::{App, Blob, PathPrefix, Protocol, RouteHttps, RouteRules, Service};
+use spec::{App, Blob, Issuer, PathPrefix, Protocol, RouteHttps, RouteRules, Service, ServiceCertificate};
 
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
@@ -110,6 +110,7 @@ pub(crate) fn share(
         add_others(wanted, before, (fleet, leaving), &mut share);
         add_asked(wanted, fleet, leaving, &mut share);
         share.tls.certificates = certificates(&before.app);
+        share.tls.issue = to_issue(&before.app);
         return share;
     }
     for lead in leads(wanted.release) {
@@ -155,6 +156,7 @@ pub(crate) fn share(
     add_others(wanted, wanted.release, (fleet, leaving), &mut share);
     add_asked(wanted, fleet, leaving, &mut share);
     share.tls.certificates = certificates(&wanted.release.app);
+    share.tls.issue = to_issue(&wanted.release.app);
     share
 }
 
@@ -369,12 +371,29 @@ fn certificates(app: &App) -> Vec<Certificate> {
         Some(text(file.content.as_ref()?))
     };
     let of = |service: &Service| {
-        let files = service.certificate.as_ref()?;
-        let mut names: Vec<_> = service.routes.iter().filter_map(|route| route.host.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
+        let Some(ServiceCertificate::Files(files)) = &service.certificate else { return None };
+        let names = hosts(service);
         let (chain, key) = (text(&files.chain)?, PrivateKey(text(&files.key)?));
         (!names.is_empty()).then_some(Certificate { names, chain, key, fallback: false })
     };
     app.services.values().filter_map(of).collect()
+}
+
+/// The names for which an authority is to issue certificates: one for each service that wants that.
+fn to_issue(app: &App) -> Vec<Vec<String>> {
+    let wants =
+        |service: &&Service| matches!(service.certificate, Some(ServiceCertificate::By(Issuer::Acme)));
+    let mut lists: Vec<_> = app.services.values().filter(wants).map(hosts).collect();
+    lists.retain(|names| !names.is_empty());
+    lists.sort_unstable();
+    lists.dedup();
+    lists
+}
+
+/// The hosts of the routes of a service.
+fn hosts(service: &Service) -> Vec<String> {
+    let mut names: Vec<_> = service.routes.iter().filter_map(|route| route.host.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

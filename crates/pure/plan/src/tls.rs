@@ -3,6 +3,7 @@
 //! These are parts of a [`RouteShare`](crate::traffic::RouteShare), so that a certificate comes and goes in the same step
 //! as the routes that need it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,37 @@ pub struct TlsShare {
     /// Hosts that ask for more, or for less, than the defaults.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<TlsHost>,
+    /// The names of certificates that are to be issued, each list for one certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issue: Vec<Vec<String>>,
+}
+
+/// What an authority has issued, and what it wants to see before it does so; for all shares.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Issued {
+    /// Shown for names that a share wants issued, as long as nobody has a certificate of his own for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+    /// What is answered below `/.well-known/acme-challenge/`, by what follows that.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, String>,
+    /// Shown to those who ask for `acme-tls/1` and nothing else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Certificate>,
+}
+
+impl Issued {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl TlsShare {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty() && self.hosts.is_empty()
+        self.certificates.is_empty() && self.hosts.is_empty() && self.issue.is_empty()
     }
 }
 

@@ -5,6 +5,7 @@ mod leaving;
 mod process;
 mod stand_in;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use base::{Cidr, Kind, Problem, Report, Tasks};
 use plan::ports::{BoxFuture, Traffic};
+use plan::tls::Issued;
 use plan::traffic::{RouteShare, TrafficSeen};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify};
@@ -52,6 +54,8 @@ pub struct EdgeConfig {
     pub https: HttpsFront,
     /// Proxies of ours in front of the edge, which are believed what they say of clients.
     pub trusted: Vec<Cidr>,
+    /// Proxies whose connections open with the PROXY protocol.
+    pub prefaced: Vec<Cidr>,
     /// Which program it is, as [`identity()`] says: an edge that was started from another is replaced.
     pub identity: String,
 }
@@ -125,6 +129,8 @@ struct Inner {
     back: Notify,
     /// The connection broke, or the process was found dead.
     gone: Notify,
+    /// Other certificates are to be issued than before.
+    wishes: Notify,
 }
 
 struct State {
@@ -155,8 +161,13 @@ impl Edge {
             answered: Sums::new(),
             leaving: AllLeaving::default(),
         };
-        let inner =
-            Arc::new(Inner { config, state: Mutex::new(state), back: Notify::new(), gone: Notify::new() });
+        let inner = Arc::new(Inner {
+            config,
+            state: Mutex::new(state),
+            back: Notify::new(),
+            gone: Notify::new(),
+            wishes: Notify::new(),
+        });
         let mut watch = Watch { life: None, farewells: JoinSet::new() };
         inner.adopt(Edges { replaced: None, ..edges }, &mut watch).await?;
         // The one that was replaced just now is among them.
@@ -215,16 +226,40 @@ impl Edge {
         self.inner.converse(&mut state, &Request::Stop).await.map(|_| ())
     }
 
-    /// Has the edge trust whom it is to trust.
+    /// Has the edge trust whom it is to trust, in fields and in front of connections.
     async fn trust(&self) -> Result<(), EdgeError> {
         let mut state = self.inner.connected().await?;
-        let trusted = &self.inner.config.trusted;
-        if state.document.trusted == *trusted {
+        let EdgeConfig { trusted, prefaced, .. } = &self.inner.config;
+        if state.document.trusted == *trusted && state.document.prefaced == *prefaced {
             return Ok(());
         }
         let mut document = state.document.clone();
         document.generation += 1;
         document.trusted.clone_from(trusted);
+        document.prefaced.clone_from(prefaced);
+        self.put(&mut state, document).await
+    }
+
+    /// The names of certificates that are to be issued, each list for one certificate.
+    pub async fn to_issue(&self) -> BTreeSet<Vec<String>> {
+        let state = self.inner.state.lock().await;
+        state.document.shares.values().flat_map(|share| share.tls.issue.iter().cloned()).collect()
+    }
+
+    /// Comes when there may be others to issue than before.
+    pub async fn others_to_issue(&self) {
+        self.inner.wishes.notified().await;
+    }
+
+    /// Has the edge show what an authority has issued, and what that wants to see.
+    pub async fn issue(&self, issued: Issued) -> Result<(), EdgeError> {
+        let mut state = self.inner.connected().await?;
+        if state.document.issued == issued {
+            return Ok(());
+        }
+        let mut document = state.document.clone();
+        document.generation += 1;
+        document.issued = issued;
         self.put(&mut state, document).await
     }
 
@@ -236,6 +271,9 @@ impl Edge {
         {
             return Ok(());
         }
+        let issue =
+            |share: Option<&RouteShare>| share.map(|share| share.tls.issue.clone()).unwrap_or_default();
+        let others = issue(state.document.shares.get(owner)) != share.tls.issue;
         let mut document = state.document.clone();
         document.generation += 1;
         if empty {
@@ -243,7 +281,11 @@ impl Edge {
         } else {
             document.shares.insert(owner.into(), share);
         }
-        self.put(&mut state, document).await
+        self.put(&mut state, document).await?;
+        if others {
+            self.inner.wishes.notify_one();
+        }
+        Ok(())
     }
 
     /// Puts a document in force.

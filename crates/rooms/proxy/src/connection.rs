@@ -88,6 +88,8 @@ pub(crate) struct Client {
     head_only: bool,
     /// The present request is a call of gRPC.
     grpc: bool,
+    /// What an authority is to find, in the place of a refusal.
+    proof: Option<Arc<str>>,
     /// Further lines of a refusal.
     pub(crate) lines: Vec<u8>,
     /// The route of the present request, by its number in that table.
@@ -98,7 +100,8 @@ pub(crate) struct Client {
 pub(crate) struct Facts {
     /// The address that it came to.
     local: SocketAddr,
-    /// Its own, and as text.
+    /// Its own, with its port, without it, and as text.
+    from: SocketAddr,
     address: IpAddr,
     peer: Vec<u8>,
     /// It is a proxy of ours.
@@ -126,6 +129,7 @@ impl Facts {
         forwarded.extend_from_slice(&presented);
         Rc::new(Self {
             local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            from: peer_address,
             address,
             peer,
             trusted: worker.table().shared.trusts(address),
@@ -226,9 +230,15 @@ impl Client {
             read_any: false,
             head_only: false,
             grpc: false,
+            proof: None,
             lines: Vec::new(),
             route: None,
         }
+    }
+
+    /// Both ends of its connection, its own first.
+    pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr) {
+        (self.facts.from, self.facts.local)
     }
 
     /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.
@@ -360,6 +370,10 @@ impl Client {
         self.grpc = head.grpc;
         let table = worker.table();
         let facts = &self.facts;
+        self.proof = proof(&table, entrance, head.path.of(buf));
+        if self.proof.is_some() {
+            return Err(Refusal::PROOF);
+        }
         let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
         let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
@@ -507,6 +521,9 @@ impl Client {
 
     /// Writes an answer of the edge's own in the way of the request.
     pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
+        if let Some(proof) = self.proof.take() {
+            return push_proof(&mut self.output.bytes, &proof, self.head_only);
+        }
         if self.grpc {
             return refusal.write_grpc(&mut self.output.bytes, close);
         }
@@ -611,6 +628,21 @@ fn begin_trace(worker: &Worker, recorded: u32, sent: &mut Output) -> TraceId {
     let end = sent.bytes.len() - 2;
     sent.bytes.splice(end..end, line.into_bytes());
     id
+}
+
+/// What an authority is to find, if this is where it looks.
+fn proof(table: &LocalTable, entrance: &Entrance, path: &[u8]) -> Option<Arc<str>> {
+    match entrance {
+        Entrance::Front => table.shared.proof(path).cloned(),
+        Entrance::Port(_) => None,
+    }
+}
+
+/// Writes what an authority is to find.
+fn push_proof(out: &mut Vec<u8>, proof: &str, head_only: bool) {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncache-control: no-store\r\nconnection: close";
+    let body = if head_only { "" } else { proof };
+    out.extend_from_slice(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", proof.len()).as_bytes());
 }
 
 /// Whether a proxy of ours in front says that the client asked it over HTTPS.

@@ -17,6 +17,8 @@ use crate::connection::{self, Client, Entrance};
 use crate::exchange::connect;
 use crate::limits::BUFFER_BYTES;
 use crate::local::{LocalPool, Upstream};
+use crate::preface::introduce;
+use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::tunnel;
 use crate::worker::Worker;
@@ -70,12 +72,23 @@ async fn pass(
     let key = pool.key_of_peer(peer);
     let up = match up {
         Some(up) => up,
-        None => match connect(worker, &mut pool, &[], key).await {
+        None => match introduced(worker, &mut pool, key, client.ends()).await {
             Ok(up) => up,
             Err(_) => return client.reset(),
         },
     };
     tunnel::run(worker, client.stream, client.input, client.watched, up).await;
+}
+
+/// A connection to an instance, which is told of the client if its service wants that.
+async fn introduced(
+    worker: &Rc<Worker>,
+    pool: &mut Rc<LocalPool>,
+    key: Option<u64>,
+    ends: (SocketAddr, SocketAddr),
+) -> Result<Upstream, Refusal> {
+    let up = connect(worker, pool, &[], key).await?;
+    introduce(pool, up, Some(ends)).await
 }
 
 async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: Rc<LocalPool>) {
@@ -89,7 +102,7 @@ async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: R
     let mut refused = false;
     if found.is_none() {
         let common = pool.key_of_peer(peer);
-        let mut connecting = pin!(connect(worker, &mut pool, &[], common));
+        let mut connecting = pin!(introduced(worker, &mut pool, common, client.ends()));
         let both = poll_fn(|cx| {
             if up.is_none()
                 && !refused

@@ -7,6 +7,7 @@ use base::{ContainerId, Instant, Report};
 use resilience::breaker::{Cause, Change};
 use resilience::health::outliers::Reason;
 
+use crate::preface::Flaw;
 use crate::table::PoolKey;
 
 /// An instance gets nothing new for a while.
@@ -23,6 +24,11 @@ pub(crate) fn ejected(instance: &ContainerId, address: SocketAddr, time: Duratio
         Reason::Slow { latency, others } => format!("it takes {latency:.0?}, the others {others:.0?}"),
     };
     tracing::warn!(container.id = %instance, %address, time_ms = time.as_millis(), "ejected `{}`: {why}", instance.short());
+}
+
+/// A proxy is said to open its connections with the PROXY protocol, and has not.
+pub(crate) fn bad_preface(peer: SocketAddr, flaw: Flaw) {
+    tracing::warn!(client.address = %peer, "closed a connection of the proxy {peer}: {flaw}");
 }
 
 /// It gets requests again.

@@ -443,7 +443,7 @@ impl<'a> Exchange<'a> {
             let clean = whole && self.up_keeps && up.input.is_empty();
             let mut up = up;
             up.input.rest(&self.worker.buffers);
-            if clean {
+            if clean && self.pool.policy.proxy_protocol.is_none() {
                 up.rest(self.worker.watches.now());
             }
         }

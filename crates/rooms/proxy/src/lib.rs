@@ -30,6 +30,7 @@ mod listen;
 mod local;
 #[cfg(test)]
 mod peers;
+mod preface;
 mod protocol;
 mod refusal;
 mod rules;

@@ -67,6 +67,8 @@ pub(crate) const UDP_SESSIONS: usize = 4096;
 pub struct Settings {
     /// From the first byte of a request to the end of its head. Bounds what a slow sender can hold.
     pub head: Duration,
+    /// For the PROXY protocol in front of a connection, which a proxy sends at once.
+    pub preface: Duration,
     /// How long a connection may rest between two requests.
     pub keep_alive: Duration,
     /// After so long a connection to an instance that is not made yet gets company: another instance is asked too,
@@ -151,6 +153,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
+            preface: Duration::from_secs(5),
             keep_alive: Duration::from_secs(60),
             connect: Duration::from_millis(250),
             answer: Duration::from_secs(60),

@@ -95,6 +95,9 @@ refusals! {
 }
 
 impl Refusal {
+    /// No refusal: an authority finds what it looks for, and the connection ends.
+    pub(crate) const PROOF: Self = Self::new(200, "", "");
+
     const fn new(status: u16, code: &'static str, why: &'static str) -> Self {
         Self { status, code, why, retry_after: if status == 503 { 1 } else { 0 } }
     }

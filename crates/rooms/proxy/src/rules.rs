@@ -365,8 +365,7 @@ impl Care {
         if let Some(wishes) = wishes.filter(|_| press::suits(head, fields, buf)) {
             coding = self.coding;
             if let Some(wanted) = coding.filter(|_| !bare) {
-                self.press = Press::new(wanted, wishes);
-                coding = self.press.as_ref().and(coding);
+                (self.press, coding) = Press::new(wanted, &wishes.pressing).unzip();
             }
             self.lines = press::redress(fields, buf, coding);
         }

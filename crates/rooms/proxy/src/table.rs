@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base::{Cidr, ContainerId};
-use plan::tls::{ClientCertificates, StrictTransport};
+use plan::tls::{ClientCertificates, Issued, StrictTransport};
 use plan::traffic::{Listener, Pool, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
@@ -22,6 +22,9 @@ use crate::tls::Hosts;
 /// The usual port of HTTPS, which addresses leave out.
 pub(crate) const HTTPS_PORT: u16 = 443;
 
+/// Where an authority looks whether a host is ours (RFC 8555, section 8.3).
+const PROOFS: &[u8] = b"/.well-known/acme-challenge/";
+
 /// The shares of all owners, and the number of the change that made them so.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Document {
@@ -32,6 +35,12 @@ pub struct Document {
     /// Proxies of ours, which are believed what they say of clients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<Cidr>,
+    /// Proxies whose connections open with the PROXY protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefaced: Vec<Cidr>,
+    /// Certificates by an authority, and what it wants to see.
+    #[serde(default, skip_serializing_if = "Issued::is_empty")]
+    pub issued: Issued,
 }
 
 impl Document {
@@ -140,6 +149,10 @@ pub(crate) struct Table {
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
     /// Proxies of ours, which are believed what they say of clients.
     trusted: Vec<Cidr>,
+    /// Proxies whose connections open with the PROXY protocol.
+    prefaced: Vec<Cidr>,
+    /// What an authority is to find below [`PROOFS`], by what follows that.
+    answers: HashMap<Box<[u8]>, Arc<str>>,
     /// Lists of users that rules ask for.
     users: Vec<Arc<Users>>,
     /// What was answered, by the numbers of rules.
@@ -213,6 +226,13 @@ impl Table {
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
             trusted: document.trusted.clone(),
+            prefaced: document.prefaced.clone(),
+            answers: document
+                .issued
+                .answers
+                .iter()
+                .map(|(key, text)| (key.as_bytes().into(), text.as_str().into()))
+                .collect(),
             users: Vec::new(),
             tallies: Vec::new(),
         };
@@ -381,6 +401,16 @@ impl Table {
     /// Whether this is a proxy of ours.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(peer))
+    }
+
+    /// What an authority is to find at this path, if it is one of those.
+    pub(crate) fn proof(&self, path: &[u8]) -> Option<&Arc<str>> {
+        if self.answers.is_empty() { None } else { self.answers.get(path.strip_prefix(PROOFS)?) }
+    }
+
+    /// Whether connections of this peer open with the PROXY protocol.
+    pub(crate) fn expects_preface(&self, peer: IpAddr) -> bool {
+        !self.prefaced.is_empty() && self.prefaced.iter().any(|range| range.contains(peer.to_canonical()))
     }
 
     /// Who asks, when a proxy of ours passes on a request with these fields.

@@ -61,6 +61,19 @@ pub struct EdgePolicy {
     /// Copies of its requests go to another service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
+    /// Connections to instances open with the client's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
 }
 
 /// A service is being worked on.
@@ -82,7 +95,25 @@ pub fn is_page(key: &str) -> bool {
         || (key.len() == 3 && key.parse::<u16>().is_ok_and(|code| (400..600).contains(&code)))
 }
 
-/// A certificate of one's own for the hosts of a service's routes (`x-sea.certificate`).
+/// Where the certificate for the hosts of a service's routes comes from (`x-sea.certificate`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ServiceCertificate {
+    /// The file has it.
+    Files(CertificateFiles),
+    /// Somebody issues it.
+    By(Issuer),
+}
+
+/// Who issues certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Issuer {
+    /// The authority that the daemon is told of, by ACME (RFC 8555).
+    Acme,
+}
+
+/// A certificate of one's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFiles {
     /// The secret or config with the chain in PEM, by its key in the file.

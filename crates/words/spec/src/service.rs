@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Blob, CertificateFiles, Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route,
-    UpdatePolicy,
+    Blob, Dependency, EdgePolicy, FileMount, HealthCheck, Mount, Published, Restart, Route,
+    ServiceCertificate, UpdatePolicy,
 };
 
 /// A service, resolved and complete.
@@ -121,7 +121,7 @@ pub struct Service {
     pub edge: EdgePolicy,
     /// The certificate that its hosts show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<CertificateFiles>,
+    pub certificate: Option<ServiceCertificate>,
     /// Name servers instead of the network's.
     #[serde(default)]
     pub dns: Vec<IpAddr>,

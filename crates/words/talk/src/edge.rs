@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/routes`.
@@ -30,6 +31,9 @@ pub struct RouteView {
     pub https_only: bool,
     /// For how many seconds browsers come over HTTPS from then on.
     pub hsts_secs: Option<u64>,
+    /// How it stands with the certificate of its host, where an authority issues that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<RouteCertificate>,
     /// The instances that get new requests; the same ones for all routes to a service.
     pub instances: Vec<RouteInstance>,
     /// Where its requests are split between services: all of them, this one among them.
@@ -76,6 +80,19 @@ pub struct RouteMirror {
     pub skipped: u64,
     /// The instances of that service.
     pub instances: Vec<RouteInstance>,
+}
+
+/// A certificate by an authority. Until the first is there the host shows one of the edge's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteCertificate {
+    /// Until when it is good; none where there is none yet.
+    pub until: Option<Timestamp>,
+    /// When it is renewed.
+    pub renewed: Option<Timestamp>,
+    /// Why the last order came to nothing.
+    pub failed: Option<String>,
+    /// When the next is made.
+    pub again: Option<Timestamp>,
 }
 
 /// An instance behind a route, since the edge knows it.

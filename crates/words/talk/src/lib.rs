@@ -22,8 +22,8 @@ pub use container::{
     RemoveOrder, RunOrder, StatsView, StopOrder,
 };
 pub use edge::{
-    RouteCandidate, RouteExplained, RouteInstance, RouteMirror, RouteQuestion, RouteSide, RouteStep,
-    RouteView, RoutesView,
+    RouteCandidate, RouteCertificate, RouteExplained, RouteInstance, RouteMirror, RouteQuestion, RouteSide,
+    RouteStep, RouteView, RoutesView,
 };
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};
 pub use machine::{Check, DaemonView, Event, Verdict};

@@ -4,18 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::EdgeArgs;
+
 /// `sea daemon`.
 #[derive(Debug, Clone, Args)]
 pub struct DaemonArgs {
-    /// Where the edge answers requests by host and path; :8080 without the right to bind :80
-    #[arg(long, env = "SEA_HTTP", value_name = "ADDRESS")]
-    pub http: Option<String>,
-    /// Where the edge answers them over HTTPS; unless it is given, :443 or :8443 from the first route on that needs it
-    #[arg(long, env = "SEA_HTTPS", value_name = "ADDRESS")]
-    pub https: Option<String>,
-    /// Proxies in front of the edge, which are believed in `X-Forwarded-*`: addresses and ranges, as in 10.0.0.0/8
-    #[arg(long, env = "SEA_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<String>,
+    /// What its edge does.
+    #[command(flatten)]
+    pub edge: EdgeArgs,
     /// How the edge writes its access log: json, common, combined, or off
     #[arg(long, env = "SEA_ACCESS_LOG", value_name = "FORMAT", default_value = "json")]
     #[arg(value_parser = ["json", "common", "combined", "off"])]

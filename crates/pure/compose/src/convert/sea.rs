@@ -6,7 +6,9 @@ mod split;
 
 use std::time::Duration;
 
-use spec::{CertificateFiles, EdgePolicy, PathPrefix, Route, RouteHttps, RouteRules};
+use spec::{
+    CertificateFiles, EdgePolicy, Issuer, PathPrefix, Route, RouteHttps, RouteRules, ServiceCertificate,
+};
 
 use super::Desk;
 use super::parts::truth;
@@ -18,7 +20,7 @@ use crate::tree::{Map, Node, Value};
 pub(super) struct Sea {
     pub(super) routes: Vec<Route>,
     pub(super) edge: EdgePolicy,
-    pub(super) certificate: Option<CertificateFiles>,
+    pub(super) certificate: Option<ServiceCertificate>,
     pub(super) writer: Option<Writer>,
 }
 
@@ -99,6 +101,7 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
             let help = "give a route a `host`";
             desk.fault(node, format!("{key}.certificate"), "no route here has a host to show it for", help);
         }
+        check_issued(desk, node, &key, &sea);
     }
     if let Some(node) = map.get("writer") {
         sea.writer = match node.str() {
@@ -118,10 +121,22 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     sea
 }
 
+/// Whether an authority can be shown that all hosts are ours.
+fn check_issued(desk: &mut Desk<'_>, node: &Node, key: &str, sea: &Sea) {
+    let wild = sea.routes.iter().filter_map(|route| route.host.as_deref()).find(|host| host.starts_with('*'));
+    if let (Some(ServiceCertificate::By(Issuer::Acme)), Some(host)) = (&sea.certificate, wild) {
+        let message = format!("nobody can prove over HTTP or TLS that all of `{host}` is theirs");
+        let help = "give the certificate as files, or list the hosts one by one";
+        desk.fault(node, format!("{key}.certificate"), message, help);
+    }
+}
+
 /// The certificate that the hosts of the routes show: by the names of secrets and configs of this file.
-fn certificate(desk: &mut Desk<'_>, node: &Node, key: &str) -> Option<CertificateFiles> {
-    const HELP: &str =
-        "write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file";
+fn certificate(desk: &mut Desk<'_>, node: &Node, key: &str) -> Option<ServiceCertificate> {
+    const HELP: &str = "write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file";
+    if node.str() == Some("acme") {
+        return Some(ServiceCertificate::By(Issuer::Acme));
+    }
     let Some(map) = node.map() else {
         desk.fault(node, key, format!("this takes a mapping, not {}", node.kind()), HELP);
         return None;
@@ -145,7 +160,7 @@ fn certificate(desk: &mut Desk<'_>, node: &Node, key: &str) -> Option<Certificat
         None
     };
     let (chain, secret) = (named("chain", &["secrets", "configs"]), named("key", &["secrets"]));
-    Some(CertificateFiles { chain: chain?, key: secret? })
+    Some(ServiceCertificate::Files(CertificateFiles { chain: chain?, key: secret? }))
 }
 
 /// The bytes of a secret or config of this file that the edge reads, or why it cannot.

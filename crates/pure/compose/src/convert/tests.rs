@@ -180,13 +180,14 @@ fn what_is_wanted_of_the_edge_is_read_in_every_form() {
         edge("{rate: {requests: 600, per: 1m, burst: 20, by: 'header:X-Api-Key'}}"),
         rate(600, 60, 20, r#"{"header":"x-api-key"}"#)
     );
+    assert_eq!(edge("{proxy_protocol: v2}"), r#"{"proxy_protocol":"v2"}"#);
     assert_eq!(edge("{rate: {requests: 5, by: service}}"), rate(5, 1, 5, r#""service""#));
 }
 
 #[test]
 fn wishes_to_the_edge_that_make_no_sense_are_told() {
     told(
-        "services:\n  a: {image: x, x-sea: {edge: {request: 5, retries: 11, max_body: big, limit: 0, rate: 5/d, ratte: 1}}}\n  b: {image: x, x-sea: {edge: {rate: {per: 1s}, limit: {request: 1}}}}\n  c: {image: x, x-sea: {edge: {rate: {requests: 1, by: 'header:'}}}}\n",
+        "services:\n  a: {image: x, x-sea: {edge: {request: 5, retries: 11, max_body: big, limit: 0, rate: 5/d, ratte: 1}}}\n  b: {image: x, x-sea: {edge: {rate: {per: 1s}, limit: {request: 1}}}}\n  c: {image: x, x-sea: {edge: {rate: {requests: 1, by: 'header:'}}}}\n  d: {image: x, x-sea: {edge: {proxy_protocol: 2}}}\n  e: {image: x, x-sea: {edge: {proxy_protocol: v2, protocol: h2}}}\n",
         expect![[r#"
             services.a.x-sea.edge.request: `5` is not a value of this key | write a time, as in `500ms`, `30s` or `2m`
             services.a.x-sea.edge.retries: `11` is not a value of this key | write a whole number from 0 to 10
@@ -197,6 +198,8 @@ fn wishes_to_the_edge_that_make_no_sense_are_told() {
             services.b.x-sea.edge.rate: `map[per:1s]` is not a value of this key | write as in `100/s`, `600/m` or `{requests: 100, per: 1s, burst: 200, by: client}`
             services.b.x-sea.edge.limit.request: there is no such key | did you mean `requests`?
             services.c.x-sea.edge.rate.by: `header:` is not a value of this key | write `client`, `service` or `header:NAME`
+            services.d.x-sea.edge.proxy_protocol: `2` is not a value of this key | allowed are v1 and v2
+            services.e.x-sea.edge.proxy_protocol: connections of HTTP/2 carry requests of many clients, and cannot open with the address of one | leave out one of the two
         "#]],
     );
 }
@@ -532,6 +535,31 @@ fn what_is_printed_is_not_always_run() {
             services.a.ulimits.no*: `no*` is not a limit | there are as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack
             services.a.hostname: these bytes are no text | write a text in UTF-8
             services.a.environment.�: this key is no text | write a text in UTF-8
+        "#]],
+    );
+}
+
+#[test]
+fn certificates_come_from_files_or_an_authority() {
+    let text = |certificate: &str, host: &str| {
+        format!(
+            "services:\n  a: {{image: x, expose: ['80'], x-sea: {{route: '{host}', certificate: {certificate}}}}}\nsecrets:\n  k: {{file: ./k}}\n"
+        )
+    };
+    let read = app(&text("acme", "a.example"));
+    assert_eq!(read.services[0].certificate, Some(spec::ServiceCertificate::By(spec::Issuer::Acme)));
+    let json = serde_json::to_string(&read.services[0].certificate).expect("text keys");
+    assert_eq!(json, r#""acme""#);
+    told(
+        &text("acme", "*.a.example"),
+        expect![[r#"
+            services.a.x-sea.certificate: nobody can prove over HTTP or TLS that all of `*.a.example` is theirs | give the certificate as files, or list the hosts one by one
+        "#]],
+    );
+    told(
+        &text("akme", "a.example"),
+        expect![[r#"
+            services.a.x-sea.certificate: this takes a mapping, not a string | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
         "#]],
     );
 }

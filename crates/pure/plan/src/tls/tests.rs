@@ -35,7 +35,7 @@ fn a_key_is_handed_over_and_not_printed() {
         key: PrivateKey("secret words".into()),
         fallback: false,
     };
-    let share = TlsShare { certificates: vec![certificate], hosts: Vec::new() };
+    let share = TlsShare { certificates: vec![certificate], hosts: Vec::new(), issue: Vec::new() };
     let printed = format!("{share:?} {share:#?}");
     assert!(!printed.contains("secret"), "{printed}");
     let text = serde_json::to_string(&share).expect("JSON");

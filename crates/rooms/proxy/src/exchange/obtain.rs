@@ -19,6 +19,7 @@ use crate::fork::Forked;
 use crate::head::request::Method;
 use crate::http2::FarTrunk;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
+use crate::preface::introduce;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::worker::{Held, Worker};
@@ -52,6 +53,7 @@ impl Exchange<'_> {
                 Err(refusal) => Box::pin(self.fall(refusal)).await?,
             }
         };
+        let got = introduce(&self.pool, got, Some(self.client.ends())).await?;
         self.up = Some(self.dress(got).await?);
         self.asked_at = SystemClock.now();
         self.touch();
@@ -105,6 +107,11 @@ impl Exchange<'_> {
                 worker.turn.replace(Some(endpoint));
             }
             return up;
+        }
+        // A connection that was made for one client says so, and is no other's.
+        if self.pool.policy.proxy_protocol.is_some() {
+            worker.turn.replace(Some(endpoint));
+            return None;
         }
         let once = self.question.method == Method::Once;
         let most = if once { worker.settings.upstream_idle_unsafe } else { worker.settings.upstream_idle };

@@ -21,6 +21,7 @@ use crate::head::response::{self, ResponseHead};
 use crate::head::{self, Field, Framing, Known};
 use crate::limits::RESPONSE_HEAD_BYTES;
 use crate::local::{LocalPool, Upstream};
+use crate::preface;
 use crate::refusal::{Refusal, push_number};
 use crate::table::PoolKey;
 use crate::worker::Worker;
@@ -127,7 +128,8 @@ impl Ask {
         let (up, (said, clean)) = match first {
             Some(done) => done,
             None => {
-                let mut up = exchange::connect(worker, &mut self.pool, &[], None).await.ok()?;
+                let up = exchange::connect(worker, &mut self.pool, &[], None).await.ok()?;
+                let mut up = preface::introduce(&self.pool, up, None).await.ok()?;
                 let said = self.ask(worker, &mut up).await?;
                 (up, said)
             }

@@ -1,15 +1,19 @@
 //! Answers that are compressed on their way to clients: for whom, which, and how.
 //!
-//! Levels are low, so that a piece of 32 KiB takes a thread a fraction of a millisecond, and windows are small. Brotli is
-//! not among the codings: at such levels it gains little over zstd, which browsers take too.
+//! Levels are low, so that a piece of 32 KiB takes a thread a fraction of a millisecond, and windows are small.
+//!
+//! Zstd comes first: at a sixth of gzip's time it is about as small. Brotli is for those who do not take zstd: a script of
+//! 130 KB goes out in 18.5 % of its length, where gzip needs 22.0 % and zstd 23.2 %, for twice the time of gzip and the
+//! memory of six. So few answers get it at once, and none of those that zstd serves.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use brotli::CompressorWriter;
+use brotli::enc::BrotliEncoderParams;
 use flate2::write::GzEncoder;
 
-use super::Wishes;
 use crate::head::response::ResponseHead;
 use crate::head::{Field, Known, elements};
 
@@ -18,6 +22,14 @@ const LEAST_BYTES: u64 = 1024;
 /// Answers of a service that are compressed at once: each holds some 330 KiB for gzip and 720 KiB for zstd. Others go as
 /// they are.
 const AT_ONCE: usize = 128;
+/// Of them in brotli: each holds up to 2.8 MiB. Others get gzip.
+const BROTLI_AT_ONCE: usize = 16;
+/// The first level that is clearly smaller than gzip; the next one takes a third longer for 2 %.
+const BROTLI_LEVEL: i32 = 5;
+/// A window of 128 KiB. Below 17 the library takes 34 MiB at this level.
+const BROTLI_WINDOW_LOG: i32 = 17;
+/// Compressed bytes are handed on in pieces of this length.
+const BROTLI_PIECE_BYTES: usize = 4096;
 /// zlib's own default is 6, at a third of the speed for some percent less.
 const GZIP_LEVEL: u32 = 3;
 /// About as small as gzip at 6, at many times the speed.
@@ -30,6 +42,10 @@ const ZSTD_WINDOW_LOG: u32 = 17;
 pub(crate) enum Coding {
     Gzip,
     Zstd,
+    /// Or gzip, if the client takes that too and too many answers are in this one already.
+    Brotli {
+        or_gzip: bool,
+    },
 }
 
 impl Coding {
@@ -38,13 +54,14 @@ impl Coding {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Brotli { .. } => "br",
         }
     }
 
     /// The coding that the client likes best, if it takes one that there is.
     pub(crate) fn of(fields: &[Field], buf: &[u8]) -> Option<Self> {
         let lists = fields.iter().filter(|field| field.name.of(buf).eq_ignore_ascii_case(b"accept-encoding"));
-        let (mut gzip, mut zstd, mut others) = (None, None, 0);
+        let (mut gzip, mut zstd, mut brotli, mut others) = (None, None, None, 0);
         for element in lists.flat_map(|field| elements(field.value.of(buf))) {
             let mut parts = element.split(|c| *c == b';').map(<[u8]>::trim_ascii);
             let name = parts.next().unwrap_or_default();
@@ -53,16 +70,21 @@ impl Coding {
                 gzip = Some(weight);
             } else if name.eq_ignore_ascii_case(b"zstd") {
                 zstd = Some(weight);
+            } else if name.eq_ignore_ascii_case(b"br") {
+                brotli = Some(weight);
             } else if name == b"*" {
                 others = weight;
             }
         }
-        // What stands for all others was hardly written with zstd in mind.
-        let (gzip, zstd) = (gzip.unwrap_or(others), zstd.unwrap_or(0));
-        if gzip.max(zstd) == 0 {
-            return None;
+        // What stands for all others was hardly written with the newer ones in mind.
+        let (gzip, zstd, brotli) = (gzip.unwrap_or(others), zstd.unwrap_or(0), brotli.unwrap_or(0));
+        let best = gzip.max(zstd).max(brotli);
+        match best {
+            0 => None,
+            _ if zstd == best => Some(Self::Zstd),
+            _ if brotli == best => Some(Self::Brotli { or_gzip: gzip > 0 }),
+            _ => Some(Self::Gzip),
         }
-        Some(if zstd >= gzip { Self::Zstd } else { Self::Gzip })
     }
 }
 
@@ -153,6 +175,42 @@ pub(crate) fn redress(fields: &mut Vec<Field>, buf: &[u8], coding: Option<Coding
 enum Encoder {
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    /// With what has come out at its end, when the encoder is there no more.
+    Brotli(Option<Box<CompressorWriter<Vec<u8>>>>, Vec<u8>),
+}
+
+impl Encoder {
+    fn gzip() -> Self {
+        Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL)))
+    }
+
+    fn brotli() -> Self {
+        let params = BrotliEncoderParams {
+            quality: BROTLI_LEVEL,
+            lgwin: BROTLI_WINDOW_LOG,
+            ..BrotliEncoderParams::default()
+        };
+        let encoder = CompressorWriter::with_params(Vec::new(), BROTLI_PIECE_BYTES, &params);
+        Self::Brotli(Some(Box::new(encoder)), Vec::new())
+    }
+}
+
+/// One of the answers that are compressed at once.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        // Gives it back when there are too many.
+        let place = Self(count.clone());
+        (before < most).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An answer that is being compressed.
@@ -160,49 +218,61 @@ pub(crate) struct Press {
     encoder: Encoder,
     /// Bytes went in that may not have come out.
     unflushed: bool,
-    wishes: Arc<Wishes>,
+    _places: (Place, Option<Place>),
 }
 
-/// How many answers of a service are being compressed.
+/// How many answers of a service are being compressed, and how many of them in brotli.
 #[derive(Default)]
-pub(crate) struct Pressing(AtomicUsize);
+pub(crate) struct Pressing {
+    all: Arc<AtomicUsize>,
+    brotli: Arc<AtomicUsize>,
+}
 
 impl Press {
-    /// For one more answer of a service; none if there are too many.
-    pub(crate) fn new(coding: Coding, wishes: &Arc<Wishes>) -> Option<Box<Self>> {
-        let encoder = match coding {
-            Coding::Gzip => Encoder::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
+    /// For one more answer of a service, and in which coding; none if there are too many.
+    pub(crate) fn new(wanted: Coding, pressing: &Pressing) -> Option<(Box<Self>, Coding)> {
+        let place = Place::take(&pressing.all, AT_ONCE)?;
+        let mut fine = None;
+        let (encoder, coding) = match wanted {
+            Coding::Gzip => (Encoder::gzip(), wanted),
             Coding::Zstd => {
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).ok()?;
                 encoder.window_log(ZSTD_WINDOW_LOG).ok()?;
-                Encoder::Zstd(encoder)
+                (Encoder::Zstd(encoder), wanted)
+            }
+            Coding::Brotli { or_gzip } => {
+                fine = Place::take(&pressing.brotli, BROTLI_AT_ONCE);
+                match &fine {
+                    Some(_) => (Encoder::brotli(), wanted),
+                    None if or_gzip => (Encoder::gzip(), Coding::Gzip),
+                    None => return None,
+                }
             }
         };
-        let count = wishes.pressing.0.fetch_add(1, Ordering::Relaxed);
-        let press = Self { encoder, unflushed: false, wishes: wishes.clone() };
-        (count < AT_ONCE).then(|| Box::new(press))
+        Some((Box::new(Self { encoder, unflushed: false, _places: (place, fine) }), coding))
     }
 
-    fn writer(&mut self) -> (&mut dyn Write, bool) {
+    /// None when the body has ended.
+    fn writer(&mut self) -> Option<&mut dyn Write> {
         match &mut self.encoder {
-            Encoder::Gzip(encoder) => (encoder, self.unflushed),
-            Encoder::Zstd(encoder) => (encoder, self.unflushed),
+            Encoder::Gzip(encoder) => Some(encoder),
+            Encoder::Zstd(encoder) => Some(encoder),
+            Encoder::Brotli(encoder, _) => encoder.as_mut().map(|encoder| encoder as &mut dyn Write),
         }
     }
 
     /// Takes in a piece of the body.
     pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.unflushed |= !data.is_empty();
-        self.writer().0.write_all(data)
+        self.writer().map_or(Ok(()), |writer| writer.write_all(data))
     }
 
     /// Has all that went in come out; false if it did before.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        let (writer, unflushed) = self.writer();
-        if unflushed {
+        let unflushed = std::mem::take(&mut self.unflushed);
+        if let Some(writer) = self.writer().filter(|_| unflushed) {
             writer.flush()?;
         }
-        self.unflushed = false;
         Ok(unflushed)
     }
 
@@ -212,6 +282,11 @@ impl Press {
         match &mut self.encoder {
             Encoder::Gzip(encoder) => encoder.try_finish(),
             Encoder::Zstd(encoder) => encoder.do_finish(),
+            Encoder::Brotli(encoder, rest) => {
+                // It says its end when it is taken apart.
+                *rest = encoder.take().map(|encoder| encoder.into_inner()).unwrap_or_default();
+                Ok(())
+            }
         }
     }
 
@@ -220,12 +295,8 @@ impl Press {
         match &mut self.encoder {
             Encoder::Gzip(encoder) => encoder.get_mut(),
             Encoder::Zstd(encoder) => encoder.get_mut(),
+            Encoder::Brotli(Some(encoder), _) => encoder.get_mut(),
+            Encoder::Brotli(None, rest) => rest,
         }
-    }
-}
-
-impl Drop for Press {
-    fn drop(&mut self) {
-        self.wishes.pressing.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

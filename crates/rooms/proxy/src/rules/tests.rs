@@ -292,15 +292,27 @@ fn the_coding_that_the_client_likes_best_is_taken() {
     let (gzip, zstd) = (Some(Coding::Gzip), Some(Coding::Zstd));
     check("gzip", gzip);
     check("gzip, deflate, br, zstd", zstd);
+    check("gzip, deflate, br", Some(Coding::Brotli { or_gzip: true }));
+    check("br;q=0.5, gzip;q=0.6", gzip);
+    check("br, gzip;q=0, zstd;q=0.9", Some(Coding::Brotli { or_gzip: false }));
+    check("br;q=0, *", gzip);
     check("GZIP;q=1.0, zstd;q=0.999", gzip);
     check("gzip;q=0.5, zstd;q=0.5", zstd);
     check("gzip; q=0.001", gzip);
     check("*", gzip);
     check("*;q=0.1, gzip;q=0", None);
     check("zstd;q=0, *;q=0.5", gzip);
-    for none in
-        ["", "identity", "br", "gzip;q=0", "gzip;q=0.000, zstd;q=0", "gzip;q=x", "gzip;level=1", "x-gzip"]
-    {
+    for none in [
+        "",
+        "identity",
+        "deflate",
+        "br;q=0",
+        "gzip;q=0",
+        "gzip;q=0.000, zstd;q=0",
+        "gzip;q=x",
+        "gzip;level=1",
+        "x-gzip",
+    ] {
         check(none, None);
     }
 }
@@ -391,4 +403,15 @@ proptest! {
         let again = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", String::from_utf8_lossy(place));
         prop_assert!(request::parse(again.as_bytes(), &mut Vec::new()).is_ok(), "{}", again);
     }
+}
+
+#[test]
+fn few_answers_are_in_brotli_at_once_and_others_in_gzip_if_the_client_takes_it() {
+    let pressing = Pressing::default();
+    let new = |or_gzip| Press::new(Coding::Brotli { or_gzip }, &pressing);
+    let first: Vec<_> = std::iter::from_fn(|| new(false)).collect();
+    assert_eq!(first.len(), 16);
+    assert_eq!(new(true).map(|(_, coding)| coding), Some(Coding::Gzip));
+    drop(first);
+    assert_eq!(new(true).map(|(_, coding)| coding), Some(Coding::Brotli { or_gzip: true }));
 }

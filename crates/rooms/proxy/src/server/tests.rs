@@ -7,8 +7,10 @@ mod calls;
 mod failures;
 mod frames;
 mod hops;
+mod issued;
 mod odd;
 mod ports;
+mod preface;
 mod press;
 mod rules;
 mod secure;
@@ -28,7 +30,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::ContainerId;
-use plan::tls::{RuleHttps, TlsShare};
+use plan::tls::{Issued, RuleHttps, TlsShare};
 use plan::traffic::{Endpoint, Listener, Pool, RouteRule, RouteShare};
 use spec::{PathPrefix, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,6 +52,8 @@ pub(super) struct TestEdge {
     https: SocketAddr,
     generation: u64,
     trusted: Vec<base::Cidr>,
+    prefaced: Vec<base::Cidr>,
+    issued: Issued,
     _folder: tempfile::TempDir,
 }
 
@@ -74,7 +78,16 @@ impl TestEdge {
             .expect("an edge");
         server.open_doors(Vec::new()).await.expect("its threads");
         let (http, https) = (server.http()[0], server.https()[0]);
-        Self { server, http, https, generation: 0, trusted: Vec::new(), _folder: folder }
+        Self {
+            server,
+            http,
+            https,
+            generation: 0,
+            trusted: Vec::new(),
+            prefaced: Vec::new(),
+            issued: Issued::default(),
+            _folder: folder,
+        }
     }
 
     /// An edge that sends everything to these.
@@ -93,7 +106,13 @@ impl TestEdge {
         self.generation += 1;
         let shares = BTreeMap::from([("shop".to_string(), share)]);
         self.server
-            .apply(Document { generation: self.generation, shares, trusted: self.trusted.clone() })
+            .apply(Document {
+                generation: self.generation,
+                shares,
+                trusted: self.trusted.clone(),
+                prefaced: self.prefaced.clone(),
+                issued: self.issued.clone(),
+            })
             .await
             .expect("a good table");
     }

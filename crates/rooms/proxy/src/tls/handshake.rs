@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
-use rustls::{HandshakeKind, ServerConnection};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::hosts::{Host, Hosts};
+use super::hosts::{Host, Hosts, PROOF_PROTOCOL};
 use super::{Socket, TlsStream, client, push_out, take_in};
 use crate::watch::Watched;
 use crate::worker::Worker;
@@ -108,6 +108,10 @@ async fn agree(
     });
     let accepted = hello.await?;
     let table = worker.table();
+    if asks_for_proof(&accepted) {
+        let proof = table.shared.tls.proof(accepted.client_hello().server_name());
+        return prove(tcp, watched, accepted, proof).await;
+    }
     let local = tcp.local_addr().map(|address| address.ip().to_canonical()).ok();
     let Some(host) = host_for(&table.shared.tls, &accepted, local) else {
         say(tcp, &UNRECOGNIZED_NAME).await;
@@ -118,12 +122,18 @@ async fn agree(
         Ok(session) => session,
         Err((error, alert)) => return Err(alerted(tcp, error, alert).await),
     };
+    finish(&mut session, tcp, watched).await?;
+    Ok((session, host))
+}
+
+/// The rest of the handshake, up to its end.
+async fn finish(session: &mut ServerConnection, tcp: &mut TcpStream, watched: &Watched) -> io::Result<()> {
     poll_fn(|cx| {
         loop {
             if watched.watch.is_late() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            let pushed = push_out(&mut session, tcp, cx)?;
+            let pushed = push_out(session, tcp, cx)?;
             if !session.is_handshaking() {
                 // Tickets that the kernel did not take yet go out with the first answer.
                 return Poll::Ready(Ok(()));
@@ -131,7 +141,7 @@ async fn agree(
             if pushed.is_pending() {
                 return Poll::Pending;
             }
-            match take_in(&mut session, tcp, cx) {
+            match take_in(session, tcp, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Poll::Ready(Ok(_)) => {}
@@ -139,8 +149,32 @@ async fn agree(
             }
         }
     })
-    .await?;
-    Ok((session, host))
+    .await
+}
+
+/// Whether it is an authority that looks whether the host is ours: such a one offers this protocol and no other.
+fn asks_for_proof(accepted: &Accepted) -> bool {
+    let mut offered = accepted.client_hello().alpn().into_iter().flatten();
+    offered.next() == Some(PROOF_PROTOCOL) && offered.next().is_none()
+}
+
+/// Shows it what it wants to see. There is nothing to be said over such a connection.
+async fn prove(
+    tcp: &mut TcpStream,
+    watched: &Watched,
+    accepted: Accepted,
+    proof: Option<Arc<ServerConfig>>,
+) -> io::Result<(ServerConnection, Arc<Host>)> {
+    let Some(config) = proof else {
+        say(tcp, &UNRECOGNIZED_NAME).await;
+        return Err(io::Error::new(io::ErrorKind::NotFound, "no authority is to look at that name now"));
+    };
+    let mut session = match accepted.into_connection(config) {
+        Ok(session) => session,
+        Err((error, alert)) => return Err(alerted(tcp, error, alert).await),
+    };
+    finish(&mut session, tcp, watched).await?;
+    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "an authority has looked whether the host is ours"))
 }
 
 fn host_for(hosts: &Hosts, accepted: &Accepted, local: Option<IpAddr>) -> Option<Arc<Host>> {

@@ -78,6 +78,11 @@ pub enum TlsFlaw {
     },
 }
 
+/// What an authority asks for by ALPN.
+pub(crate) const PROOF_PROTOCOL: &[u8] = b"acme-tls/1";
+/// The owner of certificates that an authority has issued, for errors.
+const ISSUED: &str = "acme";
+
 /// What a host is shown with, and what was asked of its clients.
 pub(crate) struct Host {
     pub(crate) config: Arc<ServerConfig>,
@@ -96,6 +101,8 @@ pub(crate) struct Hosts {
     /// By the places of certificate and demand.
     made: HashMap<(usize, Option<usize>), Arc<Host>>,
     local: Option<Local>,
+    /// What an authority is to be shown, by name.
+    proofs: HashMap<String, Arc<ServerConfig>>,
     /// Some host demands certificates of its clients.
     pub(crate) guarded: bool,
 }
@@ -149,6 +156,9 @@ struct Local {
     routed: Names,
     /// There are rules for every host.
     any: bool,
+    /// Names whose certificates are still to be issued. Nobody who trusts this authority for local names trusts it for
+    /// these, but who does not ask is served meanwhile.
+    pending: BTreeSet<String>,
     /// By name and demand.
     made: Mutex<HashMap<(String, Option<usize>), Signed>>,
     plain: Demand,
@@ -167,6 +177,7 @@ impl Hosts {
                 Some(name) if is_local(name) && (local.any || local.routed.get(name).is_some()) => {
                     name.clone()
                 }
+                Some(name) if local.pending.contains(name) => name.clone(),
                 Some(_) => return None,
                 None if self.fallback.is_some() => return None,
                 None => address?.to_string(),
@@ -174,6 +185,11 @@ impl Hosts {
             local.host(name, demand, self)
         });
         local.or_else(|| self.made.get(&(self.fallback?, demand)).cloned())
+    }
+
+    /// For an authority that looks whether a host is ours (RFC 8737).
+    pub(crate) fn proof(&self, name: Option<&str>) -> Option<Arc<ServerConfig>> {
+        self.proofs.get(&name?.to_ascii_lowercase()).cloned()
     }
 
     /// What this host, without its port, demands of clients.
@@ -207,7 +223,11 @@ impl Local {
         {
             return Some(host.clone());
         }
-        let leaf = match self.authority.sign(&key.0, now) {
+        let signed = match self.pending.contains(&key.0) {
+            true => self.authority.sign_meanwhile(&key.0, now),
+            false => self.authority.sign(&key.0, now),
+        };
+        let leaf = match signed {
             Ok(leaf) => leaf,
             Err(error) => {
                 tracing::warn!(%error, "no certificate for `{}`", key.0);
@@ -277,6 +297,7 @@ impl Keeper {
         for (owner, share) in &document.shares {
             build.add(owner, share, self)?;
         }
+        let pending = build.add_issued(document, self)?;
         let plain = self.demand(None).map_err(|why| TlsFlaw::NoKeys { why })?;
         let mut hosts = build.hosts;
         let (shown, asked) = (&hosts.certificates, &hosts.demanded);
@@ -299,7 +320,8 @@ impl Keeper {
         let used: Vec<_> = build.demanded.into_iter().collect();
         self.resumptions.retain(|(clients, _)| clients.is_none() || used.contains(clients));
         // Without it local names have no certificate; all others do.
-        hosts.local = match self.local(document, plain) {
+        hosts.proofs = proofs(&document.issued.proofs);
+        hosts.local = match self.local(document, plain, pending) {
             Ok(local) => Some(local),
             Err(error) => {
                 tracing::error!("the authority for local names does not work: {}", base::Report::of(&error));
@@ -310,7 +332,12 @@ impl Keeper {
     }
 
     /// The authority, and the local names that it may be asked for.
-    fn local(&mut self, document: &Document, plain: Demand) -> Result<Local, AuthorityError> {
+    fn local(
+        &mut self,
+        document: &Document,
+        plain: Demand,
+        pending: BTreeSet<String>,
+    ) -> Result<Local, AuthorityError> {
         let rules = document.shares.values().flat_map(|share| &share.rules);
         let (mut routed, mut any) = (Names::default(), false);
         let mut dotless = BTreeSet::new();
@@ -333,7 +360,7 @@ impl Keeper {
             }
         };
         self.authority = Some(authority.clone());
-        Ok(Local { authority, routed, any, made: Mutex::default(), plain })
+        Ok(Local { authority, routed, any, pending, made: Mutex::default(), plain })
     }
 
     fn demand(&mut self, host: Option<&TlsHost>) -> Result<Demand, String> {
@@ -394,6 +421,23 @@ impl Build {
         Ok(())
     }
 
+    /// Adds what was issued for names that have no certificate of their owner's; gives those that wait for one.
+    fn add_issued(&mut self, document: &Document, keeper: &Keeper) -> Result<BTreeSet<String>, TlsFlaw> {
+        let lists = document.shares.values().flat_map(|share| &share.tls.issue).flatten();
+        let mut pending: BTreeSet<String> = lists.map(|name| name.to_ascii_lowercase()).collect();
+        pending.retain(|name| !self.hosts.certificates.exact.contains_key(name));
+        for certificate in &document.issued.certificates {
+            let names = certificate.names.iter().filter(|name| pending.contains(*name)).cloned();
+            let shown = Certificate { names: names.collect(), fallback: false, ..certificate.clone() };
+            if shown.names.is_empty() {
+                continue;
+            }
+            self.add_certificate(ISSUED, &shown, keeper)?;
+            pending.retain(|name| !shown.names.contains(name));
+        }
+        Ok(pending)
+    }
+
     fn add_certificate(
         &mut self,
         owner: &str,
@@ -424,6 +468,22 @@ impl Build {
     }
 }
 
+/// What is shown to an authority. One that does not read is nobody's but the authority's loss.
+fn proofs(shown: &[Certificate]) -> HashMap<String, Arc<ServerConfig>> {
+    let config = |certificate: &Certificate| {
+        let key = read_unchecked(certificate).ok()?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+        let resolver = Arc::new(SingleCertAndKey::from(key));
+        let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        config.alpn_protocols = vec![PROOF_PROTOCOL.to_vec()];
+        Some(Arc::new(config))
+    };
+    let made = shown.iter().filter_map(|one| Some((one.names.first()?.to_ascii_lowercase(), config(one)?)));
+    made.collect()
+}
+
 fn twice(name: &str, first: &str, second: &str) -> TlsFlaw {
     TlsFlaw::NameTwice { name: name.into(), first: first.into(), second: second.into() }
 }
@@ -442,6 +502,16 @@ fn checked(owner: &str, name: &str) -> Result<String, TlsFlaw> {
 
 /// A certificate and its key, which must belong together.
 fn read(certificate: &Certificate) -> Result<CertifiedKey, String> {
+    let both = read_unchecked(certificate)?;
+    match both.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(both),
+        Err(rustls::Error::InconsistentKeys(_)) => Err("its key belongs to another certificate".into()),
+        Err(_) => Err("its chain does not begin with a certificate".into()),
+    }
+}
+
+/// The same for one that says what no client is to understand.
+fn read_unchecked(certificate: &Certificate) -> Result<CertifiedKey, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
     let chain = chain.map_err(|_| "its chain is not in PEM".to_owned())?;
     if chain.is_empty() {
@@ -450,12 +520,7 @@ fn read(certificate: &Certificate) -> Result<CertifiedKey, String> {
     let key = PrivateKeyDer::from_pem_slice(certificate.key.0.as_bytes())
         .map_err(|_| "its key is not in PEM".to_owned())?;
     let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| "its key is of no kind that is known")?;
-    let both = CertifiedKey::new(chain, key);
-    match both.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(both),
-        Err(rustls::Error::InconsistentKeys(_)) => Err("its key belongs to another certificate".into()),
-        Err(_) => Err("its chain does not begin with a certificate".into()),
-    }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 fn verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, String> {

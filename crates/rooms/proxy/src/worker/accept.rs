@@ -13,7 +13,7 @@ use crate::connection::{self, Entrance};
 use crate::handover::Talk;
 use crate::listen::BACKLOG;
 use crate::stream::Stream;
-use crate::{datagram, detect, secure};
+use crate::{datagram, detect, preface, secure};
 
 /// After an error of `accept` (no file descriptors, no memory) the next try comes this much later.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -84,11 +84,15 @@ async fn accept(worker: &Rc<Worker>, listener: &TcpListener) -> (TcpStream, Sock
     }
 }
 
-fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (stream, peer): (TcpStream, SocketAddr)) {
+fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (mut stream, peer): (TcpStream, SocketAddr)) {
     // Fails only when the connection is gone already, which is noticed at the first read.
     let _ = stream.set_nodelay(true);
     let worker = worker.clone();
     tokio::task::spawn_local(async move {
+        let peer = match preface::admit(&worker, &mut stream, peer).await {
+            Some(peer) => peer,
+            None => return worker.left.notify_one(),
+        };
         match door {
             Door::Front => connection::serve(&worker, Stream::Plain(stream), peer, Entrance::Front).await,
             Door::Secure => secure::serve(&worker, stream, peer).await,

@@ -41,6 +41,7 @@ fn of_program(identity: &str, root: &Path, port: u16) -> EdgeConfig {
         http: vec![http],
         https: HttpsFront::Never,
         trusted: Vec::new(),
+        prefaced: Vec::new(),
         identity: identity.into(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, Rate, RateKey};
+use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
 
 use super::super::Desk;
 use super::rules::ranges;
@@ -29,6 +29,7 @@ const KEYS: &[&str] = &[
     "trace",
     "split",
     "mirror",
+    "proxy_protocol",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -69,6 +70,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         // These name other services, which are looked at by whoever knows the ways to this one.
         split: None,
         mirror: None,
+        proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
     }
 }
 
@@ -120,6 +122,27 @@ impl Reader<'_, '_> {
             _ => {
                 self.fault(node, "protocol", "allowed are http1 and h2");
                 false
+            }
+        }
+    }
+
+    fn proxy_protocol(&mut self, node: &Node, map: &Map) -> Option<ProxyProtocol> {
+        if map.get("protocol").and_then(Node::str) == Some("h2") {
+            let message = "connections of HTTP/2 carry requests of many clients, and cannot open with the address of one";
+            self.desk.fault(
+                node,
+                format!("{}.proxy_protocol", self.key),
+                message,
+                "leave out one of the two",
+            );
+            return None;
+        }
+        match node.str() {
+            Some("v1") => Some(ProxyProtocol::V1),
+            Some("v2") => Some(ProxyProtocol::V2),
+            _ => {
+                self.fault(node, "proxy_protocol", "allowed are v1 and v2");
+                None
             }
         }
     }

@@ -100,6 +100,7 @@ fn opened(coding: &str, body: &[u8]) -> String {
         "zstd" => zstd::stream::read::Decoder::new(body)
             .and_then(|mut it| it.read_to_string(&mut text))
             .expect("zstd"),
+        "br" => brotli::Decompressor::new(body, 4096).read_to_string(&mut text).expect("brotli"),
         _ => panic!("no coding {coding}"),
     };
     text
@@ -114,7 +115,7 @@ async fn a_body_comes_out_as_it_went_in_however_it_is_framed() {
         let backend = backend(JSON, body.clone()).await;
         let edge = pressing(&backend).await;
         for path in ["/", "/chunked", "/close"] {
-            for coding in ["gzip", "zstd"] {
+            for coding in ["gzip", "zstd", "br"] {
                 let (head, pressed) = asked(&edge, "GET", path, coding).await;
                 assert!(head.contains(&format!("\r\ncontent-encoding: {coding}\r\n")), "{head}");
                 assert!(
@@ -136,7 +137,7 @@ async fn who_takes_no_coding_gets_the_answer_as_it_is() {
     let body = text(5000);
     let backend = backend(JSON, body.clone()).await;
     let edge = pressing(&backend).await;
-    for accept in ["", "identity", "br", "gzip;q=0"] {
+    for accept in ["", "identity", "deflate", "gzip;q=0"] {
         let (head, plain) = asked(&edge, "GET", "/", accept).await;
         assert!(head.contains("ETag: \"v1\"\r\n") && head.contains("Content-Length: 5000\r\n"), "{head}");
         assert!(head.contains("vary: accept-encoding\r\n") && !head.contains("content-encoding"), "{head}");

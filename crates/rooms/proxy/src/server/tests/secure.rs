@@ -18,7 +18,7 @@ pub(super) struct Maker {
     pub(super) root: CertificateDer<'static>,
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", data_encoding::BASE64.encode(der))
 }
 
@@ -120,7 +120,7 @@ pub(super) fn secured(backend: &Backend, tls: TlsShare) -> RouteShare {
 }
 
 fn certificates(certificates: Vec<Certificate>) -> TlsShare {
-    TlsShare { certificates, hosts: Vec::new() }
+    TlsShare { certificates, hosts: Vec::new(), issue: Vec::new() }
 }
 
 fn host(name: &str) -> TlsHost {

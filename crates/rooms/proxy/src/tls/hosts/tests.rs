@@ -31,7 +31,7 @@ fn document(shares: &[(&str, TlsShare)]) -> Document {
 }
 
 fn shown(certificates: Vec<Certificate>) -> TlsShare {
-    TlsShare { certificates, hosts: Vec::new() }
+    TlsShare { certificates, hosts: Vec::new(), issue: Vec::new() }
 }
 
 fn plain_host(name: &str) -> TlsHost {
@@ -77,6 +77,7 @@ fn demands_meet_every_certificate_that_a_name_may_be_shown() {
     let tls = TlsShare {
         certificates: vec![certificate(&["*.example", "a.example"], false), certificate(&[], true)],
         hosts: vec![strict("b.example"), strict("*.other"), strict("a.example")],
+        issue: Vec::new(),
     };
     let (_folder, mut keeper) = keeper();
     let hosts = keeper.build(&document(&[("shop", tls)])).expect("good certificates");
@@ -154,7 +155,11 @@ fn keys_of_tickets_are_apart_for_each_demand_and_outlive_tables() {
     };
     let (_folder, mut keeper) = keeper();
     let mut tickets = |host: TlsHost| {
-        let tls = TlsShare { certificates: vec![certificate(&["a.example"], false)], hosts: vec![host] };
+        let tls = TlsShare {
+            certificates: vec![certificate(&["a.example"], false)],
+            hosts: vec![host],
+            issue: Vec::new(),
+        };
         let hosts = keeper.build(&document(&[("shop", tls)])).expect("good certificates");
         hosts.choose(Some("a.example"), None).expect("a certificate").config.ticketer.clone()
     };
@@ -183,8 +188,12 @@ fn what_cannot_be_used_is_refused_and_says_why() {
         clients: Some(ClientCertificates { authorities: "x".into(), required: true }),
         ..plain_host("a.example")
     };
-    let demands = TlsShare { certificates: Vec::new(), hosts: vec![guarded] };
-    let twice = TlsShare { certificates: Vec::new(), hosts: vec![plain_host("a"), plain_host("A")] };
+    let demands = TlsShare { certificates: Vec::new(), hosts: vec![guarded], issue: Vec::new() };
+    let twice = TlsShare {
+        certificates: Vec::new(),
+        hosts: vec![plain_host("a"), plain_host("A")],
+        issue: Vec::new(),
+    };
     for (shares, want) in [
         (
             vec![("one", shown(vec![good.clone()])), ("two", shown(vec![other]))],

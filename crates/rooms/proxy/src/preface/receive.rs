@@ -1,0 +1,85 @@
+//! Reading the header of a client's connection, and writing that of an instance's.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::{FIXED_BYTES, Flaw, LINE_BYTES, Origin, Step, VARIABLE_BYTES, step, write};
+use crate::events;
+use crate::local::{LocalPool, Upstream};
+use crate::refusal::Refusal;
+use crate::worker::Worker;
+
+/// Takes the header off a new connection of a proxy that sends one; gives the client's address, or none for one that is
+/// to be closed. Connections of others are left as they are.
+pub(crate) async fn admit(worker: &Rc<Worker>, tcp: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+    if !worker.table().shared.expects_preface(peer.ip()) {
+        return Some(peer);
+    }
+    let watched = worker.watches.watch();
+    watched.within(worker.settings.preface);
+    // Nobody waits for anything before it, so an ending edge may close it.
+    watched.watch.set_resting(true);
+    let mut buf = Vec::new();
+    let read = poll_fn(|cx| {
+        watched.watch.enrol(cx);
+        if watched.watch.is_late() {
+            return Poll::Ready(Err(Flaw::Late));
+        }
+        match poll(tcp, &mut buf, cx) {
+            Poll::Pending if worker.clearing.get() => Poll::Ready(Err(Flaw::Cut)),
+            other => other,
+        }
+    });
+    match read.await {
+        Ok(origin) => Some(origin.unwrap_or(peer)),
+        // A look whether the port is open.
+        Err(Flaw::Cut) if buf.is_empty() => None,
+        Err(flaw) => {
+            events::bad_preface(peer, flaw);
+            None
+        }
+    }
+}
+
+/// Reads until the header is whole, and no byte more.
+fn poll(tcp: &mut TcpStream, buf: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Result<Origin, Flaw>> {
+    loop {
+        let count = match step(buf)? {
+            Step::Done(origin) => return Poll::Ready(Ok(origin)),
+            Step::Need(count) => count,
+            Step::Line(most) => {
+                let mut space = [0; LINE_BYTES];
+                let mut seen = ReadBuf::new(&mut space[..most]);
+                let Ok(count) = ready!(tcp.poll_peek(cx, &mut seen)) else {
+                    return Poll::Ready(Err(Flaw::Cut));
+                };
+                memchr::memchr(b'\n', seen.filled()).map_or(count, |end| end + 1)
+            }
+        };
+        let mut space = [0; FIXED_BYTES + VARIABLE_BYTES];
+        let mut read = ReadBuf::new(&mut space[..count]);
+        match ready!(Pin::new(&mut *tcp).poll_read(cx, &mut read)) {
+            Ok(()) if !read.filled().is_empty() => buf.extend_from_slice(read.filled()),
+            Ok(()) | Err(_) => return Poll::Ready(Err(Flaw::Cut)),
+        }
+    }
+}
+
+/// Tells an instance on a new connection who its client is, and where that came to, if its service wants that.
+pub(crate) async fn introduce(
+    pool: &LocalPool,
+    mut up: Upstream,
+    ends: Option<(SocketAddr, SocketAddr)>,
+) -> Result<Upstream, Refusal> {
+    let Some(version) = pool.policy.proxy_protocol else { return Ok(up) };
+    let written: io::Result<()> = up.stream.write_all(&write(version, ends)).await;
+    // It is the first thing on the connection, so the kernel has room for it.
+    written.map_err(|_| Refusal::UNREACHABLE).map(|()| up)
+}
