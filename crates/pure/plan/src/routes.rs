@@ -3,6 +3,8 @@
 //! While a release takes over, instances of two releases answer side by side, each at the port that its own release
 //! gives; a route that moved to another service stays where it was until the new service is ready.
 
+mod between;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -108,6 +110,7 @@ pub(crate) fn share(
             add(wanted, &mut share, &lead, ends);
         }
         add_asked(wanted, fleet, leaving, &mut share);
+        between::add(wanted, before, fleet, leaving, &mut share);
         share.tls.certificates = certificates(&before.app);
         return share;
     }
@@ -152,6 +155,7 @@ pub(crate) fn share(
         }
     }
     add_asked(wanted, fleet, leaving, &mut share);
+    between::add(wanted, wanted.release, fleet, leaving, &mut share);
     share.tls.certificates = certificates(&wanted.release.app);
     share
 }
@@ -203,7 +207,8 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
             rules: lead.rules.cloned().unwrap_or_default(),
         }),
         Way::Port { address, udp: _ } => {
-            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
+            let between = false;
+            share.listeners.push(Listener { address, protocol: lead.protocol, pool, between });
         }
     }
 }

@@ -47,6 +47,9 @@ pub struct EdgePolicy {
     /// (`5xx`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, String>,
+    /// The ports at which the edge answers for the service on its networks, in place of its instances.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<u16>,
     /// Answers are compressed for clients that take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,

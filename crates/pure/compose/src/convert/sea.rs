@@ -86,7 +86,7 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     if let Some(node) = map.get("edge") {
         sea.edge = edge::read(desk, node, &format!("{key}.edge"));
         let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
-        if sea.routes.is_empty() && !published {
+        if sea.routes.is_empty() && !published && sea.edge.between.is_empty() {
             let message = "no request comes here through the edge, for want of a route or a published port";
             desk.warn("C0209", node, format!("{key}.edge"), message);
         }

@@ -135,6 +135,7 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
         address: *address,
         protocol: *protocol,
         pool: "web".into(),
+        between: false,
     };
     RouteShare {
         rules: vec![RouteRule {

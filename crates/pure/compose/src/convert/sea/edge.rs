@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "maintenance",
     "error_pages",
     "compress",
+    "between",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -61,6 +62,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         no_breaker: map.get("breaker").is_some_and(|node| !reader.truth(node, "breaker")),
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
+        between: map.get("between").map(|node| reader.ports(node)).unwrap_or_default(),
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
     }
 }
@@ -123,6 +125,22 @@ impl Reader<'_, '_> {
         }
         self.fault(node, field, "write `true` or `false`, without quotes");
         false
+    }
+
+    /// A port or a list of ports, each once, in order.
+    fn ports(&mut self, node: &Node) -> Vec<u16> {
+        const HELP: &str = "write the ports of TCP at which other services call it, as in `[8080, 9090]`";
+        let nodes = node.list().unwrap_or(std::slice::from_ref(node));
+        let mut ports = Vec::new();
+        for one in nodes {
+            match one.int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
+                Some(port) => ports.push(port),
+                None => self.fault(one, "between", HELP),
+            }
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// `true`, or a mapping.
