@@ -4,6 +4,8 @@
 //! gives; a route that moved to another service stays where it was until the new service is ready.
 
 mod between;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +16,8 @@ use spec::{App, Blob, PathPrefix, Protocol, RouteHttps, RouteRules, Service};
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
 use crate::tls::{Certificate, PrivateKey, RuleHttps, StrictTransport};
+pub(crate) use between::served_as_wanted;
+
 use crate::traffic::{Endpoint, Listener, Pool, PoolProtocol, RouteRule, RouteShare};
 
 /// How far the release has come.

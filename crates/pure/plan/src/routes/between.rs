@@ -45,3 +45,12 @@ pub(super) fn add(
         }
     }
 }
+
+/// Whether those services have addresses that want one, and no others. While no instance is seen, nothing is known.
+pub(crate) fn served_as_wanted(wanted: &Wanted<'_>, fleet: &Fleet<'_>) -> bool {
+    let services = wanted.release.app.services.iter();
+    let wanting: BTreeSet<_> =
+        services.filter(|(_, spec)| !spec.edge.between.is_empty()).map(|(name, _)| name).collect();
+    let having: BTreeSet<_> = fleet.served.iter().map(|(name, _)| name).collect();
+    wanting == having
+}
