@@ -1,6 +1,7 @@
 //! The edge with real sockets and instances of every temper; this file holds what the tests share.
 
 mod asks;
+mod between;
 mod bodies;
 mod bounds;
 mod calls;

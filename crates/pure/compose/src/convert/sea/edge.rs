@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "error_pages",
     "compress",
     "between",
+    "connections",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -63,6 +64,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
         between: map.get("between").map(|node| reader.ports(node)).unwrap_or_default(),
+        connections: reader.count(map, "connections", 1, 1_000_000),
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
     }
 }
