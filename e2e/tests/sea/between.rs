@@ -133,6 +133,9 @@ print(seen)";
     sea.start_daemon()?;
     ensure!(addresses(&sea, "inner-web-1", "api") == [at.clone()]);
     ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
+    // Another program's edge gets the very sockets.
+    sea.upgrade_daemon(&sea.another_program()?, &[])?;
+    ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
 
     // Without the wish, the name leads to instances again, and the address is gone.
     sea.write("compose.yaml", &new.replace("x-sea: {edge: {between: [8080]}}", ""));
