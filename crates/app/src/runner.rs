@@ -131,6 +131,7 @@ impl BuildRunner {
                 default_route,
                 dns: Vec::new(),
                 ready: true,
+                instance_of: None,
             };
             self.networks.attach(&network.name, attach).await.map_err(|problem| Report::of(&problem))?;
         }

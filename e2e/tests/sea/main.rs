@@ -1,5 +1,6 @@
 //! What people are promised, tried on the real program: each test has a root folder and a daemon of its own.
 
+mod between;
 mod builds;
 mod certificates;
 mod clients;

@@ -85,6 +85,7 @@ fn instances(ledger: &Ledger) -> Vec<Seen> {
         restarts: 0,
         address: Some([10, 0, (at / 250) as u8, (at % 250) as u8].into()),
         volumes: Vec::new(),
+        served: Vec::new(),
     };
     release.app.services.keys().flat_map(|name| [name; 3]).enumerate().map(each).collect()
 }

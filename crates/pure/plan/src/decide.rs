@@ -134,7 +134,9 @@ pub fn plan(wanted: &Wanted<'_>, sight: &Sight<'_>) -> Plan {
         return plan;
     }
     let gates = gate::gates(&fleet);
-    if gates.want_starts && sight.memory.prepared != Some(wanted.release.number) {
+    if (gates.want_starts || !routes::served_as_wanted(wanted, &fleet))
+        && sight.memory.prepared != Some(wanted.release.number)
+    {
         plan.steps.push(Step::Prepare { release: wanted.release.number });
     }
     let mut moves = moves::Moves::new(sight.memory.prepared == Some(wanted.release.number));

@@ -113,6 +113,7 @@ fn one(ledger: &Ledger, at: usize, text: &str) -> Seen {
         restarts: 0,
         address: Some([10, 0, 0, at as u8 + 1].into()),
         volumes: Vec::new(),
+        served: Vec::new(),
     }
 }
 

@@ -3,6 +3,10 @@
 //! While a release takes over, instances of two releases answer side by side, each at the port that its own release
 //! gives; a route that moved to another service stays where it was until the new service is ready.
 
+mod between;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,6 +16,8 @@ use spec::{App, Blob, Issuer, PathPrefix, Protocol, RouteHttps, RouteRules, Serv
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
 use crate::tls::{Certificate, PrivateKey, RuleHttps, StrictTransport};
+pub(crate) use between::served_as_wanted;
+
 use crate::traffic::{Endpoint, Listener, Pool, PoolProtocol, RouteRule, RouteShare};
 
 /// How far the release has come.
@@ -109,6 +115,7 @@ pub(crate) fn share(
         }
         add_others(wanted, before, (fleet, leaving), &mut share);
         add_asked(wanted, fleet, leaving, &mut share);
+        between::add(wanted, before, fleet, leaving, &mut share);
         share.tls.certificates = certificates(&before.app);
         share.tls.issue = to_issue(&before.app);
         return share;
@@ -155,6 +162,7 @@ pub(crate) fn share(
     }
     add_others(wanted, wanted.release, (fleet, leaving), &mut share);
     add_asked(wanted, fleet, leaving, &mut share);
+    between::add(wanted, wanted.release, fleet, leaving, &mut share);
     share.tls.certificates = certificates(&wanted.release.app);
     share.tls.issue = to_issue(&wanted.release.app);
     share
@@ -212,7 +220,8 @@ fn add(wanted: &Wanted<'_>, share: &mut RouteShare, lead: &Lead<'_>, endpoints: 
             rules: lead.rules.cloned().unwrap_or_default(),
         }),
         Way::Port { address, udp: _ } => {
-            share.listeners.push(Listener { address, protocol: lead.protocol, pool });
+            let between = false;
+            share.listeners.push(Listener { address, protocol: lead.protocol, pool, between });
         }
     }
 }

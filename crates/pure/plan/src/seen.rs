@@ -1,6 +1,6 @@
 //! What runs: the instances as the driver sees them at this moment.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use base::{ContainerId, Revision, ServiceName, VolumeName};
@@ -37,6 +37,9 @@ pub struct Seen {
     pub address: Option<IpAddr>,
     /// The named volumes that it can write to.
     pub volumes: Vec<VolumeName>,
+    /// The addresses that services of its app have on their networks; the same for all its instances.
+    #[serde(default)]
+    pub served: Vec<(ServiceName, Ipv4Addr)>,
 }
 
 /// How an instance is.

@@ -60,6 +60,9 @@ pub struct Listener {
     pub protocol: Protocol,
     /// A key of [`RouteShare::pools`].
     pub pool: String,
+    /// The address is a service's on its network, for other services, and no published port.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub between: bool,
 }
 
 /// Instances that can answer the same requests.

@@ -210,6 +210,7 @@ impl Containers {
             link_local: wish.link_local_ips.iter().filter_map(|text| text.parse().ok()).collect(),
             interface: wish.interface_name.clone(),
             ready: !health.checked || health.well == Some(true) || !record.names_wait(),
+            instance_of: start::instance_of(record),
         };
         networks.attach(network, order).await.map_err(|source| ConnectError::Attach {
             container: record.name.clone(),

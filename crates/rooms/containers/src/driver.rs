@@ -1,12 +1,13 @@
 //! Containers as the loops know them: instances of services, behind the `Driver` port.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::{AppName, ContainerId, ContainerName, Problem, Report, Timestamp, VolumeName};
-use network::{IpamOrder, NetworkOrder, Remarks};
+use base::{AppName, ContainerId, ContainerName, Problem, Report, ServiceName, Timestamp, VolumeName};
+use network::{IpamOrder, NetworkOrder, Remarks, ServedOrder};
 use plan::ports::{BoxFuture, Driver, StartOrder};
 use plan::seen::{Seen, State as SeenState};
-use spec::{App, Mount, MountKind};
+use spec::{App, Mount, MountKind, Service};
 
 use crate::cell::Cell;
 use crate::create::Create;
@@ -21,7 +22,9 @@ use crate::{Containers, Filter};
 impl Driver for Containers {
     fn look<'a>(&'a self, app: &'a AppName) -> BoxFuture<'a, Result<Vec<Seen>, Report>> {
         let now = self.clock().wall();
-        let seen = self.cells().iter().filter_map(|cell| seen(cell, app, now)).collect();
+        let served = self.inner.rooms.networks.served(app);
+        let its = |cell: &Arc<Cell>| Some(Seen { served: served.clone(), ..seen(cell, app, now)? });
+        let seen = self.cells().iter().filter_map(its).collect();
         Box::pin(std::future::ready(Ok(seen)))
     }
 
@@ -30,6 +33,8 @@ impl Driver for Containers {
             for network in app.networks.values() {
                 self.prepare_network(app, network).await.map_err(|problem| Report::of(&problem))?;
             }
+            let serving = self.inner.rooms.networks.serve(&app.name, served(app)).await;
+            serving.map_err(|problem| Report::of(&problem))?;
             for volume in app.volumes.values().filter(|volume| !volume.external) {
                 let order = VolumeOrder {
                     name: volume.name.clone(),
@@ -84,6 +89,8 @@ impl Driver for Containers {
 
     fn retire<'a>(&'a self, app: &'a App, volumes: bool) -> BoxFuture<'a, Result<(), Report>> {
         Box::pin(async move {
+            let serving = self.inner.rooms.networks.serve(&app.name, Vec::new()).await;
+            serving.map_err(|problem| Report::of(&problem))?;
             for network in app.networks.values().filter(|network| !network.external) {
                 match self.inner.rooms.networks.remove(&network.name).await {
                     Ok(()) => {}
@@ -228,7 +235,27 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
         restarts: record.restarts,
         address: reach(cell, &record),
         volumes: writable(&record),
+        served: Vec::new(),
     })
+}
+
+/// The addresses that the services of an app want on their networks.
+fn served(app: &App) -> Vec<ServedOrder> {
+    let fixed = |service: &Service| {
+        let texts = service.networks.values().filter_map(|on| on.ipv4_address.as_deref());
+        texts.filter_map(|text| text.parse().ok()).collect::<Vec<_>>()
+    };
+    let avoid: Vec<_> = app.services.values().flat_map(fixed).collect();
+    let wanting = app.services.iter().filter(|(_, service)| !service.edge.between.is_empty());
+    let of = |(name, service): (&ServiceName, &Service)| {
+        let on = service.networks.iter().filter_map(|(key, on)| {
+            let names = std::iter::once(name.to_string()).chain(on.aliases.iter().cloned()).collect();
+            let network = app.networks.get(key)?.name.clone();
+            Some(ServedOrder { network, service: name.clone(), names, avoid: avoid.clone() })
+        });
+        on.collect::<Vec<_>>()
+    };
+    wanting.flat_map(of).collect()
 }
 
 /// The named volumes that it can write to.

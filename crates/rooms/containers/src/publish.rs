@@ -52,6 +52,7 @@ impl Containers {
                 address: SocketAddr::new(host, port.host_port),
                 protocol: port.protocol,
                 pool: pool.clone(),
+                between: false,
             });
             let endpoint =
                 Endpoint { instance: cell.id.clone(), address: SocketAddr::new(address, port.port) };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::{ContainerId, Kind, Report};
+use base::{AppName, ContainerId, Kind, Report, ServiceName};
 use network::AttachOrder;
 use network::texts::{self, HostsOrder, ResolverOrder};
 use runtime::order::{self as wanted, Net, Order, Rootfs};
@@ -205,6 +205,7 @@ impl Containers {
                 mac: parse(attachment.mac_address.as_deref(), "a hardware address").map_err(invalid)?,
                 default_route: Some(index) == joined.way_out,
                 ready: !checked || !record.names_wait(),
+                instance_of: instance_of(record),
             };
             let name = base::NetworkName::new(network.clone()).map_err(|error| invalid(error.to_string()))?;
             let attached = self.inner.rooms.networks.attach(&name, order).await.map_err(|problem| {
@@ -519,6 +520,12 @@ pub(crate) fn own_names(record: &Record, hostname: Option<&str>) -> Vec<String> 
         names.push(hostname.to_owned());
     }
     names
+}
+
+/// The service whose instance it is.
+pub(crate) fn instance_of(record: &Record) -> Option<(AppName, ServiceName)> {
+    let owner = record.owner.as_ref().filter(|owner| !owner.job)?;
+    Some((owner.app.clone(), owner.service.clone()))
 }
 
 /// Names that it shares with its siblings.

@@ -84,6 +84,7 @@ fn filters(tag: &Tag) -> Fact {
             masquerade: true,
             talk: true,
             subnets: vec!["192.0.2.0/24".parse().map_err(io::Error::other)?],
+            served: Vec::new(),
         };
         let written = socket.change(&filter::batch(tag, &[fence])).map_err(|r| r.source);
         socket.change(&filter::removal(tag)).map_err(|r| r.source)?;

@@ -6,6 +6,8 @@
 
 pub(crate) mod rule;
 
+use std::net::Ipv4Addr;
+
 use crate::netlink::message::{ACK, APPEND, Body, CREATE, Request};
 use crate::tag::Tag;
 use base::Cidr;
@@ -22,6 +24,7 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
 const FAMILY_INET: u8 = 1;
+const HOOK_INPUT: u32 = 1;
 const HOOK_FORWARD: u32 = 2;
 const HOOK_POSTROUTING: u32 = 4;
 const PRIORITY_FILTER: i32 = 0;
@@ -36,6 +39,8 @@ pub(crate) struct Fence {
     /// Whether its containers may speak to each other.
     pub(crate) talk: bool,
     pub(crate) subnets: Vec<Cidr>,
+    /// Addresses of services, which the edge answers for this network alone.
+    pub(crate) served: Vec<Ipv4Addr>,
 }
 
 /// The batch that makes the filters of these networks hold and no others.
@@ -46,11 +51,16 @@ pub(crate) fn batch(tag: &Tag, fences: &[Fence]) -> Vec<Request> {
         named(1).request(NEW_TABLE, CREATE),
         chain(&table, "forward", "filter", (HOOK_FORWARD, PRIORITY_FILTER)),
         chain(&table, "outward", "nat", (HOOK_POSTROUTING, PRIORITY_SOURCE_NAT)),
-        named(1).request(DEL_RULE, 0),
     ];
+    let inward = inward(fences);
+    if !inward.is_empty() {
+        requests.push(chain(&table, "inward", "filter", (HOOK_INPUT, PRIORITY_FILTER)));
+    }
+    requests.push(named(1).request(DEL_RULE, 0));
     let forward = forward(fences).into_iter().map(|rule| ("forward", rule));
     let outward = outward(fences).into_iter().map(|rule| ("outward", rule));
-    requests.extend(forward.chain(outward).map(|(chain, rule)| {
+    let inward = inward.into_iter().map(|rule| ("inward", rule));
+    requests.extend(forward.chain(outward).chain(inward).map(|(chain, rule)| {
         named(1).with_text(2, chain).with_nested(4, rule.expressions()).request(NEW_RULE, CREATE | APPEND)
     }));
     // The table itself once more, unchanged, only to be confirmed: a batch is answered at its last request.
@@ -85,6 +95,16 @@ fn forward(fences: &[Fence]) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// Who may come to the addresses of services: their own network, and not even the host, which would let in whoever
+/// has it pass packets on.
+fn inward(fences: &[Fence]) -> Vec<Rule> {
+    let of = |fence: &Fence| {
+        let rule = |address: &Ipv4Addr| Rule::new().not_from(&fence.bridge).destination(*address);
+        fence.served.iter().map(|address| rule(address).then(Verdict::Drop)).collect::<Vec<_>>()
+    };
+    fences.iter().flat_map(of).collect()
 }
 
 /// Who takes the host's address on the way out.

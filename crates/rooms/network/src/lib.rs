@@ -35,7 +35,7 @@ pub use doctor::{Fact, doctor_facts};
 pub use networks::Networks;
 pub use order::{
     AttachOrder, Attachment, InvalidMac, IpamOrder, Mac, NamesLaunch, NetworkOrder, NetworkView, PoolOrder,
-    Remarks, Settings, Settled, SubnetView,
+    Remarks, ServedOrder, Settings, Settled, SubnetView,
 };
 pub use problems::{
     AttachError, ChangeError, CreateError, FindError, KernelError, OpenError, RecordError, RemoveError,

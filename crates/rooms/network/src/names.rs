@@ -14,7 +14,7 @@ mod control;
 mod forward;
 mod message;
 mod server;
-mod table;
+pub(crate) mod table;
 
 pub(crate) use client::Publisher;
 pub use control::names_main;

@@ -1,10 +1,11 @@
 //! The way into the room: each operation waits its turn and then runs to its end off the async threads.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use base::{Clock, ContainerId, NetworkName, SystemClock};
+use base::{AppName, Clock, ContainerId, NetworkName, ServiceName, SystemClock};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
 use store::Store;
@@ -13,7 +14,7 @@ use tokio::sync::Mutex;
 use crate::events;
 use crate::journal::Journal;
 use crate::names::Publisher;
-use crate::order::{AttachOrder, Attachment, NetworkOrder, NetworkView, Settings, Settled};
+use crate::order::{AttachOrder, Attachment, NetworkOrder, NetworkView, ServedOrder, Settings, Settled};
 use crate::problems::{AttachError, ChangeError, CreateError, FindError, OpenError, RemoveError};
 use crate::realm::Realm;
 use crate::tag::Tag;
@@ -25,6 +26,9 @@ const LINKS_LOOK: Duration = Duration::from_millis(5);
 /// How long the making of a network waits for the one who answers for names there.
 const NAMES_READY: Duration = Duration::from_secs(2);
 
+/// The addresses of services, as they are at this moment.
+type Served = Arc<std::sync::Mutex<Vec<(AppName, ServiceName, Ipv4Addr)>>>;
+
 /// The networks of one root. Clones are the same.
 ///
 /// Names follow every change at once, a moment after the operation's end; [`Self::names_served`] waits for them.
@@ -33,6 +37,7 @@ const NAMES_READY: Duration = Duration::from_secs(2);
 pub struct Networks {
     realm: Arc<Mutex<Realm>>,
     names: Publisher,
+    served: Served,
     journal: Journal,
     clock: Arc<dyn Clock>,
 }
@@ -43,8 +48,9 @@ impl Networks {
         let names = Publisher::start(dir, settings.names);
         let dir = dir.to_owned();
         let realm = off_thread(move || Realm::open(tag, &dir, settings.pools)).await?;
+        let served = Arc::new(std::sync::Mutex::new(realm.served()));
         let realm = Arc::new(Mutex::new(realm));
-        Ok(Self { realm, names, journal: Journal::default(), clock: Arc::new(SystemClock) })
+        Ok(Self { realm, names, served, journal: Journal::default(), clock: Arc::new(SystemClock) })
     }
 
     /// The same, and what happens to them is written into this journal.
@@ -91,6 +97,19 @@ impl Networks {
             Ok(())
         };
         self.with(remove).await
+    }
+
+    /// Gives the services of an app these addresses, which the edge answers, and takes back all others that it has.
+    pub async fn serve(&self, app: &AppName, orders: Vec<ServedOrder>) -> Result<(), ChangeError> {
+        let app = app.clone();
+        self.with(move |realm| realm.serve(&app, &orders)).await
+    }
+
+    /// The addresses that services of an app have on their networks.
+    pub fn served(&self, app: &AppName) -> Vec<(ServiceName, Ipv4Addr)> {
+        let all = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let its = all.iter().filter(|(of, ..)| of == app);
+        its.map(|(_, service, address)| (service.clone(), *address)).collect()
     }
 
     /// All networks, by name.
@@ -229,11 +248,12 @@ impl Networks {
     /// Runs a change when its turn comes.
     async fn with<T: Send + 'static>(&self, change: impl FnOnce(&mut Realm) -> T + Send + 'static) -> T {
         let mut realm = Arc::clone(&self.realm).lock_owned().await;
-        let names = self.names.clone();
+        let (names, served) = (self.names.clone(), self.served.clone());
         off_thread(move || {
             let outcome = change(&mut realm);
             // Still in turn, so that tables follow each other as changes did.
             names.publish(realm.names());
+            *served.lock().unwrap_or_else(PoisonError::into_inner) = realm.served();
             outcome
         })
         .await

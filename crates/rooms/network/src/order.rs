@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use base::{AppName, ContainerId, NetworkName, Timestamp};
+use base::{AppName, ContainerId, NetworkName, ServiceName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use base::Cidr;
@@ -153,6 +153,21 @@ pub struct AttachOrder {
     pub interface: Option<String>,
     /// What [`Attachment::ready`] begins as.
     pub ready: bool,
+    /// The service whose instance it is: where an address of its own stands for that, names shared lead there.
+    pub instance_of: Option<(AppName, ServiceName)>,
+}
+
+/// A service that is to have an address of its own on a network, which the edge answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedOrder {
+    /// The network.
+    pub network: NetworkName,
+    /// The service.
+    pub service: ServiceName,
+    /// What it is called there; the first one answers questions by address.
+    pub names: Vec<String>,
+    /// Addresses that are for others, though none has them yet.
+    pub avoid: Vec<Ipv4Addr>,
 }
 
 /// A container on a network.

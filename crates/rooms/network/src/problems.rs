@@ -388,6 +388,14 @@ pub enum ChangeError {
         /// Why not.
         source: RecordError,
     },
+    /// No address is free.
+    #[error("could not {what}: the network `{network}` has no address left")]
+    Full {
+        /// What we were about.
+        what: &'static str,
+        /// The network.
+        network: NetworkName,
+    },
 }
 
 impl Problem for ChangeError {
@@ -395,6 +403,7 @@ impl Problem for ChangeError {
         match self {
             Self::Kernel { source, .. } => source.kind_of(),
             Self::Record { .. } => Kind::Unavailable,
+            Self::Full { .. } => Kind::Exhausted,
         }
     }
 
@@ -402,6 +411,7 @@ impl Problem for ChangeError {
         match self {
             Self::Kernel { source, .. } => source.hint_of(),
             Self::Record { .. } => None,
+            Self::Full { .. } => Some("give the network a larger subnet".into()),
         }
     }
 }

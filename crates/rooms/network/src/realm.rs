@@ -8,6 +8,7 @@ mod attach;
 mod create;
 mod host;
 mod lead_out;
+mod serve;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,19 +145,20 @@ impl Realm {
         let on = self.attached.values().flatten().filter(|r| r.network_id == network.id && r.made);
         let member = |record: &AttachmentRecord| Member {
             names: record.names.clone(),
-            aliases: record.aliases.clone(),
+            aliases: serve::aliases(network, record),
             addresses: record.ipv4.map(IpAddr::V4).into_iter().chain(record.ipv6.map(IpAddr::V6)).collect(),
             ready: record.ready,
             dns: record.dns.clone(),
             links: record.links.clone(),
         };
+        let members = on.map(member).chain(network.served.iter().map(serve::member)).collect();
         NamesOfNetwork {
             network: network.name.to_string(),
             bridge: network.bridge.clone(),
             listen: network.subnets.iter().map(|s| s.gateway).collect(),
             subnets: network.subnets.iter().map(|s| s.subnet).collect(),
             internal: network.internal,
-            members: on.map(member).collect(),
+            members,
         }
     }
 
@@ -294,6 +296,7 @@ impl Realm {
             taken.insert(subnet.gateway);
             taken.extend(subnet.aux_addresses.values());
         }
+        taken.extend(network.served.iter().map(|served| IpAddr::V4(served.address)));
         for record in self.attached.values().flatten().filter(|r| r.network_id == network.id) {
             taken.extend(record.ipv4.map(IpAddr::V4));
             taken.extend(record.ipv6.map(IpAddr::V6));
@@ -382,5 +385,6 @@ fn fence(network: &NetworkRecord) -> Fence {
         masquerade: create::switch(network, create::OPTION_MASQUERADE),
         talk: create::switch(network, create::OPTION_TALK),
         subnets: network.subnets.iter().map(|s| s.subnet).collect(),
+        served: network.served.iter().map(|s| s.address).collect(),
     }
 }

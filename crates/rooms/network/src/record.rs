@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use base::{AppName, ContainerId, NetworkName, Timestamp};
+use base::{AppName, ContainerId, NetworkName, ServiceName, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,17 @@ pub(crate) struct NetworkRecord {
     pub(crate) driver_opts: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Remarks::is_empty")]
     pub(crate) remarks: Remarks,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) served: Vec<ServedRecord>,
+}
+
+/// A service whose names on a network lead to an address that the edge answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServedRecord {
+    pub(crate) app: AppName,
+    pub(crate) service: ServiceName,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) names: Vec<String>,
 }
 
 /// An address range of a network.
@@ -82,6 +93,9 @@ pub(crate) struct AttachmentRecord {
     pub(crate) links: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) link_local: Vec<IpAddr>,
+    /// Whose instance it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance_of: Option<(AppName, ServiceName)>,
     /// A process that was in the namespace.
     pub(crate) pid: u32,
     /// The namespace's number, which tells whether that process is still the one meant.

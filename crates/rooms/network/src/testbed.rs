@@ -173,6 +173,7 @@ pub(crate) fn joins(number: u8, place: &Place) -> AttachOrder {
         link_local: Vec::new(),
         interface: None,
         ready: true,
+        instance_of: None,
     }
 }
 

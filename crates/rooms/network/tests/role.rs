@@ -122,6 +122,7 @@ fn joins(number: u8, place: &Place, alias: &str) -> AttachOrder {
         default_route: true,
         dns: Vec::new(),
         ready: true,
+        instance_of: None,
     }
 }
 

@@ -15,6 +15,7 @@ use spec::Protocol;
 
 use crate::connection::{self, Client, Entrance};
 use crate::exchange::connect;
+use crate::gate::Gate;
 use crate::limits::BUFFER_BYTES;
 use crate::local::{LocalPool, Upstream};
 use crate::preface::introduce;
@@ -69,6 +70,10 @@ async fn pass(
     mut pool: Rc<LocalPool>,
     up: Option<Upstream>,
 ) {
+    let seat = pool.gate.as_ref().map(Gate::seat);
+    if let Some(None) = seat {
+        return client.reset();
+    }
     let key = pool.key_of_peer(peer);
     let up = match up {
         Some(up) => up,

@@ -200,8 +200,9 @@ impl Told {
             self.say("entrance", format!("{name} by host and path, at {first}"));
             return Ok(Way::Front);
         };
-        let published =
-            seen.table.listeners.iter().find(|((address, udp), _)| address.port() == port && !udp);
+        let published = seen.table.listeners.iter().find(|((address, udp), _)| {
+            address.port() == port && !udp && !seen.table.between.contains(address)
+        });
         if let Some(((address, _), (protocol, pool))) = published {
             let pool = &seen.table.pools[*pool];
             let what = match protocol {

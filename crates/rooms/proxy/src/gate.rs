@@ -5,6 +5,7 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) struct Gate {
     policy: EdgePolicy,
     rate: Option<Mutex<Limiter>>,
     turns: Option<Mutex<Turns>>,
+    /// Connections that are passed through.
+    connections: AtomicU32,
     /// Keys are hashed with a secret, so that nobody can choose whose allowance he shares.
     keys: std::hash::RandomState,
 }
@@ -42,6 +45,15 @@ pub(crate) struct Turn {
     outcome: limit::Outcome,
 }
 
+/// Leave for a connection to be passed through, until it is dropped.
+pub(crate) struct Seat(Arc<Gate>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Gate {
     /// The gate of a pool, if its service asks for one.
     pub(crate) fn of(policy: &EdgePolicy) -> Option<Arc<Self>> {
@@ -54,14 +66,25 @@ impl Gate {
             policy: policy.clone(),
             rate: quota.map(|quota| Mutex::new(Limiter::new(quota, keys))),
             turns: policy.limit.map(|limit| Mutex::new(Turns::new(limit))),
+            connections: AtomicU32::new(0),
             keys: std::hash::RandomState::new(),
         };
-        (gate.rate.is_some() || gate.turns.is_some()).then(|| Arc::new(gate))
+        let bounds = gate.rate.is_some() || gate.turns.is_some() || policy.connections.is_some();
+        bounds.then(|| Arc::new(gate))
     }
 
     /// Whether it is what this policy asks for.
     pub(crate) fn suits(&self, policy: &EdgePolicy) -> bool {
-        (self.policy.limit, &self.policy.rate) == (policy.limit, &policy.rate)
+        let bounds = |of: &EdgePolicy| (of.limit, of.rate.clone(), of.connections);
+        bounds(&self.policy) == bounds(policy)
+    }
+
+    /// A seat for a connection that is passed through; none when all are taken.
+    pub(crate) fn seat(self: &Arc<Self>) -> Option<Seat> {
+        let most = self.policy.connections.unwrap_or(u32::MAX);
+        let more = |open: u32| (open < most).then_some(open + 1);
+        let taken = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Seat(self.clone()))
     }
 
     /// Whose allowance a request takes from: the field to look at, if it is one.

@@ -75,26 +75,44 @@ impl Problem for ListenError {
     }
 }
 
+/// How a listener is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// Nobody else has the port.
+    Alone,
+    /// Listeners of ours may have it on other addresses, of which one may stand for all.
+    Shared,
+    /// The same, and the machine need not have the address yet.
+    Ahead,
+}
+
 /// So many listeners on one address, and the address with the port that was chosen if it was 0.
 pub(crate) fn streams(
     address: SocketAddr,
     count: usize,
+    binding: Binding,
 ) -> Result<(SocketAddr, Vec<TcpListener>), ListenError> {
     let failed = |error: rustix::io::Errno, address| explain(error.into(), address, "TCP");
-    let first = TcpListener::from(bound(address, SocketType::STREAM, false).map_err(|e| failed(e, address))?);
+    let first =
+        TcpListener::from(bound(address, SocketType::STREAM, binding).map_err(|e| failed(e, address))?);
     rustix::net::listen(&first, BACKLOG).map_err(|e| failed(e, address))?;
     sockopt::set_socket_reuseport(&first, true).map_err(|e| failed(e, address))?;
     let address = first.local_addr().map_err(|e| explain(e, address, "TCP"))?;
     let mut all = vec![first];
-    all.extend(further(address, count.saturating_sub(1))?);
+    let others = if binding == Binding::Alone { Binding::Shared } else { binding };
+    all.extend(further(address, count.saturating_sub(1), others)?);
     Ok((address, all))
 }
 
 /// So many more listeners on an address of ours.
-pub(crate) fn further(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, ListenError> {
+pub(crate) fn further(
+    address: SocketAddr,
+    count: usize,
+    binding: Binding,
+) -> Result<Vec<TcpListener>, ListenError> {
     let failed = |error: rustix::io::Errno| explain(error.into(), address, "TCP");
     let one = || {
-        let next = TcpListener::from(bound(address, SocketType::STREAM, true).map_err(failed)?);
+        let next = TcpListener::from(bound(address, SocketType::STREAM, binding).map_err(failed)?);
         rustix::net::listen(&next, BACKLOG).map_err(failed)?;
         Ok(next)
     };
@@ -103,11 +121,12 @@ pub(crate) fn further(address: SocketAddr, count: usize) -> Result<Vec<TcpListen
 
 /// A UDP socket on the address.
 pub(crate) fn datagrams(address: SocketAddr) -> Result<UdpSocket, ListenError> {
-    let socket = bound(address, SocketType::DGRAM, false).map_err(|e| explain(e.into(), address, "UDP"))?;
+    let socket =
+        bound(address, SocketType::DGRAM, Binding::Alone).map_err(|e| explain(e.into(), address, "UDP"))?;
     Ok(UdpSocket::from(socket))
 }
 
-fn bound(address: SocketAddr, kind: SocketType, shared: bool) -> rustix::io::Result<OwnedFd> {
+fn bound(address: SocketAddr, kind: SocketType, binding: Binding) -> rustix::io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, kind, flags, None)?;
@@ -115,8 +134,13 @@ fn bound(address: SocketAddr, kind: SocketType, shared: bool) -> rustix::io::Res
         // Connections that ended a moment ago do not keep the address.
         sockopt::set_socket_reuseaddr(&socket, true)?;
     }
-    if shared {
-        sockopt::set_socket_reuseport(&socket, true)?;
+    match binding {
+        Binding::Alone => {}
+        Binding::Shared => sockopt::set_socket_reuseport(&socket, true)?,
+        Binding::Ahead => {
+            sockopt::set_socket_reuseport(&socket, true)?;
+            sockopt::set_ip_freebind(&socket, true)?;
+        }
     }
     if address.is_ipv6() {
         // The addresses of IPv4 are listened on by themselves, or not at all.

@@ -297,7 +297,13 @@ impl Server {
             Place { purpose, address: *address }
         });
         let places: Vec<_> = places.collect();
-        let opened: Result<Vec<_>, _> = places.iter().map(|place| self.listening.open(*place)).collect();
+        let opened: Result<Vec<_>, _> = places
+            .iter()
+            .map(|place| match table.between.contains(&place.address) {
+                true => self.listening.open_ahead(*place),
+                false => self.listening.open(*place),
+            })
+            .collect();
         let mut dealt = nobody(self.workers.len());
         for (turn, (place, sockets)) in places.iter().zip(opened?).enumerate() {
             // One thread keeps the clients of a UDP port apart; ports are spread over all threads.

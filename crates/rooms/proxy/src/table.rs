@@ -1,6 +1,6 @@
 //! The one document that the edge goes by, and the form in which requests are looked up in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -147,6 +147,8 @@ pub(crate) struct Table {
     pub(crate) https_port: u16,
     /// By address and whether it is UDP.
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
+    /// Those of them that are addresses of services on their networks.
+    pub(crate) between: BTreeSet<SocketAddr>,
     /// Proxies of ours, which are believed what they say of clients.
     trusted: Vec<Cidr>,
     /// Proxies whose connections open with the PROXY protocol.
@@ -225,6 +227,7 @@ impl Table {
             tls: Arc::default(),
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
+            between: BTreeSet::new(),
             trusted: document.trusted.clone(),
             prefaced: document.prefaced.clone(),
             answers: document
@@ -350,6 +353,9 @@ impl Table {
             .get(listener.pool.as_str())
             .ok_or_else(|| TableFlaw::NoPool { owner: owner.into(), pool: listener.pool.clone() })?;
         let key = (listener.address, listener.protocol == Protocol::Udp);
+        if listener.between {
+            self.between.insert(listener.address);
+        }
         if let Some((_, other)) = self.listeners.insert(key, (listener.protocol, pool)) {
             return Err(TableFlaw::ListenerTwice {
                 address: listener.address,

@@ -52,6 +52,12 @@ pub struct EdgePolicy {
     /// Requests without a trace context get one; of a million, so many are marked as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<u32>,
+    /// The ports at which the edge answers for the service on its networks, in place of its instances.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub between: Vec<u16>,
+    /// How many connections that are passed through as bytes are open at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
     /// Answers are compressed for clients that take it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compress: bool,

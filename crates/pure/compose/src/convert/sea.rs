@@ -90,7 +90,8 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
         sea.edge = edge::read(desk, node, &format!("{key}.edge"));
         split::read(desk, (name, service), node, &mut sea);
         let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
-        if sea.routes.is_empty() && !published && !split::leads_to(desk.project, name) {
+        let called = split::leads_to(desk.project, name) || !sea.edge.between.is_empty();
+        if sea.routes.is_empty() && !published && !called {
             let message = "no request comes here through the edge, for want of a route or a published port";
             desk.warn("C0209", node, format!("{key}.edge"), message);
         }

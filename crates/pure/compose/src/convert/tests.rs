@@ -205,6 +205,32 @@ fn wishes_to_the_edge_that_make_no_sense_are_told() {
 }
 
 #[test]
+fn a_service_may_want_the_edge_between_it_and_others() {
+    let app = app("
+services:
+  a: {image: x, x-sea: {edge: {between: [9090, 80, 80], connections: 200}}}
+  b: {image: x, x-sea: {edge: {between: 5432}}}
+  c: {image: x, x-sea: {edge: {between: []}}}
+");
+    let lines: Vec<_> =
+        app.services.values().map(|service| serde_json::to_string(&service.edge).unwrap()).collect();
+    expect![[r#"
+        {"between":[80,9090],"connections":200}
+        {"between":[5432]}
+        {}"#]]
+    .assert_eq(&lines.join("\n"));
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {between: [0, 8125/udp, true], connections: 0}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.between: `0` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`
+            services.a.x-sea.edge.between: `8125/udp` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`
+            services.a.x-sea.edge.between: `true` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`
+            services.a.x-sea.edge.connections: `0` is not a value of this key | write a whole number from 1 to 1000000
+        "#]],
+    );
+}
+
+#[test]
 fn wishes_to_an_edge_that_has_no_way_to_the_service_are_warned_of() {
     told(
         "services:\n  a: {image: x, x-sea: {edge: {limit: 5}}}\n  b: {image: x, ports: ['1:1'], x-sea: {edge: {limit: 5}}}\n",

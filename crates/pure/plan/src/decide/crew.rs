@@ -1,6 +1,7 @@
 //! What is seen, sorted: the instances of each service, the current and the old, those to keep first.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use base::{Revision, ServiceName, VolumeName};
@@ -265,6 +266,8 @@ pub(crate) struct Fleet<'a> {
     pub(crate) crews: Vec<Crew<'a>>,
     /// Instances of services that the release does not have.
     pub(crate) gone: Vec<Instance<'a>>,
+    /// The addresses that its services have on their networks.
+    pub(crate) served: &'a [(ServiceName, Ipv4Addr)],
     places: BTreeMap<&'a ServiceName, usize>,
 }
 
@@ -276,7 +279,8 @@ impl<'a> Fleet<'a> {
             .filter_map(|(name, spec)| Crew::of(wanted, sight, (name, spec), jobs.get(name).copied()))
             .collect();
         let places = crews.iter().enumerate().map(|(place, crew)| (crew.name, place)).collect();
-        let mut fleet = Self { wanted: *wanted, crews, gone: Vec::new(), places };
+        let served = sight.instances.first().map_or(&[][..], |seen| &seen.served);
+        let mut fleet = Self { wanted: *wanted, crews, gone: Vec::new(), served, places };
         for seen in sight.instances {
             fleet.put(Instance::of(seen, sight));
         }

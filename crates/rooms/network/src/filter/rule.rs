@@ -1,7 +1,7 @@
 //! One rule of the filters: what a packet must be like, and what becomes of it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::netlink::message::Body;
 use base::Cidr;
@@ -53,6 +53,11 @@ impl Rule {
         self.say(&format!("iifname \"{link}\"")).meta(META_IN_NAME).compare(EQUAL, &name(link))
     }
 
+    /// That came by another link, or from the host itself.
+    pub(crate) fn not_from(self, link: &str) -> Self {
+        self.say(&format!("iifname != \"{link}\"")).meta(META_IN_NAME).compare(UNEQUAL, &name(link))
+    }
+
     /// That leave by this link.
     pub(crate) fn to(self, link: &str) -> Self {
         self.say(&format!("oifname \"{link}\"")).meta(META_OUT_NAME).compare(EQUAL, &name(link))
@@ -80,6 +85,20 @@ impl Rule {
             .expression("payload", load)
             .masked(&mask(bytes.len(), range.prefix()))
             .compare(EQUAL, &bytes)
+    }
+
+    /// That go to this address.
+    pub(crate) fn destination(self, address: Ipv4Addr) -> Self {
+        let load = Body::default()
+            .with_big_number(1, REGISTER)
+            .with_big_number(2, BASE_NETWORK)
+            .with_big_number(3, 16)
+            .with_big_number(4, 4);
+        self.say(&format!("ip daddr {address}"))
+            .meta(META_PROTOCOL)
+            .compare(EQUAL, &[2])
+            .expression("payload", load)
+            .compare(EQUAL, &address.octets())
     }
 
     /// What becomes of them.

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use super::{Fence, batch, forward, outward};
+use super::{Fence, batch, forward, inward, outward};
 use crate::netlink::message::packet;
 
 fn fence(name: &str) -> Fence {
@@ -12,6 +12,7 @@ fn fence(name: &str) -> Fence {
         masquerade: true,
         talk: true,
         subnets: vec!["172.18.0.0/24".parse().unwrap()],
+        served: Vec::new(),
     }
 }
 
@@ -39,6 +40,16 @@ fn networks_are_apart_and_go_out_under_the_hosts_address() {
             ip saddr 172.18.0.0/24 oifname != "sea2" masquerade
         "#]],
     );
+}
+
+#[test]
+fn addresses_of_services_are_for_their_own_network() {
+    let served = Fence { served: vec!["172.18.0.254".parse().unwrap()], ..fence("sea1") };
+    let lines: String = inward(&[served, fence("sea2")]).iter().map(|rule| format!("{rule}\n")).collect();
+    expect![[r#"
+        iifname != "sea1" ip daddr 172.18.0.254 drop
+    "#]]
+    .assert_eq(&lines);
 }
 
 #[test]

@@ -133,7 +133,8 @@ impl Directory {
                     addresses.extend(new);
                 }
             }
-            if let Some(name) = member.names.first() {
+            // What has only names that it shares is a service's address.
+            if let Some(name) = member.names.first().or(member.aliases.first()) {
                 let name = format!("{name}.{}", network.network);
                 directory.by_address.extend(member.addresses.iter().map(|a| (*a, name.clone())));
             }

@@ -11,6 +11,7 @@ const NEW_LINK: u16 = 16;
 const DEL_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
+const DEL_ADDRESS: u16 = 21;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
@@ -146,6 +147,14 @@ pub(crate) fn give_address(index: u32, address: IpAddr, prefix: u8) -> Request {
     body.request(NEW_ADDRESS, ACK | CREATE | REPLACE)
 }
 
+/// Takes an address from a link.
+pub(crate) fn take_address(index: u32, address: IpAddr, prefix: u8) -> Request {
+    let (family, bytes) = split(address);
+    let mut fixed = [family, prefix, 0, 0, 0, 0, 0, 0];
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    Body::of(&fixed).with(1, &bytes).with(2, &bytes).request(DEL_ADDRESS, ACK)
+}
+
 /// Asks for all addresses.
 pub(crate) fn list_addresses() -> Request {
     Body::of(&[0; 8]).request(GET_ADDRESS, DUMP)
@@ -256,6 +265,14 @@ pub(crate) fn read_address((kind, payload): &(u16, Vec<u8>)) -> Option<Range> {
     let address =
         attributes(payload.get(8..)?).filter(|(k, _)| matches!(k, 1 | 2)).max_by_key(|(k, _)| *k)?.1;
     Some(Range { subnet: Cidr::around(address_of(address)?, prefix)?, link })
+}
+
+/// Reads which address a link holds for itself alone: with a prefix as long as the address.
+pub(crate) fn read_single((kind, payload): &(u16, Vec<u8>)) -> Option<(u32, IpAddr)> {
+    let prefix = *payload.get(1)?;
+    let local = attributes(payload.get(8..)?).find(|(kind, _)| *kind == 2)?.1;
+    let address = address_of(local)?;
+    (*kind == NEW_ADDRESS && usize::from(prefix) == local.len() * 8).then_some((u32_at(payload, 4)?, address))
 }
 
 /// Reads a route; its range is that of all addresses when it is a default route.

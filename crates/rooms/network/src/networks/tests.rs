@@ -2,6 +2,7 @@
 
 mod crash;
 mod names;
+mod served;
 mod speed;
 
 use std::net::IpAddr;

@@ -72,6 +72,7 @@ impl Realm {
                 renamed.ready = order.ready;
                 renamed.dns.clone_from(&order.dns);
                 renamed.links.clone_from(&order.links);
+                renamed.instance_of.clone_from(&order.instance_of);
                 self.record_attachment(&network, &order.container, renamed.clone())?;
                 return Ok(super::attachment_of(&order.container, &renamed, &network));
             }
@@ -233,6 +234,7 @@ impl Realm {
             dns: order.dns.clone(),
             links: order.links.clone(),
             link_local: order.link_local.clone(),
+            instance_of: order.instance_of.clone(),
             pid: order.pid,
             namespace: 0,
             made: false,

@@ -149,6 +149,7 @@ impl Realm {
             app: order.app.clone(),
             driver_opts: order.driver_opts.clone(),
             remarks: order.remarks.clone(),
+            served: Vec::new(),
         })
     }
 
@@ -223,6 +224,7 @@ impl Realm {
         let addresses =
             network.subnets.iter().map(|s| link::give_address(index, s.gateway, s.subnet.prefix()));
         steps.extend(addresses);
+        steps.extend(network.served.iter().map(|s| link::give_address(index, s.address.into(), 32)));
         self.kernel.route()?.change(&steps).map_err(failed)?;
         base::crash::point("network: bridge set up");
         Ok(index)

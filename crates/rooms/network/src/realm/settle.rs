@@ -91,7 +91,8 @@ impl Realm {
                 settled.bridges_restored.push(network.name.clone());
             }
             // Also when it is there: a crash may have come between the bridge and its addresses.
-            self.make_bridge(&network)?;
+            let index = self.make_bridge(&network)?;
+            self.take_stray_addresses(&network, index)?;
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ fn network() -> NetworkRecord {
         app: Some("shop".parse().unwrap()),
         driver_opts: BTreeMap::new(),
         remarks: Remarks::default(),
+        served: Vec::new(),
     }
 }
 
@@ -47,6 +48,7 @@ fn attachment() -> AttachmentRecord {
         dns: Vec::new(),
         links: Vec::new(),
         link_local: Vec::new(),
+        instance_of: None,
         pid: 4711,
         namespace: 4_026_532_000,
         made: true,

@@ -38,6 +38,7 @@ fn table() -> Table {
             address: ([0, 0, 0, 0], 5000).into(),
             protocol: Protocol::Auto,
             pool: "api".into(),
+            between: false,
         }],
         pools: [
             ("web".to_owned(), pool("shop/web", &[1, 2], EdgePolicy::default())),

@@ -8,10 +8,11 @@ fn any() -> SocketAddr {
 
 #[test]
 fn all_threads_listen_on_one_port_and_nobody_else_may() {
-    let (address, listeners) = streams(any(), 3).expect("a free port");
+    let (address, listeners) = streams(any(), 3, Binding::Alone).expect("a free port");
     assert_eq!(listeners.len(), 3);
     assert!(listeners.iter().all(|l| l.local_addr().is_ok_and(|a| a == address)));
-    let error = streams(address, 2).expect_err("the port is taken, even by sockets that share it");
+    let error =
+        streams(address, 2, Binding::Alone).expect_err("the port is taken, even by sockets that share it");
     let name = std::fs::read_to_string("/proc/self/comm").expect("a name");
     let want =
         format!("TCP address `{address}` is in use by `{}` (process {})", name.trim(), std::process::id());
@@ -19,7 +20,7 @@ fn all_threads_listen_on_one_port_and_nobody_else_may() {
     assert!(error.to_string().ends_with(&want[want.find("(process").expect("a number")..]), "{error}");
     assert_eq!(error.kind(), Kind::Conflict);
     drop(listeners);
-    streams(address, 1).expect("the port is free again");
+    streams(address, 1, Binding::Alone).expect("the port is free again");
 }
 
 #[test]
@@ -32,7 +33,7 @@ fn a_udp_port_is_taken_by_one() {
 
 #[test]
 fn a_foreign_address_is_told_as_such() {
-    let error = streams(([192, 0, 2, 1], 0).into(), 1).expect_err("nobody has this address");
+    let error = streams(([192, 0, 2, 1], 0).into(), 1, Binding::Alone).expect_err("nobody has this address");
     assert!(matches!(error, ListenError::NoAddress { .. }), "{error}");
 }
 

@@ -1,11 +1,12 @@
 //! The listening sockets of an edge: those that it was handed, those that it opened, and a duplicate of each for the next.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use crate::handover::{Handover, Place, Purpose, Sockets, TicketKeys};
-use crate::listen::{self, ListenError};
+use crate::listen::{self, Binding, ListenError};
 use crate::worker::Socket;
 
 /// Sockets by thread.
@@ -21,13 +22,15 @@ pub(super) struct Listening {
     given: Sockets,
     /// Duplicates of those that are open.
     held: Sockets,
+    /// Those of them that were bound ahead.
+    ahead: BTreeSet<SocketAddr>,
     revision: u64,
 }
 
 impl Listening {
     /// For so many threads, from what the edge before had.
     pub(super) fn new(threads: usize, given: Sockets, revision: u64) -> Self {
-        Self { threads, given, held: Sockets::new(), revision }
+        Self { threads, given, held: Sockets::new(), ahead: BTreeSet::new(), revision }
     }
 
     /// Grows when sockets are opened or closed.
@@ -49,18 +52,32 @@ impl Listening {
     ///
     /// None of them is closed here when there are more than threads: what waits in it would be lost.
     pub(super) fn open(&mut self, place: Place) -> Result<Opened, ListenError> {
+        let port = place.address.port();
+        let is_shared = port != 0 && self.ahead.iter().any(|ahead| ahead.port() == port);
+        self.open_as(place, if is_shared { Binding::Shared } else { Binding::Alone })
+    }
+
+    /// The same for the address of a service, which the machine need not have yet.
+    pub(super) fn open_ahead(&mut self, place: Place) -> Result<Opened, ListenError> {
+        let opened = self.open_as(place, Binding::Ahead)?;
+        self.ahead.insert(place.address);
+        Ok(opened)
+    }
+
+    fn open_as(&mut self, place: Place, binding: Binding) -> Result<Opened, ListenError> {
         let Place { purpose, address } = place;
         let given = self.given.remove(&place).unwrap_or_default();
         match (purpose, given.is_empty()) {
             (Purpose::Datagram, true) => Ok((address, vec![listen::datagrams(address)?.into()])),
             (Purpose::Datagram, false) => Ok((address, given)),
             (Purpose::Front | Purpose::Secure | Purpose::Stream, true) => {
-                let (address, listeners) = listen::streams(address, self.threads)?;
+                let (address, listeners) = listen::streams(address, self.threads, binding)?;
                 Ok((address, listeners.into_iter().map(OwnedFd::from).collect()))
             }
             (Purpose::Front | Purpose::Secure | Purpose::Stream, false) => {
                 let missing = self.threads.saturating_sub(given.len());
-                let more = listen::further(address, missing)?;
+                let others = if binding == Binding::Alone { Binding::Shared } else { binding };
+                let more = listen::further(address, missing, others)?;
                 Ok((address, given.into_iter().chain(more.into_iter().map(OwnedFd::from)).collect()))
             }
         }
@@ -95,6 +112,7 @@ impl Listening {
         for (address, udp) in gone {
             let purpose = if *udp { Purpose::Datagram } else { Purpose::Stream };
             self.held.remove(&Place { purpose, address: *address });
+            self.ahead.remove(address);
             self.revision += 1;
         }
     }

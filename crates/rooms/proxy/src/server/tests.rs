@@ -1,6 +1,7 @@
 //! The edge with real sockets and instances of every temper; this file holds what the tests share.
 
 mod asks;
+mod between;
 mod bodies;
 mod bounds;
 mod calls;
@@ -156,6 +157,7 @@ fn share(addresses: &[SocketAddr], listeners: &[(SocketAddr, Protocol)]) -> Rout
         address: *address,
         protocol: *protocol,
         pool: "web".into(),
+        between: false,
     };
     RouteShare {
         rules: vec![RouteRule {

@@ -19,7 +19,12 @@ fn document(text: &str) -> Document {
         }
         if let Some(address) = what.strip_prefix("listen ") {
             let address = address.parse().expect("an address");
-            share.listeners.push(Listener { address, protocol: Protocol::Auto, pool: name.into() });
+            share.listeners.push(Listener {
+                address,
+                protocol: Protocol::Auto,
+                pool: name.into(),
+                between: false,
+            });
         } else {
             let slash = what.find('/').unwrap_or(what.len());
             let host = Some(&what[..slash]).filter(|host| *host != "*").map(|host| host.to_string());

@@ -81,7 +81,12 @@ fn share(host: &str, address: SocketAddr, listeners: &[SocketAddr]) -> RouteShar
         }],
         listeners: listeners
             .iter()
-            .map(|address| Listener { address: *address, protocol: Protocol::Http, pool: "web".into() })
+            .map(|address| Listener {
+                address: *address,
+                protocol: Protocol::Http,
+                pool: "web".into(),
+                between: false,
+            })
             .collect(),
         pools: BTreeMap::from([(
             "web".into(),
@@ -187,7 +192,12 @@ async fn echo() -> SocketAddr {
 /// A share that publishes an instance of UDP.
 fn datagrams(port: SocketAddr, instance: SocketAddr) -> RouteShare {
     let mut share = share("a.example", instance, &[]);
-    share.listeners.push(Listener { address: port, protocol: Protocol::Udp, pool: "web".into() });
+    share.listeners.push(Listener {
+        address: port,
+        protocol: Protocol::Udp,
+        pool: "web".into(),
+        between: false,
+    });
     share
 }
 

@@ -30,6 +30,8 @@ const KEYS: &[&str] = &[
     "split",
     "mirror",
     "proxy_protocol",
+    "between",
+    "connections",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -66,6 +68,8 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
         trace: map.get("trace").and_then(|node| reader.trace(node)),
+        between: map.get("between").map(|node| reader.ports(node)).unwrap_or_default(),
+        connections: reader.count(map, "connections", 1, 1_000_000),
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
         // These name other services, which are looked at by whoever knows the ways to this one.
         split: None,
@@ -168,6 +172,22 @@ impl Reader<'_, '_> {
             self.fault(node, "trace", "write the share that is recorded, as in `10%`, or `true` or `false`");
         }
         percent.map(|percent| (percent * 10_000.0).round() as u32)
+    }
+
+    /// A port or a list of ports, each once, in order.
+    fn ports(&mut self, node: &Node) -> Vec<u16> {
+        const HELP: &str = "write the ports of TCP at which other services call it, as in `[8080, 9090]`";
+        let nodes = node.list().unwrap_or(std::slice::from_ref(node));
+        let mut ports = Vec::new();
+        for one in nodes {
+            match one.int().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
+                Some(port) => ports.push(port),
+                None => self.fault(one, "between", HELP),
+            }
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// `true`, or a mapping.

@@ -5,7 +5,7 @@ use tokio::net::UdpSocket;
 use super::*;
 
 /// A port that is free at this moment, on which the edge then listens.
-fn free_port() -> SocketAddr {
+pub(super) fn free_port() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
 }
 

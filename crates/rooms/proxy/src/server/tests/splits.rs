@@ -197,7 +197,12 @@ async fn a_published_port_that_speaks_http_is_split_too() {
     let mut edge = TestEdge::start(quick()).await;
     let mut share = split(&[("next", 0, &[&next]), ("web", 1, &[&web])], Sticky::No);
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
-    share.listeners.push(Listener { address: free, protocol: Protocol::Auto, pool: "web".into() });
+    share.listeners.push(Listener {
+        address: free,
+        protocol: Protocol::Auto,
+        pool: "web".into(),
+        between: false,
+    });
     edge.apply(share).await;
     // A client that waits has the edge connect to an instance of `web`, which its request then is not for.
     let mut stream = TcpStream::connect(free).await.expect("the edge accepts");
@@ -347,7 +352,7 @@ async fn a_table_whose_sides_or_copies_lead_nowhere_is_refused() {
         (other, "`shop` has a route for `shop/web` that cannot be gone by: copies are sent in HTTP/1.1"),
     ] {
         let shares = BTreeMap::from([("shop".to_string(), share)]);
-        let told = edge.server.apply(Document { generation: 9, shares, trusted: Vec::new() }).await;
+        let told = edge.server.apply(Document { generation: 9, shares, ..Document::default() }).await;
         let flaw = told.expect_err("it cannot be gone by");
         let source = std::error::Error::source(&flaw).map(ToString::to_string).unwrap_or_default();
         assert_eq!(source, why);

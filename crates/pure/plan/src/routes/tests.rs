@@ -1,0 +1,87 @@
+//! What the edge is told of the addresses of services.
+
+use expect_test::{Expect, expect};
+
+use crate::fixtures::{app, ledger, name, seen, service, sight};
+use crate::seen::Seen;
+use crate::{Memory, Step, plan};
+
+/// The steps about networks and the edge, for a `web` that calls an `api` of this many ports.
+#[track_caller]
+fn check(ports: &[u16], instances: &str, served: &[&str], expected: Expect) {
+    let mut api = service("a", 2);
+    api.edge.between = ports.to_vec();
+    let ledger = ledger([app([("api", api), ("web", service("w", 1))])]);
+    let served: Vec<_> = served.iter().map(|at| (name("api"), at.parse().expect("an address"))).collect();
+    let instances: Vec<Seen> = seen(&ledger, instances);
+    let instances: Vec<_> = instances.into_iter().map(|one| Seen { served: served.clone(), ..one }).collect();
+    let memory = Memory::default();
+    let steps = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory)).steps;
+    let lines = steps.iter().filter_map(|step| match step {
+        Step::Prepare { .. } => Some("prepare\n".to_owned()),
+        Step::Send(share) => Some(
+            share
+                .listeners
+                .iter()
+                .map(|one| {
+                    let ends: Vec<_> =
+                        share.pools[&one.pool].endpoints.iter().map(|end| end.address.to_string()).collect();
+                    format!("{} -> {} ({})\n", one.address, ends.join(" "), one.between)
+                })
+                .collect(),
+        ),
+        _ => None,
+    });
+    expected.assert_eq(&lines.collect::<String>());
+}
+
+#[test]
+fn the_edge_answers_at_the_addresses_of_a_service_for_those_that_are_ready() {
+    let all = "api-1 r1 ready, api-2 r1 starting, web-1 r1 ready";
+    check(
+        &[80, 90],
+        all,
+        &["10.9.0.254", "10.8.0.254"],
+        expect![[r#"
+        10.9.0.254:80 -> 10.0.0.1:80 (true)
+        10.8.0.254:80 -> 10.0.0.1:80 (true)
+        10.9.0.254:90 -> 10.0.0.1:90 (true)
+        10.8.0.254:90 -> 10.0.0.1:90 (true)
+    "#]],
+    );
+}
+
+#[test]
+fn an_address_is_answered_while_its_service_has_no_instance() {
+    check(
+        &[80],
+        "web-1 r1 ready",
+        &["10.9.0.254"],
+        expect![[r#"
+        prepare
+        10.9.0.254:80 ->  (true)
+    "#]],
+    );
+}
+
+#[test]
+fn addresses_are_made_and_taken_back_where_nothing_has_to_start() {
+    let all = "api-1 r1 ready, api-2 r1 ready, web-1 r1 ready";
+    check(
+        &[80],
+        all,
+        &[],
+        expect![[r#"
+        prepare
+    "#]],
+    );
+    check(
+        &[],
+        all,
+        &["10.9.0.254"],
+        expect![[r#"
+        prepare
+    "#]],
+    );
+    check(&[], all, &[], expect![""]);
+}

@@ -1,0 +1,107 @@
+//! Addresses of services, and how many connections may be open to one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use plan::traffic::Listener;
+use spec::{EdgePolicy, Protocol};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::ports::free_port;
+use super::*;
+use crate::listen::ListenError;
+use crate::server::ApplyError;
+
+/// Says `hi` and then what it hears.
+async fn greeter() -> Backend {
+    Backend::new(|mut stream, _| async move {
+        let _ = stream.write_all(b"hi").await;
+        let (mut reader, mut writer) = stream.split();
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    })
+    .await
+}
+
+/// A connection that was greeted; none if the edge hangs up.
+async fn greeted(port: SocketAddr) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(port).await.ok()?;
+    let mut said = [0; 2];
+    let heard = tokio::time::timeout(LONG, stream.read_exact(&mut said)).await.expect("a word in time");
+    (heard.is_ok() && said == *b"hi").then_some(stream)
+}
+
+#[tokio::test]
+async fn so_many_connections_as_a_service_takes_are_open_at_once() {
+    let backend = greeter().await;
+    let mut edge = TestEdge::start(quick()).await;
+    for protocol in [Protocol::Tcp, Protocol::Auto] {
+        let port = free_port();
+        let mut share = share(&[backend.address], &[(port, protocol)]);
+        let policy = EdgePolicy { connections: Some(2), ..EdgePolicy::default() };
+        share.pools.get_mut("web").expect("its pool").policy = policy;
+        edge.apply(share.clone()).await;
+        let first = greeted(port).await.expect("a seat");
+        let second = greeted(port).await.expect("another");
+        // Another table does not begin to count anew.
+        edge.apply(share).await;
+        assert!(greeted(port).await.is_none(), "{protocol:?}");
+        drop(first);
+        let next = async {
+            loop {
+                if let Some(next) = greeted(port).await {
+                    return next;
+                }
+            }
+        };
+        let next = tokio::time::timeout(LONG, next).await.expect("the seat of the first");
+        assert!(greeted(port).await.is_none(), "{protocol:?}");
+        drop((second, next));
+        edge.at_rest(&backend).await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_there_yet_is_listened_on_beside_its_port_on_all_others() {
+    let backend = Backend::plain("one").await;
+    let mut edge = TestEdge::start(quick()).await;
+    let port = free_port().port();
+    let all: SocketAddr = (Ipv4Addr::UNSPECIFIED, port).into();
+    let absent: SocketAddr = (Ipv4Addr::new(192, 0, 2, 77), port).into();
+    let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, 77), port).into();
+    let with = |addresses: &[(SocketAddr, bool)]| {
+        let mut share = share(&[backend.address], &[]);
+        share.listeners.extend(addresses.iter().map(|(address, between)| Listener {
+            address: *address,
+            protocol: Protocol::Http,
+            pool: "web".into(),
+            between: *between,
+        }));
+        share
+    };
+    edge.apply(with(&[(absent, true), (own, true)])).await;
+    assert!(ask(own, &get("/a")).await.ends_with("one /a "));
+    // What comes later may have the port on all addresses, and goes without taking the others along.
+    edge.apply(with(&[(absent, true), (own, true), (all, false)])).await;
+    let here: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
+    assert!(ask(here, &get("/b")).await.ends_with("one /b "));
+    edge.apply(with(&[(own, true)])).await;
+    assert!(ask(own, &get("/c")).await.ends_with("one /c "));
+    edge.apply(with(&[(all, false)])).await;
+    edge.apply(with(&[(all, false), (absent, true)])).await;
+    assert!(ask(own, &get("/d")).await.ends_with("one /d "), "by the port on all addresses");
+}
+
+#[tokio::test]
+async fn a_published_port_is_still_for_one_alone() {
+    let backend = Backend::plain("one").await;
+    let (mut first, mut second) = (TestEdge::start(quick()).await, TestEdge::start(quick()).await);
+    let port = free_port();
+    first.apply(share(&[backend.address], &[(port, Protocol::Http)])).await;
+    let again = Document {
+        generation: 1,
+        shares: [("shop".to_owned(), share(&[backend.address], &[(port, Protocol::Http)]))].into(),
+        ..Document::default()
+    };
+    let refused = second.server.apply(again).await.expect_err("it is in use");
+    assert!(matches!(refused, ApplyError::Listen { source: ListenError::InUse { .. } }), "{refused:?}");
+}

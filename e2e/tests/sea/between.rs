@@ -1,0 +1,151 @@
+//! A service's name leads to an address that the edge answers, where it asks for that.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Sea, process, until_ok};
+use rustix::process::Signal;
+
+const APP: &str = r#"
+name: inner
+services:
+  api:
+    image: busybox:1.36
+    command: [sh, -c, "mkdir -p /www; hostname > /www/index.html; exec httpd -f -p 8080 -h /www"]
+    stop_grace_period: 1s
+    deploy: {replicas: 3, update_config: {monitor: 200ms}}
+    x-sea: {edge: {between: [8080]}}
+    networks: {default: {aliases: [backend]}, closed: {}}
+  web:
+    image: python:3.11-slim
+    command: [sleep, "1000000"]
+    init: true
+    stop_grace_period: 1s
+  inside:
+    image: python:3.11-slim
+    command: [sleep, "1000000"]
+    init: true
+    stop_grace_period: 1s
+    networks: [closed]
+networks:
+  closed: {internal: true}
+"#;
+
+const NEIGHBOUR: &str = r#"
+name: other
+services:
+  spy:
+    image: python:3.11-slim
+    command: [sleep, "1000000"]
+    init: true
+    stop_grace_period: 1s
+"#;
+
+/// What a program in Python prints in a container.
+fn python(sea: &Sea, container: &str, program: &str) -> String {
+    let program = format!("import socket, urllib.request as u\n{program}");
+    sea.sea(&["exec", container, "python3", "-c", &program]).text().trim().to_owned()
+}
+
+/// The addresses to which a name leads there.
+fn addresses(sea: &Sea, container: &str, name: &str) -> Vec<String> {
+    let program = format!("print(*sorted(socket.gethostbyname_ex('{name}')[2]))");
+    python(sea, container, &program).split(' ').map(str::to_owned).collect()
+}
+
+/// What is answered there.
+fn call(sea: &Sea, container: &str, url: &str) -> String {
+    let program = format!(
+        "try: print(u.urlopen('{url}', timeout=3).read().decode())\nexcept OSError as e: print('none:', e)"
+    );
+    python(sea, container, &program)
+}
+
+/// Kills one instance of the service, as a crash does.
+fn kill_one(sea: &Sea) -> Result<()> {
+    let list = sea.json(&["ps"]);
+    let mut api = list.as_array().context("a list")?.iter().filter(|one| one["owner"]["service"] == "api");
+    let pid = api.next().and_then(|one| one["pid"].as_i64()).with_context(|| list.to_string())?;
+    process::signal(i32::try_from(pid)?, Signal::KILL);
+    Ok(())
+}
+
+/// Whether the machine has this address for itself alone.
+fn bridges_have(address: &str) -> Result<bool> {
+    let output = std::process::Command::new("ip").args(["-o", "-4", "addr"]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains(&format!(" {address}/32 ")))
+}
+
+#[test]
+fn a_service_is_called_through_the_edge_by_its_network_alone() -> Result<()> {
+    let sea = Sea::with_images(&["busybox", "python"])?;
+    sea.write("compose.yaml", APP);
+    sea.write("other.yaml", NEIGHBOUR);
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    sea.sea(&["-f", "other.yaml", "up", "-d", "--wait"]).exits(0);
+
+    let at = addresses(&sea, "inner-web-1", "api");
+    ensure!(
+        at.len() == 1 && addresses(&sea, "inner-web-1", "backend") == at,
+        "an alias leads there too: {at:?}"
+    );
+    let at = at[0].clone();
+    ensure!(bridges_have(&at)?, "{at} lies on the bridge");
+    let reverse = python(&sea, "inner-web-1", &format!("print(socket.gethostbyaddr('{at}')[0])"));
+    ensure!(reverse == "api.inner_default", "{reverse}");
+    let own = addresses(&sea, "inner-web-1", "inner-api-1");
+    let tasks = addresses(&sea, "inner-web-1", "tasks.api");
+    ensure!(tasks.len() == 3 && tasks.contains(&own[0]) && !tasks.contains(&at), "{own:?} {tasks:?}");
+
+    // Requests are spread, and none is lost with an instance.
+    let calls = "seen = {}
+for _ in range(300):
+  try: word = u.urlopen('http://api:8080/', timeout=5).read().decode().strip()
+  except OSError as e: word = f'lost {e}'
+  seen[word] = seen.get(word, 0) + 1
+print(seen)";
+    let told = std::thread::scope(|scope| {
+        let calling = scope.spawn(|| python(&sea, "inner-web-1", calls));
+        let killed = kill_one(&sea);
+        killed.map(|()| calling.join().expect("it calls"))
+    })?;
+    ensure!(!told.contains("lost") && told.matches(": ").count() >= 3, "{told}");
+
+    // An internal network is answered; another network, the neighbour's and the host are not.
+    let url = format!("http://{at}:8080/");
+    ensure!(!call(&sea, "inner-inside-1", "http://api:8080/").starts_with("none"));
+    for stranger in ["inner-inside-1", "other-spy-1"] {
+        let told = call(&sea, stranger, &url);
+        ensure!(told.starts_with("none"), "{stranger}: {told}");
+    }
+    let own_machine =
+        std::net::TcpStream::connect_timeout(&format!("{at}:8080").parse()?, Duration::from_secs(1));
+    ensure!(own_machine.is_err(), "the host itself is let in");
+    let ports = sea.json(&["routes"]);
+    ensure!(ports.to_string().contains(&format!("{at}:8080")), "{ports}");
+
+    // The address is the service's through updates, and while the daemon is away.
+    let new = APP.replace("hostname >", "echo new >");
+    sea.write("compose.yaml", &new);
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
+    sea.end_daemon(Signal::KILL)?;
+    sea.start_daemon()?;
+    ensure!(addresses(&sea, "inner-web-1", "api") == [at.clone()]);
+    ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
+    // Another program's edge gets the very sockets.
+    sea.upgrade_daemon(&sea.another_program()?, &[])?;
+    ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
+
+    // Without the wish, the name leads to instances again, and the address is gone.
+    sea.write("compose.yaml", &new.replace("x-sea: {edge: {between: [8080]}}", ""));
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    until_ok("the address is gone", 20, || {
+        ensure!(!bridges_have(&at)?);
+        ensure!(addresses(&sea, "inner-web-1", "api").len() == 3);
+        Ok(())
+    })?;
+    sea.sea(&["down"]).exits(0);
+    sea.sea(&["-f", "other.yaml", "down"]).exits(0);
+    sea.end()
+}
