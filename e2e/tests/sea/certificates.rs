@@ -74,7 +74,7 @@ fn a_host_is_served_at_once_and_with_a_certificate_of_the_authority_soon() -> Re
         .then_some(())
         .context("the certificate is not told")?;
     let route = sea.json(&["routes"])["routes"][0].clone();
-    ensure!(route["certificate"]["until"].is_string(), "{route}");
+    ensure!(route["certificate"]["until"].is_i64(), "{route}");
 
     sea.end_daemon(rustix::process::Signal::KILL)?;
     ensure!(asked(&[])?.starts_with("HTTP/2 200"), "the edge goes on without the daemon");

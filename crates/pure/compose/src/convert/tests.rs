@@ -554,7 +554,7 @@ fn certificates_come_from_files_or_an_authority() {
     told(
         &text("akme", "a.example"),
         expect![[r#"
-            services.a.x-sea.certificate: this takes a mapping, not a string | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
+            services.a.x-sea.certificate: this takes a mapping, not a text | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
         "#]],
     );
 }
