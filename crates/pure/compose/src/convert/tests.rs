@@ -256,16 +256,16 @@ fn https_is_asked_for_by_route_and_by_service() {
     let https: Vec<_> = service.routes.iter().map(|route| format!("{:?}", route.https)).collect();
     expect![[r#"
         RouteHttps { only: true, remembered: Some(31536000s) }, RouteHttps { only: false, remembered: None }
-        Some(CertificateFiles { chain: "c", key: "k" }) true"#]]
+        Some(Files(CertificateFiles { chain: "c", key: "k" })) true"#]]
     .assert_eq(&format!("{}\n{:?} {}", https.join(", "), service.certificate, service.edge.http2));
     told(
         "services:\n  a: {image: x, x-sea: {routes: [{path: /, port: 1, https: yes, hsts: long}], certificate: {chain: c}}}\n  b: {image: x, x-sea: {route: a.b -> 1, certificate: {chain: c, key: c, more: 1}}}\nsecrets: {c: {external: true}}\n",
         expect![[r#"
             services.a.x-sea.routes[0].https: `yes` is not a value of this key | allowed are only and allowed
-            services.a.x-sea.certificate: `key` is missing | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
-            services.a.x-sea.certificate.chain: `c` is external, so the edge cannot read it | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
-            services.b.x-sea.certificate.chain: `c` is external, so the edge cannot read it | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
-            services.b.x-sea.certificate.key: `c` is external, so the edge cannot read it | write `certificate: {chain: NAME, key: NAME}`, with NAMEs of secrets or configs of this file
+            services.a.x-sea.certificate: `key` is missing | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
+            services.a.x-sea.certificate.chain: `c` is external, so the edge cannot read it | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
+            services.b.x-sea.certificate.chain: `c` is external, so the edge cannot read it | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
+            services.b.x-sea.certificate.key: `c` is external, so the edge cannot read it | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
             services.b.x-sea.certificate.more: there is no such key | the keys here are chain, key
         "#]],
     );
@@ -585,7 +585,7 @@ fn certificates_come_from_files_or_an_authority() {
     told(
         &text("akme", "a.example"),
         expect![[r#"
-            services.a.x-sea.certificate: this takes a mapping, not a string | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
+            services.a.x-sea.certificate: this takes a mapping, not a text | write `certificate: acme`, or `{chain: NAME, key: NAME}` with NAMEs of secrets or configs of this file
         "#]],
     );
 }
