@@ -12,7 +12,7 @@ use std::time::Duration;
 use base::{Clock, SystemClock};
 use plan::tls::ClientCertificates;
 use resilience::deadline::{self, Deadline, Expired};
-use spec::BalanceBy;
+use spec::{BalanceBy, EdgePolicy};
 use tokio::io::AsyncWrite;
 
 use crate::access_log::Entry;
@@ -394,9 +394,7 @@ impl Client {
             denied = care.judge(&asked, &mut self.lines);
             self.care = Some(care);
         }
-        if let (Some(most), Some(length)) = (pool.policy.max_body, head.framing.length)
-            && length > most.0
-        {
+        if is_too_long(&pool.policy, head.framing.length) {
             return Err(Refusal::BODY_SIZE);
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
@@ -610,6 +608,11 @@ fn route<'a>(
         }
         Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
     }
+}
+
+/// Whether a body that says its length is longer than the service takes.
+fn is_too_long(policy: &EdgePolicy, length: Option<u64>) -> bool {
+    policy.max_body.is_some_and(|most| length.is_some_and(|length| length > most.0))
 }
 
 /// Memory for what is written, where there is none.
