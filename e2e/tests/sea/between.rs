@@ -131,7 +131,7 @@ print(seen)";
     ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
     sea.end_daemon(Signal::KILL)?;
     sea.start_daemon()?;
-    ensure!(addresses(&sea, "inner-web-1", "api") == [at.clone()]);
+    ensure!(addresses(&sea, "inner-web-1", "api") == std::slice::from_ref(&at));
     ensure!(call(&sea, "inner-web-1", "http://api:8080/") == "new");
     // Another program's edge gets the very sockets.
     sea.upgrade_daemon(&sea.another_program()?, &[])?;
