@@ -64,6 +64,7 @@ impl Driver for Memo {
             restarts: 0,
             address: Some([10, 0, 0, 1].into()),
             volumes: Vec::new(),
+            served: Vec::new(),
         });
         self.changed.notify_one();
         Box::pin(async { Ok(id) })

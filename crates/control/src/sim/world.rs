@@ -184,6 +184,7 @@ impl World {
                 restarts: body.restarts,
                 address: Some([10, 0, 0, body.number as u8].into()),
                 volumes: if body.writes { vec![volume.clone()] } else { Vec::new() },
+                served: Vec::new(),
             }
         };
         self.bodies.iter().map(one).collect()
