@@ -329,7 +329,9 @@ pub(crate) fn listed(fields: &[Field], buf: &[u8], name: &[u8]) -> bool {
 pub(crate) fn is_foreign(opens: &[u8]) -> bool {
     let line = opens.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let target = line.split(|byte| *byte == b' ').nth(1).and_then(<[u8]>::first);
-    memchr::memmem::find(line, b"HTTP/").is_none() && !matches!(target, None | Some(b'/' | b'*'))
+    // Whoever sends the line of a proxy to an address that wants none is to find out why nothing works.
+    let is_http = memchr::memmem::find(line, b"HTTP/").is_some() || line.starts_with(b"PROXY ");
+    !is_http && !matches!(target, None | Some(b'/' | b'*'))
 }
 
 /// Whether a method is one.
