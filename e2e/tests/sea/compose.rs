@@ -308,7 +308,7 @@ services:
 secrets: {word: {file: ./word}}
 "#,
     );
-    sea.write("word", "anchor");
+    sea.write("word", "qzx9kv");
     sea.write("more/file", "more\n");
     sea.write(
         "made/Dockerfile",
@@ -321,7 +321,7 @@ secrets: {word: {file: ./word}}
     ensure!(!told.stderr.contains("C0105"), "{told}");
     let said = sea.sea(&["run", "--rm", "made:v1", "cat", "/said"]).exits(0);
     ensure!(said.text() == "base\nmore", "{said}");
-    let found = std::process::Command::new("grep").args(["-rl", "anchor"]).arg(sea.root()).output()?;
+    let found = std::process::Command::new("grep").args(["-rl", "qzx9kv"]).arg(sea.root()).output()?;
     ensure!(found.stdout.is_empty(), "the secret stands in {}", String::from_utf8_lossy(&found.stdout));
     sea.end()
 }

@@ -112,10 +112,13 @@ impl Members {
         members
     }
 
-    /// Who is on this network.
+    /// Who is on this network; without containers that are gone, whose ends the kernel is still giving back.
     pub(super) fn on<'a>(&'a self, known: &'a Known) -> Vec<(&'a ContainerId, Option<&'a Attachment>)> {
         match known {
-            Known::Bridge(view) => view.attachments.iter().map(|on| (&on.container, Some(on))).collect(),
+            Known::Bridge(view) => {
+                let there = view.attachments.iter().filter(|on| self.names.contains_key(&on.container));
+                there.map(|on| (&on.container, Some(on))).collect()
+            }
             Known::Host => self.host.iter().map(|id| (id, None)).collect(),
             Known::None => self.none.iter().map(|id| (id, None)).collect(),
         }
