@@ -3,13 +3,19 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use base::{Kind, Report};
+use base::{Clock, Kind, Report, SystemClock};
 use cli::args::Global;
 use rustix::fs::{FlockOperation, flock};
 
 /// Where a daemon of the whole machine keeps its things.
 const SYSTEM: &str = "/var/lib/sea";
+
+/// So long a daemon that was killed may have the lock: a process that it was just making has it until it is another program.
+const LOCKED: Duration = Duration::from_secs(1);
+/// Between two looks whether the lock is free.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Where a daemon is.
 pub(crate) struct Place {
@@ -75,10 +81,15 @@ pub(crate) fn open(root: &Path) -> Result<(PathBuf, File), Report> {
     fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(failed)?;
     let lock =
         File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(failed)?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        Report::new(Kind::Conflict, format!("a daemon runs already on the root folder `{}`", root.display()))
-            .hint("use that one, or start another with a folder of its own: `--root`")
-    })?;
+    let began = SystemClock.now();
+    while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if SystemClock.now().since(began) >= LOCKED {
+            let text = format!("a daemon runs already on the root folder `{}`", root.display());
+            return Err(Report::new(Kind::Conflict, text)
+                .hint("use that one, or start another with a folder of its own: `--root`"));
+        }
+        std::thread::sleep(LOOK);
+    }
     base::crash::point("daemon: root locked");
     Ok((root, lock))
 }
