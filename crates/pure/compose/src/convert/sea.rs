@@ -89,12 +89,7 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     if let Some(node) = map.get("edge") {
         sea.edge = edge::read(desk, node, &format!("{key}.edge"));
         split::read(desk, (name, service), node, &mut sea);
-        let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
-        let called = split::leads_to(desk.project, name) || !sea.edge.between.is_empty();
-        if sea.routes.is_empty() && !published && !called {
-            let message = "no request comes here through the edge, for want of a route or a published port";
-            desk.warn("C0209", node, format!("{key}.edge"), message);
-        }
+        check_ways(desk, (name, service), (node, &key), &sea);
     }
     if let Some(node) = map.get("certificate") {
         sea.certificate = certificate(desk, node, &format!("{key}.certificate"));
@@ -120,6 +115,22 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
         };
     }
     sea
+}
+
+/// Warns of wishes to an edge that has no way to the service.
+fn check_ways(desk: &mut Desk<'_>, (name, service): (&str, &Map), (node, key): (&Node, &str), sea: &Sea) {
+    let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
+    let called = split::leads_to(desk.project, name) || !sea.edge.between.is_empty();
+    if sea.routes.is_empty() && !published && !called {
+        let message = "no request comes here through the edge, for want of a route or a published port";
+        desk.warn("C0209", node, format!("{key}.edge"), message);
+    }
+    let mode = service.get("network_mode").and_then(Node::str).unwrap_or("bridge");
+    if !sea.edge.between.is_empty() && mode != "bridge" {
+        let message =
+            format!("nobody comes through here, as `network_mode: {mode}` has no network of its own");
+        desk.warn("C0209", node, format!("{key}.edge.between"), message);
+    }
 }
 
 /// Whether an authority can be shown that all hosts are ours.
