@@ -61,6 +61,12 @@ pub async fn serve_metrics(daemon: Arc<Daemon>, address: SocketAddr) -> Result<S
 /// Labels, in the order in which they are written.
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
+/// Name, kind, number and help of a family.
+type Row<T> = (&'static str, &'static str, fn(&T) -> u64, &'static str);
+
+/// What is done with each that samples are of.
+type Each<'a, T> = &'a mut dyn FnMut(Labels<'_>, &T);
+
 /// The text.
 #[derive(Default)]
 struct Text(String);
@@ -205,7 +211,7 @@ impl Page {
     }
 
     fn instances(&self, text: &mut Text, status: &EdgeStatus) {
-        let all = |each: &mut dyn FnMut(Labels<'_>, &EndpointStatus)| {
+        let all = |each: Each<'_, EndpointStatus>| {
             for pool in &status.pools {
                 for one in &pool.endpoints {
                     let release = self.releases.get(&one.instance).map(u32::to_string).unwrap_or_default();
@@ -221,8 +227,7 @@ impl Page {
         let name = "proxy_request_duration_seconds";
         text.family(name, "histogram", "Time from a request's head to the end of the instance's answer.");
         all(&mut |labels, one| text.times(name, labels, (&one.latency, one.took_us)));
-        type Value = fn(&EndpointStatus) -> u64;
-        let numbers: [(&str, &str, Value, &str); 6] = [
+        let rows: [Row<EndpointStatus>; 6] = [
             ("proxy_requests_in_flight", "gauge", |one| one.in_flight, "Requests that are not over."),
             (
                 "proxy_requests_lost_total",
@@ -250,17 +255,20 @@ impl Page {
                 "1 while it is passed over for any reason by some thread.",
             ),
         ];
-        for (name, kind, value, help) in numbers {
-            text.family(name, kind, help);
-            all(&mut |labels, one| text.sample(name, labels, value(one)));
-        }
+        numbers(text, &rows, &all);
     }
 }
 
 /// The sides of splits; `to` is the pool of a side.
 fn sides(text: &mut Text, status: &EdgeStatus) {
-    type Value = fn(&SideStatus) -> u64;
-    let numbers: [(&str, &str, Value, &str); 3] = [
+    let all = |each: Each<'_, SideStatus>| {
+        for pool in &status.pools {
+            for side in &pool.sides {
+                each(&[&names(pool)[..], &[("to", &side.pool)]].concat(), side);
+            }
+        }
+    };
+    let rows: [Row<SideStatus>; 3] = [
         ("proxy_side_weight", "gauge", |side| side.weight.into(), "What a side gets beside the others."),
         (
             "proxy_side_requests_total",
@@ -275,27 +283,19 @@ fn sides(text: &mut Text, status: &EdgeStatus) {
             "Requests of a side that went to others, as it had no instance for them.",
         ),
     ];
-    for (name, kind, value, help) in numbers {
-        text.family(name, kind, help);
-        for pool in &status.pools {
-            for side in &pool.sides {
-                text.sample(name, &[&names(pool)[..], &[("to", &side.pool)]].concat(), value(side));
-            }
-        }
-    }
+    numbers(text, &rows, &all);
 }
 
 /// Copies of requests; `to` is the pool that they go to.
 fn copies(text: &mut Text, status: &EdgeStatus) {
-    let all = |each: &mut dyn FnMut(Labels<'_>, &MirrorStatus)| {
+    let all = |each: Each<'_, MirrorStatus>| {
         for pool in &status.pools {
             if let Some(mirror) = &pool.mirror {
                 each(&[&names(pool)[..], &[("to", &mirror.pool)]].concat(), mirror);
             }
         }
     };
-    type Value = fn(&MirrorStatus) -> u64;
-    let numbers: [(&str, &str, Value, &str); 4] = [
+    let rows: [Row<MirrorStatus>; 4] = [
         ("proxy_copies_in_flight", "gauge", |copies| copies.under_way.into(), "Copies that are not over."),
         ("proxy_copies_total", "counter", |copies| copies.sent, "Copies of requests that were begun."),
         ("proxy_copies_lost_total", "counter", |copies| copies.lost, "Copies without an answer in time."),
@@ -306,20 +306,21 @@ fn copies(text: &mut Text, status: &EdgeStatus) {
             "Copies that were left out, as too many were under way.",
         ),
     ];
-    for (name, kind, value, help) in numbers {
-        text.family(name, kind, help);
-        all(&mut |labels, copies| text.sample(name, labels, value(copies)));
-    }
+    numbers(text, &rows, &all);
     let name = "proxy_copies_answered_total";
     text.family(name, "counter", "Answers to copies, which nobody reads.");
-    all(&mut |labels, copies| {
-        for (class, count) in CLASSES.iter().zip(copies.classes) {
-            text.sample(name, &[labels, &[("class", *class)]].concat(), count);
-        }
-    });
+    all(&mut |labels, copies| classes(text, name, labels, &copies.classes));
 }
 
-fn classes(text: &mut Text, name: &str, labels: Labels<'_>, counts: &[u64; 6]) {
+/// Writes families of a number each.
+fn numbers<T>(text: &mut Text, rows: &[Row<T>], all: &dyn Fn(Each<'_, T>)) {
+    for (name, kind, value, help) in rows {
+        text.family(name, kind, help);
+        all(&mut |labels, one| text.sample(name, labels, value(one)));
+    }
+}
+
+fn classes(text: &mut Text, name: &str, labels: Labels<'_>, counts: &[u64]) {
     for (class, count) in CLASSES.iter().zip(counts) {
         text.sample(name, &[labels, &[("class", *class)]].concat(), count);
     }
