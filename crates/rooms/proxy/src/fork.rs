@@ -246,11 +246,11 @@ impl Sides {
     /// What the match with this number looks for, for people.
     fn shown_match(&self, at: usize) -> String {
         let SideMatch { by, value, side: _ } = &self.matches[at];
-        let what = match by {
-            MatchBy::Header(name) => format!("header `{name}"),
-            MatchBy::Cookie(name) => format!("cookie `{name}"),
-        };
-        value.as_ref().map_or_else(|| format!("{what}`"), |value| format!("{what}: {value}`"))
+        let value = value.as_ref().map_or_else(String::new, |value| format!(": {value}"));
+        match by {
+            MatchBy::Header(name) => format!("header `{name}{value}`"),
+            MatchBy::Cookie(name) => format!("cookie `{name}{value}`"),
+        }
     }
 
     /// By what clients stay, for people.

@@ -19,6 +19,9 @@ pub(crate) struct Gauges {
     pub(crate) decided: Decisions,
 }
 
+/// How often, by reason.
+type Reasons = BTreeMap<&'static str, u64>;
+
 /// What the thread decided against instances and requests, which is rare enough for a lock that nobody else wants.
 #[derive(Default)]
 pub(crate) struct Decisions(Mutex<Decided>);
@@ -26,8 +29,9 @@ pub(crate) struct Decisions(Mutex<Decided>);
 /// Decisions, counted.
 #[derive(Default)]
 pub(crate) struct Decided {
-    /// Answers of the edge's own, by pool and reason.
-    refused: BTreeMap<Option<PoolKey>, BTreeMap<&'static str, u64>>,
+    /// Answers of the edge's own, by reason: for requests that had no pool yet, and by pool.
+    without: Reasons,
+    refused: BTreeMap<PoolKey, Reasons>,
     /// Breakers that opened.
     pub(crate) opened: BTreeMap<PoolKey, u64>,
 }
@@ -35,8 +39,16 @@ pub(crate) struct Decided {
 impl Decisions {
     /// A request was answered by the edge itself.
     pub(crate) fn refused(&self, pool: Option<&PoolKey>, reason: &'static str) {
-        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *decided.refused.entry(pool.cloned()).or_default().entry(reason).or_default() += 1;
+        let decided = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reasons = match pool {
+            None => &mut decided.without,
+            // A flood that is refused should cost no memory for each.
+            Some(pool) if !decided.refused.contains_key(pool) => {
+                decided.refused.entry(pool.clone()).or_default()
+            }
+            Some(pool) => decided.refused.get_mut(pool).expect("it is there"),
+        };
+        *reasons.entry(reason).or_default() += 1;
     }
 
     /// A breaker opened.
@@ -48,16 +60,16 @@ impl Decisions {
     /// Forgets pools that are gone.
     pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
         let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        decided.refused.retain(|key, _| key.as_ref().is_none_or(|key| pools.contains(key)));
+        decided.refused.retain(|key, _| pools.contains(key));
         decided.opened.retain(|key, _| pools.contains(key));
     }
 
     /// Adds these to the sums.
     pub(crate) fn add_to(&self, sums: &mut Decided) {
         let decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        add(&mut sums.without, &decided.without);
         for (pool, reasons) in &decided.refused {
-            let sum = sums.refused.entry(pool.clone()).or_default();
-            reasons.iter().for_each(|(reason, count)| *sum.entry(reason).or_default() += count);
+            add(sums.refused.entry(pool.clone()).or_default(), reasons);
         }
         for (pool, count) in &decided.opened {
             *sums.opened.entry(pool.clone()).or_default() += count;
@@ -65,19 +77,24 @@ impl Decisions {
     }
 }
 
+fn add(sums: &mut Reasons, more: &Reasons) {
+    more.iter().for_each(|(reason, count)| *sums.entry(reason).or_default() += count);
+}
+
 impl Decided {
     /// As they are told.
     pub(crate) fn refused(&self) -> Vec<RefusedStatus> {
-        let of = |(pool, reasons): (&Option<PoolKey>, &BTreeMap<&'static str, u64>)| {
-            let pool = pool.clone();
+        let none = std::iter::once((None, &self.without));
+        let all = none.chain(self.refused.iter().map(|(pool, reasons)| (Some(pool), reasons)));
+        let of = |(pool, reasons): (Option<&PoolKey>, &Reasons)| {
             let one = |(reason, count): (&&'static str, &u64)| RefusedStatus {
-                pool: pool.clone(),
+                pool: pool.cloned(),
                 reason: (*reason).to_owned(),
                 count: *count,
             };
             reasons.iter().map(one).collect::<Vec<_>>()
         };
-        self.refused.iter().flat_map(of).collect()
+        all.flat_map(of).collect()
     }
 }
 
