@@ -1,8 +1,9 @@
 //! One client's HTTP connection: request after request, in order, until one side has enough.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ const ONWARD: deadline::Policy = deadline::Policy {
 
 /// A client that waits for less may not have an instance judged by that, or anybody could have it ejected.
 const HURRIED: Duration = Duration::from_secs(5);
+
+/// An address that nobody asks for, or that is not known any more.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -98,8 +102,8 @@ pub(crate) struct Client {
 
 /// What is known of a client by its connection.
 pub(crate) struct Facts {
-    /// The address that it came to.
-    local: SocketAddr,
+    /// The address that it came to, once somebody has asked.
+    local: Cell<Option<SocketAddr>>,
     /// Its own, with its port, without it, and as text.
     from: SocketAddr,
     address: IpAddr,
@@ -128,7 +132,7 @@ impl Facts {
         let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
         forwarded.extend_from_slice(&presented);
         Rc::new(Self {
-            local: stream.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))),
+            local: Cell::default(),
             from: peer_address,
             address,
             peer,
@@ -138,6 +142,13 @@ impl Facts {
             secure: tls.is_some(),
             clients: tls.and_then(|tls| tls.clients().cloned()),
         })
+    }
+
+    /// The address that it came to. It takes a system call, and few want to know.
+    pub(crate) fn local(&self, stream: &Stream) -> SocketAddr {
+        let known = self.local.get().or_else(|| stream.local_addr());
+        self.local.set(known);
+        known.unwrap_or(NOWHERE)
     }
 }
 
@@ -175,10 +186,11 @@ pub(crate) async fn converse(
             Ok(Came::Asked(asked)) => asked,
             Ok(Came::Http2) => {
                 let (stream, input, facts) = client.into_parts();
-                return http2::serve(worker, stream, input, facts, entrance).await;
+                // Rare on this way, so that other connections need not have room for it.
+                return Box::pin(http2::serve(worker, stream, input, facts, entrance)).await;
             }
             Ok(Came::Nothing) => return client.leave(worker),
-            Err(refusal) => return client.refuse(worker, refusal).await,
+            Err(refusal) => return Box::pin(client.refuse(worker, refusal)).await,
         };
         client.watched.watch.set_resting(false);
         worker.budget.earn();
@@ -191,11 +203,12 @@ pub(crate) async fn converse(
             After::Next if client.flush(worker).await.is_err() => return,
             After::Next if client.stream.is_lane() => return client.leave(worker),
             After::Next => {}
+            After::Leave => return client.leave(worker),
             After::Close => return client.close(worker).await,
             After::Reset => return client.reset(),
             After::Tunnel(up) => {
                 let (stream, watched) = (client.stream, client.watched);
-                return tunnel::run(worker, stream, client.input, watched, *up).await;
+                return Box::pin(tunnel::run(worker, stream, client.input, watched, *up)).await;
             }
         }
     }
@@ -238,7 +251,7 @@ impl Client {
 
     /// Both ends of its connection, its own first.
     pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr) {
-        (self.facts.from, self.facts.local)
+        (self.facts.from, self.facts.local(&self.stream))
     }
 
     /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.
@@ -401,6 +414,7 @@ impl Client {
         let mut question = Question { denied, ..question(&head, began) };
         question.key = common_key(&pool.policy.balance, &asked);
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
+        let local = if head.host.is_some() { NOWHERE } else { facts.local(&self.stream) };
         give_pages(worker, [&mut self.output, &mut self.sent]);
         self.sent.clear();
         let onward = Onward {
@@ -412,7 +426,7 @@ impl Client {
             strip: target.map_or(0, |target| target.strip),
             rewrite: None,
             left,
-            local: facts.local,
+            local,
         };
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));

@@ -33,6 +33,7 @@ use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// What may wait to be written to a client that reads slowly.
@@ -110,6 +111,8 @@ enum End {
 pub(crate) enum After {
     /// The next request may come.
     Next,
+    /// It is closed, as the client has said that it would send nothing more.
+    Leave,
     /// It is closed; the rest of the request, if any, is thrown away first.
     Close,
     /// It is closed at once and hard, so that a cut answer is not taken for a whole one.
@@ -274,7 +277,14 @@ impl<'a> Exchange<'a> {
     /// Moves bytes in all directions until nothing moves.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.client.watched.watch.is_late() {
-            return Poll::Ready(self.late());
+            if !self.client.stream.is_fresh() {
+                return Poll::Ready(self.late());
+            }
+            // It lasts: from here on a client that goes is noticed.
+            if self.client.stream.make_known().is_err() {
+                return Poll::Ready(End::Abort);
+            }
+            self.touch();
         }
         loop {
             match self.round(cx) {
@@ -338,7 +348,12 @@ impl<'a> Exchange<'a> {
             Stage::Body(_) | Stage::Switched => policy.idle.unwrap_or(settings.body_idle),
         };
         let left = |limit: Instant| limit.since(self.worker.watches.now());
-        self.client.watched.within(self.question.limit.map_or(time, |limit| time.min(left(limit))));
+        let time = self.question.limit.map_or(time, |limit| time.min(left(limit)));
+        self.client.watched.within(if self.client.stream.is_fresh() {
+            time.min(settings.tick)
+        } else {
+            time
+        });
     }
 
     /// Whether the request may be sent again after a cut.
@@ -435,6 +450,11 @@ impl<'a> Exchange<'a> {
         self.client.note(self.status, "");
     }
 
+    /// Whether the client has said that this is its last request, and nothing has to be said to it in parting.
+    fn is_last(&self) -> bool {
+        !self.question.keep && self.client.input.is_empty() && matches!(self.client.stream, Stream::Plain(_))
+    }
+
     /// The answer is whole: counts it, and decides about both connections.
     fn settle(mut self) -> After {
         self.account();
@@ -447,7 +467,12 @@ impl<'a> Exchange<'a> {
                 up.rest(self.worker.watches.now());
             }
         }
-        if self.close || !whole { After::Close } else { After::Next }
+        match self.close || !whole {
+            false => After::Next,
+            // Who sends a body may send a line end behind it, which would reset the connection that is closed at once.
+            true if whole && self.is_last() && self.client.received == 0 => After::Leave,
+            true => After::Close,
+        }
     }
 }
 

@@ -91,6 +91,8 @@ pub(crate) async fn serve(
     facts: Rc<Facts>,
     entrance: Entrance,
 ) {
+    // Streams cannot be asked.
+    facts.local(&stream);
     let watched = worker.watches.watch();
     watched.within(worker.settings.head);
     let trunk = Rc::new(Trunk { worker: worker.clone(), watched, open: Cell::new(0), resets: Cell::new(0) });

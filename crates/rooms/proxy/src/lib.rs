@@ -26,6 +26,7 @@ mod handover;
 mod head;
 mod http2;
 mod limits;
+mod link;
 mod listen;
 mod local;
 #[cfg(test)]

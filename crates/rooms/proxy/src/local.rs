@@ -11,9 +11,7 @@ use std::time::Duration;
 use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
 use resilience::breaker::{self, Breaker};
-use rustix::net::RecvFlags;
 use spec::{BalanceBy, EdgePolicy};
-use tokio::net::TcpStream;
 
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
@@ -22,6 +20,7 @@ use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::http2::FarTrunk;
 use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
+use crate::link::Link;
 use crate::rules::Wishes;
 use crate::stream::Stream;
 use crate::table::{PoolKey, Table};
@@ -69,7 +68,7 @@ pub(crate) struct LocalEndpoint {
 }
 
 struct Idle {
-    stream: TcpStream,
+    stream: Link,
     since: Instant,
 }
 
@@ -301,7 +300,7 @@ impl LocalEndpoint {
                 // All others are older still; the sweep closes them.
                 return None;
             }
-            if last.is_quiet() && !(surely && last.has_ended()) {
+            if last.is_quiet() && !(surely && last.stream.has_ended()) {
                 let flight = Flight::begin(self);
                 return Some(Upstream {
                     stream: Stream::Plain(last.stream),
@@ -319,14 +318,7 @@ impl Idle {
     fn is_quiet(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         // The last piece of an answer may have left readiness behind, so that is asked about.
-        self.stream.poll_read_ready(&mut cx).is_pending() || !self.has_ended()
-    }
-
-    /// Asks the kernel whether there is an end or anything else to read.
-    fn has_ended(&self) -> bool {
-        let mut byte = [0u8; 1];
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        !matches!(rustix::net::recv(&self.stream, &mut byte[..], flags), Err(rustix::io::Errno::AGAIN))
+        self.stream.poll_read_ready(&mut cx).is_pending() || !self.stream.has_ended()
     }
 }
 

@@ -4,18 +4,17 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tokio::net::TcpStream;
-
 use crate::buffer::Input;
 use crate::connection::{self, Client, Entrance, Facts};
 use crate::http2;
+use crate::link::Link;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::tls::{Fallen, shake};
 use crate::worker::Worker;
 
 /// Serves a connection from its first byte.
-pub(crate) async fn serve(worker: &Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(worker: &Rc<Worker>, tcp: Link, peer: SocketAddr) {
     let watched = worker.watches.watch();
     watched.within(worker.settings.head);
     let shaken = shake(worker, tcp, &watched).await;

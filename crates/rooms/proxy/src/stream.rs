@@ -9,16 +9,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::http2::{FarLane, Lane};
+use crate::link::Link;
 use crate::tls::TlsStream;
 
 /// What bytes of a connection go through.
 pub(crate) enum Stream {
-    Plain(TcpStream),
+    Plain(Link),
     Tls(Box<TlsStream>),
     Lane(Box<Lane>),
     Far(Box<FarLane>),
@@ -38,12 +37,30 @@ impl Stream {
         }
     }
 
+    /// Whether nobody is woken when something comes; see [`Link`].
+    pub(crate) fn is_fresh(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_fresh(),
+            Self::Tls(tls) => tls.socket().is_fresh(),
+            Self::Lane(_) | Self::Far(_) => false,
+        }
+    }
+
+    /// Has this task woken by it from here on.
+    pub(crate) fn make_known(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.make_known(),
+            Self::Tls(tls) => tls.socket_mut().make_known(),
+            Self::Lane(_) | Self::Far(_) => Ok(()),
+        }
+    }
+
     /// Whether there are bytes that we have not been told of yet. To close over them would reset the connection under a
     /// request that was sent in time.
     pub(crate) fn has_arrived(&self) -> bool {
         match self {
-            Self::Plain(tcp) => is_in_kernel(tcp),
-            Self::Tls(tls) => tls.holds_bytes() || is_in_kernel(tls.socket()),
+            Self::Plain(tcp) => tcp.has_arrived(),
+            Self::Tls(tls) => tls.holds_bytes() || tls.socket().has_arrived(),
             Self::Lane(lane) => lane.holds_bytes(),
             Self::Far(_) => false,
         }
@@ -60,7 +77,9 @@ impl Stream {
         };
         // Without it the connection is closed in order, which shows the cut too unless the answer has no length; under
         // TLS the missing farewell shows it.
-        let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+        if let Some(socket) = socket.socket() {
+            let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+        }
     }
 
     /// Says that nothing more comes, as far as that goes without waiting.
@@ -82,8 +101,8 @@ impl Stream {
     /// The address that the client came to.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Plain(tcp) => tcp.local_addr().ok(),
-            Self::Tls(tls) => tls.socket().local_addr().ok(),
+            Self::Plain(tcp) => tcp.local_addr(),
+            Self::Tls(tls) => tls.socket().local_addr(),
             Self::Lane(_) | Self::Far(_) => None,
         }
     }
@@ -102,16 +121,10 @@ impl Stream {
     }
 }
 
-/// Asks the kernel, which knows more than the last look at all sockets told.
-fn is_in_kernel(stream: &TcpStream) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    rustix::net::recv(stream, &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
-}
-
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Plain(tcp) => tcp.poll_read(cx, buf),
             Self::Tls(tls) => tls.poll_read(cx, buf),
             Self::Lane(lane) => lane.poll_read(cx, buf),
             Self::Far(lane) => lane.poll_read(cx, buf),
@@ -122,7 +135,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Plain(tcp) => tcp.poll_write(cx, buf),
             Self::Tls(tls) => tls.poll_write(cx, &[IoSlice::new(buf)]),
             Self::Lane(lane) => lane.poll_write(cx, buf),
             Self::Far(lane) => lane.poll_write(cx, buf),
@@ -135,7 +148,7 @@ impl AsyncWrite for Stream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Plain(tcp) => tcp.poll_write_vectored(cx, bufs),
             Self::Tls(tls) => tls.poll_write(cx, bufs),
             Self::Lane(lane) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
@@ -159,7 +172,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Plain(tcp) => Poll::Ready(tcp.shut_down()),
             Self::Tls(tls) => tls.poll_shutdown(cx),
             Self::Lane(lane) => lane.poll_shutdown(),
             Self::Far(_) => Poll::Ready(Ok(())),

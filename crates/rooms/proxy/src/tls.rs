@@ -11,14 +11,14 @@ mod hosts;
 mod tickets;
 
 use std::io::{self, IoSlice, Read, Write};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use plan::tls::ClientCertificates;
 use rustls::ServerConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
+
+use crate::link::Link;
 
 pub(crate) use handshake::{Fallen, shake};
 pub use hosts::TlsFlaw;
@@ -26,7 +26,7 @@ pub(crate) use hosts::{Hosts, Keeper};
 
 /// A connection under TLS whose handshake is over.
 pub(crate) struct TlsStream {
-    tcp: TcpStream,
+    tcp: Link,
     session: ServerConnection,
     /// Bytes that were taken from a writer who was not told yet, as the kernel has not all of them.
     taken: usize,
@@ -44,8 +44,12 @@ impl TlsStream {
         !self.session.wants_read()
     }
 
-    pub(crate) fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &Link {
         &self.tcp
+    }
+
+    pub(crate) fn socket_mut(&mut self) -> &mut Link {
+        &mut self.tcp
     }
 
     /// Whether bytes have gone out of a write that its writer does not know to have begun.
@@ -107,16 +111,12 @@ impl TlsStream {
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_farewell(cx))?;
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Poll::Ready(self.tcp.shut_down())
     }
 }
 
 /// Reads once from the socket and takes apart what has come.
-fn take_in(
-    session: &mut ServerConnection,
-    tcp: &mut TcpStream,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
+fn take_in(session: &mut ServerConnection, tcp: &mut Link, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     let count = match session.read_tls(&mut Socket { tcp, cx }) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
         other => other?,
@@ -130,11 +130,7 @@ fn take_in(
 }
 
 /// Writes until the kernel has all that was encrypted.
-fn push_out(
-    session: &mut ServerConnection,
-    tcp: &mut TcpStream,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
+fn push_out(session: &mut ServerConnection, tcp: &mut Link, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     while session.wants_write() {
         match session.write_tls(&mut Socket { tcp, cx }) {
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -148,7 +144,7 @@ fn push_out(
 
 /// The socket as rustls wants it: `WouldBlock` means that the task is woken when it can go on.
 struct Socket<'a, 'b> {
-    tcp: &'a mut TcpStream,
+    tcp: &'a mut Link,
     cx: &'a mut Context<'b>,
 }
 
@@ -162,18 +158,18 @@ fn or_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 impl Read for Socket<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut space = ReadBuf::new(buf);
-        or_block(Pin::new(&mut *self.tcp).poll_read(self.cx, &mut space))?;
+        or_block(self.tcp.poll_read(self.cx, &mut space))?;
         Ok(space.filled().len())
     }
 }
 
 impl Write for Socket<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        or_block(Pin::new(&mut *self.tcp).poll_write(self.cx, buf))
+        or_block(self.tcp.poll_write(self.cx, buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        or_block(Pin::new(&mut *self.tcp).poll_write_vectored(self.cx, bufs))
+        or_block(self.tcp.poll_write_vectored(self.cx, bufs))
     }
 
     fn flush(&mut self) -> io::Result<()> {

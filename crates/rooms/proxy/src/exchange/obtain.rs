@@ -87,6 +87,7 @@ impl Exchange<'_> {
             return Ok(up);
         }
         let now = worker.watches.now();
+        let tcp = tcp.into_tcp().map_err(|_| Refusal::UNREACHABLE)?;
         let trunk = FarTrunk::open(tcp, now).await.ok_or(Refusal::UNREACHABLE)?;
         let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
         endpoint.keep(trunk);

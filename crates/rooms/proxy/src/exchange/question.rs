@@ -79,7 +79,8 @@ impl Exchange<'_> {
 
     /// Nothing is wanted of the client: reads ahead a little, and sees it go.
     fn look_at_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.client.ended || !self.client.input.is_empty() {
+        let silent = self.client.stream.is_fresh();
+        if self.client.ended || silent || !self.client.input.is_empty() {
             return Ok(false);
         }
         if self.client.stream.poll_read_ready(cx).is_pending() {

@@ -3,25 +3,21 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWriteExt, ReadBuf};
 
 use super::{FIXED_BYTES, Flaw, LINE_BYTES, Origin, Step, VARIABLE_BYTES, step, write};
 use crate::events;
+use crate::link::Link;
 use crate::local::{LocalPool, Upstream};
 use crate::refusal::Refusal;
 use crate::worker::Worker;
 
 /// Takes the header off a new connection of a proxy that sends one; gives the client's address, or none for one that is
-/// to be closed. Connections of others are left as they are.
-pub(crate) async fn admit(worker: &Rc<Worker>, tcp: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
-    if !worker.table().shared.expects_preface(peer.ip()) {
-        return Some(peer);
-    }
+/// to be closed.
+pub(crate) async fn admit(worker: &Rc<Worker>, tcp: &mut Link, peer: SocketAddr) -> Option<SocketAddr> {
     let watched = worker.watches.watch();
     watched.within(worker.settings.preface);
     // Nobody waits for anything before it, so an ending edge may close it.
@@ -49,23 +45,22 @@ pub(crate) async fn admit(worker: &Rc<Worker>, tcp: &mut TcpStream, peer: Socket
 }
 
 /// Reads until the header is whole, and no byte more.
-fn poll(tcp: &mut TcpStream, buf: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Result<Origin, Flaw>> {
+fn poll(tcp: &mut Link, buf: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Result<Origin, Flaw>> {
     loop {
         let count = match step(buf)? {
             Step::Done(origin) => return Poll::Ready(Ok(origin)),
             Step::Need(count) => count,
             Step::Line(most) => {
                 let mut space = [0; LINE_BYTES];
-                let mut seen = ReadBuf::new(&mut space[..most]);
-                let Ok(count) = ready!(tcp.poll_peek(cx, &mut seen)) else {
+                let Ok(count) = ready!(tcp.poll_peek(cx, &mut space[..most])) else {
                     return Poll::Ready(Err(Flaw::Cut));
                 };
-                memchr::memchr(b'\n', seen.filled()).map_or(count, |end| end + 1)
+                memchr::memchr(b'\n', &space[..count]).map_or(count, |end| end + 1)
             }
         };
         let mut space = [0; FIXED_BYTES + VARIABLE_BYTES];
         let mut read = ReadBuf::new(&mut space[..count]);
-        match ready!(Pin::new(&mut *tcp).poll_read(cx, &mut read)) {
+        match ready!(tcp.poll_read(cx, &mut read)) {
             Ok(()) if !read.filled().is_empty() => buf.extend_from_slice(read.filled()),
             Ok(()) | Err(_) => return Poll::Ready(Err(Flaw::Cut)),
         }

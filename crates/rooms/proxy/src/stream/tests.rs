@@ -12,7 +12,7 @@ async fn a_request_that_nobody_told_us_of_is_seen() {
     let (server, _) = listener.accept().expect("a connection");
     server.set_nonblocking(true).expect("a socket");
     // The runtime does not turn in between, so it cannot have told of anything.
-    let server = Stream::Plain(tokio::net::TcpStream::from_std(server).expect("a socket"));
+    let server = Stream::Plain(tokio::net::TcpStream::from_std(server).expect("a socket").into());
     assert!(!server.has_arrived(), "nothing was sent");
     client.write_all(b"G").expect("room for a byte");
     assert!(server.has_arrived(), "a byte was sent");

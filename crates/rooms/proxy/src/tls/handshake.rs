@@ -3,17 +3,15 @@
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
 use super::hosts::{Host, Hosts, PROOF_PROTOCOL};
 use super::{Socket, TlsStream, client, push_out, take_in};
+use crate::link::Link;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
@@ -25,7 +23,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// Why there is no connection under TLS.
 pub(crate) enum Fallen {
     /// The client speaks something in clear text, which nobody has read yet.
-    Plain(TcpStream),
+    Plain(Link),
     /// It is over, and the client knows why as far as TLS can tell it.
     Over,
 }
@@ -46,19 +44,14 @@ impl Drop for Shaking<'_> {
 }
 
 /// Makes a connection into one under TLS, within the time of `watched`.
-pub(crate) async fn shake(
-    worker: &Worker,
-    mut tcp: TcpStream,
-    watched: &Watched,
-) -> Result<TlsStream, Fallen> {
+pub(crate) async fn shake(worker: &Worker, mut tcp: Link, watched: &Watched) -> Result<TlsStream, Fallen> {
     let Some(_place) = Shaking::begin(worker) else { return Err(Fallen::Over) };
     let mut first = [0];
     // Until it has said something nobody waits for anything, so an ending edge may close it.
     watched.watch.set_resting(true);
     let peeked = poll_fn(|cx| {
         watched.watch.enrol(cx);
-        let mut space = tokio::io::ReadBuf::new(&mut first);
-        match tcp.poll_peek(cx, &mut space) {
+        match tcp.poll_peek(cx, &mut first) {
             Poll::Ready(peeked) => Poll::Ready(peeked.ok()),
             Poll::Pending if watched.watch.is_late() => Poll::Ready(None),
             Poll::Pending if worker.clearing.get() => Poll::Ready(Some(0)),
@@ -96,7 +89,7 @@ pub(crate) async fn shake(
 /// Both sides of the handshake, up to its end.
 async fn agree(
     worker: &Worker,
-    tcp: &mut TcpStream,
+    tcp: &mut Link,
     watched: &Watched,
 ) -> io::Result<(ServerConnection, Arc<Host>)> {
     let mut acceptor = Acceptor::default();
@@ -112,7 +105,7 @@ async fn agree(
         let proof = table.shared.tls.proof(accepted.client_hello().server_name());
         return prove(tcp, watched, accepted, proof).await;
     }
-    let local = tcp.local_addr().map(|address| address.ip().to_canonical()).ok();
+    let local = tcp.local_addr().map(|address| address.ip().to_canonical());
     let Some(host) = host_for(&table.shared.tls, &accepted, local) else {
         say(tcp, &UNRECOGNIZED_NAME).await;
         return Err(io::Error::new(io::ErrorKind::NotFound, "no certificate for the name"));
@@ -127,7 +120,7 @@ async fn agree(
 }
 
 /// The rest of the handshake, up to its end.
-async fn finish(session: &mut ServerConnection, tcp: &mut TcpStream, watched: &Watched) -> io::Result<()> {
+async fn finish(session: &mut ServerConnection, tcp: &mut Link, watched: &Watched) -> io::Result<()> {
     poll_fn(|cx| {
         loop {
             if watched.watch.is_late() {
@@ -160,7 +153,7 @@ fn asks_for_proof(accepted: &Accepted) -> bool {
 
 /// Shows it what it wants to see. There is nothing to be said over such a connection.
 async fn prove(
-    tcp: &mut TcpStream,
+    tcp: &mut Link,
     watched: &Watched,
     accepted: Accepted,
     proof: Option<Arc<ServerConfig>>,
@@ -182,11 +175,7 @@ fn host_for(hosts: &Hosts, accepted: &Accepted, local: Option<IpAddr>) -> Option
 }
 
 /// Reads until the client's first message is whole.
-fn poll_hello(
-    acceptor: &mut Acceptor,
-    tcp: &mut TcpStream,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<Accepted>> {
+fn poll_hello(acceptor: &mut Acceptor, tcp: &mut Link, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
     loop {
         match acceptor.read_tls(&mut Socket { tcp, cx }) {
             Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
@@ -206,7 +195,7 @@ fn poll_hello(
 }
 
 /// Tells the client, as far as that goes without waiting, and gives the error.
-async fn alerted(tcp: &mut TcpStream, error: rustls::Error, mut alert: AcceptedAlert) -> io::Error {
+async fn alerted(tcp: &mut Link, error: rustls::Error, mut alert: AcceptedAlert) -> io::Error {
     let mut bytes = Vec::new();
     // Into memory, which takes everything.
     let _ = alert.write_all(&mut bytes as &mut dyn Write);
@@ -215,10 +204,10 @@ async fn alerted(tcp: &mut TcpStream, error: rustls::Error, mut alert: AcceptedA
 }
 
 /// Writes a few bytes if the kernel has room for them, as it does on a new connection.
-async fn say(tcp: &mut TcpStream, bytes: &[u8]) {
+async fn say(tcp: &mut Link, bytes: &[u8]) {
     let once = poll_fn(|cx| {
-        let _ = Pin::new(&mut *tcp).poll_write(cx, bytes);
-        let _ = Pin::new(&mut *tcp).poll_shutdown(cx);
+        let _ = tcp.poll_write(cx, bytes);
+        let _ = tcp.shut_down();
         Poll::Ready(())
     });
     once.await;

@@ -1,16 +1,20 @@
 //! New connections: taken in within the limits, and handed to what is spoken there.
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::SocketFlags;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::{Socket, Worker};
 use crate::connection::{self, Entrance};
 use crate::handover::Talk;
+use crate::link::Link;
 use crate::listen::BACKLOG;
 use crate::stream::Stream;
 use crate::{datagram, detect, preface, secure};
@@ -43,7 +47,11 @@ pub(super) async fn listen(
             return datagram::serve(worker, address, socket, talks, stop).await;
         }
     };
-    let listener = match TcpListener::from_std(std) {
+    // What is set for it holds for the connections too, and is not said for each again. It fails for no TCP socket.
+    let _ = rustix::net::sockopt::set_tcp_nodelay(&std, true);
+    // The runtime's own listener knows each connection that it gives, and only the runtime's sockets can be waited for
+    // while others make the calls; this type says no more than that it is one.
+    let listener = match TcpStream::from_std(OwnedFd::from(std).into()) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%address, %error, "could not listen on `{address}`");
@@ -60,21 +68,20 @@ pub(super) async fn listen(
     }
     // What the kernel has accepted for us is served as well. More can come all the time where another edge has the
     // socket too, and is that one's.
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     for _ in 0..BACKLOG {
-        let std::task::Poll::Ready(Ok(accepted)) = listener.poll_accept(&mut cx) else { break };
+        let Ok(accepted) = take(&listener) else { break };
         begin(&worker, address, door, accepted);
     }
     Vec::new()
 }
 
 /// The next connection, when there is room for it.
-async fn accept(worker: &Rc<Worker>, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(worker: &Rc<Worker>, listener: &TcpStream) -> (Link, SocketAddr) {
     loop {
         while worker.watches.count() >= worker.most_connections {
             worker.left.notified().await;
         }
-        match listener.accept().await {
+        match listener.async_io(Interest::READABLE, || take(listener)).await {
             Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -84,20 +91,49 @@ async fn accept(worker: &Rc<Worker>, listener: &TcpListener) -> (TcpStream, Sock
     }
 }
 
-fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (mut stream, peer): (TcpStream, SocketAddr)) {
-    // Fails only when the connection is gone already, which is noticed at the first read.
-    let _ = stream.set_nodelay(true);
+/// One connection, if the kernel has one for us.
+fn take(listener: &impl AsFd) -> io::Result<(Link, SocketAddr)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (socket, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((Link::fresh(socket), peer.ok_or(io::ErrorKind::InvalidData)?))
+}
+
+/// Serves a new connection. Each kind has a task of its own, with no more memory than it needs.
+fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (link, peer): (Link, SocketAddr)) {
     let worker = worker.clone();
-    tokio::task::spawn_local(async move {
-        let peer = match preface::admit(&worker, &mut stream, peer).await {
-            Some(peer) => peer,
-            None => return worker.left.notify_one(),
-        };
-        match door {
-            Door::Front => connection::serve(&worker, Stream::Plain(stream), peer, Entrance::Front).await,
-            Door::Secure => secure::serve(&worker, stream, peer).await,
-            Door::Port => detect::serve(&worker, Stream::Plain(stream), peer, address).await,
-        }
-        worker.left.notify_one();
-    });
+    if worker.table().shared.expects_preface(peer.ip()) {
+        tokio::task::spawn_local(introduced(worker, address, door, link, peer));
+        return;
+    }
+    match door {
+        Door::Front => tokio::task::spawn_local(front(worker, link, peer)),
+        Door::Secure => tokio::task::spawn_local(secured(worker, link, peer)),
+        Door::Port => tokio::task::spawn_local(port(worker, address, link, peer)),
+    };
+}
+
+/// A connection of a proxy that says first for whom it is.
+async fn introduced(worker: Rc<Worker>, address: SocketAddr, door: Door, mut link: Link, peer: SocketAddr) {
+    match (preface::admit(&worker, &mut link, peer).await, door) {
+        (None, _) => worker.left.notify_one(),
+        (Some(peer), Door::Front) => front(worker, link, peer).await,
+        (Some(peer), Door::Secure) => secured(worker, link, peer).await,
+        (Some(peer), Door::Port) => port(worker, address, link, peer).await,
+    }
+}
+
+async fn front(worker: Rc<Worker>, link: Link, peer: SocketAddr) {
+    connection::serve(&worker, Stream::Plain(link), peer, Entrance::Front).await;
+    worker.left.notify_one();
+}
+
+async fn secured(worker: Rc<Worker>, link: Link, peer: SocketAddr) {
+    secure::serve(&worker, link, peer).await;
+    worker.left.notify_one();
+}
+
+async fn port(worker: Rc<Worker>, address: SocketAddr, link: Link, peer: SocketAddr) {
+    detect::serve(&worker, Stream::Plain(link), peer, address).await;
+    worker.left.notify_one();
 }
