@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -49,6 +49,8 @@ const ONWARD: deadline::Policy = deadline::Policy {
 /// A client that waits for less may not have an instance judged by that, or anybody could have it ejected.
 const HURRIED: Duration = Duration::from_secs(5);
 
+/// The beginning of the line that tells instances of a client's address.
+const FORWARDED_FOR: &[u8] = b"x-forwarded-for: ";
 /// An address that nobody asks for, or that is not known any more.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
@@ -104,14 +106,14 @@ pub(crate) struct Client {
 pub(crate) struct Facts {
     /// The address that it came to, once somebody has asked.
     local: Cell<Option<SocketAddr>>,
-    /// Its own, with its port, without it, and as text.
+    /// Its own, with its port and without it.
     from: SocketAddr,
     address: IpAddr,
-    peer: Vec<u8>,
     /// It is a proxy of ours.
     trusted: bool,
-    /// The lines that tell instances of it.
+    /// The lines that tell instances of it, and how long its address is, with which the first of them ends.
     forwarded: Vec<u8>,
+    peer: usize,
     /// The one of them that tells of its certificate.
     presented: Vec<u8>,
     /// It came over TLS, and this was demanded of it there.
@@ -124,9 +126,11 @@ impl Facts {
     pub(crate) fn of(worker: &Worker, stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
         let tls = stream.tls();
         let address = peer_address.ip().to_canonical();
-        let peer = address.to_string().into_bytes();
-        let mut forwarded = b"x-forwarded-for: ".to_vec();
-        forwarded.extend_from_slice(&peer);
+        let mut forwarded = Vec::with_capacity(128);
+        forwarded.extend_from_slice(FORWARDED_FOR);
+        // Memory takes everything.
+        let _ = write!(forwarded, "{address}");
+        let peer = forwarded.len() - FORWARDED_FOR.len();
         forwarded.extend_from_slice(b"\r\n");
         forwarded.extend_from_slice(forward::proto(tls.is_some()));
         let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
@@ -135,13 +139,18 @@ impl Facts {
             local: Cell::default(),
             from: peer_address,
             address,
-            peer,
             trusted: worker.table().shared.trusts(address),
             forwarded,
+            peer,
             presented,
             secure: tls.is_some(),
             clients: tls.and_then(|tls| tls.clients().cloned()),
         })
+    }
+
+    /// Its address as text.
+    fn peer(&self) -> &[u8] {
+        &self.forwarded[FORWARDED_FOR.len()..][..self.peer]
     }
 
     /// The address that it came to. It takes a system call, and few want to know.
@@ -419,7 +428,7 @@ impl Client {
         self.sent.clear();
         let onward = Onward {
             forwarded: &facts.forwarded,
-            peer: &facts.peer,
+            peer: facts.peer(),
             trusted: facts.trusted,
             secure: facts.secure,
             presented: &facts.presented,
@@ -456,7 +465,7 @@ impl Client {
         }
         if worker.settings.access_log != LogFormat::Off {
             let behind = self.care.as_ref().and_then(|care| care.client).map(|client| client.to_string());
-            let peer = behind.as_ref().map_or(&self.facts.peer[..], |client| client.as_bytes());
+            let peer = behind.as_ref().map_or(self.facts.peer(), |client| client.as_bytes());
             worker.log.borrow_mut().push(&self.entry, now, peer, (self.received, self.answered));
         }
     }

@@ -8,7 +8,6 @@ mod far;
 mod lane;
 mod pieces;
 mod request;
-mod seats;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -23,18 +22,17 @@ use h2::server::{Builder, Connection, SendResponse};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffer::Input;
-use crate::connection::{Entrance, Facts};
+use crate::connection::{Client, Entrance, Facts};
 use crate::limits::{
     H2_CONNECTION_WINDOW, H2_RESETS, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS, REQUEST_HEAD_BYTES,
 };
+use crate::seats::Job;
 use crate::stream::Stream;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
 pub(crate) use far::{FarLane, FarTrunk};
 pub(crate) use lane::Lane;
-use seats::Job;
-pub(crate) use seats::Seats;
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -205,7 +203,8 @@ fn begin(
     respond: SendResponse<Bytes>,
 ) {
     let (lane, refusal) = Lane::new(trunk.clone(), request, respond);
-    let job = Job { lane, refusal, facts: facts.clone(), entrance: entrance.clone() };
+    let client = Client::with(&trunk.worker, Stream::Lane(Box::new(lane)), facts.clone());
+    let job = Job { client, refusal, entrance: entrance.clone() };
     trunk.worker.seats.serve(&trunk.worker, job);
 }
 

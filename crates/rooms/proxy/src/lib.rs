@@ -35,6 +35,7 @@ mod preface;
 mod protocol;
 mod refusal;
 mod rules;
+mod seats;
 mod secure;
 mod server;
 mod status;

@@ -46,8 +46,8 @@ pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;
 pub(crate) const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What waits in one stream for a client that reads slowly.
 pub(crate) const H2_SEND_BYTES: usize = 64 * 1024;
-/// Tasks for streams that a thread keeps for reuse, of some 4 KiB each.
-pub(crate) const H2_SEATS: usize = 512;
+/// Tasks for connections and streams that a thread keeps for reuse, of some 4 KiB each.
+pub(crate) const SEATS: usize = 512;
 /// Streams that a client may give up beyond those that it sees to their end; more, and the connection ends.
 pub(crate) const H2_RESETS: u32 = 128;
 /// Sessions that clients without tickets can go on with, for all threads: some 2 KiB each.

@@ -22,10 +22,10 @@ use crate::access_log::Line;
 use crate::buffer::Buffers;
 use crate::handover::Talk;
 use crate::head::Field;
-use crate::http2::Seats;
 use crate::limits::{LEAVING, Settings};
 use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
+use crate::seats::Seats;
 use crate::table::Table;
 use crate::watch::Watches;
 

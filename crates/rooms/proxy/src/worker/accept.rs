@@ -12,10 +12,11 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::{Socket, Worker};
-use crate::connection::{self, Entrance};
+use crate::connection::{self, Client, Entrance};
 use crate::handover::Talk;
 use crate::link::Link;
 use crate::listen::BACKLOG;
+use crate::seats::Job;
 use crate::stream::Stream;
 use crate::{datagram, detect, preface, secure};
 
@@ -99,7 +100,7 @@ fn take(listener: &impl AsFd) -> io::Result<(Link, SocketAddr)> {
     Ok((Link::fresh(socket), peer.ok_or(io::ErrorKind::InvalidData)?))
 }
 
-/// Serves a new connection. Each kind has a task of its own, with no more memory than it needs.
+/// Serves a new connection. Each kind has tasks of its own, with no more memory than it needs.
 fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (link, peer): (Link, SocketAddr)) {
     let worker = worker.clone();
     if worker.table().shared.expects_preface(peer.ip()) {
@@ -107,25 +108,26 @@ fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (link, peer): (Li
         return;
     }
     match door {
-        Door::Front => tokio::task::spawn_local(front(worker, link, peer)),
-        Door::Secure => tokio::task::spawn_local(secured(worker, link, peer)),
-        Door::Port => tokio::task::spawn_local(port(worker, address, link, peer)),
-    };
+        Door::Front => {
+            let client = Client::new(&worker, Stream::Plain(link), peer);
+            worker.seats.serve(&worker, Job { client, refusal: None, entrance: Entrance::Front });
+        }
+        Door::Secure => drop(tokio::task::spawn_local(secured(worker, link, peer))),
+        Door::Port => drop(tokio::task::spawn_local(port(worker, address, link, peer))),
+    }
 }
 
 /// A connection of a proxy that says first for whom it is.
 async fn introduced(worker: Rc<Worker>, address: SocketAddr, door: Door, mut link: Link, peer: SocketAddr) {
     match (preface::admit(&worker, &mut link, peer).await, door) {
         (None, _) => worker.left.notify_one(),
-        (Some(peer), Door::Front) => front(worker, link, peer).await,
+        (Some(peer), Door::Front) => {
+            connection::serve(&worker, Stream::Plain(link), peer, Entrance::Front).await;
+            worker.left.notify_one();
+        }
         (Some(peer), Door::Secure) => secured(worker, link, peer).await,
         (Some(peer), Door::Port) => port(worker, address, link, peer).await,
     }
-}
-
-async fn front(worker: Rc<Worker>, link: Link, peer: SocketAddr) {
-    connection::serve(&worker, Stream::Plain(link), peer, Entrance::Front).await;
-    worker.left.notify_one();
 }
 
 async fn secured(worker: Rc<Worker>, link: Link, peer: SocketAddr) {

@@ -1,24 +1,22 @@
-//! Tasks that serve one stream after the other: to make one for each stream would cost as much as to read its head.
+//! Tasks that serve one client after the other, be it a connection or a stream of HTTP/2: to make one for each would cost
+//! as much as to read its head.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::Lane;
-use crate::connection::{self, Client, Entrance, Facts};
-use crate::limits::H2_SEATS;
+use crate::connection::{self, Client, Entrance};
+use crate::limits::SEATS;
 use crate::refusal::Refusal;
-use crate::stream::Stream;
 use crate::worker::Worker;
 
-/// A stream to be served.
-pub(super) struct Job {
-    pub(super) lane: Lane,
-    /// What its head deserves.
-    pub(super) refusal: Option<Refusal>,
-    pub(super) facts: Rc<Facts>,
-    pub(super) entrance: Entrance,
+/// A client to be served.
+pub(crate) struct Job {
+    pub(crate) client: Client,
+    /// What its head deserves, where that was read already.
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) entrance: Entrance,
 }
 
 /// A thread's tasks that have nothing to do.
@@ -34,8 +32,8 @@ struct Seat {
 }
 
 impl Seats {
-    /// Has a task serve the stream.
-    pub(super) fn serve(&self, worker: &Rc<Worker>, job: Job) {
+    /// Has a task serve the client.
+    pub(crate) fn serve(&self, worker: &Rc<Worker>, job: Job) {
         let free = self.idle.borrow_mut().pop();
         match free {
             Some(seat) => {
@@ -51,10 +49,10 @@ impl Seats {
         }
     }
 
-    /// Whether the task may wait for the next stream.
+    /// Whether the task may wait for the next client.
     fn rest(&self, seat: &Rc<Seat>) -> bool {
         let mut idle = self.idle.borrow_mut();
-        let room = idle.len() < H2_SEATS;
+        let room = idle.len() < SEATS;
         if room {
             idle.push(seat.clone());
         }
@@ -72,10 +70,9 @@ async fn work(worker: Rc<Worker>, seat: Rc<Seat>) {
                 Poll::Pending
             }
         });
-        let Job { lane, refusal, facts, entrance } = job.await;
-        let client = Client::with(&worker, Stream::Lane(Box::new(lane)), facts);
+        let Job { client, refusal, entrance } = job.await;
         match refusal {
-            Some(refusal) => client.refuse(&worker, refusal).await,
+            Some(refusal) => Box::pin(client.refuse(&worker, refusal)).await,
             None => connection::converse(&worker, client, entrance, None).await,
         }
         worker.left.notify_one();
