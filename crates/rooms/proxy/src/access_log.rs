@@ -53,6 +53,8 @@ pub(crate) struct Line {
 /// What is known of one request.
 pub(crate) struct Entry {
     pub(crate) began: Instant,
+    /// When it ended, where somebody knows.
+    pub(crate) ended: Option<Instant>,
     /// What the client speaks.
     protocol: &'static str,
     /// Method, host and target as the line has them; for the combined format what follows the numbers too.
@@ -70,7 +72,7 @@ impl Entry {
     /// Of a client that speaks this.
     pub(crate) fn over(protocol: &'static str) -> Self {
         let (began, text) = (Instant::default(), Vec::new());
-        Self { began, protocol, text, behind: 0, status: 0, reason: "", trace: None }
+        Self { began, ended: None, protocol, text, behind: 0, status: 0, reason: "", trace: None }
     }
 
     /// Forgets the request before.

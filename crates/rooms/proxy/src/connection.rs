@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base::{Clock, SystemClock};
+use base::{Clock, Instant, SystemClock};
 use plan::tls::ClientCertificates;
 use resilience::deadline::{self, Deadline, Expired};
 use spec::{BalanceBy, EdgePolicy};
@@ -456,9 +456,14 @@ impl Client {
         self.entry.reason = reason;
     }
 
+    /// Notes when it ended, where that is known already.
+    pub(crate) fn note_end(&mut self, now: Instant) {
+        self.entry.ended = Some(now);
+    }
+
     /// Counts the answer to the present request, and writes its line.
     fn write_log(&mut self, worker: &Worker) {
-        let now = SystemClock.now();
+        let now = self.entry.ended.take().unwrap_or_else(|| SystemClock.now());
         if let Some((table, number)) = self.route.take() {
             let took = now.since(self.entry.began);
             table.shared.tallies[number].count(worker.index, self.entry.status, took);
@@ -761,7 +766,7 @@ impl Question {
 }
 
 /// What is to be known of the request beyond its head.
-fn question(head: &RequestHead, began: base::Instant) -> Question {
+fn question(head: &RequestHead, began: Instant) -> Question {
     let keep = if head.old { head.says.keep_alive && !head.says.close } else { !head.says.close };
     let body = if head.framing.chunked {
         Body::Chunked(Decoder::new())

@@ -149,6 +149,9 @@ pub(crate) struct Exchange<'a> {
     turn: Option<Turn>,
     /// When the instance was asked: the time that is held against it begins.
     asked_at: Instant,
+    /// The time as it was when bytes were last moved, once somebody has asked: to read the clock costs as much as to read
+    /// a field.
+    now: Cell<Option<Instant>>,
     /// Bytes of the answer have come.
     heard: bool,
     /// The client's connection ends with this answer.
@@ -190,6 +193,7 @@ impl<'a> Exchange<'a> {
             permit: None,
             turn: None,
             asked_at: question.began,
+            now: Cell::default(),
             heard: false,
             close: false,
             up_keeps: true,
@@ -276,6 +280,7 @@ impl<'a> Exchange<'a> {
 
     /// Moves bytes in all directions until nothing moves.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.now.set(None);
         if self.client.watched.watch.is_late() {
             if !self.client.stream.is_fresh() {
                 return Poll::Ready(self.late());
@@ -392,7 +397,7 @@ impl<'a> Exchange<'a> {
     /// Tells the pool what became of the request, as far as it is the instance's doing.
     fn judge(&self, verdict: Verdict) {
         if let Some(up) = &self.up {
-            let now = SystemClock.now();
+            let now = self.now();
             let times = (now.since(self.asked_at), now);
             self.pool.settle(&up.flight.0, verdict, times, &mut self.worker.rng.borrow_mut());
         }
@@ -439,15 +444,23 @@ impl<'a> Exchange<'a> {
         if keep { After::Next } else { After::Close }
     }
 
+    /// The time of the present drive.
+    fn now(&self) -> Instant {
+        let now = self.now.get().unwrap_or_else(|| SystemClock.now());
+        self.now.set(Some(now));
+        now
+    }
+
     /// Counts the answer.
     fn account(&mut self) {
-        let now = SystemClock.now();
+        let now = self.now();
         let took = now.since(self.question.began);
         if let Some(up) = &self.up {
             up.flight.0.state.answered(self.worker.index, self.status, took);
         }
         self.judge_service(Outcome::Success, now);
         self.client.note(self.status, "");
+        self.client.note_end(now);
     }
 
     /// Whether the client has said that this is its last request, and nothing has to be said to it in parting.
