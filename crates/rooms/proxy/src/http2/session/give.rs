@@ -32,7 +32,7 @@ impl Session {
     }
 
     /// Has a stream woken in its turn when there is room on the connection.
-    fn wait(&mut self, place: usize) {
+    pub(super) fn wait(&mut self, place: usize) {
         if !std::mem::replace(&mut self.slots[place].waits, true) {
             self.waiting.push_back(place);
         }
