@@ -7,6 +7,7 @@
 //! What the protocol has us do is decided by a [`Session`], which knows no socket. Lanes write into its one output, and
 //! the connection's task runs behind those of all streams that have something to say, so that they say it in one write.
 
+mod answer;
 mod far;
 mod frame;
 mod hpack;
@@ -93,7 +94,8 @@ pub(crate) async fn serve(
     watched.watch.set_resting(true);
     let session = RefCell::new(Session::new());
     let trunk = Rc::new(Trunk { worker: worker.clone(), watched, session, nudged: Cell::new(false) });
-    let mut connection = Connection { trunk: trunk.clone(), stream, input: ahead, facts, entrance, met: false };
+    let mut connection =
+        Connection { trunk: trunk.clone(), stream, input: ahead, facts, entrance, met: false };
     poll_fn(|cx| {
         trunk.watched.watch.enrol(cx);
         Poll::Ready(())

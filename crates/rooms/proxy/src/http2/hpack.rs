@@ -9,9 +9,9 @@ mod field;
 mod huffman;
 mod table;
 
-pub(super) use encode::{push_field, push_status, push_table_size};
-pub(super) use field::{Kind, Line};
+pub(super) use encode::{begin_field, end_field, push_field, push_status, push_table_size};
 use field::is_sound;
+pub(super) use field::{Kind, Line};
 use table::{TABLE_BYTES, Table};
 
 /// A block cannot be read, and so none after it.

@@ -10,13 +10,13 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use super::Trunk;
+use super::answer::Told;
 use super::frame::Reason;
 use super::hpack;
 use super::pieces::take_all;
 use super::request::{Framing, Head};
 use super::session::{Begun, Session};
 use crate::chunk::{Decoder, Step, write_size};
-use crate::head::response;
 
 /// Where the answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,27 +232,15 @@ impl Lane {
 
     /// Sends a head; gives its length in `buf`, which holds it whole.
     fn answer(&mut self, session: &mut Session, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let odd = || io::Error::from(io::ErrorKind::InvalidData);
-        let trunk = self.trunk.clone();
-        let mut fields = trunk.worker.fields.borrow_mut();
-        let head = response::parse(buf, &mut fields).map_err(|_| odd())?;
-        let switched = head.status == 101;
-        let next = if head.interim() {
-            Writing::Head
-        } else if switched {
-            Writing::Raw
-        } else if self.head_only || matches!(head.status, 204 | 304) || head.framing.length == Some(0) {
-            Writing::Done
-        } else if head.framing.chunked {
-            Writing::Chunks(Decoder::new())
-        } else {
-            // The exchange writes no other framing to a client of HTTP/1.1.
-            Writing::Length(head.framing.length.ok_or_else(odd)?)
-        };
-        ready!(session.poll_head(cx, self.place, (&head, &fields, buf), next == Writing::Done))?;
-        self.switched = switched;
-        self.writing = next;
-        Poll::Ready(Ok(head.bytes))
+        let head_only = self.head_only;
+        let mut next = None;
+        let told = ready!(session.poll_head(cx, self.place, buf, |told| {
+            next = after(told, head_only);
+            next == Some(Writing::Done)
+        }))?;
+        self.switched = told.status == 101;
+        self.writing = next.ok_or(io::ErrorKind::InvalidData)?;
+        Poll::Ready(Ok(told.bytes))
     }
 
     /// Nothing more is said: a tunnel's stream ends; a request that is not over will hear that its rest is not wanted.
@@ -268,6 +256,22 @@ impl Lane {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+}
+
+/// What comes behind a head; nothing if that cannot be said.
+fn after(head: &Told, head_only: bool) -> Option<Writing> {
+    if head.interim() {
+        Some(Writing::Head)
+    } else if head.status == 101 {
+        Some(Writing::Raw)
+    } else if head_only || matches!(head.status, 204 | 304) || head.length == Some(0) {
+        Some(Writing::Done)
+    } else if head.chunked {
+        Some(Writing::Chunks(Decoder::new()))
+    } else {
+        // The exchange writes no other framing to a client of HTTP/1.1.
+        head.length.map(Writing::Length)
     }
 }
 

@@ -19,8 +19,8 @@ use super::hpack::Decoder;
 use super::request::{Head, Scratch};
 use crate::buffer::Output;
 use crate::limits::{
-    H2_CONNECTION_WINDOW, H2_CONTROL_BYTES, H2_IDLE_FRAMES, H2_OUT_BYTES, H2_OWN_ENDS, H2_RESETS, H2_STREAM_WINDOW,
-    H2_STREAMS, REQUEST_HEAD_BYTES,
+    H2_CONNECTION_WINDOW, H2_CONTROL_BYTES, H2_IDLE_FRAMES, H2_OUT_BYTES, H2_OWN_ENDS, H2_RESETS,
+    H2_STREAM_WINDOW, H2_STREAMS, REQUEST_HEAD_BYTES,
 };
 
 /// What a client of HTTP/2 says first.
@@ -303,7 +303,7 @@ impl Session {
 
     /// Whether a client has not used this number yet.
     fn is_unused(&self, stream: u32) -> bool {
-        stream > self.last || stream % 2 == 0
+        stream > self.last || stream.is_multiple_of(2)
     }
 
     /// A place for a stream that begins.

@@ -21,13 +21,25 @@ pub(in crate::http2) fn push_status(out: &mut Vec<u8>, status: u16) {
 
 /// Appends a field; its name may have capitals, which HTTP/2 has none of.
 pub(in crate::http2) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let start = begin_field(out, name);
+    end_field(out, start, value);
+}
+
+/// Appends the name of a field, without capitals; gives where the field begins.
+pub(in crate::http2) fn begin_field(out: &mut Vec<u8>, name: &[u8]) -> usize {
     let start = out.len();
     out.push(0);
     push_number(out, 7, name.len());
     let text = out.len();
     out.extend_from_slice(name);
     out[text..].make_ascii_lowercase();
-    if let Some(number) = known(&out[text..]) {
+    start
+}
+
+/// Puts a number in the place of the name that everybody knows, if it is one, and appends the value.
+pub(in crate::http2) fn end_field(out: &mut Vec<u8>, start: usize, value: &[u8]) {
+    // The number of a short name has one byte, and no long one is known.
+    if let Some(number) = out.get(start + 2..).and_then(known) {
         out.truncate(start);
         push_number(out, 4, number);
     }

@@ -11,7 +11,10 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-fn read(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, BadBlock> {
+/// Name and value.
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn read(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<Pair>, BadBlock> {
     let mut all = Vec::new();
     decoder.decode(block, |line| all.push((line.name.to_vec(), line.value.to_vec())))?;
     Ok(all)
@@ -32,7 +35,10 @@ fn check(blocks: &[(&str, &str)]) {
 
 #[test]
 fn single_fields_are_read_as_the_rfc_writes_them() {
-    check(&[("400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572", "custom-key: custom-header")]);
+    check(&[(
+        "400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572",
+        "custom-key: custom-header",
+    )]);
     check(&[("040c 2f73 616d 706c 652f 7061 7468", ":path: /sample/path")]);
     check(&[("1008 7061 7373 776f 7264 0673 6563 7265 74", "password: secret")]);
     check(&[("82", ":method: GET")]);
@@ -41,7 +47,8 @@ fn single_fields_are_read_as_the_rfc_writes_them() {
 const FIRST: &str = ":method: GET\n:scheme: http\n:path: /\n:authority: www.example.com";
 const SECOND: &str =
     ":method: GET\n:scheme: http\n:path: /\n:authority: www.example.com\ncache-control: no-cache";
-const THIRD: &str = ":method: GET\n:scheme: https\n:path: /index.html\n:authority: www.example.com\ncustom-key: custom-value";
+const THIRD: &str =
+    ":method: GET\n:scheme: https\n:path: /index.html\n:authority: www.example.com\ncustom-key: custom-value";
 
 #[test]
 fn requests_are_read_as_the_rfc_writes_them() {
@@ -142,9 +149,15 @@ fn names_and_values_are_judged() {
     Decoder::new().decode(&block, |line| kinds.push(line.kind)).expect("a block");
     use Kind::*;
     assert_eq!(kinds, [Path, Host, Te, Plain, Odd, Odd, Odd, Odd, OneHop, Key]);
-    for (value, sound) in
-        [("", true), ("a b", true), ("a\tb", true), (" a", false), ("a ", false), ("a\r", false), ("\0", false)]
-    {
+    for (value, sound) in [
+        ("", true),
+        ("a b", true),
+        ("a\tb", true),
+        (" a", false),
+        ("a ", false),
+        ("a\r", false),
+        ("\0", false),
+    ] {
         assert_eq!(is_sound(value.as_bytes()), sound, "{value:?}");
     }
 }
@@ -191,20 +204,21 @@ fn says() -> impl Strategy<Value = Says> {
 
 /// The table as the RFC describes it.
 struct Model {
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
+    entries: Vec<Pair>,
     most: usize,
 }
 
 impl Model {
     fn trim(&mut self) {
-        while self.entries.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>() > self.most
+        while self.entries.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>()
+            > self.most
         {
             self.entries.pop();
         }
     }
 
     /// Writes one block of it; gives what is to be read.
-    fn write(&mut self, says: &Says, block: &mut Vec<u8>) -> Option<(Vec<u8>, Vec<u8>)> {
+    fn write(&mut self, says: &Says, block: &mut Vec<u8>) -> Option<Pair> {
         match says {
             Says::Size(size) => {
                 self.most = *size;

@@ -4,8 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::{HEAD_BYTES, Session};
-use crate::head::response::ResponseHead;
-use crate::head::{Field, Known};
+use crate::http2::answer::{NoHead, Told, pack};
 use crate::http2::frame::{self, DATA, END_STREAM, FRAME_BYTES};
 use crate::http2::hpack;
 use crate::limits::H2_OUT_BYTES;
@@ -38,36 +37,35 @@ impl Session {
         }
     }
 
-    /// Sends a head, the last word if `end`.
+    /// Sends the head in front of `text`; `ends` says whether it is the last word.
     pub(in crate::http2) fn poll_head(
         &mut self,
         cx: &Context<'_>,
         place: usize,
-        (head, fields, text): (&ResponseHead, &[Field], &[u8]),
-        end: bool,
-    ) -> Poll<io::Result<()>> {
+        text: &[u8],
+        ends: impl FnOnce(&Told) -> bool,
+    ) -> Poll<io::Result<Told>> {
         ready!(self.poll_room(cx, place))?;
         let out = &mut self.out.bytes;
         let start = out.len();
         out.extend_from_slice(&[0; HEAD_BYTES]);
-        if std::mem::take(&mut self.tell_table) {
+        if self.tell_table {
             hpack::push_table_size(out);
         }
-        // HTTP/2 has no 101: a tunnel opens as any answer begins.
-        let switched = head.status == 101;
-        hpack::push_status(out, if switched { 200 } else { head.status });
-        for field in fields.iter().filter(|field| goes_on(field.known)) {
-            let name = field.name.of(text);
-            if switched && name.eq_ignore_ascii_case(b"sec-websocket-accept") {
-                continue;
+        let told = match pack(text, out) {
+            Ok(told) => told,
+            Err(NoHead) => {
+                out.truncate(start);
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
-            hpack::push_field(out, name, field.value.of(text));
-        }
+        };
+        self.tell_table = false;
+        let end = ends(&told);
         frame::seal(out, start, if end { END_STREAM } else { 0 }, self.ids[place]);
         if end {
             self.say_all(place);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(told))
     }
 
     /// Sends what the client has room for; `end` ends the stream with the last byte.
@@ -134,34 +132,5 @@ impl Session {
         self.active -= usize::from(slot.is_active());
         slot.said = true;
         self.active += usize::from(slot.is_active());
-    }
-}
-
-/// Whether a field of an answer is no matter of one connection.
-fn goes_on(known: Known) -> bool {
-    match known {
-        Known::Connection
-        | Known::Http2Settings
-        | Known::KeepAlive
-        | Known::Mirror
-        | Known::NotNow
-        | Known::ProxyConnection
-        | Known::Te
-        | Known::TransferEncoding
-        | Known::Upgrade => false,
-        Known::Other
-        | Known::ContentLength
-        | Known::ContentType
-        | Known::Expect
-        | Known::Forwarded
-        | Known::ForwardedClientCert
-        | Known::ForwardedFor
-        | Known::ForwardedHost
-        | Known::ForwardedProto
-        | Known::Host
-        | Known::GrpcTimeout
-        | Known::RetryAfter
-        | Known::ShouldRetry
-        | Known::TimeoutMs => true,
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Begun, Block, FAREWELL, Fate, Leaving, PREFACE, Session, Slot, Stage, Step};
 use crate::http2::frame::{
-    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEAD_BYTES, HEADERS, PING, PRIORITY,
-    PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_MOST, WINDOW_UPDATE, WITH_PRIORITY,
+    self, ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEAD_BYTES, HEADERS, PING,
+    PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_MOST, WINDOW_UPDATE, WITH_PRIORITY,
 };
 use crate::http2::hpack::BadBlock;
 use crate::http2::request::{Malformed, Writer, trailer};
@@ -188,7 +188,7 @@ impl Session {
 
     fn headers(&mut self, frame: &Frame<'_>, page: &mut Vec<u8>) -> Result<Option<Begun>, Reason> {
         let stream = frame.stream;
-        if stream % 2 == 0 {
+        if stream.is_multiple_of(2) {
             return Err(Reason::PROTOCOL_ERROR);
         }
         let mut block = frame.content()?;

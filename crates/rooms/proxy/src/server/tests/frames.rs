@@ -149,11 +149,7 @@ async fn frames_of_streams_are_read_to_the_letter() {
         ("the reserved bit is passed over", headers(END_STREAM, 1 << 31 | 1, &get), "answer 1"),
         ("data on stream 0", frame(DATA, 0, 0, b"x"), "goodbye 1"),
         ("data on a stream that is not open", frame(DATA, 0, 1, b"x"), "goodbye 1"),
-        (
-            "data after the end",
-            join(&[open(END_STREAM), frame(DATA, 0, 1, b"x")]),
-            "answer 1|reset 1 5",
-        ),
+        ("data after the end", join(&[open(END_STREAM), frame(DATA, 0, 1, b"x")]), "answer 1|reset 1 5"),
         (
             "more padding than data",
             join(&[headers(0, 1, &post), frame(DATA, PADDED, 1, &pad(b"x", 9))]),
@@ -260,11 +256,7 @@ async fn heads_are_read_to_the_letter() {
             frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], &get].concat()),
             "goodbye 1",
         ),
-        (
-            "a field that the table does not have",
-            headers(END_STREAM, 1, &[0xff, 0xff, 0x03]),
-            "goodbye 9",
-        ),
+        ("a field that the table does not have", headers(END_STREAM, 1, &[0xff, 0xff, 0x03]), "goodbye 9"),
         ("field number 0", headers(END_STREAM, 1, &[0x80]), "goodbye 9"),
         (
             "a table beyond the bound",
