@@ -11,19 +11,24 @@
 //!
 //! - [`Algorithm::Vegas`] measures it. Windows with less than half of the limit in use are such a measure; if there
 //!   are none for `probe_every`, the limit is halved until the next `samples` calls have all come home (the first to
-//!   come home would be the fast ones), or for four times as long as calls took before. It aims at a number of waiting
-//!   calls: between `2` and `4 × log10(limit)`, where Netflix has 3 and 6, since a queue that feeds the service stands in
-//!   front of it here. Until calls have waited for the first time it grows by leaps, and then by steps.
+//!   come home would be the fast ones), or for four times as long as calls took before. It aims at no waiting at all,
+//!   as BBR does: a queue that feeds the service stands in front of it, and where calls end together, one call too many
+//!   waits for a whole round. Until calls have waited for the first time it grows by leaps. Then it is cut to what
+//!   calls that do not wait would fill, when they wait beyond chance (three standard errors) and beyond what times that
+//!   vary need (their variation times the square root of the limit, as in square-root staffing), and raised by a step of
+//!   6 %, at least `log10(limit)`, to see whether more can be done: seldom where that failed before (after up to
+//!   32 windows), and by twice the step each time where it did not. Cuts that make calls no faster are taken back: what
+//!   looked like waiting is how long they take now.
 //! - [`Algorithm::Gradient`] takes the average over a long time, with half as much again allowed. It needs no probes,
 //!   and follows a service whose own times change; under overload that lasts, the average goes along, and the limit
 //!   grows.
 //!
 //! Sources: Brakmo, O'Malley, Peterson: "TCP Vegas", SIGCOMM 1994; Netflix' concurrency-limits (2018), its `VegasLimit`
-//! and `Gradient2Limit`; the probe is that of Cardwell et al.: "BBR", ACM Queue 14(5), 2016; Alizadeh et al.: "DCTCP",
+//! and `Gradient2Limit`; the probe and the aim are those of Cardwell et al.: "BBR", ACM Queue 14(5), 2016; Alizadeh et al.: "DCTCP",
 //! SIGCOMM 2010.
 //!
 //! Defaults of [`Policy`]: `algorithm` Vegas, by simulation (`tests/overload_sim.rs`): at three times the capacity for
-//! long, for a service with 16 workers, Vegas' limit stayed at 20 to 45, while Gradient's grew beyond 600, and with it
+//! long, for a service with 16 workers, Vegas' limit stayed at 15 to 28, while Gradient's grew beyond 600, and with it
 //! the waits tenfold. `initial` 20 and `most` 1,000 are Netflix'; `least` 4, so that a few slow calls never shut a
 //! service off; `samples` 50 a window, for an average that is right within a seventh for times that vary as much as
 //! their mean; `probe_every` 10 s, as BBR, which at half a limit for a few calls' time costs well under a hundredth.
@@ -43,11 +48,14 @@
 //! assert_eq!(limit.in_flight(), 0);
 //! ```
 
+mod search;
+
 use std::time::Duration;
 
 use base::{Instant, Rng};
 
 use crate::refusal::sentences;
+use search::{Move, Search, Times};
 
 /// The long average of [`Algorithm::Gradient`] goes over about so many windows.
 const LONG_WINDOWS: f64 = 60.0;
@@ -78,7 +86,7 @@ pub struct Policy {
     pub least: u32,
     /// Never more.
     pub most: u32,
-    /// Calls of a window; at least 1.
+    /// Calls of a window, at least 1; with Vegas at least twice the limit.
     pub samples: u32,
     /// Without a calm window for this long, the time without waiting is measured anew.
     pub probe_every: Duration,
@@ -104,6 +112,8 @@ pub struct Permit {
     began: Instant,
     /// The probe that it is a sample of; 0 for none.
     probe: u32,
+    /// How often the limit had moved.
+    era: u32,
 }
 
 /// How a call ended.
@@ -131,9 +141,8 @@ sentences! {
 /// What the calls of a window said.
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
-    done: u32,
+    done: Times,
     dropped: u32,
-    sum_ns: f64,
     peak: u32,
 }
 
@@ -147,6 +156,33 @@ struct Probe {
     ends: Instant,
 }
 
+/// Calls that began before the limit last moved. Until they have come home, those that began later say nothing: the
+/// first to come home are the fast ones.
+#[derive(Debug, Clone, Copy, Default)]
+struct Before {
+    era: u32,
+    /// So many were in flight, and so many still are.
+    all: u32,
+    left: u32,
+    /// Nobody is waited for for longer.
+    ends: Instant,
+}
+
+impl Before {
+    fn moved(self, in_flight: u32, now: Instant, time: Duration) -> Self {
+        Self { era: self.era.wrapping_add(1), all: in_flight, left: in_flight, ends: now + time * 4 }
+    }
+
+    /// Whether a call that has come home counts.
+    fn is_over(&mut self, permit: &Permit, now: Instant) -> bool {
+        if permit.era != self.era {
+            self.left = self.left.saturating_sub(1);
+            return false;
+        }
+        self.left * 16 <= self.all || now >= self.ends
+    }
+}
+
 /// A limit for one service, or one of its instances.
 #[derive(Debug, Clone)]
 pub struct AdaptiveLimit {
@@ -156,10 +192,12 @@ pub struct AdaptiveLimit {
     allowed: u32,
     in_flight: u32,
     window: Window,
-    /// The time of a call without waiting, or its long average, in nanoseconds.
-    baseline_ns: Option<f64>,
-    /// No call has waited so far, so the limit may grow by leaps.
-    starting: bool,
+    /// The long average of [`Algorithm::Gradient`], in nanoseconds.
+    long_ns: Option<f64>,
+    /// What [`Algorithm::Vegas`] knows.
+    search: Search,
+    /// What began before the limit last moved.
+    before: Before,
     probe: Option<Probe>,
     probes: u32,
     /// When the next probe begins; set by the first window.
@@ -178,8 +216,9 @@ impl AdaptiveLimit {
             allowed: initial,
             in_flight: 0,
             window: Window::default(),
-            baseline_ns: None,
-            starting: true,
+            long_ns: None,
+            search: Search::new(policy.samples.max(1)),
+            before: Before::default(),
             probe: None,
             probes: 0,
             probe_at: None,
@@ -202,14 +241,14 @@ impl AdaptiveLimit {
             probe.out += 1;
             number = probe.number;
         }
-        Ok(Permit { began: now, probe: number })
+        Ok(Permit { began: now, probe: number, era: self.before.era })
     }
 
     /// Takes the permit back and learns from the call. Chance spreads the probes of many limits.
     pub fn settle(&mut self, permit: Permit, outcome: Outcome, now: Instant, rng: &mut Rng) {
         self.in_flight = self.in_flight.saturating_sub(1);
         let counts = match &mut self.probe {
-            None => true,
+            None => self.before.is_over(&permit, now),
             // Calls that began before the probe waited among more of their like.
             Some(probe) => {
                 let sample = permit.probe == probe.number;
@@ -218,15 +257,12 @@ impl AdaptiveLimit {
             }
         };
         match outcome {
-            Outcome::Done if counts => {
-                self.window.done += 1;
-                self.window.sum_ns += now.since(permit.began).as_nanos() as f64;
-            }
+            Outcome::Done if counts => self.window.done.note(now.since(permit.began)),
             Outcome::Dropped => self.window.dropped += 1,
             Outcome::Done | Outcome::Ignored => {}
         }
         let full = match self.probe {
-            None => self.window.done + self.window.dropped >= self.policy.samples,
+            None => self.window.done.count() + self.window.dropped >= self.wanted(),
             Some(probe) => (probe.to_begin == 0 && probe.out == 0) || now >= probe.ends,
         };
         if full {
@@ -241,7 +277,8 @@ impl AdaptiveLimit {
 
     /// How long a call takes when none waits, as far as that is known.
     pub fn unhurried(&self) -> Option<Duration> {
-        self.baseline_ns.map(|nanos| Duration::from_nanos(nanos as u64))
+        let nanos = self.search.baseline().or(self.long_ns);
+        nanos.map(|nanos| Duration::from_nanos(nanos as u64))
     }
 
     /// Calls in flight.
@@ -254,75 +291,74 @@ impl AdaptiveLimit {
         f64::from(self.in_flight) / f64::from(self.limit().max(1))
     }
 
+    /// Calls of a window. Where calls end together, those of one round are all alike.
+    fn wanted(&self) -> u32 {
+        match self.policy.algorithm {
+            Algorithm::Vegas if self.window.dropped == 0 => self.policy.samples.max(2 * self.limit()),
+            Algorithm::Vegas | Algorithm::Gradient => self.policy.samples,
+        }
+    }
+
     /// A window is full: moves the limit.
     fn conclude(&mut self, now: Instant, rng: &mut Rng) {
         let window = std::mem::take(&mut self.window);
         self.window.peak = self.in_flight;
-        let drops = f64::from(window.dropped) / f64::from((window.done + window.dropped).max(1));
+        let drops = f64::from(window.dropped) / f64::from((window.done.count() + window.dropped).max(1));
         if self.probe.take().is_some() {
-            self.end_probe(window, now, rng);
+            self.end_probe(window.done, now, rng);
+            return;
         }
         if drops > NORMAL_DROPS {
-            self.set(self.limit * (1.0 - drops / 2.0));
+            self.search.forget();
+            self.set(self.limit * (1.0 - drops / 2.0), now);
             return;
         }
-        if window.done == 0 {
+        if window.done.count() == 0 {
             return;
         }
-        let time_ns = window.sum_ns / f64::from(window.done);
         match self.policy.algorithm {
-            Algorithm::Vegas => self.vegas(window.peak, time_ns, now, rng),
-            Algorithm::Gradient => self.gradient(window.peak, time_ns),
+            Algorithm::Vegas => self.vegas(window, now, rng),
+            Algorithm::Gradient => self.gradient(window.peak, window.done.mean()),
         }
     }
 
-    fn vegas(&mut self, peak: u32, time_ns: f64, now: Instant, rng: &mut Rng) {
-        let calm = f64::from(peak) * 2.0 < self.limit;
-        let baseline = match self.baseline_ns {
-            None => time_ns,
-            Some(before) if calm => before + 0.2 * (time_ns - before),
-            // Far below what we thought possible: the service has become faster.
-            Some(before) if time_ns < 0.7 * before => time_ns,
-            Some(before) => before,
-        };
-        self.baseline_ns = Some(baseline);
+    fn vegas(&mut self, window: Window, now: Instant, rng: &mut Rng) {
+        let calm = f64::from(window.peak) * 2.0 < self.limit;
         let probe_at = self.probe_at.get_or_insert(now);
         if calm || *probe_at == now {
             *probe_at = next_probe(self.policy.probe_every, now, rng);
         } else if now >= *probe_at && self.limit > f64::from(self.policy.least) {
-            self.begin_probe(time_ns, now);
+            self.begin_probe(window.done.mean(), now);
             return;
         }
         if calm {
+            self.search.calm(window.done);
             return;
         }
-        let log = self.limit.log10().max(1.0);
-        let waiting = self.limit * (1.0 - (baseline / time_ns).min(1.0));
-        if waiting <= log && self.starting {
-            self.set(self.limit + 6.0 * log);
-            return;
-        }
-        self.starting = false;
-        if waiting < 2.0 * log {
-            self.set(self.limit + log);
-        } else if waiting > 4.0 * log {
-            self.set(self.limit - log);
+        match self.search.next(window.done, window.peak, self.limit) {
+            Move::Stay => {}
+            Move::To(limit) => self.set(limit, now),
+            Move::Probe if self.limit > f64::from(self.policy.least) => {
+                self.begin_probe(window.done.mean(), now);
+            }
+            Move::Probe => {}
         }
     }
 
     fn gradient(&mut self, peak: u32, time_ns: f64) {
-        let mut long = self.baseline_ns.map_or(time_ns, |long| long + (time_ns - long) / LONG_WINDOWS);
+        let mut long = self.long_ns.map_or(time_ns, |long| long + (time_ns - long) / LONG_WINDOWS);
         if long > 2.0 * time_ns {
             // It recovers from a long overload.
             long *= 0.95;
         }
-        self.baseline_ns = Some(long);
+        self.long_ns = Some(long);
         if f64::from(peak) * 2.0 < self.limit {
             return;
         }
         let gradient = (TOLERANCE * long / time_ns).clamp(0.5, 1.0);
         let next = self.limit * gradient + self.limit.sqrt().min(4.0);
-        self.set(self.limit + SMOOTHING * (next - self.limit));
+        self.limit = self.bounded(self.limit + SMOOTHING * (next - self.limit));
+        self.allowed = self.limit as u32;
     }
 
     fn begin_probe(&mut self, time_ns: f64, now: Instant) {
@@ -332,19 +368,23 @@ impl AdaptiveLimit {
         self.allowed = (self.limit / 2.0).max(f64::from(self.policy.least)) as u32;
     }
 
-    fn end_probe(&mut self, window: Window, now: Instant, rng: &mut Rng) {
-        if window.done > 0 {
-            self.baseline_ns = Some(window.sum_ns / f64::from(window.done));
-        }
-        self.probe_at = Some(next_probe(self.policy.probe_every, now, rng));
-        self.set(self.limit);
+    /// Where waiting was seen in what was taken for none, that may still be so, and the next probe is soon.
+    fn end_probe(&mut self, times: Times, now: Instant, rng: &mut Rng) {
+        let soon = times.count() > 0 && self.search.measured(times);
+        let every =
+            if soon { Duration::from_nanos(8 * times.mean() as u64) } else { self.policy.probe_every };
+        self.probe_at = Some(next_probe(every, now, rng));
+        self.set(self.limit, now);
     }
 
-    fn set(&mut self, limit: f64) {
-        self.limit = limit.clamp(f64::from(self.policy.least), f64::from(self.policy.most));
-        if self.probe.is_none() {
-            self.allowed = self.limit as u32;
-        }
+    fn set(&mut self, limit: f64, now: Instant) {
+        self.limit = self.bounded(limit);
+        self.allowed = self.limit as u32;
+        self.before = self.before.moved(self.in_flight, now, self.unhurried().unwrap_or_default());
+    }
+
+    fn bounded(&self, limit: f64) -> f64 {
+        limit.clamp(f64::from(self.policy.least), f64::from(self.policy.most))
     }
 }
 

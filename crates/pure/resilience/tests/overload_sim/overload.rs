@@ -74,7 +74,7 @@ fn under_lasting_overload_vegas_keeps_queues_shorter_than_gradient() {
     };
     let (vegas, gradient) = (with(Algorithm::Vegas), with(Algorithm::Gradient));
     eprintln!("vegas    {vegas:?}\ngradient {gradient:?}");
-    assert!(vegas.goodput >= 0.95 * CAPACITY);
+    assert!(vegas.goodput >= 0.94 * CAPACITY);
     assert!(vegas.p99.mul_f64(1.5) < gradient.p99);
     assert!(vegas.limit * 2 < gradient.limit);
 }
