@@ -104,6 +104,10 @@ impl Lane {
             }
             ready!(self.poll_more(cx))?;
         }
+        if let Some(fate) = self.trunk.session.borrow().fate(self.place) {
+            // A request that was given up before it was looked at costs nobody anything.
+            return Poll::Ready(Err(fate.into()));
+        }
         while buf.remaining() > 0 && self.holds_bytes() {
             if self.at < self.text.len() {
                 self.read_text(buf);

@@ -1,4 +1,4 @@
-//! What both kinds of lanes do with bytes: bodies that came in pieces and are read as text, and pieces that are sent.
+//! What lanes do with bytes, and the pieces of memory in which the library gives and takes the bodies of instances.
 
 use std::io;
 use std::task::{Context, Poll, ready};

@@ -381,6 +381,11 @@ impl Session {
         }
     }
 
+    /// What became of a stream that has ended before its time.
+    pub(super) fn fate(&self, place: usize) -> Option<Fate> {
+        self.slots[place].fate
+    }
+
     /// What of a stream's body waits to be read.
     pub(super) fn body(&self, place: usize) -> &[u8] {
         let slot = &self.slots[place];
