@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-use super::frame::{self, HEAD_BYTES, Reason, WINDOW};
+use super::frame::{self, FRAME_BYTES, HEAD_BYTES, Reason, WINDOW};
 use super::hpack::Decoder;
 use super::request::{Head, Scratch};
 use crate::buffer::Output;
@@ -281,8 +281,11 @@ impl Session {
     /// Notes that so many bytes went out, and lets those go on that waited for room.
     pub(super) fn wrote(&mut self, count: usize) {
         self.out.wrote(count);
-        if self.out.is_flushed() {
-            self.control = 0;
+        self.control = if self.out.is_flushed() { 0 } else { self.control.saturating_sub(count) };
+        if self.out.at >= FRAME_BYTES {
+            // A slow client may never have taken all, and what it has taken must not pile up.
+            self.out.bytes.drain(..self.out.at);
+            self.out.at = 0;
         }
         if self.out.pending().len() <= H2_OUT_BYTES / 2 {
             self.wake_waiting();

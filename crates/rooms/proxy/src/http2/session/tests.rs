@@ -5,7 +5,7 @@ use std::task::Waker;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::super::frame::{ACK, DATA, END_HEADERS, END_STREAM, FRAME_BYTES, GOAWAY, HEADERS, PADDED, PING};
+use super::super::frame::{ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING};
 use super::super::frame::{CONTINUATION, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE};
 use super::*;
 use crate::limits::H2_BLOCK_FRAMES;
@@ -244,6 +244,19 @@ fn streams_take_turns_where_the_client_reads_slowly() {
     client.session.wait(one);
     assert!(matches!(client.give(two, &data, false), Poll::Ready(Ok(FRAME_BYTES))));
     client.check(&[], expect!["data 3 16384"]);
+}
+
+#[test]
+fn a_client_that_is_never_through_holds_no_more_for_that() {
+    let mut client = Client::new();
+    client.send(&[setting(4, 1 << 30), more(0, 1 << 30)].concat());
+    client.drain();
+    let place = client.open(1, END_STREAM);
+    for _ in 0..1000 {
+        let _ = client.give(place, &[0; 30_000], false);
+        client.session.wrote(client.session.out.pending().len() / 2);
+        assert!(client.session.out.bytes.len() < 2 * H2_OUT_BYTES);
+    }
 }
 
 #[test]
