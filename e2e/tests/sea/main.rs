@@ -3,6 +3,7 @@
 mod between;
 mod builds;
 mod certificates;
+mod checks;
 mod clients;
 mod compose;
 mod config;

@@ -189,6 +189,11 @@ impl Session {
         }
         say("");
         table::print(["INSTANCE", "STATE", "RELEASE", "RESTARTS", "REQUESTS"], &rows);
+        for instance in status.services.iter().flat_map(|service| &service.instances) {
+            if let Some(said) = &instance.said {
+                say(format!("{} is {}: {said}", instance.name, instance.state));
+            }
+        }
         status.problems.iter().for_each(|problem| say(format!("problem: {problem}")));
         Ok(0)
     }

@@ -22,7 +22,10 @@ pub use edge::{
     RateKey, RouteHttps, ServiceCertificate, is_page,
 };
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
-pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
+pub use policy::{
+    Condition, Dependency, FailureAction, HealthCheck, HttpProbe, Order, Probe, Restart, StatusRange,
+    UpdatePolicy,
+};
 pub use route::{PathPrefix, Protocol, Published, Route};
 pub use rules::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
 pub use service::{

@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "rate",
     "balance",
     "breaker",
+    "check",
     "maintenance",
     "error_pages",
     "compress",
