@@ -10,9 +10,11 @@ mod obtain;
 mod press;
 mod question;
 mod race;
+mod replace;
 
 pub(crate) use obtain::connect;
 pub(crate) use race::connect_once;
+pub(crate) use replace::push_lines;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -140,6 +142,10 @@ pub(crate) struct Exchange<'a> {
     rechunk: bool,
     /// The body is compressed on its way, and written in chunks.
     pressing: bool,
+    /// A page went in the place of the body.
+    replaced: bool,
+    /// The body is thrown away, and how much more of it.
+    dropping: Option<u64>,
     /// Leave to ask the service at all.
     permit: Option<Permit>,
     /// Leave to be at work, until the head of the answer is here.
@@ -184,6 +190,8 @@ impl<'a> Exchange<'a> {
             stage: Stage::Head,
             rechunk: false,
             pressing: false,
+            replaced: false,
+            dropping: None,
             permit: None,
             turn: None,
             asked_at: question.began,
@@ -273,7 +281,7 @@ impl<'a> Exchange<'a> {
 
     /// Moves bytes in all directions until nothing moves.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if self.client.watched.watch.is_late() {
+        if self.client.watched.watch.is_late() && !self.has_waited() {
             return Poll::Ready(self.late());
         }
         loop {
@@ -334,6 +342,7 @@ impl<'a> Exchange<'a> {
             Stage::Head if self.question.body.is_done() => policy.first_byte.unwrap_or(settings.answer),
             Stage::Head if self.question.patient => settings.tunnel_idle,
             Stage::Head => policy.idle.unwrap_or(settings.body_idle),
+            Stage::Body(_) if self.dropping.is_some() && self.client.output.is_flushed() => replace::PATIENCE,
             Stage::Body(_) if self.events || self.question.patient => settings.tunnel_idle,
             Stage::Body(_) | Stage::Switched => policy.idle.unwrap_or(settings.body_idle),
         };
@@ -432,7 +441,7 @@ impl<'a> Exchange<'a> {
             up.flight.0.state.answered(self.worker.index, self.status, took);
         }
         self.judge_service(Outcome::Success, now);
-        self.client.note(self.status, "");
+        self.client.note(self.status, if self.replaced { "page" } else { "" });
     }
 
     /// The answer is whole: counts it, and decides about both connections.

@@ -17,6 +17,7 @@ use base::Cidr;
 use plan::traffic::{Pool, RouteRule};
 use spec::{BasicAuth, Blob, HeaderSide, Maintenance, RouteRules};
 
+use crate::exchange;
 use crate::forward::Onward;
 use crate::head::Field;
 use crate::head::request::RequestHead;
@@ -47,7 +48,7 @@ impl Wishes {
     /// What this pool's service wants, if it wants anything, or what is wrong with it.
     pub(crate) fn of(pool: &Pool) -> Result<Option<Arc<Self>>, String> {
         let maintenance = pool.policy.maintenance.clone();
-        let pages = Pages::of(&pool.pages)?;
+        let pages = Pages::of(&pool.pages, &pool.policy.replace_errors)?;
         let compress = pool.policy.compress;
         if maintenance.is_none() && pages.is_none() && !compress {
             return Ok(None);
@@ -259,7 +260,7 @@ impl Care {
             lines.extend_from_slice(&answers.own);
         }
         let paged = self.wishes.as_ref().is_some_and(|wishes| wishes.pages.is_some());
-        self.html = paged && pages::takes_html(asked.fields, asked.buf);
+        self.html = paged && !asked.head.grpc && pages::takes_html(asked.fields, asked.buf);
         // HTTP/1.0 has no chunks to write it in.
         let compress = self.wishes.as_ref().is_some_and(|wishes| wishes.compress) && !asked.head.old;
         self.coding = if compress { Coding::of(asked.fields, asked.buf) } else { None };
@@ -317,7 +318,22 @@ impl Care {
 
     /// The page that is shown in the place of the sentence of an answer with this status.
     pub(crate) fn page(&self, status: u16) -> Option<&[u8]> {
-        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.find(status)
+        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.find(status).map(|page| &**page)
+    }
+
+    /// The page that is shown in the place of an instance's own answer with this status.
+    pub(crate) fn replacement(&self, status: u16) -> Option<Arc<[u8]>> {
+        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.replacement(status).cloned()
+    }
+
+    /// Changes the fields of an answer by the rules, whose body is a page of this length.
+    pub(crate) fn dress_page(&mut self, length: usize, fields: &mut Vec<Field>, buf: &[u8]) {
+        self.lines.clear();
+        let answers = self.rules.as_ref().and_then(|rules| rules.answers.as_ref());
+        if let Some(answers) = answers {
+            answers.prune(fields, buf);
+        }
+        exchange::push_lines(&mut self.lines, length, answers.map_or(&[], |answers| &answers.lines));
     }
 
     /// Prepares the question to the service that is asked first, and takes out the fields of the request that do not go

@@ -394,6 +394,7 @@ impl Server {
             owner: pool.key.0.clone(),
             name: pool.key.1.clone(),
             service: pool.service.clone(),
+            replaced: decisions.replaced.get(&pool.key).copied().unwrap_or_default(),
             breaker_opened: decisions.opened.get(&pool.key).copied().unwrap_or_default(),
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
             sides: SideStatus::of(pool.fork.as_deref()),

@@ -49,6 +49,9 @@ pub struct EdgePolicy {
     /// (`5xx`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, String>,
+    /// The statuses and classes of the instances' own answers in whose place these pages are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replace_errors: Vec<String>,
     /// Requests without a trace context get one; of a million, so many are marked as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<u32>,

@@ -13,6 +13,7 @@ mod odd;
 mod ports;
 mod preface;
 mod press;
+mod replaced;
 mod rules;
 mod secure;
 mod slow;

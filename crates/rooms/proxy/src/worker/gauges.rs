@@ -34,6 +34,8 @@ pub(crate) struct Decided {
     refused: BTreeMap<PoolKey, Reasons>,
     /// Breakers that opened.
     pub(crate) opened: BTreeMap<PoolKey, u64>,
+    /// Answers of instances that went out with a page in the place of their body.
+    pub(crate) replaced: BTreeMap<PoolKey, u64>,
 }
 
 impl Decisions {
@@ -57,11 +59,21 @@ impl Decisions {
         *decided.opened.entry(pool.clone()).or_default() += 1;
     }
 
+    /// A page went out in the place of an instance's own body.
+    pub(crate) fn replaced(&self, pool: &PoolKey) {
+        let replaced = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner).replaced;
+        match replaced.get_mut(pool) {
+            Some(count) => *count += 1,
+            None => drop(replaced.insert(pool.clone(), 1)),
+        }
+    }
+
     /// Forgets pools that are gone.
     pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
         let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         decided.refused.retain(|key, _| pools.contains(key));
         decided.opened.retain(|key, _| pools.contains(key));
+        decided.replaced.retain(|key, _| pools.contains(key));
     }
 
     /// Adds these to the sums.
@@ -73,6 +85,9 @@ impl Decisions {
         }
         for (pool, count) in &decided.opened {
             *sums.opened.entry(pool.clone()).or_default() += count;
+        }
+        for (pool, count) in &decided.replaced {
+            *sums.replaced.entry(pool.clone()).or_default() += count;
         }
     }
 }
