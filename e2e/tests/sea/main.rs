@@ -12,6 +12,7 @@ mod daemon;
 mod disk;
 mod doctor;
 mod engine;
+mod files;
 mod hostile;
 mod images;
 mod limits;

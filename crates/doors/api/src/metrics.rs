@@ -217,6 +217,11 @@ impl Page {
         for pool in &status.pools {
             text.sample(name, &names(pool), pool.replaced);
         }
+        let name = "proxy_files_served_total";
+        text.family(name, "counter", "Answers with a file of the service's, which the edge made itself.");
+        for pool in &status.pools {
+            text.sample(name, &names(pool), pool.files);
+        }
     }
 
     fn instances(&self, text: &mut Text, status: &EdgeStatus) {

@@ -6,6 +6,7 @@
 //! answer came, only for methods that may be repeated, and within a budget.
 
 mod answer;
+mod file;
 mod obtain;
 mod press;
 mod question;
@@ -211,6 +212,14 @@ impl<'a> Exchange<'a> {
         if let Err(refusal) = self.admit().await {
             return self.refuse(refusal, false);
         }
+        if self.client.care.as_ref().is_some_and(|care| care.wants_file())
+            && let Some(after) = Box::pin(self.from_files()).await
+        {
+            return after;
+        }
+        if let Err(refusal) = self.enter().await {
+            return self.refuse(refusal, false);
+        }
         if let Some(forked) = &mut self.client.forked {
             forked.copy(self.worker, &self.client.sent.bytes);
         }
@@ -249,7 +258,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Leave to be at work, if the service has bounds.
+    /// Leave of the rules.
     async fn admit(&mut self) -> Result<(), Refusal> {
         if let Some(refusal) = self.question.denied {
             return Err(refusal);
@@ -258,10 +267,10 @@ impl<'a> Exchange<'a> {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove(self.worker)).await?;
         }
-        self.enter().await
+        Ok(())
     }
 
-    /// Leave of the pool.
+    /// Leave of the pool to be at work, if the service has bounds.
     async fn enter(&mut self) -> Result<(), Refusal> {
         if let Some(breaker) = &self.pool.breaker {
             let told = breaker.borrow_mut().admit(self.question.began);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
+use crate::files::Files;
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -52,6 +53,9 @@ pub struct EdgePolicy {
     /// The statuses and classes of the instances' own answers in whose place these pages are shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replace_errors: Vec<String>,
+    /// Files that the edge serves itself; the longest path counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Files>,
     /// Requests without a trace context get one; of a million, so many are marked as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<u32>,

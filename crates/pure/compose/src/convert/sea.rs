@@ -2,6 +2,7 @@
 
 mod check;
 mod edge;
+mod files;
 mod rules;
 mod split;
 

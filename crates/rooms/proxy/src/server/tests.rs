@@ -6,6 +6,7 @@ mod bodies;
 mod bounds;
 mod calls;
 mod failures;
+mod files;
 mod frames;
 mod hops;
 mod issued;

@@ -26,6 +26,7 @@ const KEYS: &[&str] = &[
     "check",
     "maintenance",
     "error_pages",
+    "files",
     "replace_errors",
     "compress",
     "trace",
@@ -70,6 +71,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
         replace_errors: map.get("replace_errors").map(|node| reader.replaced(node, map)).unwrap_or_default(),
+        files: map.get("files").map_or_else(Vec::new, |node| reader.files(node)),
         trace: map.get("trace").and_then(|node| reader.trace(node)),
         between: map.get("between").map(|node| reader.ports(node)).unwrap_or_default(),
         connections: reader.count(map, "connections", 1, 1_000_000),
@@ -243,6 +245,10 @@ impl Reader<'_, '_> {
             }
         }
         pages
+    }
+
+    fn files(&mut self, node: &Node) -> Vec<spec::Files> {
+        super::files::read(self.desk, node, &format!("{}.files", self.key))
     }
 
     /// Statuses and classes that have a page; `true` are those from 500 up.
