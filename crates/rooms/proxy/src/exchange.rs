@@ -213,7 +213,7 @@ impl<'a> Exchange<'a> {
             return self.refuse(refusal, false);
         }
         if self.client.care.as_ref().is_some_and(|care| care.wants_file())
-            && let Some(after) = Box::pin(self.from_files()).await
+            && let Some(after) = Box::pin(self.answer_with_file()).await
         {
             return after;
         }

@@ -23,7 +23,7 @@ const PIECE_BYTES: u64 = 64 * 1024;
 
 impl Exchange<'_> {
     /// Answers with a file, if there is one for this request or nobody else is to be asked.
-    pub(super) async fn from_files(&mut self) -> Option<After> {
+    pub(super) async fn answer_with_file(&mut self) -> Option<After> {
         let wanted = self.client.care.as_mut()?.take_wanted()?;
         match wanted.find() {
             Found::App => None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base::{Kind, Problem, Timestamp};
 use data_encoding::HEXLOWER;
 use spec::{FileTree, TreeFlaw};
-use std::os::unix::fs::MetadataExt;
 
 use super::FOLDER;
 
@@ -111,6 +111,10 @@ impl FileStore {
         if missing.is_empty() {
             let bytes = serde_json::to_vec(list).map_err(|error| self.disk(error.into()))?;
             self.keep(&tree_name(&tree), &bytes[..], None).map_err(|error| self.disk(error))?;
+            // With it all names before it are on the disk: a release may name it from now on.
+            File::open(&self.folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| self.disk(error))?;
         }
         Ok((tree, missing))
     }
@@ -138,7 +142,7 @@ impl FileStore {
     fn keep(&self, name: &str, mut from: impl Read, digest: Option<&str>) -> io::Result<()> {
         let incoming = self.folder.join(INCOMING);
         fs::create_dir_all(&incoming)?;
-        let place = tempfile_in(&incoming, name)?;
+        let place = place_in(&incoming, name)?;
         let written = (|| {
             let mut file = File::options().write(true).create_new(true).open(&place)?;
             let mut sum = Context::new(&SHA256);
@@ -172,13 +176,7 @@ impl FileStore {
 
     /// Removes what neither these folders name nor is young.
     pub fn sweep(&self, kept: &BTreeSet<String>, now: Timestamp) -> io::Result<()> {
-        let Ok(all) = fs::read_dir(&self.folder) else { return Ok(()) };
-        let mut there = BTreeMap::new();
-        for entry in all {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            there.insert(name, Timestamp::from_secs(entry.metadata()?.ctime()));
-        }
+        let there = entries(&self.folder)?;
         let is_young = |since: &Timestamp| now.since(*since) < YOUNG;
         let mut named: BTreeSet<String> = BTreeSet::new();
         for (name, since) in &there {
@@ -194,12 +192,29 @@ impl FileStore {
                 fs::remove_file(self.folder.join(name))?;
             }
         }
+        // What a daemon that died had begun.
+        let incoming = self.folder.join(INCOMING);
+        for (name, _) in entries(&incoming)?.into_iter().filter(|(_, since)| !is_young(since)) {
+            fs::remove_file(incoming.join(name))?;
+        }
         Ok(())
     }
 }
 
-/// A name of its own for what is being written.
-fn tempfile_in(folder: &Path, name: &str) -> io::Result<PathBuf> {
+/// What is in a folder, and since when; nothing if it is not there.
+fn entries(folder: &Path) -> io::Result<BTreeMap<String, Timestamp>> {
+    let mut there = BTreeMap::new();
+    let Ok(all) = fs::read_dir(folder) else { return Ok(there) };
+    for entry in all {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        there.insert(name, Timestamp::from_secs(entry.metadata()?.ctime()));
+    }
+    Ok(there)
+}
+
+/// A place of its own for what is being written.
+fn place_in(folder: &Path, name: &str) -> io::Result<PathBuf> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -36,7 +36,12 @@ fn folders_are_read_in_every_form() {
         "{from: ../dist/, path: /static, missing: 404, cache: 'public, max-age=3600'}",
         "[{from: /srv/a, path: /a, missing: index}, {from: b, missing: app}]",
     ];
-    expect![].assert_eq(&forms.map(said).join("\n"));
+    expect![[r#"
+        /app/public at / App -
+        /dist at /static NotFound public, max-age=3600
+        /srv/a at /a Index -
+        /app/b at / App -"#]]
+    .assert_eq(&forms.map(said).join("\n"));
 }
 
 #[test]
@@ -52,5 +57,14 @@ fn folders_that_make_no_sense_are_told() {
         "{from: a, spa: true}",
         "[{from: a}, {from: b, path: /}]",
     ];
-    expect![].assert_eq(&flaws.map(said).join("\n"));
+    expect![[r#"
+        files: a folder cannot be an integer | write a folder, as in `./public`, or as in `{from: ./public, path: /static, missing: 404}`
+        files: the folder has no name | write a folder, as in `./public`, or as in `{from: ./public, path: /static, missing: 404}`
+        files.from: the folder is missing | write a folder, as in `./public`, or as in `{from: ./public, path: /static, missing: 404}`
+        files.path: `static` is no path: a path begins with one `/` | write as in `/static`
+        files.path: `/a/../b` is no path: `.` and `..` lead to different places with different servers | write as in `/static`
+        files.missing: `500` is not a value of this key | allowed are app, 404 and index
+        files.cache: no field can have this value | write what `Cache-Control` says, as in `public, max-age=3600`
+        files.spa: there is no such key | the keys here are from, path, missing, cache
+        files[1].path: two folders are at `/` | give each a `path` of its own"#]].assert_eq(&flaws.map(said).join("\n"));
 }
