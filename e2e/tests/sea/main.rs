@@ -3,6 +3,7 @@
 mod between;
 mod builds;
 mod certificates;
+mod checks;
 mod clients;
 mod compose;
 mod config;
@@ -11,6 +12,7 @@ mod daemon;
 mod disk;
 mod doctor;
 mod engine;
+mod files;
 mod hostile;
 mod images;
 mod limits;

@@ -208,6 +208,20 @@ impl Page {
         for pool in &status.pools {
             text.sample(name, &names(pool), pool.breaker_opened);
         }
+        let name = "proxy_answers_replaced_total";
+        text.family(
+            name,
+            "counter",
+            "Answers of instances that went out with a page in the place of their body.",
+        );
+        for pool in &status.pools {
+            text.sample(name, &names(pool), pool.replaced);
+        }
+        let name = "proxy_files_served_total";
+        text.family(name, "counter", "Answers with a file of the service's, which the edge made itself.");
+        for pool in &status.pools {
+            text.sample(name, &names(pool), pool.files);
+        }
     }
 
     fn instances(&self, text: &mut Text, status: &EdgeStatus) {

@@ -476,7 +476,7 @@ impl Client {
     }
 
     /// Writes what is ready for the client.
-    async fn flush(&mut self, worker: &Worker) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self, worker: &Worker) -> io::Result<()> {
         if self.output.is_flushed() {
             return Ok(());
         }

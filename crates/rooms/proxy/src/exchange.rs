@@ -6,13 +6,16 @@
 //! answer came, only for methods that may be repeated, and within a budget.
 
 mod answer;
+mod file;
 mod obtain;
 mod press;
 mod question;
 mod race;
+mod replace;
 
 pub(crate) use obtain::connect;
 pub(crate) use race::connect_once;
+pub(crate) use replace::push_lines;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -143,6 +146,10 @@ pub(crate) struct Exchange<'a> {
     rechunk: bool,
     /// The body is compressed on its way, and written in chunks.
     pressing: bool,
+    /// A page went in the place of the body.
+    replaced: bool,
+    /// The body is thrown away, and how much more of it.
+    dropping: Option<u64>,
     /// Leave to ask the service at all.
     permit: Option<Permit>,
     /// Leave to be at work, until the head of the answer is here.
@@ -190,6 +197,8 @@ impl<'a> Exchange<'a> {
             stage: Stage::Head,
             rechunk: false,
             pressing: false,
+            replaced: false,
+            dropping: None,
             permit: None,
             turn: None,
             asked_at: question.began,
@@ -208,6 +217,14 @@ impl<'a> Exchange<'a> {
     /// Carries the request to an instance and the answer back. `early` is a connection that exists already.
     pub(crate) async fn run(mut self, early: Option<Upstream>) -> After {
         if let Err(refusal) = self.admit().await {
+            return self.refuse(refusal, false);
+        }
+        if self.client.care.as_ref().is_some_and(|care| care.wants_file())
+            && let Some(after) = Box::pin(self.answer_with_file()).await
+        {
+            return after;
+        }
+        if let Err(refusal) = self.enter().await {
             return self.refuse(refusal, false);
         }
         if let Some(forked) = &mut self.client.forked {
@@ -248,7 +265,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Leave to be at work, if the service has bounds.
+    /// Leave of the rules.
     async fn admit(&mut self) -> Result<(), Refusal> {
         if let Some(refusal) = self.question.denied {
             return Err(refusal);
@@ -257,10 +274,10 @@ impl<'a> Exchange<'a> {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove(self.worker)).await?;
         }
-        self.enter().await
+        Ok(())
     }
 
-    /// Leave of the pool.
+    /// Leave of the pool to be at work, if the service has bounds.
     async fn enter(&mut self) -> Result<(), Refusal> {
         if let Some(breaker) = &self.pool.breaker {
             let told = breaker.borrow_mut().admit(self.question.began);
@@ -281,7 +298,7 @@ impl<'a> Exchange<'a> {
     /// Moves bytes in all directions until nothing moves.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.now.set(None);
-        if self.client.watched.watch.is_late() {
+        if self.client.watched.watch.is_late() && !self.has_waited() {
             if !self.client.stream.is_fresh() {
                 return Poll::Ready(self.late());
             }
@@ -349,6 +366,7 @@ impl<'a> Exchange<'a> {
             Stage::Head if self.question.body.is_done() => policy.first_byte.unwrap_or(settings.answer),
             Stage::Head if self.question.patient => settings.tunnel_idle,
             Stage::Head => policy.idle.unwrap_or(settings.body_idle),
+            Stage::Body(_) if self.dropping.is_some() && self.client.output.is_flushed() => replace::PATIENCE,
             Stage::Body(_) if self.events || self.question.patient => settings.tunnel_idle,
             Stage::Body(_) | Stage::Switched => policy.idle.unwrap_or(settings.body_idle),
         };
@@ -459,7 +477,7 @@ impl<'a> Exchange<'a> {
             up.flight.0.state.answered(self.worker.index, self.status, took);
         }
         self.judge_service(Outcome::Success, now);
-        self.client.note(self.status, "");
+        self.client.note(self.status, if self.replaced { "page" } else { "" });
         self.client.note_end(now);
     }
 

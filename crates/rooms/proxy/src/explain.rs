@@ -10,6 +10,7 @@ use spec::Protocol;
 
 use crate::connection::push_location;
 use crate::endpoint::EndpointState;
+use crate::files::Found;
 use crate::fork;
 use crate::forward;
 use crate::gate::Bounds;
@@ -68,6 +69,15 @@ pub enum Verdict {
         service: String,
         /// Path and query as the instance sees them.
         target: String,
+    },
+    /// The edge answers with a file.
+    File {
+        /// As in `shop/web`.
+        service: String,
+        /// The status of the answer.
+        status: u16,
+        /// Its size in bytes.
+        size: u64,
     },
     /// It waits for an instance.
     Held {
@@ -179,8 +189,11 @@ impl Told {
         };
         let asked = Asked { ask, head: &head, buf };
         let pool = pool.map(|pool| self.fork(seen.table, pool, &fields, &asked));
-        let care = self.rules(&fields, pool, target, &asked)?;
+        let mut care = self.rules(&fields, pool, target, &asked)?;
         let Some(pool) = pool else { return Err(Refusal::NO_ROUTE.into()) };
+        if let Some(verdict) = self.file(pool, &mut care)? {
+            return Ok(verdict);
+        }
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
         if self.candidates.is_empty() {
@@ -329,6 +342,32 @@ impl Told {
             self.say("asked first", format!("`{owner}/{pool}`, whose consent is taken for granted here"));
         }
         Ok(care)
+    }
+
+    /// Whether the edge has a file for it.
+    fn file(&mut self, pool: &PoolSpec, care: &mut Care) -> Result<Option<Verdict>, Stop> {
+        let Some(wanted) = care.take_wanted() else { return Ok(None) };
+        match wanted.find() {
+            Found::App => {
+                self.say("files", "there is no such file, so the service is asked");
+                Ok(None)
+            }
+            Found::Nothing => Err(Refusal::NO_FILE.into()),
+            Found::Folder => {
+                let mut line = Vec::new();
+                wanted.push_location(&mut line);
+                Err(Stop::Refused(Refusal::FOLDER, location(&line)))
+            }
+            Found::File(served) => {
+                let answer = wanted.decide(&served, SystemClock.wall());
+                self.say(
+                    "files",
+                    format!("there is one, of {} bytes: {}", served.entry.size, served.about()),
+                );
+                let (service, size) = (pool.service.clone(), served.entry.size);
+                Ok(Some(Verdict::File { service, status: answer.status(), size }))
+            }
+        }
     }
 
     /// Whether the service has room for it.

@@ -19,6 +19,7 @@ mod endpoint;
 mod events;
 mod exchange;
 mod explain;
+mod files;
 mod fork;
 mod forward;
 mod gate;
@@ -50,6 +51,7 @@ mod worker;
 
 pub use client::{Edge, EdgeConfig, EdgeError, identity};
 pub use explain::{Ask, Candidate, Explanation, Step, Verdict};
+pub use files::{FileStore, FilesError};
 pub use limits::{LogFormat, Settings};
 pub use listen::ListenError;
 pub use refusal::Refusal;

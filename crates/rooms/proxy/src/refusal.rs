@@ -80,6 +80,8 @@ refusals! {
     SLOW_HEAD = 408 "slow-head" "The head of the request did not arrive in time.";
     SLOW_BODY = 408 "slow-body" "The body of the request did not arrive in time.";
     NO_ROUTE = 404 "no-route" "No service answers at this host and path.";
+    NO_FILE = 404 "no-file" "There is no such file.";
+    FOLDER = 307 "folder" "This is a folder, which is found with a slash at its end.";
     NO_INSTANCE = 503 "no-instance" "No instance of the service is ready.";
     RATE = 429 "rate" "The client has sent more requests than the service allows in a time.";
     OVERLOADED = 503 "overloaded" "The service has as many requests to do as it can.";

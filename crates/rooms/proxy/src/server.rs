@@ -233,6 +233,7 @@ impl Server {
             self.instances.state(instance, address)
         })
         .map_err(|source| ApplyError::Flaw { source })?;
+        table.load_files(&self.folder, &self.table);
         let needed = Keeper::is_needed(&document);
         if needed || !self.https.is_empty() {
             let hosts = self.tls.build(&document).map_err(|source| ApplyError::Tls { source })?;
@@ -394,6 +395,8 @@ impl Server {
             owner: pool.key.0.clone(),
             name: pool.key.1.clone(),
             service: pool.service.clone(),
+            replaced: decisions.replaced.get(&pool.key).copied().unwrap_or_default(),
+            files: decisions.served.get(&pool.key).copied().unwrap_or_default(),
             breaker_opened: decisions.opened.get(&pool.key).copied().unwrap_or_default(),
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
             sides: SideStatus::of(pool.fork.as_deref()),

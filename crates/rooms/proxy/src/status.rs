@@ -112,6 +112,12 @@ pub struct PoolStatus {
     /// How often its breaker opened; each thread has its own.
     #[serde(default)]
     pub breaker_opened: u64,
+    /// Answers of its instances that went out with a page in the place of their body.
+    #[serde(default)]
+    pub replaced: u64,
+    /// Answers with a file of the service's.
+    #[serde(default)]
+    pub files: u64,
     /// The sides of its split, itself among them; none where it is not split.
     #[serde(default)]
     pub sides: Vec<SideStatus>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use base::{Cidr, ContainerId};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
 use crate::endpoint::EndpointState;
+use crate::files::Shelves;
 use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::head::Field;
@@ -364,6 +366,16 @@ impl Table {
             });
         }
         Ok(())
+    }
+
+    /// Makes the lists of files ready, from the table before or from the edge's folder.
+    pub(crate) fn load_files(&self, edge: &Path, before: &Self) {
+        let before: Vec<_> = before.shelves().collect();
+        self.shelves().for_each(|shelves| shelves.load(edge, &before));
+    }
+
+    fn shelves(&self) -> impl Iterator<Item = &Shelves> {
+        self.pools.iter().filter_map(|pool| pool.wishes.as_ref()?.files.as_ref())
     }
 
     /// Where a request for this host (with or without port) and path goes.

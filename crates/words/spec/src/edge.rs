@@ -6,6 +6,7 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
+use crate::files::Files;
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -49,6 +50,12 @@ pub struct EdgePolicy {
     /// (`5xx`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, String>,
+    /// The statuses and classes of the instances' own answers in whose place these pages are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replace_errors: Vec<String>,
+    /// Files that the edge serves itself; the longest path counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Files>,
     /// Requests without a trace context get one; of a million, so many are marked as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<u32>,

@@ -7,6 +7,7 @@
 mod app;
 mod blob;
 mod edge;
+mod files;
 mod mount;
 mod policy;
 mod route;
@@ -21,8 +22,12 @@ pub use edge::{
     BalanceBy, CertificateFiles, EdgePolicy, Issuer, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate,
     RateKey, RouteHttps, ServiceCertificate, is_page,
 };
+pub use files::{FileEntry, FileTree, Files, Missing, TreeFlaw, is_digest};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
-pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
+pub use policy::{
+    Condition, Dependency, FailureAction, HealthCheck, HttpProbe, Order, Probe, Restart, StatusRange,
+    UpdatePolicy,
+};
 pub use route::{PathPrefix, Protocol, Published, Route};
 pub use rules::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
 pub use service::{

@@ -33,6 +33,8 @@ fn status() -> EdgeStatus {
         service: "shop/web".into(),
         endpoints: vec![endpoint],
         breaker_opened: 2,
+        replaced: 9,
+        files: 10,
         sides: vec![
             SideStatus { pool: "next:80".into(), weight: 10, taken: 12, fell: 1 },
             SideStatus { pool: "web:80".into(), weight: 90, taken: 100, fell: 0 },
@@ -95,6 +97,8 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_requests_refused_total{app="",service="",pool="",reason="no-route"} 5
         proxy_requests_refused_total{app="shop",service="web",pool="web:80",reason="rate"} 11
         proxy_breaker_opened_total{app="shop",service="web",pool="web:80"} 2
+        proxy_answers_replaced_total{app="shop",service="web",pool="web:80"} 9
+        proxy_files_served_total{app="shop",service="web",pool="web:80"} 10
         proxy_side_weight{app="shop",service="web",pool="web:80",to="next:80"} 10
         proxy_side_weight{app="shop",service="web",pool="web:80",to="web:80"} 90
         proxy_side_requests_total{app="shop",service="web",pool="web:80",to="next:80"} 12

@@ -3,7 +3,7 @@
 use base::Timestamp;
 use expect_test::{Expect, expect};
 
-use super::parse;
+use super::{parse, write};
 
 #[test]
 fn all_three_forms_are_read() {
@@ -60,4 +60,15 @@ fn every_day_of_a_century_is_its_own() {
 fn check(text: &str, reads: Expect) {
     let now = Timestamp::from_rfc3339("2026-06-01T00:00:00Z").expect("a date");
     reads.assert_eq(&parse(text.as_bytes(), now).map_or("no date".to_owned(), |read| read.to_string()));
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    assert_eq!(write(Timestamp::from_secs(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(write(Timestamp::from_secs(0)), "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(write(Timestamp::from_secs(951_782_400)), "Tue, 29 Feb 2000 00:00:00 GMT");
+    for day in -20_000i64..60_000 {
+        let moment = Timestamp::from_secs(day * 86_400 + (day * 7919).rem_euclid(86_400));
+        assert_eq!(parse(write(moment).as_bytes(), Timestamp::from_secs(0)), Some(moment));
+    }
 }

@@ -48,7 +48,9 @@ impl Exchange<'_> {
                 }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
-                    self.touch();
+                    if self.dropping.is_none() {
+                        self.touch();
+                    }
                 }
             }
         }
@@ -78,6 +80,10 @@ impl Exchange<'_> {
                 }
                 Ok(())
             }
+            Stage::Body(_) if self.dropping.is_some() => {
+                self.give_up();
+                Ok(())
+            }
             Stage::Body(_) | Stage::Switched => Err(End::Abort),
         }
     }
@@ -93,7 +99,9 @@ impl Exchange<'_> {
                 Some(_) | None => return Err(End::Refuse(Refusal::BAD_ANSWER)),
             }
         }
-        if self.pressing {
+        if self.dropping.is_some() {
+            self.discard()?;
+        } else if self.pressing {
             self.press()?;
         } else if let Stage::Body(Body::Chunked(decoder)) = self.stage {
             self.unchunk(decoder)?;
@@ -142,6 +150,12 @@ impl Exchange<'_> {
         let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
         if head.status == 101 && !head.upgrade.is_some_and(agreed) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
+        }
+        if let Some(page) = self.client.care.as_ref().and_then(|care| care.replacement(head.status)) {
+            drop(fields);
+            self.replace(&head, &page);
+            self.consume(head.bytes);
+            return Ok(());
         }
         let body = body_of(&head, self.question.method);
         let asked = self.question.body.is_done();
@@ -230,7 +244,7 @@ impl Exchange<'_> {
         loop {
             let up = self.up.as_mut().expect("an answer comes over this connection");
             let direct = match self.stage {
-                Stage::Body(_) if self.pressing => 0,
+                Stage::Body(_) if self.pressing || self.dropping.is_some() => 0,
                 Stage::Body(Body::Length(left)) => {
                     usize::try_from(left).map_or(up.input.len(), |left| left.min(up.input.len()))
                 }
@@ -279,7 +293,7 @@ impl Exchange<'_> {
 }
 
 /// How the body of an answer is framed: RFC 9112, section 6.3.
-fn body_of(head: &ResponseHead, method: Method) -> Body {
+pub(super) fn body_of(head: &ResponseHead, method: Method) -> Body {
     if method == Method::Head || matches!(head.status, 101 | 204 | 304) {
         Body::NONE
     } else if head.framing.chunked {

@@ -34,6 +34,10 @@ pub(crate) struct Decided {
     refused: BTreeMap<PoolKey, Reasons>,
     /// Breakers that opened.
     pub(crate) opened: BTreeMap<PoolKey, u64>,
+    /// Answers of instances that went out with a page in the place of their body.
+    pub(crate) replaced: BTreeMap<PoolKey, u64>,
+    /// Answers with a file of the service's.
+    pub(crate) served: BTreeMap<PoolKey, u64>,
 }
 
 impl Decisions {
@@ -57,11 +61,23 @@ impl Decisions {
         *decided.opened.entry(pool.clone()).or_default() += 1;
     }
 
+    /// A page went out in the place of an instance's own body.
+    pub(crate) fn replaced(&self, pool: &PoolKey) {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).replaced, pool);
+    }
+
+    /// A file of a service went out.
+    pub(crate) fn served(&self, pool: &PoolKey) {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).served, pool);
+    }
+
     /// Forgets pools that are gone.
     pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
         let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         decided.refused.retain(|key, _| pools.contains(key));
         decided.opened.retain(|key, _| pools.contains(key));
+        decided.replaced.retain(|key, _| pools.contains(key));
+        decided.served.retain(|key, _| pools.contains(key));
     }
 
     /// Adds these to the sums.
@@ -74,6 +90,20 @@ impl Decisions {
         for (pool, count) in &decided.opened {
             *sums.opened.entry(pool.clone()).or_default() += count;
         }
+        for (pool, count) in &decided.replaced {
+            *sums.replaced.entry(pool.clone()).or_default() += count;
+        }
+        for (pool, count) in &decided.served {
+            *sums.served.entry(pool.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Counts one without memory for its name, but for the first.
+fn count(counts: &mut BTreeMap<PoolKey, u64>, pool: &PoolKey) {
+    match counts.get_mut(pool) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(pool.clone(), 1)),
     }
 }
 

@@ -23,8 +23,11 @@ const KEYS: &[&str] = &[
     "rate",
     "balance",
     "breaker",
+    "check",
     "maintenance",
     "error_pages",
+    "files",
+    "replace_errors",
     "compress",
     "trace",
     "split",
@@ -67,6 +70,8 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         no_breaker: map.get("breaker").is_some_and(|node| !reader.truth(node, "breaker")),
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
+        replace_errors: map.get("replace_errors").map(|node| reader.replaced(node, map)).unwrap_or_default(),
+        files: map.get("files").map_or_else(Vec::new, |node| reader.files(node)),
         trace: map.get("trace").and_then(|node| reader.trace(node)),
         between: map.get("between").map(|node| reader.ports(node)).unwrap_or_default(),
         connections: reader.count(map, "connections", 1, 1_000_000),
@@ -240,6 +245,53 @@ impl Reader<'_, '_> {
             }
         }
         pages
+    }
+
+    fn files(&mut self, node: &Node) -> Vec<spec::Files> {
+        super::files::read(self.desk, node, &format!("{}.files", self.key))
+    }
+
+    /// Statuses and classes that have a page; `true` are those from 500 up.
+    fn replaced(&mut self, node: &Node, map: &Map) -> Vec<String> {
+        const HELP: &str = "write `true`, or statuses that have a page, as in `[5xx, 404]`";
+        let pages = map.get("error_pages").and_then(Node::map);
+        // A class has a page where one of its statuses has; a status by itself or by its class.
+        let shown = |key: &str| {
+            let fits = |page: &str| match (key.ends_with("xx"), page.ends_with("xx")) {
+                (true, _) | (_, true) => page.starts_with(&key[..1]),
+                (false, false) => page == key,
+            };
+            pages.is_some_and(|pages| pages.iter().any(|(page, _)| fits(page)))
+        };
+        let nodes = match &node.value {
+            Value::Bool(false) => return Vec::new(),
+            Value::Bool(true) if shown("5xx") => return vec!["5xx".into()],
+            Value::Bool(true) => {
+                let message = "there is no page for statuses from 500 up";
+                self.missing(node, message);
+                return Vec::new();
+            }
+            _ => node.list().unwrap_or(std::slice::from_ref(node)),
+        };
+        let mut keys = Vec::new();
+        for node in nodes {
+            let key = node.print();
+            if !spec::is_page(&key) {
+                self.fault(node, "replace_errors", HELP);
+            } else if shown(&key) {
+                keys.push(key);
+            } else {
+                self.missing(node, &format!("there is no page for `{key}`"));
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn missing(&mut self, node: &Node, message: &str) {
+        let help = "add it, as in `error_pages: {5xx: NAME}`";
+        self.desk.fault(node, format!("{}.replace_errors", self.key), message, help);
     }
 
     /// `auto`, a number, or a mapping.
