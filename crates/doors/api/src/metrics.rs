@@ -18,7 +18,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
-use proxy::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, Tally};
+use proxy::{EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, Tally};
 
 use crate::answer::Refusal;
 use crate::{Daemon, Shared};
@@ -139,6 +139,7 @@ impl Page {
         self.services(&mut text, status);
         sides(&mut text, status);
         copies(&mut text, status);
+        hedges(&mut text, status);
         self.instances(&mut text, status);
         text
     }
@@ -310,6 +311,29 @@ fn copies(text: &mut Text, status: &EdgeStatus) {
     let name = "proxy_copies_answered_total";
     text.family(name, "counter", "Answers to copies, which nobody reads.");
     all(&mut |labels, copies| classes(text, name, labels, &copies.classes));
+}
+
+/// Second requests to another instance.
+fn hedges(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, HedgeStatus>| {
+        for pool in &status.pools {
+            if let Some(hedges) = &pool.hedges {
+                each(&names(pool), hedges);
+            }
+        }
+    };
+    let rows: [Row<HedgeStatus>; 2] = [
+        ("proxy_hedges_total", "counter", |hedges| hedges.sent, "Second requests to another instance."),
+        ("proxy_hedges_won_total", "counter", |hedges| hedges.won, "Those whose answer the client got."),
+    ];
+    numbers(text, &rows, &all);
+    let name = "proxy_hedges_left_out_total";
+    text.family(name, "counter", "Second requests that were due and not sent.");
+    all(&mut |labels, hedges| {
+        for (reason, count) in [("share", hedges.unpaid), ("load", hedges.busy), ("alone", hedges.alone)] {
+            text.sample(name, &[labels, &[("reason", reason)]].concat(), count);
+        }
+    });
 }
 
 /// Writes families of a number each.

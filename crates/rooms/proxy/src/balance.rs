@@ -35,6 +35,8 @@ pub(crate) enum Verdict {
     Lost,
     /// It asked to be spared, for this long if it said so.
     NotNow(NotNow),
+    /// Another was quicker, and it was not waited for.
+    Overtaken,
 }
 
 /// By which rule an instance is picked.
@@ -195,6 +197,14 @@ impl Balance {
                     endpoint.state.spare(endpoint.thread, until);
                     self.stand(place, now);
                     self.next = self.next.min(until);
+                }
+                return;
+            }
+            Verdict::Overtaken => {
+                // It takes at least so long, which is no reason to eject it.
+                let policy = EwmaPolicy::default();
+                if self.latency[place].value(now, policy).is_none_or(|known| known < took) {
+                    self.latency[place].answered(took, now, policy);
                 }
                 return;
             }

@@ -19,7 +19,7 @@ use crate::access_log::Entry;
 use crate::balance;
 use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
-use crate::exchange::{After, Body, Exchange, Question};
+use crate::exchange::{After, Body, Exchange, Question, may_hedge};
 use crate::fork::{self, Forked};
 use crate::forward::{self, Onward};
 use crate::gate::Gate;
@@ -398,8 +398,7 @@ impl Client {
             return Err(Refusal::BODY_SIZE);
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
-        let mut question = Question { denied, ..question(&head, began) };
-        question.key = common_key(&pool.policy.balance, &asked);
+        let mut question = Question { denied, ..question(&pool, &asked, began) };
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         give_pages(worker, [&mut self.output, &mut self.sent]);
         self.sent.clear();
@@ -431,6 +430,11 @@ impl Client {
     pub(crate) fn note(&mut self, status: u16, reason: &'static str) {
         self.entry.status = status;
         self.entry.reason = reason;
+    }
+
+    /// Notes for the log that a second instance was asked, and whether it was the quicker.
+    pub(crate) fn note_hedge(&mut self, outcome: &'static str) {
+        self.entry.hedge = outcome;
     }
 
     /// Counts the answer to the present request, and writes its line.
@@ -738,7 +742,8 @@ impl Question {
 }
 
 /// What is to be known of the request beyond its head.
-fn question(head: &RequestHead, began: base::Instant) -> Question {
+fn question(pool: &LocalPool, asked: &Incoming<'_>, began: base::Instant) -> Question {
+    let Incoming { head, fields, buf, .. } = *asked;
     let keep = if head.old { head.says.keep_alive && !head.says.close } else { !head.says.close };
     let body = if head.framing.chunked {
         Body::Chunked(Decoder::new())
@@ -755,8 +760,9 @@ fn question(head: &RequestHead, began: base::Instant) -> Question {
         began,
         patient: head.grpc,
         limit: None,
-        key: None,
+        key: common_key(&pool.policy.balance, asked),
         hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
+        hedgeable: pool.hedger.is_some() && may_hedge(head, fields, buf),
     }
 }

@@ -6,11 +6,13 @@
 //! answer came, only for methods that may be repeated, and within a budget.
 
 mod answer;
+mod hedge;
 mod obtain;
 mod press;
 mod question;
 mod race;
 
+pub(crate) use hedge::{hedger, may_hedge};
 pub(crate) use obtain::connect;
 pub(crate) use race::connect_once;
 
@@ -34,6 +36,7 @@ use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
 use crate::worker::Worker;
+use hedge::{Hedging, mark_again};
 
 /// What may wait to be written to a client that reads slowly.
 const WAITING_BYTES: usize = 64 * 1024;
@@ -79,6 +82,8 @@ pub(crate) struct Question {
     pub(crate) hurried: bool,
     /// It is one too many of its client's.
     pub(crate) denied: Option<Refusal>,
+    /// It may be sent to two instances at once.
+    pub(crate) hedgeable: bool,
 }
 
 /// Where the answer is.
@@ -159,6 +164,8 @@ pub(crate) struct Exchange<'a> {
     /// Trailer fields of the request, and of the answer, have begun to go on.
     trailing: bool,
     answer_trailing: bool,
+    /// The race with a second request, until the head of an answer is here.
+    hedge: Option<Box<Hedging>>,
 }
 
 impl<'a> Exchange<'a> {
@@ -195,6 +202,7 @@ impl<'a> Exchange<'a> {
             marked: Cell::new(false),
             trailing: false,
             answer_trailing: false,
+            hedge: None,
         }
     }
 
@@ -207,7 +215,7 @@ impl<'a> Exchange<'a> {
             forked.copy(self.worker, &self.client.sent.bytes);
         }
         if let Some(early) = early {
-            match self.dress(early).await {
+            match obtain::dress(self.worker, &self.pool, early).await {
                 Ok(up) => self.up = Some(up),
                 Err(refusal) => return self.refuse(refusal, false),
             }
@@ -268,6 +276,7 @@ impl<'a> Exchange<'a> {
             self.turn = gate.admit().await?;
             self.asked_at = SystemClock.now();
         }
+        self.hedge = Hedging::of(&self.question, &self.pool);
         Ok(())
     }
 
@@ -279,7 +288,9 @@ impl<'a> Exchange<'a> {
         loop {
             match self.round(cx) {
                 Ok(true) => {}
+                Ok(false) if self.hedge.is_some() && self.look_aside(cx) => {}
                 Ok(false) => return Poll::Pending,
+                Err(end) if self.hedge.is_some() && self.falls_back(&end) => {}
                 Err(end) => return Poll::Ready(end),
             }
         }
@@ -363,6 +374,10 @@ impl<'a> Exchange<'a> {
     fn again(&mut self) {
         if let Some(up) = self.up.take() {
             up.flight.0.state.retried(self.worker.index);
+            if self.tried.is_empty() {
+                mark_again(&mut self.client.sent.bytes);
+            }
+            self.hedge = None;
             // A connection that was kept and closed says nothing against the instance, which may be tried afresh.
             self.tried.push(up.flight.0.clone());
         }

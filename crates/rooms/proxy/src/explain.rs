@@ -1,6 +1,8 @@
 //! What would happen to a request, and why: read by the same parser, looked up in the same table, held against the same
 //! bounds as any other, but not sent, and not counted.
 
+mod patterns;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -183,6 +185,7 @@ impl Told {
         let Some(pool) = pool else { return Err(Refusal::NO_ROUTE.into()) };
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
+        self.hedge(pool, &fields, &asked);
         if self.candidates.is_empty() {
             return Ok(Verdict::Held { service: pool.service.clone() });
         }

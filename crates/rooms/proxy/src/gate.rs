@@ -134,6 +134,15 @@ impl Gate {
         Bounds { allowance, work }
     }
 
+    /// How much of what there is room for is at work or waits, 1 being all.
+    pub(crate) fn load(&self) -> f64 {
+        self.turns.as_ref().map_or(0.0, |turns| {
+            let turns = locked(turns);
+            let most = f64::from(turns.bound.limit().max(1));
+            (f64::from(turns.bound.in_flight()) + turns.waiting.len() as f64) / most
+        })
+    }
+
     /// Waits for leave to be at work.
     pub(crate) async fn admit(self: &Arc<Self>) -> Result<Option<Turn>, Refusal> {
         let (Some(turns), Some(limit)) = (&self.turns, self.policy.limit) else { return Ok(None) };

@@ -53,8 +53,8 @@ pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
-    EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus, SideStatus,
-    TlsStatus,
+    EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus,
+    SideStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
 use resilience::breaker::{self, Breaker};
+use resilience::hedge::Hedger;
 use rustix::net::RecvFlags;
 use spec::{BalanceBy, EdgePolicy};
 use tokio::net::TcpStream;
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
 use crate::endpoint::EndpointState;
+use crate::exchange;
 use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::http2::FarTrunk;
@@ -49,6 +51,8 @@ pub(crate) struct LocalPool {
     pub(crate) gate: Option<Arc<Gate>>,
     /// Spares it when it has stopped to answer in time; goes on over changes of the table.
     pub(crate) breaker: Option<Rc<RefCell<Breaker>>>,
+    /// When a second instance is asked, if its service wants that; goes on likewise.
+    pub(crate) hedger: Option<Rc<RefCell<Hedger>>>,
     /// What it wants done with requests and answers.
     pub(crate) wishes: Option<Arc<Wishes>>,
     /// Where its requests go beside it.
@@ -134,6 +138,7 @@ impl LocalTable {
                 policy: spec.policy.clone(),
                 gate: spec.gate.clone(),
                 breaker: breaker(&spec.policy, before.map(|pool| &***pool)),
+                hedger: exchange::hedger(spec.policy.hedge, before.map(|pool| &***pool)),
                 wishes: spec.wishes.clone(),
                 fork: spec.fork.clone(),
                 endpoints,
@@ -188,6 +193,7 @@ impl LocalPool {
             policy,
             gate: None,
             breaker: None,
+            hedger: None,
             wishes: None,
             fork: None,
             down_since,

@@ -398,6 +398,7 @@ impl Server {
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
             sides: SideStatus::of(pool.fork.as_deref()),
             mirror: MirrorStatus::of(pool.fork.as_deref()),
+            hedges: pool.policy.hedge.map(|_| decisions.hedges.get(&pool.key).copied().unwrap_or_default()),
         });
         let pools = pools.collect();
         let mut tls = TlsStatus::default();

@@ -118,6 +118,34 @@ pub struct PoolStatus {
     /// Copies of its requests, if there are any.
     #[serde(default)]
     pub mirror: Option<MirrorStatus>,
+    /// Second requests to another instance, where its service wants them.
+    #[serde(default)]
+    pub hedges: Option<HedgeStatus>,
+}
+
+/// Second requests to another instance, since the edge started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HedgeStatus {
+    /// Sent.
+    pub sent: u64,
+    /// Of those, the ones whose answer the client got.
+    pub won: u64,
+    /// Not sent, as their share was used up.
+    pub unpaid: u64,
+    /// Not sent, as the service has too much to do or its breaker is not closed.
+    pub busy: u64,
+    /// Not sent, as no other instance takes requests.
+    pub alone: u64,
+}
+
+impl HedgeStatus {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.sent += more.sent;
+        self.won += more.won;
+        self.unpaid += more.unpaid;
+        self.busy += more.busy;
+        self.alone += more.alone;
+    }
 }
 
 /// A side of a split, since the edge started.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
+use crate::patterns::Hedge;
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -70,6 +71,9 @@ pub struct EdgePolicy {
     /// Connections to instances open with the client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What only looks is asked of a second instance when the first is silent for long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
 }
 
 /// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.

@@ -8,6 +8,7 @@ mod app;
 mod blob;
 mod edge;
 mod mount;
+mod patterns;
 mod policy;
 mod route;
 mod rules;
@@ -22,6 +23,7 @@ pub use edge::{
     RateKey, RouteHttps, ServiceCertificate, is_page,
 };
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
+pub use patterns::{Hedge, HedgeAfter};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};
 pub use rules::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, Redirect, RouteRules};

@@ -1,6 +1,7 @@
 //! `x-sea`: what the specification has no word for. Read strictly; its JSON Schema is in the guide.
 
 mod edge;
+mod patterns;
 mod rules;
 mod split;
 

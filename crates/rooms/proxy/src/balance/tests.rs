@@ -133,6 +133,7 @@ fn what_is_known_stays_when_instances_come_and_go() {
         policy: spec::EdgePolicy::default(),
         gate: None,
         breaker: None,
+        hedger: None,
         wishes: None,
         fork: None,
         down_since: None.into(),

@@ -130,6 +130,13 @@ impl Exchange<'_> {
         // What a hop further in could not do with another try says nothing about this instance.
         let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
         self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
+        // The other may do better.
+        if self.hedge.is_some() && head.status >= 500 && self.awaits_another() {
+            return Err(End::Elsewhere);
+        }
+        if let Some(hedge) = self.hedge.take() {
+            self.client.note_hedge(hedge.end(self.worker, &self.pool, head.status, self.asked_at));
+        }
         // What it refused for now another may do; nothing of its answer has gone out.
         let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
         if another && !head.final_try && self.could_repeat() && self.may_spend() {

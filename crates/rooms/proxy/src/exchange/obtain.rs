@@ -54,7 +54,7 @@ impl Exchange<'_> {
             }
         };
         let got = introduce(&self.pool, got, Some(self.client.ends())).await?;
-        self.up = Some(self.dress(got).await?);
+        self.up = Some(dress(self.worker, &self.pool, got).await?);
         self.asked_at = SystemClock.now();
         self.touch();
         Ok(())
@@ -73,24 +73,6 @@ impl Exchange<'_> {
         self.pool = pool;
         self.tried.clear();
         self.enter().await
-    }
-
-    /// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
-    pub(super) async fn dress(&self, up: Upstream) -> Result<Upstream, Refusal> {
-        if !self.pool.http2 {
-            return Ok(up);
-        }
-        let Stream::Plain(tcp) = up.stream else { return Ok(up) };
-        let (worker, endpoint) = (self.worker, up.flight.0.clone());
-        // Another request may have been faster, or has left room.
-        if let Some(up) = endpoint.take_stream(worker) {
-            return Ok(up);
-        }
-        let now = worker.watches.now();
-        let trunk = FarTrunk::open(tcp, now).await.ok_or(Refusal::UNREACHABLE)?;
-        let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
-        endpoint.keep(trunk);
-        Ok(Upstream { stream, ..up })
     }
 
     /// A kept connection to the instance whose turn it is.
@@ -123,6 +105,24 @@ impl Exchange<'_> {
         }
         up
     }
+}
+
+/// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
+pub(super) async fn dress(worker: &Rc<Worker>, pool: &LocalPool, up: Upstream) -> Result<Upstream, Refusal> {
+    if !pool.http2 {
+        return Ok(up);
+    }
+    let Stream::Plain(tcp) = up.stream else { return Ok(up) };
+    let endpoint = up.flight.0.clone();
+    // Another request may have been faster, or has left room.
+    if let Some(up) = endpoint.take_stream(worker) {
+        return Ok(up);
+    }
+    let now = worker.watches.now();
+    let trunk = FarTrunk::open(tcp, now).await.ok_or(Refusal::UNREACHABLE)?;
+    let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
+    endpoint.keep(trunk);
+    Ok(Upstream { stream, ..up })
 }
 
 /// Makes a connection to an instance of the pool; holds the request while there is none that takes it.

@@ -7,6 +7,7 @@ mod bounds;
 mod calls;
 mod failures;
 mod frames;
+mod hedges;
 mod hops;
 mod issued;
 mod odd;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use crate::status::{RefusedStatus, TlsStatus};
+use crate::status::{HedgeStatus, RefusedStatus, TlsStatus};
 use crate::table::PoolKey;
 
 /// Numbers of one thread.
@@ -34,6 +34,8 @@ pub(crate) struct Decided {
     refused: BTreeMap<PoolKey, Reasons>,
     /// Breakers that opened.
     pub(crate) opened: BTreeMap<PoolKey, u64>,
+    /// Second requests.
+    pub(crate) hedges: BTreeMap<PoolKey, HedgeStatus>,
 }
 
 impl Decisions {
@@ -57,11 +59,21 @@ impl Decisions {
         *decided.opened.entry(pool.clone()).or_default() += 1;
     }
 
+    /// Something was decided about a second request.
+    pub(crate) fn hedged(&self, pool: &PoolKey, count: impl FnOnce(&mut HedgeStatus)) {
+        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !decided.hedges.contains_key(pool) {
+            decided.hedges.insert(pool.clone(), HedgeStatus::default());
+        }
+        decided.hedges.get_mut(pool).map(count);
+    }
+
     /// Forgets pools that are gone.
     pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
         let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         decided.refused.retain(|key, _| pools.contains(key));
         decided.opened.retain(|key, _| pools.contains(key));
+        decided.hedges.retain(|key, _| pools.contains(key));
     }
 
     /// Adds these to the sums.
@@ -73,6 +85,9 @@ impl Decisions {
         }
         for (pool, count) in &decided.opened {
             *sums.opened.entry(pool.clone()).or_default() += count;
+        }
+        for (pool, more) in &decided.hedges {
+            sums.hedges.entry(pool.clone()).or_default().add(more);
         }
     }
 }

@@ -32,6 +32,7 @@ const KEYS: &[&str] = &[
     "proxy_protocol",
     "between",
     "connections",
+    "hedge",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -75,16 +76,17 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         split: None,
         mirror: None,
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
+        hedge: map.get("hedge").and_then(|node| reader.hedge(node)),
     }
 }
 
-struct Reader<'a, 'b> {
-    desk: &'a mut Desk<'b>,
-    key: &'a str,
+pub(super) struct Reader<'a, 'b> {
+    pub(super) desk: &'a mut Desk<'b>,
+    pub(super) key: &'a str,
 }
 
 impl Reader<'_, '_> {
-    fn fault(&mut self, node: &Node, field: &str, help: &str) {
+    pub(super) fn fault(&mut self, node: &Node, field: &str, help: &str) {
         let message = format!("`{}` is not a value of this key", node.print());
         self.desk.fault(node, format!("{}.{field}", self.key), message, help);
     }

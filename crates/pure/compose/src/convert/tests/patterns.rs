@@ -1,0 +1,34 @@
+//! Second requests in every form, and what is said of those that make no sense.
+
+use super::*;
+
+fn edge(text: &str) -> String {
+    let app = app(&format!("services:\n  a: {{image: x, x-sea: {{edge: {{{text}}}}}}}\n"));
+    serde_json::to_string(&app.services[0].edge).expect("text keys")
+}
+
+#[test]
+fn second_requests_are_read_in_every_form() {
+    let hedge = |after: &str, share: u32| format!(r#"{{"hedge":{{"after":{after},"share":{share}}}}}"#);
+    assert_eq!(edge("hedge: false"), "{}");
+    assert_eq!(edge("hedge: true"), hedge(r#"{"quantile":9500}"#, 500));
+    assert_eq!(edge("hedge: p99.9"), hedge(r#"{"quantile":9990}"#, 500));
+    assert_eq!(edge("hedge: 50ms"), hedge(r#"{"time":{"secs":0,"nanos":50000000}}"#, 500));
+    assert_eq!(edge("hedge: {}"), hedge(r#"{"quantile":9500}"#, 500));
+    assert_eq!(edge("hedge: {after: p50, share: 2.5%}"), hedge(r#"{"quantile":5000}"#, 250));
+    assert_eq!(edge("hedge: {after: 2s, share: 50 %}"), hedge(r#"{"time":{"secs":2,"nanos":0}}"#, 5000));
+}
+
+#[test]
+fn second_requests_that_make_no_sense_are_told() {
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {hedge: p100}}}\n  b: {image: x, x-sea: {edge: {hedge: {after: 5, share: 60%, late: 1}}}}\n  c: {image: x, x-sea: {edge: {hedge: [1]}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.hedge: `p100` is not a value of this key | write `true`, a percentile from `p50` to `p99.9`, a time as in `50ms`, or `{after: p95, share: 5%}`
+            services.b.x-sea.edge.hedge.after: `5` is not a value of this key | write a percentile from `p50` to `p99.9`, or a time as in `50ms`
+            services.b.x-sea.edge.hedge.share: `60%` is not a value of this key | write a share of the requests from `0.01%` to `50%`
+            services.b.x-sea.edge.hedge.late: there is no such key | the keys here are after, share
+            services.c.x-sea.edge.hedge: `[1]` is not a value of this key | write `true`, a percentile from `p50` to `p99.9`, a time as in `50ms`, or `{after: p95, share: 5%}`
+        "#]],
+    );
+}

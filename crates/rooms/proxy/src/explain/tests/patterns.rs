@@ -1,0 +1,68 @@
+//! What is said of second requests.
+
+use spec::{Hedge, HedgeAfter};
+
+use super::*;
+
+/// A service with this policy and so many instances.
+fn table(policy: EdgePolicy, instances: u8) -> Table {
+    let endpoint =
+        |n: u8| Endpoint { instance: ContainerId::from_bytes([n; 32]), address: ([10, 0, 0, n], 80).into() };
+    let web = Pool {
+        service: "shop/web".into(),
+        endpoints: (1..=instances).map(endpoint).collect(),
+        policy,
+        ..Pool::default()
+    };
+    let share = RouteShare {
+        rules: vec![rule(None, "/", "web", false)],
+        pools: [("web".to_owned(), web)].into(),
+        ..RouteShare::default()
+    };
+    let shares = [("shop".to_owned(), share)].into();
+    Table::build(&Document { generation: 1, shares, ..Document::default() }, None, 1, |instance, address| {
+        Arc::new(EndpointState::new(instance.clone(), address, 2))
+    })
+    .expect("a table")
+}
+
+/// What is said in the step of this name.
+#[track_caller]
+fn check(table: &Table, text: &str, step: &str, want: Expect) {
+    let told = explain(&Seen { table, http: &[([0, 0, 0, 0], 80).into()], https: &[] }, &ask(text));
+    let said = told.steps.iter().find(|it| it.name == step).map_or("nothing", |it| &*it.found);
+    want.assert_eq(said);
+}
+
+#[test]
+fn it_is_said_when_a_second_instance_is_asked_and_why_not() {
+    let hedged = |hedge, instances| table(EdgePolicy { hedge, ..EdgePolicy::default() }, instances);
+    check(&hedged(None, 2), "GET http://a/", "hedge", expect!["nothing"]);
+    let usual = Some(Hedge::USUAL);
+    check(
+        &hedged(usual, 2),
+        "GET http://a/",
+        "hedge",
+        expect![
+            "a second instance is asked when the first says nothing for longer than 95 % of the answers take, for at most 5 % of the requests"
+        ],
+    );
+    let own = Some(Hedge { after: HedgeAfter::Time(Duration::from_micros(1500)), share: 1 });
+    check(
+        &hedged(own, 2),
+        "HEAD http://a/",
+        "hedge",
+        expect![
+            "a second instance is asked when the first says nothing for 1.5 ms, for at most 0.01 % of the requests"
+        ],
+    );
+    check(
+        &hedged(usual, 2),
+        "POST http://a/",
+        "hedge",
+        expect![
+            "none: only GET, HEAD, OPTIONS and TRACE without a body are sent twice, no streams of events, and none that was sent before"
+        ],
+    );
+    check(&hedged(usual, 1), "GET http://a/", "hedge", expect!["none: there is no second instance"]);
+}
