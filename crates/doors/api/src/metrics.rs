@@ -18,7 +18,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
-use proxy::{EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, Tally};
+use proxy::{
+    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, Tally,
+};
 
 use crate::answer::Refusal;
 use crate::{Daemon, Shared};
@@ -140,6 +142,7 @@ impl Page {
         sides(&mut text, status);
         copies(&mut text, status);
         hedges(&mut text, status);
+        priorities(&mut text, status);
         self.instances(&mut text, status);
         text
     }
@@ -334,6 +337,32 @@ fn hedges(text: &mut Text, status: &EdgeStatus) {
             text.sample(name, &[labels, &[("reason", reason)]].concat(), count);
         }
     });
+}
+
+/// Requests by how urgent they are.
+fn priorities(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, ClassStatus>| {
+        for pool in &status.pools {
+            for class in &pool.classes {
+                each(&[&names(pool)[..], &[("priority", &class.class)]].concat(), class);
+            }
+        }
+    };
+    let rows: [Row<ClassStatus>; 2] = [
+        (
+            "proxy_priority_requests_total",
+            "counter",
+            |class| class.let_in,
+            "Requests that were let in, by how urgent they are.",
+        ),
+        (
+            "proxy_priority_refused_total",
+            "counter",
+            |class| class.refused,
+            "Requests that were refused for want of room, likewise.",
+        ),
+    ];
+    numbers(text, &rows, &all);
 }
 
 /// Writes families of a number each.

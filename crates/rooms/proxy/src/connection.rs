@@ -28,6 +28,7 @@ use crate::head::{self, Field, Known};
 use crate::http2;
 use crate::limits::{BUFFER_BYTES, LogFormat, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
+use crate::priority::{self, Rank};
 use crate::refusal::{Form, Refusal, push_number};
 use crate::rules::{Care, Incoming, Kept};
 use crate::stream::Stream;
@@ -398,7 +399,8 @@ impl Client {
             return Err(Refusal::BODY_SIZE);
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
-        let mut question = Question { denied, ..question(&pool, &asked, began) };
+        let rank = rank(worker, &table, facts, (&pool, &asked));
+        let mut question = Question { denied, rank, ..question(&pool, &asked, began) };
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         give_pages(worker, [&mut self.output, &mut self.sent]);
         self.sent.clear();
@@ -697,6 +699,22 @@ fn common_key(by: &BalanceBy, asked: &Incoming<'_>) -> Option<u64> {
     })
 }
 
+/// How urgent a request is, where its service says so. Those of services are told apart one by one, as there are few of them.
+fn rank(
+    worker: &Worker,
+    table: &LocalTable,
+    facts: &Facts,
+    (pool, asked): (&LocalPool, &Incoming<'_>),
+) -> Rank {
+    let (Some(priority), Some(gate)) = (&pool.policy.priority, &pool.gate) else { return Rank::default() };
+    // A proxy of ours that asks for somebody passes on what that one says.
+    let internal =
+        table.shared.between.contains(&facts.local) || (facts.trusted && asked.client == facts.address);
+    let (class, _) = priority::class_of(priority, asked, internal);
+    let client = if internal { worker.rng.borrow_mut().next_u64() } else { gate.client(asked.client) };
+    Rank { class, client }
+}
+
 fn one_too_many(gate: &Gate, asked: &Incoming<'_>) -> Option<Refusal> {
     let field = gate.header().and_then(|name| {
         asked.fields.iter().find(|f| f.name.of(asked.buf).eq_ignore_ascii_case(name.as_bytes()))
@@ -763,6 +781,7 @@ fn question(pool: &LocalPool, asked: &Incoming<'_>, began: base::Instant) -> Que
         key: common_key(&pool.policy.balance, asked),
         hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
+        rank: Rank::default(),
         hedgeable: pool.hedger.is_some() && may_hedge(head, fields, buf),
     }
 }

@@ -34,6 +34,7 @@ use crate::forward;
 use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
+use crate::priority::Rank;
 use crate::refusal::Refusal;
 use crate::worker::Worker;
 use hedge::{Hedging, mark_again};
@@ -84,6 +85,8 @@ pub(crate) struct Question {
     pub(crate) denied: Option<Refusal>,
     /// It may be sent to two instances at once.
     pub(crate) hedgeable: bool,
+    /// How urgent it is.
+    pub(crate) rank: Rank,
 }
 
 /// Where the answer is.
@@ -273,7 +276,7 @@ impl<'a> Exchange<'a> {
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.
             self.client.watched.within(Duration::from_secs(3600));
-            self.turn = gate.admit().await?;
+            self.turn = gate.admit(self.question.rank).await?;
             self.asked_at = SystemClock.now();
         }
         self.hedge = Hedging::of(&self.question, &self.pool);

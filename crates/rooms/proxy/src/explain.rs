@@ -353,6 +353,7 @@ impl Told {
         let named = |name: &str| fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()));
         let field = gate.header().and_then(named).map(|field| field.value.of(buf));
         let Bounds { allowance, work } = gate.look(ask.client.to_canonical(), field);
+        let asked = Incoming { client: ask.client.to_canonical(), head, fields, buf, prefix: 0 };
         if let Some((left, burst)) = allowance {
             let count = left.unwrap_or(0);
             self.say("rate", format!("{count} of {burst} requests are left"));
@@ -363,6 +364,7 @@ impl Told {
                 "limit",
                 format!("{} of {} requests are at work, {} wait", work.now, work.most, work.waiting),
             );
+            self.priority(pool, &asked, &work)?;
             if work.now >= work.most && work.waiting >= work.queue {
                 return Err(Refusal::OVERLOADED.into());
             }

@@ -31,6 +31,7 @@ mod local;
 #[cfg(test)]
 mod peers;
 mod preface;
+mod priority;
 mod protocol;
 mod refusal;
 mod rules;
@@ -53,8 +54,8 @@ pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
-    EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus,
-    SideStatus, TlsStatus,
+    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus,
+    RefusedStatus, RuleStatus, SideStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::EndpointState;
 use crate::fork::{CopySums, Fork, Side};
+use crate::gate::Gate;
+use crate::priority::name_of;
 use crate::tally::Tally;
 
 /// The edge at this moment.
@@ -121,6 +123,29 @@ pub struct PoolStatus {
     /// Second requests to another instance, where its service wants them.
     #[serde(default)]
     pub hedges: Option<HedgeStatus>,
+    /// Its requests by how urgent they are, where its service says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassStatus>,
+}
+
+/// Requests of one class, since the gate is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassStatus {
+    /// `critical`, `default` or `sheddable`.
+    pub class: String,
+    /// Let in, at once or after a wait.
+    pub let_in: u64,
+    /// Refused, as there were too many, or more urgent ones.
+    pub refused: u64,
+}
+
+impl ClassStatus {
+    /// Those of a pool.
+    pub(crate) fn of(gate: Option<&Gate>) -> Vec<Self> {
+        let counts = gate.and_then(Gate::by_class).into_iter().flatten();
+        let status = |(class, let_in, refused)| Self { class: name_of(class).to_owned(), let_in, refused };
+        counts.map(status).collect()
+    }
 }
 
 /// Second requests to another instance, since the edge started.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
-use crate::patterns::Hedge;
+use crate::patterns::{Hedge, Priority};
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -74,6 +74,9 @@ pub struct EdgePolicy {
     /// What only looks is asked of a second instance when the first is silent for long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedge>,
+    /// Who is refused first when the limit is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
 }
 
 /// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.

@@ -1,13 +1,40 @@
-//! What is said of second requests.
+//! What is said of second requests, and of how urgent a request is.
 
 use spec::{Hedge, HedgeAfter};
 
-use super::{Asked, Told};
+use super::{Asked, Stop, Told};
 use crate::exchange::may_hedge;
+use crate::gate::{Work, line_of};
 use crate::head::Field;
+use crate::priority::{Why, class_of, name_of};
+use crate::refusal::Refusal;
+use crate::rules::Incoming;
 use crate::table::PoolSpec;
 
 impl Told {
+    /// How urgent it is, and whether such requests are let in.
+    pub(super) fn priority(
+        &mut self,
+        pool: &PoolSpec,
+        asked: &Incoming<'_>,
+        work: &Work,
+    ) -> Result<(), Stop> {
+        let (Some(priority), Some(let_in)) = (&pool.policy.priority, work.let_in) else { return Ok(()) };
+        let (class, why) = class_of(priority, asked, false);
+        let share = let_in[line_of(class)];
+        let why = match why {
+            Why::Match(at) => format!("by entry {} of its list", at + 1),
+            Why::Field => "by its field `priority`".to_owned(),
+            Why::Usual => "as nothing says more of it".to_owned(),
+        };
+        let percent = (share * 100.0).round();
+        self.say(
+            "priority",
+            format!("`{}`, {why}; of such clients {percent} % are let in now", name_of(class)),
+        );
+        if share > 0.0 { Ok(()) } else { Err(Refusal::SHED.into()) }
+    }
+
     /// Whether a second instance would be asked, and when.
     pub(super) fn hedge(&mut self, pool: &PoolSpec, fields: &[Field], asked: &Asked<'_>) {
         let Some(Hedge { after, share }) = pool.policy.hedge else { return };

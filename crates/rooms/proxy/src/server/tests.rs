@@ -14,6 +14,7 @@ mod odd;
 mod ports;
 mod preface;
 mod press;
+mod priorities;
 mod rules;
 mod secure;
 mod slow;

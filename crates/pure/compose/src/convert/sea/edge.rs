@@ -33,6 +33,7 @@ const KEYS: &[&str] = &[
     "between",
     "connections",
     "hedge",
+    "priority",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -77,6 +78,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         mirror: None,
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
         hedge: map.get("hedge").and_then(|node| reader.hedge(node)),
+        priority: map.get("priority").and_then(|node| reader.priority(node, map)),
     }
 }
 

@@ -1,16 +1,19 @@
-//! `x-sea.edge.hedge`: what is done when instances are slow.
+//! `x-sea.edge.hedge` and `.priority`: what is done when instances are slow or have too much to do.
 
-use spec::{Hedge, HedgeAfter};
+use spec::{Hedge, HedgeAfter, PathPrefix, Priority, PriorityMatch, Urgency};
 
-use super::edge::Reader;
+use super::edge::{Reader, is_field_name};
 use super::known;
 use crate::go;
-use crate::tree::{Node, Value};
+use crate::tree::{Map, Node, Value};
 
 const HEDGE_KEYS: &[&str] = &["after", "share"];
 const HEDGE_HELP: &str =
     "write `true`, a percentile from `p50` to `p99.9`, a time as in `50ms`, or `{after: p95, share: 5%}`";
 const AFTER_HELP: &str = "write a percentile from `p50` to `p99.9`, or a time as in `50ms`";
+const PRIORITY_KEYS: &[&str] = &["path", "method", "header", "value", "class"];
+const PRIORITY_HELP: &str =
+    "write `true`, or a list as in `[{path: /pay, class: critical}, {class: sheddable}]`";
 const SHARE_HELP: &str = "write a share of the requests from `0.01%` to `50%`";
 
 impl Reader<'_, '_> {
@@ -45,6 +48,98 @@ impl Reader<'_, '_> {
                 }
             },
         }
+    }
+}
+
+impl Reader<'_, '_> {
+    /// `true`, or a list of matches.
+    pub(super) fn priority(&mut self, node: &Node, edge: &Map) -> Option<Priority> {
+        let mut priority = Priority::default();
+        match &node.value {
+            Value::Bool(false) => return None,
+            Value::Bool(true) => {}
+            Value::List(list) => {
+                for (at, node) in list.iter().enumerate() {
+                    let key = format!("{}.priority[{at}]", self.key);
+                    let mut inner = Reader { desk: self.desk, key: &key };
+                    priority.matches.extend(inner.priority_match(node));
+                }
+            }
+            _ => {
+                self.fault(node, "priority", PRIORITY_HELP);
+                return None;
+            }
+        }
+        if edge.get("limit").is_none() {
+            let message = "this says who is refused first when the limit is reached, and there is no limit";
+            self.desk.fault(
+                node,
+                format!("{}.priority", self.key),
+                message,
+                "write one beside it, as in `limit: auto`",
+            );
+        }
+        Some(priority)
+    }
+
+    fn priority_match(&mut self, node: &Node) -> Option<PriorityMatch> {
+        let Some(map) = node.map() else {
+            let message = format!("this takes a mapping, not {}", node.kind());
+            self.desk.fault(node, self.key, message, "write as in `{path: /pay, class: critical}`");
+            return None;
+        };
+        known(self.desk, map, PRIORITY_KEYS, self.key);
+        let path = map.get("path").and_then(|node| {
+            let path =
+                node.str().filter(|path| path.starts_with('/')).map(|path| PathPrefix(path.to_owned()));
+            if path.is_none() {
+                self.fault(node, "path", "write a path, as in `/pay`");
+            }
+            path
+        });
+        let methods = map.get("method").map(|node| self.methods(node)).unwrap_or_default();
+        let header = map.get("header").and_then(|node| {
+            let name = node.str().filter(|name| is_field_name(name)).map(str::to_ascii_lowercase);
+            if name.is_none() {
+                self.fault(node, "header", "write the name of a field, as in `X-Batch`");
+            }
+            name
+        });
+        if let Some(node) = map.get("value").filter(|_| map.get("header").is_none()) {
+            self.fault(node, "value", "it is of a field: write `header: NAME` beside it");
+        }
+        let class = match map.get("class").map(|class| (class, class.str())) {
+            Some((_, Some("critical"))) => Urgency::Critical,
+            Some((_, Some("default"))) => Urgency::Default,
+            Some((_, Some("sheddable"))) => Urgency::Sheddable,
+            Some((class, _)) => {
+                self.fault(class, "class", "allowed are critical, default and sheddable");
+                return None;
+            }
+            None => {
+                let message = "this says nothing of how urgent such requests are";
+                self.desk.fault(node, self.key, message, "write `class: critical`, `default` or `sheddable`");
+                return None;
+            }
+        };
+        let value = map.get("value").map(Node::print);
+        Some(PriorityMatch { path, methods, header, value, class })
+    }
+
+    /// A method, or a list of them.
+    fn methods(&mut self, node: &Node) -> Vec<String> {
+        let nodes = node.list().unwrap_or(std::slice::from_ref(node));
+        let mut methods = Vec::new();
+        for one in nodes {
+            match one
+                .str()
+                .filter(|method| method.bytes().all(|c| c.is_ascii_uppercase()) && !method.is_empty())
+            {
+                Some(method) => methods.push(method.to_owned()),
+                None => self.fault(one, "method", "write methods in capitals, as in `[GET, HEAD]`"),
+            }
+        }
+        methods
     }
 }
 

@@ -32,3 +32,38 @@ fn second_requests_that_make_no_sense_are_told() {
         "#]],
     );
 }
+
+#[test]
+fn priorities_are_read_in_every_form() {
+    let limit = r#""limit":{"requests":null,"queue":100,"wait":{"secs":1,"nanos":0}}"#;
+    let priority = |text: &str| edge(&format!("limit: auto, priority: {text}"));
+    assert_eq!(priority("false"), format!("{{{limit}}}"));
+    assert_eq!(priority("true"), format!(r#"{{{limit},"priority":{{"matches":[]}}}}"#));
+    assert_eq!(
+        priority(
+            "[{path: /pay, class: critical}, {method: [GET, HEAD], header: X-Batch, value: 1, class: sheddable}, {method: POST, class: default}]"
+        ),
+        format!(
+            r#"{{{limit},"priority":{{"matches":[{{"path":"/pay","class":"critical"}},{{"methods":["GET","HEAD"],"header":"x-batch","value":"1","class":"sheddable"}},{{"methods":["POST"],"class":"default"}}]}}}}"#
+        )
+    );
+}
+
+#[test]
+fn priorities_that_make_no_sense_are_told() {
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {priority: true}}}\n  b: {image: x, x-sea: {edge: {limit: 5, priority: high}}}\n  c: {image: x, x-sea: {edge: {limit: 5, priority: [{path: pay, class: critical}, {class: urgent}, {path: /a}, 5, {value: 1, class: default}, {method: get, header: 'a b', class: default, paths: 1}]}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.priority: this says who is refused first when the limit is reached, and there is no limit | write one beside it, as in `limit: auto`
+            services.b.x-sea.edge.priority: `high` is not a value of this key | write `true`, or a list as in `[{path: /pay, class: critical}, {class: sheddable}]`
+            services.c.x-sea.edge.priority[0].path: `pay` is not a value of this key | write a path, as in `/pay`
+            services.c.x-sea.edge.priority[1].class: `urgent` is not a value of this key | allowed are critical, default and sheddable
+            services.c.x-sea.edge.priority[2]: this says nothing of how urgent such requests are | write `class: critical`, `default` or `sheddable`
+            services.c.x-sea.edge.priority[3]: this takes a mapping, not an integer | write as in `{path: /pay, class: critical}`
+            services.c.x-sea.edge.priority[4].value: `1` is not a value of this key | it is of a field: write `header: NAME` beside it
+            services.c.x-sea.edge.priority[5].method: `get` is not a value of this key | write methods in capitals, as in `[GET, HEAD]`
+            services.c.x-sea.edge.priority[5].header: `a b` is not a value of this key | write the name of a field, as in `X-Batch`
+            services.c.x-sea.edge.priority[5].paths: there is no such key | did you mean `path`?
+        "#]],
+    );
+}

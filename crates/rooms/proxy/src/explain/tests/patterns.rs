@@ -66,3 +66,35 @@ fn it_is_said_when_a_second_instance_is_asked_and_why_not() {
     );
     check(&hedged(usual, 1), "GET http://a/", "hedge", expect!["none: there is no second instance"]);
 }
+
+#[test]
+fn it_is_said_how_urgent_a_request_is_and_why() {
+    let matches = vec![spec::PriorityMatch {
+        path: Some(PathPrefix("/pay".into())),
+        methods: Vec::new(),
+        header: None,
+        value: None,
+        class: spec::Urgency::Critical,
+    }];
+    let limit = Some(Limit { requests: Some(4), queue: 1, wait: Duration::from_secs(1) });
+    let priority = Some(spec::Priority { matches });
+    let table = table(EdgePolicy { limit, priority, ..EdgePolicy::default() }, 1);
+    check(
+        &table,
+        "GET http://a/pay",
+        "priority",
+        expect!["`critical`, by entry 1 of its list; of such clients 100 % are let in now"],
+    );
+    check(
+        &table,
+        "GET http://a/",
+        "priority",
+        expect!["`default`, as nothing says more of it; of such clients 100 % are let in now"],
+    );
+    check(
+        &table,
+        "GET http://a/pay\npriority: u=6",
+        "priority",
+        expect!["`sheddable`, by its field `priority`; of such clients 100 % are let in now"],
+    );
+}

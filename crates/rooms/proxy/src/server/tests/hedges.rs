@@ -144,7 +144,8 @@ async fn nothing_that_does_something_is_sent_twice() {
     let looks = tokio::spawn(async move { ask(http, &get("/")).await });
     until(|| one.asked() + other.asked() == requests.len() + 2).await;
     assert_eq!(hedges(&edge).sent, 1);
-    [&one, &other].map(|silent| silent.go.send(true).expect("it waits"));
+    one.go.send(true).expect("it waits");
+    other.go.send(true).expect("it waits");
     for answer in asked.into_iter().chain([looks]) {
         assert_eq!(status(&answer.await.expect("an answer")), "200");
     }
@@ -169,7 +170,8 @@ async fn a_bad_answer_counts_only_when_no_other_can_come() {
     let http = edge.http;
     let asked = tokio::spawn(async move { ask(http, &get("/")).await });
     until(|| one.asked() == 1 && other.asked() == 1).await;
-    [&one, &other].map(|silent| silent.go.send(true).expect("it waits"));
+    one.go.send(true).expect("it waits");
+    other.go.send(true).expect("it waits");
     assert_eq!(body(&asked.await.expect("an answer")), "broken");
 }
 
@@ -204,7 +206,8 @@ async fn second_requests_are_a_share_of_the_first() {
     .await;
     let HedgeStatus { sent, .. } = hedges(&edge);
     assert!((3..=4).contains(&sent), "{sent} of 16");
-    [&one, &other].map(|silent| silent.go.send(true).expect("it waits"));
+    one.go.send(true).expect("it waits");
+    other.go.send(true).expect("it waits");
     for answer in asked {
         assert_eq!(body(&answer.await.expect("an answer")), "late");
     }
