@@ -16,6 +16,7 @@ mod images;
 mod limits;
 mod logs;
 mod pair;
+mod patterns;
 mod registries;
 mod release;
 mod requests;

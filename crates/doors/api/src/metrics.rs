@@ -19,7 +19,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
 use proxy::{
-    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, Tally,
+    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus,
+    Tally,
 };
 
 use crate::answer::Refusal;
@@ -143,6 +144,7 @@ impl Page {
         copies(&mut text, status);
         hedges(&mut text, status);
         priorities(&mut text, status);
+        bonds(&mut text, status);
         self.instances(&mut text, status);
         text
     }
@@ -363,6 +365,19 @@ fn priorities(text: &mut Text, status: &EdgeStatus) {
         ),
     ];
     numbers(text, &rows, &all);
+}
+
+/// Clients that stay with their instance.
+fn bonds(text: &mut Text, status: &EdgeStatus) {
+    let name = "proxy_sticky_answers_total";
+    text.family(name, "counter", "Answers by what became of the bond of their client to an instance.");
+    for pool in &status.pools {
+        let Some(StickStatus { stayed, bound, moved, detours }) = pool.sticky else { continue };
+        for (outcome, count) in [("stayed", stayed), ("bound", bound), ("moved", moved), ("detour", detours)]
+        {
+            text.sample(name, &[&names(pool)[..], &[("outcome", outcome)]].concat(), count);
+        }
+    }
 }
 
 /// Writes families of a number each.

@@ -31,6 +31,7 @@ use crate::local::{LocalPool, LocalTable, Upstream};
 use crate::priority::{self, Rank};
 use crate::refusal::{Form, Refusal, push_number};
 use crate::rules::{Care, Incoming, Kept};
+use crate::stick::Brought;
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -140,6 +141,12 @@ impl Facts {
             clients: tls.and_then(|tls| tls.clients().cloned()),
         })
     }
+
+    /// Whether it is no stranger who asks for this client. A proxy of ours that passes on a request passes on what that
+    /// one's client says.
+    fn is_internal(&self, table: &LocalTable, client: IpAddr) -> bool {
+        table.shared.between.contains(&self.local) || (self.trusted && client == self.address)
+    }
 }
 
 /// What the next request is.
@@ -240,6 +247,11 @@ impl Client {
     /// Both ends of its connection, its own first.
     pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr) {
         (self.facts.from, self.facts.local)
+    }
+
+    /// It came over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.facts.secure
     }
 
     /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.
@@ -399,7 +411,7 @@ impl Client {
             return Err(Refusal::BODY_SIZE);
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
-        let rank = rank(worker, &table, facts, (&pool, &asked));
+        let rank = priority::rank(worker, &pool, &asked, || facts.is_internal(&table, asked.client));
         let mut question = Question { denied, rank, ..question(&pool, &asked, began) };
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         give_pages(worker, [&mut self.output, &mut self.sent]);
@@ -699,22 +711,6 @@ fn common_key(by: &BalanceBy, asked: &Incoming<'_>) -> Option<u64> {
     })
 }
 
-/// How urgent a request is, where its service says so. Those of services are told apart one by one, as there are few of them.
-fn rank(
-    worker: &Worker,
-    table: &LocalTable,
-    facts: &Facts,
-    (pool, asked): (&LocalPool, &Incoming<'_>),
-) -> Rank {
-    let (Some(priority), Some(gate)) = (&pool.policy.priority, &pool.gate) else { return Rank::default() };
-    // A proxy of ours that asks for somebody passes on what that one says.
-    let internal =
-        table.shared.between.contains(&facts.local) || (facts.trusted && asked.client == facts.address);
-    let (class, _) = priority::class_of(priority, asked, internal);
-    let client = if internal { worker.rng.borrow_mut().next_u64() } else { gate.client(asked.client) };
-    Rank { class, client }
-}
-
 fn one_too_many(gate: &Gate, asked: &Incoming<'_>) -> Option<Refusal> {
     let field = gate.header().and_then(|name| {
         asked.fields.iter().find(|f| f.name.of(asked.buf).eq_ignore_ascii_case(name.as_bytes()))
@@ -782,6 +778,7 @@ fn question(pool: &LocalPool, asked: &Incoming<'_>, began: base::Instant) -> Que
         hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
         rank: Rank::default(),
+        brought: pool.stick.as_ref().map_or(Brought::Nothing, |stick| stick.read(fields, buf)),
         hedgeable: pool.hedger.is_some() && may_hedge(head, fields, buf),
     }
 }

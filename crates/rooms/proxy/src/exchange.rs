@@ -36,6 +36,7 @@ use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::priority::Rank;
 use crate::refusal::Refusal;
+use crate::stick::Brought;
 use crate::worker::Worker;
 use hedge::{Hedging, mark_again};
 
@@ -87,6 +88,8 @@ pub(crate) struct Question {
     pub(crate) hedgeable: bool,
     /// How urgent it is.
     pub(crate) rank: Rank,
+    /// The instance that its client is bound to, as its cookie has it.
+    pub(crate) brought: Brought,
 }
 
 /// Where the answer is.

@@ -186,6 +186,7 @@ impl Told {
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
         self.hedge(pool, &fields, &asked);
+        self.sticky(pool, &fields, buf);
         if self.candidates.is_empty() {
             return Ok(Verdict::Held { service: pool.service.clone() });
         }

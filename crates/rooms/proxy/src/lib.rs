@@ -38,6 +38,7 @@ mod rules;
 mod secure;
 mod server;
 mod status;
+mod stick;
 mod stream;
 mod table;
 mod tally;
@@ -55,7 +56,7 @@ pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
     ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus,
-    RefusedStatus, RuleStatus, SideStatus, TlsStatus,
+    RefusedStatus, RuleStatus, SideStatus, StickStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;

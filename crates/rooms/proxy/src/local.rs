@@ -25,6 +25,7 @@ use crate::gate::Gate;
 use crate::http2::FarTrunk;
 use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
 use crate::rules::Wishes;
+use crate::stick::Stick;
 use crate::stream::Stream;
 use crate::table::{PoolKey, Table};
 use crate::worker::Worker;
@@ -55,6 +56,8 @@ pub(crate) struct LocalPool {
     pub(crate) hedger: Option<Rc<RefCell<Hedger>>>,
     /// What it wants done with requests and answers.
     pub(crate) wishes: Option<Arc<Wishes>>,
+    /// How clients stay with their instance.
+    pub(crate) stick: Option<Arc<Stick>>,
     /// Where its requests go beside it.
     pub(crate) fork: Option<Arc<Fork>>,
     /// Since when it has had no instance that takes connections.
@@ -141,6 +144,7 @@ impl LocalTable {
                 hedger: exchange::hedger(spec.policy.hedge, before.map(|pool| &***pool)),
                 wishes: spec.wishes.clone(),
                 fork: spec.fork.clone(),
+                stick: spec.stick.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -196,6 +200,7 @@ impl LocalPool {
             hedger: None,
             wishes: None,
             fork: None,
+            stick: None,
             down_since,
         })
     }

@@ -7,7 +7,9 @@ use resilience::shed::Class;
 use spec::{Priority, PriorityMatch, Urgency};
 
 use crate::head::{Field, elements};
+use crate::local::LocalPool;
 use crate::rules::Incoming;
+use crate::worker::Worker;
 
 /// How urgent a request is, and what its client has in common with his others: the gate serves the same clients for a
 /// while, and not a part of each one's page.
@@ -32,6 +34,21 @@ pub(crate) enum Why {
     Field,
     /// Nothing says anything.
     Usual,
+}
+
+/// How urgent a request is, where its service says so. Those of services are told apart one by one, as there are few of
+/// them; `internal` says whether it is one.
+pub(crate) fn rank(
+    worker: &Worker,
+    pool: &LocalPool,
+    asked: &Incoming<'_>,
+    internal: impl FnOnce() -> bool,
+) -> Rank {
+    let (Some(priority), Some(gate)) = (&pool.policy.priority, &pool.gate) else { return Rank::default() };
+    let internal = internal();
+    let (class, _) = class_of(priority, asked, internal);
+    let client = if internal { worker.rng.borrow_mut().next_u64() } else { gate.client(asked.client) };
+    Rank { class, client }
 }
 
 /// How urgent a request is; `internal` says that it is no stranger's.

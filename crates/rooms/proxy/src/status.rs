@@ -11,6 +11,7 @@ use crate::endpoint::EndpointState;
 use crate::fork::{CopySums, Fork, Side};
 use crate::gate::Gate;
 use crate::priority::name_of;
+use crate::stick::Stick;
 use crate::tally::Tally;
 
 /// The edge at this moment.
@@ -126,6 +127,30 @@ pub struct PoolStatus {
     /// Its requests by how urgent they are, where its service says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassStatus>,
+    /// Clients that stay with their instance, where its service wants that.
+    #[serde(default)]
+    pub sticky: Option<StickStatus>,
+}
+
+/// Answers by what became of the bond of their client, since the edge started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StickStatus {
+    /// By the instance that the client is bound to.
+    pub stayed: u64,
+    /// To clients that were bound for the first time.
+    pub bound: u64,
+    /// To clients that were bound to another for good, as theirs is gone or fails.
+    pub moved: u64,
+    /// By another, this once, as theirs asked for a pause.
+    pub detours: u64,
+}
+
+impl StickStatus {
+    /// Those of a pool.
+    pub(crate) fn of(stick: Option<&Stick>) -> Option<Self> {
+        let [stayed, bound, moved, detours] = stick?.sums();
+        Some(Self { stayed, bound, moved, detours })
+    }
 }
 
 /// Requests of one class, since the gate is there.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
-use crate::patterns::{Hedge, Priority};
+use crate::patterns::{Hedge, Priority, Stick};
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -77,6 +77,9 @@ pub struct EdgePolicy {
     /// Who is refused first when the limit is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
+    /// Clients stay with their instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stick: Option<Stick>,
 }
 
 /// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.

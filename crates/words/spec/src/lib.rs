@@ -23,7 +23,7 @@ pub use edge::{
     RateKey, RouteHttps, ServiceCertificate, is_page,
 };
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
-pub use patterns::{Hedge, HedgeAfter, Priority, PriorityMatch, Urgency};
+pub use patterns::{Hedge, HedgeAfter, Priority, PriorityMatch, Stick, Urgency};
 pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
 pub use route::{PathPrefix, Protocol, Published, Route};
 pub use rules::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, Redirect, RouteRules};

@@ -1,5 +1,5 @@
-//! What the edge does for a service's requests when instances are slow, or have too much to do (`x-sea.edge.hedge`,
-//! `.priority`).
+//! What the edge does for a service's requests when instances are slow, have too much to do, or hold the state of their
+//! clients (`x-sea.edge.hedge`, `.priority`, `.sticky`).
 
 use std::time::Duration;
 
@@ -69,4 +69,16 @@ pub enum Urgency {
     Default,
     /// It can be done later, or not.
     Sheddable,
+}
+
+/// Clients stay with the instance that they were once sent to, by a cookie of the edge's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stick {
+    /// Its name; none is one that is made from the service's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
+    /// How long clients keep it; none is until the browser is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
 }

@@ -134,6 +134,7 @@ fn what_is_known_stays_when_instances_come_and_go() {
         gate: None,
         breaker: None,
         hedger: None,
+        stick: None,
         wishes: None,
         fork: None,
         down_since: None.into(),

@@ -33,6 +33,7 @@ use crate::limits::RESPONSE_HEAD_BYTES;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::preface::introduce;
 use crate::refusal::Refusal;
+use crate::stick::Brought;
 use crate::worker::Worker;
 
 /// The field by which a second request, and one that is repeated, is known to hops further in.
@@ -115,7 +116,10 @@ pub(super) fn mark_again(head: &mut Vec<u8>) {
 impl Hedging {
     /// Of a request that is about to be sent, if its service wants that.
     pub(super) fn of(question: &Question, pool: &LocalPool) -> Option<Box<Self>> {
-        let hedger = pool.hedger.as_ref().filter(|_| question.hedgeable && pool.endpoints.len() > 1)?;
+        // Who is bound to an instance has something there that others have not.
+        let bound = pool.stick.is_some() && question.brought != Brought::Nothing;
+        let fits = question.hedgeable && !bound && pool.endpoints.len() > 1;
+        let hedger = pool.hedger.as_ref().filter(|_| fits)?;
         let delay = hedger.borrow_mut().begin();
         let second = if delay.is_some() { Second::Later(None) } else { Second::No };
         Some(Box::new(Self { hedger: hedger.clone(), delay, second, leads: false, sent: false }))

@@ -21,6 +21,7 @@ use crate::http2::FarTrunk;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::preface::introduce;
 use crate::refusal::Refusal;
+use crate::stick;
 use crate::stream::Stream;
 use crate::worker::{Held, Worker};
 
@@ -39,7 +40,9 @@ impl Exchange<'_> {
             // Connecting and holding have their own timers.
             self.client.watched.within(Duration::from_secs(3600));
             let forked = self.client.forked.as_deref();
-            let connecting = search(self.worker, &mut self.pool, &self.tried, self.question.key, forked);
+            let own = stick::own_instance(self.worker, &self.pool, &self.question.brought, SystemClock.now());
+            let key = (self.question.key, own);
+            let connecting = search(self.worker, &mut self.pool, &self.tried, key, forked);
             let got = match self.question.limit {
                 None => connecting.await,
                 Some(limit) => {
@@ -82,7 +85,9 @@ impl Exchange<'_> {
         }
         let worker = self.worker;
         let now = worker.watches.now();
-        let endpoint = self.pool.pick(&[], now, (self.question.key, &mut worker.rng.borrow_mut()))?;
+        let own = stick::own_instance(worker, &self.pool, &self.question.brought, now);
+        let pick = || self.pool.pick(&[], now, (self.question.key, &mut worker.rng.borrow_mut()));
+        let endpoint = own.or_else(pick)?;
         if self.pool.http2 {
             let up = endpoint.take_stream(worker);
             if up.is_none() {
@@ -134,7 +139,7 @@ pub(crate) async fn connect(
     failed: &[Rc<LocalEndpoint>],
     key: Option<u64>,
 ) -> Result<Upstream, Refusal> {
-    search(worker, pool, failed, key, None).await
+    search(worker, pool, failed, (key, None), None).await
 }
 
 /// The same for a request that may go elsewhere: it is held only where that is no better.
@@ -142,11 +147,13 @@ async fn search(
     worker: &Rc<Worker>,
     pool: &mut Rc<LocalPool>,
     failed: &[Rc<LocalEndpoint>],
-    key: Option<u64>,
+    (key, own): (Option<u64>, Option<Rc<LocalEndpoint>>),
     forked: Option<&Forked>,
 ) -> Result<Upstream, Refusal> {
     let mut search = Search::new(worker, pool, failed, key);
     search.forked = forked;
+    // A kept connection that was closed at the wrong moment is no reason to move; a second failure is.
+    search.own = own.filter(|own| failed.iter().filter(|e| Rc::ptr_eq(e, own)).count() < 2);
     loop {
         // A table that comes from here on is not missed.
         let changed = worker.changed.notified();
@@ -176,6 +183,8 @@ struct Search<'a> {
     failed: &'a [Rc<LocalEndpoint>],
     key: Option<u64>,
     forked: Option<&'a Forked>,
+    /// The instance that the client is bound to.
+    own: Option<Rc<LocalEndpoint>>,
     race: Race,
     /// The instances that were asked in this round.
     asked: Vec<Rc<LocalEndpoint>>,
@@ -204,6 +213,7 @@ impl<'a> Search<'a> {
             failed,
             key,
             forked: None,
+            own: None,
             race: Race::default(),
             asked: Vec::new(),
             due: now,
@@ -272,6 +282,10 @@ impl<'a> Search<'a> {
     /// The instance to ask next, if one is left in this round.
     fn candidate(&self, now: Instant) -> Option<Rc<LocalEndpoint>> {
         let turn = self.worker.turn.take();
+        let own = self.own.as_ref().filter(|own| self.asked.is_empty() && is_in(&self.pool.endpoints, own));
+        if let Some(own) = own.filter(|own| self.race.is_open_to(own, now)) {
+            return Some(own.clone());
+        }
         if self.asked.is_empty() && self.race.is_empty() && self.failed.is_empty() {
             let turn = turn.filter(|turn| is_in(&self.pool.endpoints, turn));
             if turn.is_some() {

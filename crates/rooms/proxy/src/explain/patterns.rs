@@ -1,17 +1,48 @@
-//! What is said of second requests, and of how urgent a request is.
+//! What is said of second requests, of how urgent a request is, and of the instance that a client is bound to.
 
+use base::{Clock, SystemClock};
+use resilience::balance::sticky::CookieValue;
 use spec::{Hedge, HedgeAfter};
 
 use super::{Asked, Stop, Told};
+use crate::endpoint::Stands;
 use crate::exchange::may_hedge;
 use crate::gate::{Work, line_of};
 use crate::head::Field;
 use crate::priority::{Why, class_of, name_of};
 use crate::refusal::Refusal;
 use crate::rules::Incoming;
+use crate::stick::Brought;
 use crate::table::PoolSpec;
 
 impl Told {
+    /// Which instance its client is bound to.
+    pub(super) fn sticky(&mut self, pool: &PoolSpec, fields: &[Field], buf: &[u8]) {
+        let Some(stick) = &pool.stick else { return };
+        let name = &stick.name;
+        let bound = match stick.read(fields, buf) {
+            Brought::Nothing => {
+                return self.say("sticky", format!("none yet: the answer gives the cookie `{name}`"));
+            }
+            Brought::Garbled => None,
+            Brought::Value(value) => {
+                pool.endpoints.iter().find(|e| CookieValue::of(e.mark).as_bytes() == value)
+            }
+        };
+        let found = match bound {
+            None => format!(
+                "its cookie `{name}` is of no instance here: it goes to any, and the answer gives another"
+            ),
+            Some(state) => {
+                let stands = state.stands(SystemClock.now());
+                let well = stands == Stands { threads: stands.threads, ..Stands::default() };
+                let but = if well { "" } else { ", which is passed over, so to another" };
+                format!("to `{}` by its cookie `{name}`{but}", state.instance.short())
+            }
+        };
+        self.say("sticky", found);
+    }
+
     /// How urgent it is, and whether such requests are let in.
     pub(super) fn priority(
         &mut self,

@@ -21,6 +21,7 @@ fn pool(count: u8) -> LocalPool {
         gate: None,
         breaker: None,
         hedger: None,
+        stick: None,
         wishes: None,
         fork: None,
         down_since: Cell::new(None),

@@ -3,6 +3,7 @@
 mod asks;
 mod between;
 mod bodies;
+mod bonds;
 mod bounds;
 mod calls;
 mod failures;

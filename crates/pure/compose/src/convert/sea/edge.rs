@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
     "connections",
     "hedge",
     "priority",
+    "sticky",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -78,6 +79,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         mirror: None,
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
         hedge: map.get("hedge").and_then(|node| reader.hedge(node)),
+        stick: map.get("sticky").and_then(|node| reader.sticky(node)),
         priority: map.get("priority").and_then(|node| reader.priority(node, map)),
     }
 }
@@ -94,7 +96,7 @@ impl Reader<'_, '_> {
     }
 
     /// A time above nothing.
-    fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
+    pub(super) fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
         let node = map.get(field)?;
         let nanos = node.str().and_then(go::duration).and_then(|nanos| u64::try_from(nanos).ok());
         let time = nanos.filter(|nanos| *nanos > 0).map(Duration::from_nanos);

@@ -1,9 +1,11 @@
-//! `x-sea.edge.hedge` and `.priority`: what is done when instances are slow or have too much to do.
+//! `x-sea.edge.hedge`, `.priority` and `.sticky`: what is done when instances are slow, have too much to do, or hold the
+//! state of their clients.
 
-use spec::{Hedge, HedgeAfter, PathPrefix, Priority, PriorityMatch, Urgency};
+use spec::{Hedge, HedgeAfter, PathPrefix, Priority, PriorityMatch, Stick, Urgency};
 
 use super::edge::{Reader, is_field_name};
 use super::known;
+use super::split::is_cookie_name;
 use crate::go;
 use crate::tree::{Map, Node, Value};
 
@@ -14,6 +16,10 @@ const AFTER_HELP: &str = "write a percentile from `p50` to `p99.9`, or a time as
 const PRIORITY_KEYS: &[&str] = &["path", "method", "header", "value", "class"];
 const PRIORITY_HELP: &str =
     "write `true`, or a list as in `[{path: /pay, class: critical}, {class: sheddable}]`";
+const STICKY_KEYS: &[&str] = &["cookie", "max_age"];
+const STICKY_HELP: &str = "write `true`, or `{cookie: NAME, max_age: 8h}`";
+/// The cookie by which clients stay at a side of a split.
+const SIDE_COOKIE: &str = "sea-side";
 const SHARE_HELP: &str = "write a share of the requests from `0.01%` to `50%`";
 
 impl Reader<'_, '_> {
@@ -140,6 +146,42 @@ impl Reader<'_, '_> {
             }
         }
         methods
+    }
+}
+
+impl Reader<'_, '_> {
+    /// `true`, or a mapping.
+    pub(super) fn sticky(&mut self, node: &Node) -> Option<Stick> {
+        match &node.value {
+            Value::Bool(on) => on.then(Stick::default),
+            Value::Map(map) => {
+                let key = format!("{}.sticky", self.key);
+                known(self.desk, map, STICKY_KEYS, &key);
+                let mut inner = Reader { desk: self.desk, key: &key };
+                let cookie = map.get("cookie").and_then(|node| {
+                    let name = node.str().filter(|name| is_cookie_name(name)).map(str::to_owned);
+                    match name.as_deref() {
+                        None => inner.fault(node, "cookie", "write the name of a cookie, as in `at`"),
+                        Some(SIDE_COOKIE) => {
+                            inner.fault(node, "cookie", "that one is of splits: choose another")
+                        }
+                        Some(_) => {}
+                    }
+                    name
+                });
+                let max_age = inner.time(map, "max_age");
+                if let (Some(node), Some(age)) = (map.get("max_age"), max_age)
+                    && age.subsec_nanos() > 0
+                {
+                    inner.fault(node, "max_age", "cookies know whole seconds: write as in `90s` or `8h`");
+                }
+                Some(Stick { cookie, max_age })
+            }
+            _ => {
+                self.fault(node, "sticky", STICKY_HELP);
+                None
+            }
+        }
     }
 }
 

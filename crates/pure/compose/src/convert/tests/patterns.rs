@@ -67,3 +67,23 @@ fn priorities_that_make_no_sense_are_told() {
         "#]],
     );
 }
+
+#[test]
+fn clients_that_stay_with_their_instance_are_read_in_every_form() {
+    assert_eq!(edge("sticky: false"), "{}");
+    assert_eq!(edge("sticky: true"), r#"{"stick":{}}"#);
+    assert_eq!(
+        edge("sticky: {cookie: At_1, max_age: 8h}"),
+        r#"{"stick":{"cookie":"At_1","max_age":{"secs":28800,"nanos":0}}}"#
+    );
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {sticky: at}}}\n  b: {image: x, x-sea: {edge: {sticky: {cookie: 'a=b', max_age: 1500ms, name: x}}}}\n  c: {image: x, x-sea: {edge: {sticky: {cookie: sea-side}}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.sticky: `at` is not a value of this key | write `true`, or `{cookie: NAME, max_age: 8h}`
+            services.b.x-sea.edge.sticky.cookie: `a=b` is not a value of this key | write the name of a cookie, as in `at`
+            services.b.x-sea.edge.sticky.max_age: `1500ms` is not a value of this key | cookies know whole seconds: write as in `90s` or `8h`
+            services.b.x-sea.edge.sticky.name: there is no such key | the keys here are cookie, max_age
+            services.c.x-sea.edge.sticky.cookie: `sea-side` is not a value of this key | that one is of splits: choose another
+        "#]],
+    );
+}

@@ -1,5 +1,6 @@
-//! What is said of second requests.
+//! What is said of second requests, of how urgent a request is, and of whom a client is bound to.
 
+use resilience::balance::sticky::CookieValue;
 use spec::{Hedge, HedgeAfter};
 
 use super::*;
@@ -96,5 +97,31 @@ fn it_is_said_how_urgent_a_request_is_and_why() {
         "GET http://a/pay\npriority: u=6",
         "priority",
         expect!["`sheddable`, by its field `priority`; of such clients 100 % are let in now"],
+    );
+}
+
+#[test]
+fn it_is_said_which_instance_a_client_is_bound_to() {
+    let stick = Some(spec::Stick::default());
+    let table = table(EdgePolicy { stick, ..EdgePolicy::default() }, 2);
+    let state = &table.pools[0].endpoints[1];
+    let cookie = CookieValue::of(state.mark);
+    let asked = |value: &str| format!("GET http://a/\ncookie: sea-at-web={value}");
+    check(&table, "GET http://a/", "sticky", expect!["none yet: the answer gives the cookie `sea-at-web`"]);
+    check(
+        &table,
+        &asked("0"),
+        "sticky",
+        expect![
+            "its cookie `sea-at-web` is of no instance here: it goes to any, and the answer gives another"
+        ],
+    );
+    check(&table, &asked(cookie.as_str()), "sticky", expect!["to `020202020202` by its cookie `sea-at-web`"]);
+    state.ejected(0, Instant(u64::MAX));
+    check(
+        &table,
+        &asked(cookie.as_str()),
+        "sticky",
+        expect!["to `020202020202` by its cookie `sea-at-web`, which is passed over, so to another"],
     );
 }
