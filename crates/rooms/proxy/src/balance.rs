@@ -1,7 +1,8 @@
 //! Which instance of a pool gets the next request, by what one thread has seen of them.
 //!
 //! Each thread judges for itself, by its own share of the requests: there is nothing to agree on and nothing to wait
-//! for. What they share is in [`EndpointState`]: requests in flight, and who takes no connections.
+//! for. What they share is in [`EndpointState`](crate::endpoint::EndpointState): requests in flight, and who takes no
+//! connections.
 
 use std::net::IpAddr;
 use std::rc::Rc;

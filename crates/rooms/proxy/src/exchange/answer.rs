@@ -145,7 +145,7 @@ impl Exchange<'_> {
         if another && !head.final_try && self.could_repeat() && self.may_spend() {
             return Err(End::Elsewhere);
         }
-        self.turn.take().map(|turn| end_turn(turn, &head));
+        end_turn(self.turn.take(), &head);
         let bound = if self.pool.stick.is_some() { self.bind() } else { Vec::new() };
         let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
         if head.status == 101 && !head.upgrade.is_some_and(agreed) {
@@ -294,8 +294,9 @@ impl Exchange<'_> {
     }
 }
 
-/// Gives the turn on, with how the request went.
-fn end_turn(mut turn: Turn, head: &ResponseHead) {
+/// Gives the turn on, if there is one, with how the request went.
+fn end_turn(turn: Option<Turn>, head: &ResponseHead) {
+    let Some(mut turn) = turn else { return };
     let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
     turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
 }
