@@ -18,6 +18,7 @@ mod images;
 mod limits;
 mod logs;
 mod pair;
+mod patterns;
 mod registries;
 mod release;
 mod requests;

@@ -18,7 +18,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
-use proxy::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, Tally};
+use proxy::{
+    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus,
+    Tally,
+};
 
 use crate::answer::Refusal;
 use crate::{Daemon, Shared};
@@ -139,6 +142,9 @@ impl Page {
         self.services(&mut text, status);
         sides(&mut text, status);
         copies(&mut text, status);
+        hedges(&mut text, status);
+        priorities(&mut text, status);
+        bonds(&mut text, status);
         self.instances(&mut text, status);
         text
     }
@@ -324,6 +330,68 @@ fn copies(text: &mut Text, status: &EdgeStatus) {
     let name = "proxy_copies_answered_total";
     text.family(name, "counter", "Answers to copies, which nobody reads.");
     all(&mut |labels, copies| classes(text, name, labels, &copies.classes));
+}
+
+/// Second requests to another instance.
+fn hedges(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, HedgeStatus>| {
+        for pool in &status.pools {
+            if let Some(hedges) = &pool.hedges {
+                each(&names(pool), hedges);
+            }
+        }
+    };
+    let rows: [Row<HedgeStatus>; 2] = [
+        ("proxy_hedges_total", "counter", |hedges| hedges.sent, "Second requests to another instance."),
+        ("proxy_hedges_won_total", "counter", |hedges| hedges.won, "Those whose answer the client got."),
+    ];
+    numbers(text, &rows, &all);
+    let name = "proxy_hedges_left_out_total";
+    text.family(name, "counter", "Second requests that were due and not sent.");
+    all(&mut |labels, hedges| {
+        for (reason, count) in [("share", hedges.unpaid), ("load", hedges.busy), ("alone", hedges.alone)] {
+            text.sample(name, &[labels, &[("reason", reason)]].concat(), count);
+        }
+    });
+}
+
+/// Requests by how urgent they are.
+fn priorities(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, ClassStatus>| {
+        for pool in &status.pools {
+            for class in &pool.classes {
+                each(&[&names(pool)[..], &[("priority", &class.class)]].concat(), class);
+            }
+        }
+    };
+    let rows: [Row<ClassStatus>; 2] = [
+        (
+            "proxy_priority_requests_total",
+            "counter",
+            |class| class.let_in,
+            "Requests that were let in, by how urgent they are.",
+        ),
+        (
+            "proxy_priority_refused_total",
+            "counter",
+            |class| class.refused,
+            "Requests that were refused for want of room, likewise.",
+        ),
+    ];
+    numbers(text, &rows, &all);
+}
+
+/// Clients that stay with their instance.
+fn bonds(text: &mut Text, status: &EdgeStatus) {
+    let name = "proxy_sticky_answers_total";
+    text.family(name, "counter", "Answers by what became of the bond of their client to an instance.");
+    for pool in &status.pools {
+        let Some(StickStatus { stayed, bound, moved, detours }) = pool.sticky else { continue };
+        for (outcome, count) in [("stayed", stayed), ("bound", bound), ("moved", moved), ("detour", detours)]
+        {
+            text.sample(name, &[&names(pool)[..], &[("outcome", outcome)]].concat(), count);
+        }
+    }
 }
 
 /// Writes families of a number each.

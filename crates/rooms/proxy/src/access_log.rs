@@ -66,13 +66,16 @@ pub(crate) struct Entry {
     pub(crate) reason: &'static str,
     /// The trace that it is part of.
     pub(crate) trace: Option<TraceId>,
+    /// What became of a second request for it, or nothing where there was none.
+    pub(crate) hedge: &'static str,
 }
 
 impl Entry {
     /// Of a client that speaks this.
     pub(crate) fn over(protocol: &'static str) -> Self {
         let (began, text) = (Instant::default(), Vec::new());
-        Self { began, ended: None, protocol, text, behind: 0, status: 0, reason: "", trace: None }
+        let (ended, trace) = (None, None);
+        Self { began, ended, protocol, text, behind: 0, status: 0, reason: "", trace, hedge: "" }
     }
 
     /// Forgets the request before.
@@ -83,6 +86,7 @@ impl Entry {
         self.status = 0;
         self.reason = "";
         self.trace = None;
+        self.hedge = "";
     }
 
     /// Notes who asks for what.
@@ -97,6 +101,7 @@ impl Entry {
         self.status = 0;
         self.reason = "";
         self.trace = None;
+        self.hedge = "";
         if format == LogFormat::Off {
             return;
         }
@@ -270,6 +275,11 @@ fn push_json(
     if let Some(trace) = &entry.trace {
         out.extend_from_slice(b",\"trace\":\"");
         out.extend_from_slice(trace);
+        out.push(b'"');
+    }
+    if !entry.hedge.is_empty() {
+        out.extend_from_slice(b",\"hedge\":\"");
+        out.extend_from_slice(entry.hedge.as_bytes());
         out.push(b'"');
     }
     if !entry.reason.is_empty() {

@@ -20,7 +20,7 @@ use crate::access_log::Entry;
 use crate::balance;
 use crate::buffer::{Input, Output};
 use crate::chunk::Decoder;
-use crate::exchange::{After, Body, Exchange, Question};
+use crate::exchange::{After, Body, Exchange, Question, may_hedge};
 use crate::fork::{self, Forked};
 use crate::forward::{self, Onward};
 use crate::gate::Gate;
@@ -29,8 +29,10 @@ use crate::head::{self, Field, Known};
 use crate::http2;
 use crate::limits::{BUFFER_BYTES, LogFormat, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
+use crate::priority::{self, Rank};
 use crate::refusal::{Form, Refusal, push_number};
 use crate::rules::{Care, Incoming, Kept};
+use crate::stick::Brought;
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -159,6 +161,12 @@ impl Facts {
         self.local.set(known);
         known.unwrap_or(NOWHERE)
     }
+
+    /// Whether it is no stranger who asks for this client. A proxy of ours that passes on a request passes on what that
+    /// one's client says.
+    fn is_internal(&self, table: &LocalTable, client: IpAddr, stream: &Stream) -> bool {
+        table.shared.between.contains(&self.local(stream)) || (self.trusted && client == self.address)
+    }
 }
 
 /// What the next request is.
@@ -261,6 +269,11 @@ impl Client {
     /// Both ends of its connection, its own first.
     pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr) {
         (self.facts.from, self.facts.local(&self.stream))
+    }
+
+    /// It came over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.facts.secure
     }
 
     /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.
@@ -420,8 +433,9 @@ impl Client {
             return Err(Refusal::BODY_SIZE);
         }
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
-        let mut question = Question { denied, ..question(&head, began) };
-        question.key = common_key(&pool.policy.balance, &asked);
+        let rank =
+            priority::rank(worker, &pool, &asked, || facts.is_internal(&table, asked.client, &self.stream));
+        let mut question = Question { denied, rank, ..question(&pool, &asked, began) };
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         let local = if head.host.is_some() { NOWHERE } else { facts.local(&self.stream) };
         give_pages(worker, [&mut self.output, &mut self.sent]);
@@ -459,6 +473,11 @@ impl Client {
     /// Notes when it ended, where that is known already.
     pub(crate) fn note_end(&mut self, now: Instant) {
         self.entry.ended = Some(now);
+    }
+
+    /// Notes for the log that a second instance was asked, and whether it was the quicker.
+    pub(crate) fn note_hedge(&mut self, outcome: &'static str) {
+        self.entry.hedge = outcome;
     }
 
     /// Counts the answer to the present request, and writes its line.
@@ -766,7 +785,8 @@ impl Question {
 }
 
 /// What is to be known of the request beyond its head.
-fn question(head: &RequestHead, began: Instant) -> Question {
+fn question(pool: &LocalPool, asked: &Incoming<'_>, began: Instant) -> Question {
+    let Incoming { head, fields, buf, .. } = *asked;
     let keep = if head.old { head.says.keep_alive && !head.says.close } else { !head.says.close };
     let body = if head.framing.chunked {
         Body::Chunked(Decoder::new())
@@ -783,8 +803,11 @@ fn question(head: &RequestHead, began: Instant) -> Question {
         began,
         patient: head.grpc,
         limit: None,
-        key: None,
+        key: common_key(&pool.policy.balance, asked),
         hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
+        rank: Rank::default(),
+        brought: pool.stick.as_ref().map_or(Brought::Nothing, |stick| stick.read(fields, buf)),
+        hedgeable: pool.hedger.is_some() && may_hedge(head, fields, buf),
     }
 }

@@ -7,12 +7,14 @@
 
 mod answer;
 mod file;
+mod hedge;
 mod obtain;
 mod press;
 mod question;
 mod race;
 mod replace;
 
+pub(crate) use hedge::{hedger, may_hedge};
 pub(crate) use obtain::connect;
 pub(crate) use race::connect_once;
 pub(crate) use replace::push_lines;
@@ -35,9 +37,12 @@ use crate::forward;
 use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
+use crate::priority::Rank;
 use crate::refusal::Refusal;
+use crate::stick::Brought;
 use crate::stream::Stream;
 use crate::worker::Worker;
+use hedge::{Hedging, mark_again};
 
 /// What may wait to be written to a client that reads slowly.
 const WAITING_BYTES: usize = 64 * 1024;
@@ -83,6 +88,12 @@ pub(crate) struct Question {
     pub(crate) hurried: bool,
     /// It is one too many of its client's.
     pub(crate) denied: Option<Refusal>,
+    /// It may be sent to two instances at once.
+    pub(crate) hedgeable: bool,
+    /// How urgent it is.
+    pub(crate) rank: Rank,
+    /// The instance that its client is bound to, as its cookie has it.
+    pub(crate) brought: Brought,
 }
 
 /// Where the answer is.
@@ -172,6 +183,8 @@ pub(crate) struct Exchange<'a> {
     /// Trailer fields of the request, and of the answer, have begun to go on.
     trailing: bool,
     answer_trailing: bool,
+    /// The race with a second request, until the head of an answer is here.
+    hedge: Option<Box<Hedging>>,
 }
 
 impl<'a> Exchange<'a> {
@@ -211,6 +224,7 @@ impl<'a> Exchange<'a> {
             marked: Cell::new(false),
             trailing: false,
             answer_trailing: false,
+            hedge: None,
         }
     }
 
@@ -231,7 +245,7 @@ impl<'a> Exchange<'a> {
             forked.copy(self.worker, &self.client.sent.bytes);
         }
         if let Some(early) = early {
-            match self.dress(early).await {
+            match obtain::dress(self.worker, &self.pool, early).await {
                 Ok(up) => self.up = Some(up),
                 Err(refusal) => return self.refuse(refusal, false),
             }
@@ -289,9 +303,10 @@ impl<'a> Exchange<'a> {
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.
             self.client.watched.within(Duration::from_secs(3600));
-            self.turn = gate.admit().await?;
+            self.turn = gate.admit(self.question.rank).await?;
             self.asked_at = SystemClock.now();
         }
+        self.hedge = Hedging::of(&self.question, &self.pool);
         Ok(())
     }
 
@@ -311,7 +326,9 @@ impl<'a> Exchange<'a> {
         loop {
             match self.round(cx) {
                 Ok(true) => {}
+                Ok(false) if self.hedge.is_some() && self.look_aside(cx) => {}
                 Ok(false) => return Poll::Pending,
+                Err(end) if self.hedge.is_some() && self.falls_back(&end) => {}
                 Err(end) => return Poll::Ready(end),
             }
         }
@@ -401,6 +418,10 @@ impl<'a> Exchange<'a> {
     fn again(&mut self) {
         if let Some(up) = self.up.take() {
             up.flight.0.state.retried(self.worker.index);
+            if self.tried.is_empty() {
+                mark_again(&mut self.client.sent.bytes);
+            }
+            self.hedge = None;
             // A connection that was kept and closed says nothing against the instance, which may be tried afresh.
             self.tried.push(up.flight.0.clone());
         }

@@ -1,6 +1,8 @@
 //! What would happen to a request, and why: read by the same parser, looked up in the same table, held against the same
 //! bounds as any other, but not sent, and not counted.
 
+mod patterns;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -196,6 +198,8 @@ impl Told {
         }
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
+        self.hedge(pool, &fields, &asked);
+        self.sticky(pool, &fields, buf);
         if self.candidates.is_empty() {
             return Ok(Verdict::Held { service: pool.service.clone() });
         }
@@ -389,6 +393,7 @@ impl Told {
         let named = |name: &str| fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()));
         let field = gate.header().and_then(named).map(|field| field.value.of(buf));
         let Bounds { allowance, work } = gate.look(ask.client.to_canonical(), field);
+        let asked = Incoming { client: ask.client.to_canonical(), head, fields, buf, prefix: 0 };
         if let Some((left, burst)) = allowance {
             let count = left.unwrap_or(0);
             self.say("rate", format!("{count} of {burst} requests are left"));
@@ -399,6 +404,7 @@ impl Told {
                 "limit",
                 format!("{} of {} requests are at work, {} wait", work.now, work.most, work.waiting),
             );
+            self.priority(pool, &asked, &work)?;
             if work.now >= work.most && work.waiting >= work.queue {
                 return Err(Refusal::OVERLOADED.into());
             }

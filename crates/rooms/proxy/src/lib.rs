@@ -33,6 +33,7 @@ mod local;
 #[cfg(test)]
 mod peers;
 mod preface;
+mod priority;
 mod protocol;
 mod refusal;
 mod rules;
@@ -40,6 +41,7 @@ mod seats;
 mod secure;
 mod server;
 mod status;
+mod stick;
 mod stream;
 mod table;
 mod tally;
@@ -57,8 +59,8 @@ pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
-    EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus, SideStatus,
-    TlsStatus,
+    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus,
+    RefusedStatus, RuleStatus, SideStatus, StickStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;

@@ -85,6 +85,7 @@ refusals! {
     NO_INSTANCE = 503 "no-instance" "No instance of the service is ready.";
     RATE = 429 "rate" "The client has sent more requests than the service allows in a time.";
     OVERLOADED = 503 "overloaded" "The service has as many requests to do as it can.";
+    SHED = 503 "shed" "The service has more to do than it can, and more urgent requests go first.";
     BODY_SIZE = 413 "body-size" "The body of the request is longer than the service allows.";
     HELD_TOO_MANY = 503 "held-too-many" "Too many requests wait for an instance already.";
     BREAKER = 503 "breaker" "The service has stopped to answer in time, and is spared for a moment.";

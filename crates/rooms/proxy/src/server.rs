@@ -9,6 +9,7 @@ mod heir;
 mod instances;
 mod listening;
 mod role;
+mod secret;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,12 +33,15 @@ use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
-use crate::status::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, TlsStatus};
+use crate::status::{
+    ClassStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus, TlsStatus,
+};
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
 use crate::worker::{self, Command, Decided, Gauges, Manner, Plan, Socket};
 use instances::Instances;
 use listening::{Dealt, Listening};
+use secret::Marks;
 
 pub use role::{EdgeOptions, HttpsFront, edge_main};
 
@@ -139,7 +143,7 @@ impl Server {
             fronts::open(&http, &addresses.http, Purpose::Front, &mut listening, fronts::PATIENCE).await?;
         let (at, https_spare) = secure_addresses(&addresses.https, &listening);
         let secure = fronts::open(&https, &at, Purpose::Secure, &mut listening, fronts::PATIENCE).await?;
-        let mut instances = Instances::new(threads);
+        let mut instances = Instances::new(threads, Marks::of(&folder));
         let empty = Document::default();
         let mut table = Table::build(&empty, None, threads, |i, a| instances.state(i, a))
             .expect("a table without rules has no flaw");
@@ -401,6 +405,9 @@ impl Server {
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
             sides: SideStatus::of(pool.fork.as_deref()),
             mirror: MirrorStatus::of(pool.fork.as_deref()),
+            sticky: StickStatus::of(pool.stick.as_deref()),
+            classes: ClassStatus::of(pool.gate.as_deref()),
+            hedges: pool.policy.hedge.map(|_| decisions.hedges.get(&pool.key).copied().unwrap_or_default()),
         });
         let pools = pools.collect();
         let mut tls = TlsStatus::default();

@@ -18,6 +18,7 @@ use crate::gate::Gate;
 use crate::head::Field;
 use crate::rules::{self, Rules, Users, Wishes};
 use crate::status::{PortStatus, RuleStatus};
+use crate::stick::Stick;
 use crate::tally::{RouteTally, Tally};
 use crate::tls::Hosts;
 
@@ -175,6 +176,8 @@ pub(crate) struct PoolSpec {
     pub(crate) wishes: Option<Arc<Wishes>>,
     /// Where its requests go beside it, if its service wants that.
     pub(crate) fork: Option<Arc<Fork>>,
+    /// How clients stay with their instance, if its service wants that.
+    pub(crate) stick: Option<Arc<Stick>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -254,7 +257,10 @@ impl Table {
                 let fork = fork(&key, (share, pool), before)?;
                 let kept = known.get(&key).filter(|gate| gate.suits(&pool.policy));
                 let gate = kept.map_or_else(|| Gate::of(&pool.policy), |gate| Some(Arc::clone(gate)));
+                let known = before.and_then(|table| table.pools.iter().find(|pool| pool.key == key));
+                let known = known.and_then(|pool| pool.stick.as_ref());
                 table.pools.push(PoolSpec {
+                    stick: Stick::of(&pool.policy, &pool.service, known),
                     key,
                     policy: pool.policy.clone(),
                     gate,

@@ -7,6 +7,7 @@ use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
 use crate::files::Files;
+use crate::patterns::{Hedge, Priority, Stick};
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -77,6 +78,15 @@ pub struct EdgePolicy {
     /// Connections to instances open with the client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What only looks is asked of a second instance when the first is silent for long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
+    /// Who is refused first when the limit is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Clients stay with their instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stick: Option<Stick>,
 }
 
 /// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.

@@ -9,6 +9,7 @@ mod blob;
 mod edge;
 mod files;
 mod mount;
+mod patterns;
 mod policy;
 mod route;
 mod rules;
@@ -24,6 +25,7 @@ pub use edge::{
 };
 pub use files::{FileEntry, FileTree, Files, Missing, TreeFlaw, is_digest};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
+pub use patterns::{Hedge, HedgeAfter, Priority, PriorityMatch, Stick, Urgency};
 pub use policy::{
     Condition, Dependency, FailureAction, HealthCheck, HttpProbe, Order, Probe, Restart, StatusRange,
     UpdatePolicy,

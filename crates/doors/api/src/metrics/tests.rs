@@ -1,7 +1,7 @@
 //! The text as Prometheus reads it.
 
 use expect_test::expect;
-use proxy::{RefusedStatus, RuleStatus};
+use proxy::{ClassStatus, HedgeStatus, RefusedStatus, RuleStatus, StickStatus};
 
 use super::*;
 
@@ -48,6 +48,9 @@ fn status() -> EdgeStatus {
             lost: 4,
             skipped: 3,
         }),
+        classes: vec![ClassStatus { class: "critical".into(), let_in: 31, refused: 2 }],
+        sticky: Some(StickStatus { stayed: 41, bound: 7, moved: 3, detours: 9 }),
+        hedges: Some(HedgeStatus { sent: 21, won: 17, unpaid: 6, busy: 5, alone: 1 }),
     };
     let rule = RuleStatus {
         owner: "shop".into(),
@@ -110,6 +113,17 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_copies_skipped_total{app="shop",service="web",pool="web:80",to="shadow:80"} 3
         proxy_copies_answered_total{app="shop",service="web",pool="web:80",to="shadow:80",class="2xx"} 13
         proxy_copies_answered_total{app="shop",service="web",pool="web:80",to="shadow:80",class="5xx"} 2
+        proxy_hedges_total{app="shop",service="web",pool="web:80"} 21
+        proxy_hedges_won_total{app="shop",service="web",pool="web:80"} 17
+        proxy_hedges_left_out_total{app="shop",service="web",pool="web:80",reason="share"} 6
+        proxy_hedges_left_out_total{app="shop",service="web",pool="web:80",reason="load"} 5
+        proxy_hedges_left_out_total{app="shop",service="web",pool="web:80",reason="alone"} 1
+        proxy_priority_requests_total{app="shop",service="web",pool="web:80",priority="critical"} 31
+        proxy_priority_refused_total{app="shop",service="web",pool="web:80",priority="critical"} 2
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="stayed"} 41
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="bound"} 7
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="moved"} 3
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="detour"} 9
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="2xx"} 3
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="5xx"} 1
         proxy_request_duration_seconds_sum{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 70.0005

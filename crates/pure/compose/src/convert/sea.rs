@@ -3,6 +3,7 @@
 mod check;
 mod edge;
 mod files;
+mod patterns;
 mod rules;
 mod split;
 

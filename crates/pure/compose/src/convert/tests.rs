@@ -1,5 +1,6 @@
 //! Tests of what a file comes to as an app.
 
+mod patterns;
 mod split;
 
 use expect_test::{Expect, expect, expect_file};

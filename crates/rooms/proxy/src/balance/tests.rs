@@ -133,6 +133,8 @@ fn what_is_known_stays_when_instances_come_and_go() {
         policy: spec::EdgePolicy::default(),
         gate: None,
         breaker: None,
+        hedger: None,
+        stick: None,
         wishes: None,
         fork: None,
         down_since: None.into(),

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use base::{Clock, SystemClock};
 use resilience::limit::Outcome;
 use spec::HeaderSide;
 use tokio::io::AsyncWrite;
@@ -13,11 +14,13 @@ use super::{Body, End, Exchange, Stage, WAITING_BYTES};
 use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
+use crate::gate::Turn;
 use crate::head::request::{Method, may_upgrade_to};
 use crate::head::response::{self, ResponseHead};
 use crate::head::{self, Span};
 use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
 use crate::refusal::Refusal;
+use crate::stick;
 
 /// A body that is no longer is copied behind its head.
 const COPIED_BYTES: usize = 2048;
@@ -138,22 +141,27 @@ impl Exchange<'_> {
         // What a hop further in could not do with another try says nothing about this instance.
         let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
         self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
+        // The other may do better.
+        if self.hedge.is_some() && head.status >= 500 && self.awaits_another() {
+            return Err(End::Elsewhere);
+        }
+        if let Some(hedge) = self.hedge.take() {
+            self.client.note_hedge(hedge.end(self.worker, &self.pool, head.status, self.asked_at));
+        }
         // What it refused for now another may do; nothing of its answer has gone out.
         let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
         if another && !head.final_try && self.could_repeat() && self.may_spend() {
             return Err(End::Elsewhere);
         }
-        if let Some(mut turn) = self.turn.take() {
-            let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
-            turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
-        }
+        end_turn(self.turn.take(), &head);
+        let bound = if self.pool.stick.is_some() { self.bind() } else { Vec::new() };
         let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
         if head.status == 101 && !head.upgrade.is_some_and(agreed) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
         }
         if let Some(page) = self.client.care.as_ref().and_then(|care| care.replacement(head.status)) {
             drop(fields);
-            self.replace(&head, &page);
+            self.replace(&head, &page, &bound);
             self.consume(head.bytes);
             return Ok(());
         }
@@ -181,6 +189,7 @@ impl Exchange<'_> {
             strict: self.client.strict.as_deref(),
             lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
             side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
+            bound: &bound,
         };
         let bytes = head.bytes;
         let switched = head.status == 101;
@@ -190,6 +199,13 @@ impl Exchange<'_> {
         self.stage = if switched { Stage::Switched } else { Stage::Body(body) };
         self.touch();
         Ok(())
+    }
+
+    /// The line that binds the client to the instance that answers, where that is another than his.
+    fn bind(&self) -> Vec<u8> {
+        let Some(up) = &self.up else { return Vec::new() };
+        let brought = (&self.question.brought, self.client.is_secure());
+        stick::bind(self.worker, &self.pool, brought, &up.flight.0, SystemClock.now()).unwrap_or_default()
     }
 
     fn consume(&mut self, bytes: usize) {
@@ -290,6 +306,13 @@ impl Exchange<'_> {
             *left -= count as u64;
         }
     }
+}
+
+/// Gives the turn on, if there is one, with how the request went.
+fn end_turn(turn: Option<Turn>, head: &ResponseHead) {
+    let Some(mut turn) = turn else { return };
+    let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
+    turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
 }
 
 /// How the body of an answer is framed: RFC 9112, section 6.3.

@@ -41,8 +41,8 @@ fn is_of_body(name: &[u8]) -> bool {
 }
 
 impl Exchange<'_> {
-    /// Writes the head of an answer with this page in the place of its body.
-    pub(super) fn replace(&mut self, head: &ResponseHead, page: &Arc<[u8]>) {
+    /// Writes the head of an answer with this page in the place of its body, and the line that binds the client.
+    pub(super) fn replace(&mut self, head: &ResponseHead, page: &Arc<[u8]>, bound: &[u8]) {
         let up = self.up.as_ref().expect("an answer came over this connection");
         let mut fields = self.worker.fields.borrow_mut();
         let buf = up.input.filled();
@@ -60,6 +60,7 @@ impl Exchange<'_> {
             strict: self.client.strict.as_deref(),
             lines: care.answer_lines(),
             side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
+            bound,
         };
         forward::response(&mut self.client.output.bytes, buf, head, &fields, back);
         drop(fields);

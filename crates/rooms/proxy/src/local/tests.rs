@@ -20,6 +20,8 @@ fn pool(count: u8) -> LocalPool {
         policy: EdgePolicy::default(),
         gate: None,
         breaker: None,
+        hedger: None,
+        stick: None,
         wishes: None,
         fork: None,
         down_since: Cell::new(None),

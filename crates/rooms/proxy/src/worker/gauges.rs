@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use crate::status::{RefusedStatus, TlsStatus};
+use crate::status::{HedgeStatus, RefusedStatus, TlsStatus};
 use crate::table::PoolKey;
 
 /// Numbers of one thread.
@@ -38,6 +38,8 @@ pub(crate) struct Decided {
     pub(crate) replaced: BTreeMap<PoolKey, u64>,
     /// Answers with a file of the service's.
     pub(crate) served: BTreeMap<PoolKey, u64>,
+    /// Second requests.
+    pub(crate) hedges: BTreeMap<PoolKey, HedgeStatus>,
 }
 
 impl Decisions {
@@ -71,6 +73,15 @@ impl Decisions {
         count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).served, pool);
     }
 
+    /// Something was decided about a second request.
+    pub(crate) fn hedged(&self, pool: &PoolKey, count: impl FnOnce(&mut HedgeStatus)) {
+        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !decided.hedges.contains_key(pool) {
+            decided.hedges.insert(pool.clone(), HedgeStatus::default());
+        }
+        decided.hedges.get_mut(pool).map(count);
+    }
+
     /// Forgets pools that are gone.
     pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
         let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,6 +89,7 @@ impl Decisions {
         decided.opened.retain(|key, _| pools.contains(key));
         decided.replaced.retain(|key, _| pools.contains(key));
         decided.served.retain(|key, _| pools.contains(key));
+        decided.hedges.retain(|key, _| pools.contains(key));
     }
 
     /// Adds these to the sums.
@@ -95,6 +107,9 @@ impl Decisions {
         }
         for (pool, count) in &decided.served {
             *sums.served.entry(pool.clone()).or_default() += count;
+        }
+        for (pool, more) in &decided.hedges {
+            sums.hedges.entry(pool.clone()).or_default().add(more);
         }
     }
 }

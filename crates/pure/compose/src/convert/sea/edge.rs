@@ -35,6 +35,9 @@ const KEYS: &[&str] = &[
     "proxy_protocol",
     "between",
     "connections",
+    "hedge",
+    "priority",
+    "sticky",
 ];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
@@ -80,22 +83,25 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         split: None,
         mirror: None,
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
+        hedge: map.get("hedge").and_then(|node| reader.hedge(node)),
+        stick: map.get("sticky").and_then(|node| reader.sticky(node)),
+        priority: map.get("priority").and_then(|node| reader.priority(node, map)),
     }
 }
 
-struct Reader<'a, 'b> {
-    desk: &'a mut Desk<'b>,
-    key: &'a str,
+pub(super) struct Reader<'a, 'b> {
+    pub(super) desk: &'a mut Desk<'b>,
+    pub(super) key: &'a str,
 }
 
 impl Reader<'_, '_> {
-    fn fault(&mut self, node: &Node, field: &str, help: &str) {
+    pub(super) fn fault(&mut self, node: &Node, field: &str, help: &str) {
         let message = format!("`{}` is not a value of this key", node.print());
         self.desk.fault(node, format!("{}.{field}", self.key), message, help);
     }
 
     /// A time above nothing.
-    fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
+    pub(super) fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
         let node = map.get(field)?;
         let nanos = node.str().and_then(go::duration).and_then(|nanos| u64::try_from(nanos).ok());
         let time = nanos.filter(|nanos| *nanos > 0).map(Duration::from_nanos);
