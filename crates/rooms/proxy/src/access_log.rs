@@ -62,6 +62,8 @@ pub(crate) struct Entry {
     pub(crate) status: u16,
     /// Why the edge answered itself, or nothing.
     pub(crate) reason: &'static str,
+    /// What the cache did, where there is one.
+    pub(crate) cache: &'static str,
     /// The trace that it is part of.
     pub(crate) trace: Option<TraceId>,
 }
@@ -70,7 +72,7 @@ impl Entry {
     /// Of a client that speaks this.
     pub(crate) fn over(protocol: &'static str) -> Self {
         let (began, text) = (Instant::default(), Vec::new());
-        Self { began, protocol, text, behind: 0, status: 0, reason: "", trace: None }
+        Self { began, protocol, text, behind: 0, status: 0, reason: "", cache: "", trace: None }
     }
 
     /// Forgets the request before.
@@ -80,6 +82,7 @@ impl Entry {
         self.behind = 0;
         self.status = 0;
         self.reason = "";
+        self.cache = "";
         self.trace = None;
     }
 
@@ -94,6 +97,7 @@ impl Entry {
         self.began = began;
         self.status = 0;
         self.reason = "";
+        self.cache = "";
         self.trace = None;
         if format == LogFormat::Off {
             return;
@@ -268,6 +272,11 @@ fn push_json(
     if let Some(trace) = &entry.trace {
         out.extend_from_slice(b",\"trace\":\"");
         out.extend_from_slice(trace);
+        out.push(b'"');
+    }
+    if !entry.cache.is_empty() {
+        out.extend_from_slice(b",\"cache\":\"");
+        out.extend_from_slice(entry.cache.as_bytes());
         out.push(b'"');
     }
     if !entry.reason.is_empty() {

@@ -18,6 +18,7 @@ use tokio::io::AsyncWrite;
 use crate::access_log::Entry;
 use crate::balance;
 use crate::buffer::{Input, Output};
+use crate::cache::{self, Done, Wanted};
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::fork::{self, Forked};
@@ -77,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) care: Option<Box<Care>>,
     /// Where else the present request may go, where its service has sides or a mirror.
     pub(crate) forked: Option<Box<Forked>>,
+    /// What it wants of its service's cache, where that has one.
+    pub(crate) wanted: Option<Box<Wanted>>,
     facts: Rc<Facts>,
     entry: Entry,
     /// Nothing was asked yet: the client may open with HTTP/2.
@@ -224,6 +227,7 @@ impl Client {
             strict: None,
             care: None,
             forked: None,
+            wanted: None,
             facts,
             entry: Entry::over(protocol),
             scanned: 0,
@@ -274,6 +278,7 @@ impl Client {
         self.strict = None;
         self.care = None;
         self.forked = None;
+        self.wanted = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -417,6 +422,21 @@ impl Client {
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
+        if let Some(cache) = &pool.cache {
+            let behind = facts.trusted && came_by_https(facts, &fields, buf);
+            let known = !facts.presented.is_empty() || self.care.as_ref().is_some_and(|c| c.asks().is_some());
+            let rewrite = self.care.as_ref().and_then(|care| care.onward());
+            let asked = cache::Incoming {
+                head: &head,
+                fields: &fields,
+                buf,
+                secure: facts.secure || behind,
+                trusted: facts.trusted,
+                known,
+                onward: (target_of(&self.sent.bytes), rewrite.map_or(&[], |rewrite| rewrite.lines())),
+            };
+            self.wanted = Some(Wanted::of(cache, &asked));
+        }
         if let Some(recorded) = pool.policy.trace
             && trace::context(&fields, buf).is_none()
         {
@@ -431,6 +451,35 @@ impl Client {
     pub(crate) fn note(&mut self, status: u16, reason: &'static str) {
         self.entry.status = status;
         self.entry.reason = reason;
+    }
+
+    /// Notes for the log what the cache did for the request.
+    pub(crate) fn note_cache(&mut self, done: Done) {
+        self.entry.cache = done.name();
+    }
+
+    /// What is known of it by its connection.
+    pub(crate) fn facts(&self) -> Rc<Facts> {
+        self.facts.clone()
+    }
+
+    /// What is to be known of a request of the edge's own to a service with this policy.
+    pub(crate) fn own_question(&self, policy: &EdgePolicy, key: Option<u64>) -> Question {
+        let began = SystemClock.now();
+        Question {
+            method: Method::Get,
+            old: false,
+            keep: true,
+            takes_trailers: true,
+            upgrade: false,
+            body: Body::NONE,
+            began,
+            patient: false,
+            limit: policy.request.map(|time| began + time),
+            key,
+            hurried: false,
+            denied: None,
+        }
     }
 
     /// Counts the answer to the present request, and writes its line.
@@ -631,6 +680,12 @@ fn begin_trace(worker: &Worker, recorded: u32, sent: &mut Output) -> TraceId {
     let end = sent.bytes.len() - 2;
     sent.bytes.splice(end..end, line.into_bytes());
     id
+}
+
+/// The target in the first line of a head of ours.
+fn target_of(head: &[u8]) -> &[u8] {
+    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+    line.split(|c| *c == b' ').nth(1).unwrap_or_default()
 }
 
 /// What an authority is to find, if this is where it looks.

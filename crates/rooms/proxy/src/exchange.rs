@@ -6,6 +6,7 @@
 //! answer came, only for methods that may be repeated, and within a budget.
 
 mod answer;
+mod cached;
 mod obtain;
 mod press;
 mod question;
@@ -33,6 +34,7 @@ use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// What may wait to be written to a client that reads slowly.
@@ -200,17 +202,8 @@ impl<'a> Exchange<'a> {
 
     /// Carries the request to an instance and the answer back. `early` is a connection that exists already.
     pub(crate) async fn run(mut self, early: Option<Upstream>) -> After {
-        if let Err(refusal) = self.admit().await {
+        if let Err(refusal) = self.admit(early).await {
             return self.refuse(refusal, false);
-        }
-        if let Some(forked) = &mut self.client.forked {
-            forked.copy(self.worker, &self.client.sent.bytes);
-        }
-        if let Some(early) = early {
-            match self.dress(early).await {
-                Ok(up) => self.up = Some(up),
-                Err(refusal) => return self.refuse(refusal, false),
-            }
         }
         loop {
             if self.up.is_none()
@@ -241,8 +234,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Leave to be at work, if the service has bounds.
-    async fn admit(&mut self) -> Result<(), Refusal> {
+    /// Leave to be at work, if the service has bounds; unless the answer is there already.
+    async fn admit(&mut self, early: Option<Upstream>) -> Result<(), Refusal> {
         if let Some(refusal) = self.question.denied {
             return Err(refusal);
         }
@@ -250,7 +243,19 @@ impl<'a> Exchange<'a> {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove(self.worker)).await?;
         }
-        self.enter().await
+        if let Some(wanted) = self.client.wanted.take()
+            && Box::pin(self.from_cache(wanted)).await?
+        {
+            return Ok(());
+        }
+        self.enter().await?;
+        if let Some(forked) = &mut self.client.forked {
+            forked.copy(self.worker, &self.client.sent.bytes);
+        }
+        if let Some(early) = early {
+            self.up = Some(self.dress(early).await?);
+        }
+        Ok(())
     }
 
     /// Leave of the pool.
@@ -417,6 +422,9 @@ impl<'a> Exchange<'a> {
         }
         let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
         self.client.output.clear();
+        if let Stream::Inlet(inlet) = &mut self.client.stream {
+            inlet.refuse(refusal, self.marked.get());
+        }
         if self.marked.get() && refusal.status >= 500 {
             forward::push_mark(&mut self.client.lines);
         }

@@ -10,6 +10,7 @@
 mod access_log;
 mod balance;
 mod buffer;
+mod cache;
 mod chunk;
 mod client;
 mod connection;
@@ -53,8 +54,8 @@ pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
-    EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus, SideStatus,
-    TlsStatus,
+    CacheStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus,
+    SideStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;

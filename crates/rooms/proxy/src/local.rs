@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
 use crate::fork::Fork;
 use crate::gate::Gate;
@@ -53,6 +54,8 @@ pub(crate) struct LocalPool {
     pub(crate) wishes: Option<Arc<Wishes>>,
     /// Where its requests go beside it.
     pub(crate) fork: Option<Arc<Fork>>,
+    /// What it keeps of its answers.
+    pub(crate) cache: Option<Arc<Cache>>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -136,6 +139,7 @@ impl LocalTable {
                 breaker: breaker(&spec.policy, before.map(|pool| &***pool)),
                 wishes: spec.wishes.clone(),
                 fork: spec.fork.clone(),
+                cache: spec.cache.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -190,6 +194,7 @@ impl LocalPool {
             breaker: None,
             wishes: None,
             fork: None,
+            cache: None,
             down_since,
         })
     }

@@ -32,7 +32,9 @@ use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
-use crate::status::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, TlsStatus};
+use crate::status::{
+    CacheStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, TlsStatus,
+};
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
 use crate::worker::{self, Command, Decided, Gauges, Manner, Plan, Socket};
@@ -398,6 +400,7 @@ impl Server {
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
             sides: SideStatus::of(pool.fork.as_deref()),
             mirror: MirrorStatus::of(pool.fork.as_deref()),
+            cache: CacheStatus::of(pool.cache.as_ref()),
         });
         let pools = pools.collect();
         let mut tls = TlsStatus::default();

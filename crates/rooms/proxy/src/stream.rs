@@ -13,6 +13,7 @@ use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::cache::{Inlet, Outlet};
 use crate::http2::{FarLane, Lane};
 use crate::tls::TlsStream;
 
@@ -22,6 +23,10 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream>),
     Lane(Box<Lane>),
     Far(Box<FarLane>),
+    /// A fetch of the cache, in the place of a client.
+    Inlet(Box<Inlet>),
+    /// An answer out of the cache, in the place of an instance.
+    Outlet(Box<Outlet>),
 }
 
 impl Stream {
@@ -34,7 +39,8 @@ impl Stream {
             Self::Tls(tls) => tls.socket().poll_read_ready(cx),
             Self::Lane(lane) => lane.poll_read_ready(cx),
             // A read tells.
-            Self::Far(_) => Poll::Ready(Ok(())),
+            Self::Far(_) | Self::Outlet(_) => Poll::Ready(Ok(())),
+            Self::Inlet(_) => Poll::Pending,
         }
     }
 
@@ -45,7 +51,7 @@ impl Stream {
             Self::Plain(tcp) => is_in_kernel(tcp),
             Self::Tls(tls) => tls.holds_bytes() || is_in_kernel(tls.socket()),
             Self::Lane(lane) => lane.holds_bytes(),
-            Self::Far(_) => false,
+            Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => false,
         }
     }
 
@@ -56,7 +62,7 @@ impl Stream {
             Self::Tls(tls) => tls.socket(),
             Self::Lane(lane) => return lane.break_off(),
             // Dropped before its end, it ends with an error in any case.
-            Self::Far(_) => return,
+            Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => return,
         };
         // Without it the connection is closed in order, which shows the cut too unless the answer has no length; under
         // TLS the missing farewell shows it.
@@ -74,7 +80,7 @@ impl Stream {
     /// Bytes have gone out of a write that was not finished, so that nothing else can be written in their place.
     pub(crate) fn is_torn(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => false,
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => false,
             Self::Tls(tls) => tls.is_torn(),
         }
     }
@@ -84,7 +90,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.local_addr().ok(),
             Self::Tls(tls) => tls.socket().local_addr().ok(),
-            Self::Lane(_) | Self::Far(_) => None,
+            Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => None,
         }
     }
 
@@ -96,7 +102,7 @@ impl Stream {
     /// What is known of the client by TLS, if it came over that.
     pub(crate) fn tls(&self) -> Option<&TlsStream> {
         match self {
-            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => None,
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => None,
             Self::Tls(tls) => Some(tls),
         }
     }
@@ -115,6 +121,9 @@ impl AsyncRead for Stream {
             Self::Tls(tls) => tls.poll_read(cx, buf),
             Self::Lane(lane) => lane.poll_read(cx, buf),
             Self::Far(lane) => lane.poll_read(cx, buf),
+            Self::Outlet(outlet) => outlet.poll_read(cx, buf),
+            // Nobody asks for anything more.
+            Self::Inlet(_) => Poll::Pending,
         }
     }
 }
@@ -126,6 +135,8 @@ impl AsyncWrite for Stream {
             Self::Tls(tls) => tls.poll_write(cx, &[IoSlice::new(buf)]),
             Self::Lane(lane) => lane.poll_write(cx, buf),
             Self::Far(lane) => lane.poll_write(cx, buf),
+            Self::Inlet(inlet) => inlet.poll_write(cx, buf),
+            Self::Outlet(_) => Poll::Ready(Ok(buf.len())),
         }
     }
 
@@ -145,6 +156,11 @@ impl AsyncWrite for Stream {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
                 first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
             }
+            Self::Inlet(inlet) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Poll::Ready(Ok(0)), |buf| inlet.poll_write(cx, buf))
+            }
+            Self::Outlet(_) => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
         }
     }
 
@@ -162,7 +178,7 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => tls.poll_shutdown(cx),
             Self::Lane(lane) => lane.poll_shutdown(),
-            Self::Far(_) => Poll::Ready(Ok(())),
+            Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -10,6 +10,7 @@ use plan::traffic::{Listener, Pool, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
 use crate::fork::Fork;
 use crate::gate::Gate;
@@ -173,6 +174,8 @@ pub(crate) struct PoolSpec {
     pub(crate) wishes: Option<Arc<Wishes>>,
     /// Where its requests go beside it, if its service wants that.
     pub(crate) fork: Option<Arc<Fork>>,
+    /// What it keeps of its answers, if its service wants that.
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -244,6 +247,7 @@ impl Table {
             .flat_map(|table| &table.pools)
             .filter_map(|pool| Some((&pool.key, pool.gate.as_ref()?)))
             .collect();
+        let caches = caches(before);
         for (owner, share) in &document.shares {
             let mut places = BTreeMap::new();
             for (name, pool) in &share.pools {
@@ -251,12 +255,14 @@ impl Table {
                 let key = (owner.clone(), name.clone());
                 let fork = fork(&key, (share, pool), before)?;
                 let kept = known.get(&key).filter(|gate| gate.suits(&pool.policy));
+                let cached = caches.get(&key).copied();
                 let gate = kept.map_or_else(|| Gate::of(&pool.policy), |gate| Some(Arc::clone(gate)));
                 table.pools.push(PoolSpec {
                     key,
                     policy: pool.policy.clone(),
                     gate,
                     fork,
+                    cache: Cache::of(pool.policy.cache.as_ref(), (&pool.revision, threads), cached),
                     wishes: Wishes::of(pool).map_err(|why| bad_pool(owner, pool, why))?,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
@@ -440,6 +446,12 @@ fn tally(
 ) -> Arc<RouteTally> {
     let known = before.and_then(|table| table.tallies.iter().find(|tally| tally.is_of(owner, host, path)));
     known.map_or_else(|| Arc::new(RouteTally::new(owner, host, path, threads)), Arc::clone)
+}
+
+/// What pools have kept of their answers.
+fn caches(before: Option<&Table>) -> HashMap<&PoolKey, &Arc<Cache>> {
+    let pools = before.iter().flat_map(|table| &table.pools);
+    pools.filter_map(|pool| Some((&pool.key, pool.cache.as_ref()?))).collect()
 }
 
 /// What a pool's service wants beside its own instances.

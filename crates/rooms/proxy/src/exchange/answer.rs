@@ -135,6 +135,9 @@ impl Exchange<'_> {
         if another && !head.final_try && self.could_repeat() && self.may_spend() {
             return Err(End::Elsewhere);
         }
+        if let Some(wanted) = &self.client.wanted {
+            wanted.answered(head.status);
+        }
         if let Some(mut turn) = self.turn.take() {
             let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
             turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
@@ -167,6 +170,7 @@ impl Exchange<'_> {
             strict: self.client.strict.as_deref(),
             lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
             side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
+            cache: self.client.wanted.as_ref().map_or(&[], |wanted| wanted.line()),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;

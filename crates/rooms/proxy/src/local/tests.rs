@@ -22,6 +22,7 @@ fn pool(count: u8) -> LocalPool {
         breaker: None,
         wishes: None,
         fork: None,
+        cache: None,
         down_since: Cell::new(None),
     }
 }

@@ -4,6 +4,7 @@ mod asks;
 mod between;
 mod bodies;
 mod bounds;
+mod cached;
 mod calls;
 mod failures;
 mod frames;
