@@ -2,6 +2,7 @@
 
 mod between;
 mod builds;
+mod cached;
 mod certificates;
 mod clients;
 mod compose;

@@ -154,12 +154,14 @@ pub(crate) enum Turn {
 pub(super) enum Outcome {
     Take(Arc<Kept>),
     Refused(Refusal, bool),
-    /// The answer is for nobody else.
+    /// The answer is for nobody else, as those to come will be.
     Alone,
+    /// The answer is kept, and is for nobody else before the instance has said that it is still good.
+    Apart,
     Failed,
 }
 
-/// Leave to fetch what others wait for; they hear of it also when it is dropped.
+/// Leave to fetch what others wait for; they hear of it at the latest when it is dropped.
 pub(crate) struct Led {
     cache: Arc<Cache>,
     flight: Option<Flight>,
@@ -171,14 +173,14 @@ pub(crate) struct Led {
 
 impl Drop for Led {
     fn drop(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            self.cache.land(flight, self.target, &Outcome::Failed);
-        }
+        self.land(&Outcome::Failed);
+        self.cache.locked().end(self.target);
     }
 }
 
 impl Led {
-    pub(super) fn land(mut self, outcome: &Outcome) {
+    /// Tells those who wait; once.
+    fn land(&mut self, outcome: &Outcome) {
         if let Some(flight) = self.flight.take() {
             self.cache.land(flight, self.target, outcome);
         }
@@ -324,42 +326,26 @@ impl Cache {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is for a request whose fields, as the instance would see them, are these.
-    pub(crate) fn look(self: &Arc<Self>, wanted: &Wanted, (fields, buf): (&[Field], &[u8])) -> Look {
+    /// What there is for a request whose fields, as the instance would see them, are these. `down` says that no instance
+    /// takes requests.
+    pub(crate) fn look(self: &Arc<Self>, wanted: &Wanted, request: (&[Field], &[u8]), down: bool) -> Look {
         let now = SystemClock.now();
-        let rules = self.rules(wanted.credential);
         let mut locked = self.locked();
         let inner = &mut *locked;
-        let Ok(key) = inner.key(&wanted.target, (fields, buf)) else { return Look::Alone("vary") };
-        let mut before = None;
-        if let Some(Item::Answer(entry, kept, rests)) = inner.store.get(&key) {
-            if !wanted.may_have(entry) {
-                return Look::Alone("credentials");
-            }
-            let (kept, rests) = (kept.clone(), rests.is_some_and(|until| now < until));
-            let is_old = entry.age(now) >= entry.lifetime();
-            match entry.decide(rules, &wanted.request(), now, &mut inner.rng) {
-                Use::Serve { age: _, renew } => {
-                    let how = if is_old { Done::Stale } else { Done::Hit };
-                    let renew = if renew && !rests { self.lead(inner, wanted, &key, now) } else { None };
-                    return Look::Serve { kept, how, renew };
-                }
-                Use::Refuse => return Look::Refuse,
-                Use::Ask if rests && entry.serves_on_error(rules, None, now).is_some() => {
-                    return Look::Serve { kept, how: Done::OnError, renew: None };
-                }
-                Use::Ask => before = Some(kept),
-            }
-        }
+        let Ok(key) = inner.key(&wanted.target, request) else { return Look::Alone("vary") };
+        let before = match self.kept(inner, wanted, &key, (now, down)) {
+            Ok(before) => before,
+            Err(look) => return look,
+        };
         if let Some(why) = wanted.goes_alone() {
             return why;
         }
-        let (hash, target, invalid) = self.flight_key(inner, wanted, &key);
+        let (hash, target) = self.flight_key(inner, wanted, &key);
         let who = inner.next_who;
         inner.next_who += 1;
         match inner.flights.join(hash, Who(who), now) {
             Role::Alone => Look::Alone("not-shared"),
-            Role::Lead(flight) => Look::Lead(self.led(inner, flight, target, invalid), before),
+            Role::Lead(flight) => Look::Lead(self.led(inner, flight, target), before),
             Role::Follow => {
                 let (sender, turn) = oneshot::channel();
                 inner.waiting.insert(who, sender);
@@ -368,32 +354,79 @@ impl Cache {
         }
     }
 
-    /// What is kept for a request, how long it is fresh and how many bytes it has; nothing is changed by it.
-    pub(crate) fn find(&self, wanted: &Wanted, request: (&[Field], &[u8])) -> Option<(Option<i64>, usize)> {
+    /// What is kept under a key, if the instance is to be asked about it; otherwise what is to be done.
+    fn kept(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        wanted: &Wanted,
+        key: &[u8],
+        (now, down): (Instant, bool),
+    ) -> Result<Option<Arc<Kept>>, Look> {
+        let rules = self.rules(wanted.credential);
+        let Some(Item::Answer(entry, kept, rests)) = inner.store.get(key) else { return Ok(None) };
+        if !wanted.may_have(entry) {
+            return Err(Look::Alone("credentials"));
+        }
+        let (kept, rests) = (kept.clone(), rests.is_some_and(|until| now < until));
+        let is_old = entry.age(now) >= entry.lifetime();
+        let (how, renew) = match entry.decide(rules, &wanted.request(), now, &mut inner.rng) {
+            Use::Serve { age: _, renew } => (if is_old { Done::Stale } else { Done::Hit }, renew),
+            Use::Refuse => return Err(Look::Refuse),
+            // Somebody else finds out when that changes.
+            Use::Ask if (rests || down) && entry.serves_on_error(rules, None, now).is_some() => {
+                (Done::OnError, true)
+            }
+            Use::Ask => return Ok(Some(kept)),
+        };
+        let renew = if renew && !rests { self.lead(inner, wanted, key, now) } else { None };
+        Err(Look::Serve { kept, how, renew })
+    }
+
+    /// What there is for a request, for people; nothing is changed by it.
+    pub(crate) fn explain(&self, wanted: &Wanted, request: (&[Field], &[u8])) -> String {
+        if let Some(why) = wanted.passes() {
+            return format!("nothing that is kept is for it ({why})");
+        }
+        let alone = match wanted.goes_alone() {
+            Some(Look::Alone(why)) => Some(format!("it goes its own way ({why})")),
+            Some(_) => Some("it wants nothing else".to_owned()),
+            None => None,
+        };
+        let next =
+            alone.unwrap_or_else(|| "its answer is shared with those who ask the same meanwhile".into());
         let now = SystemClock.now();
         let mut inner = self.locked();
-        let key = inner.key(&wanted.target, request).ok()?;
-        match inner.store.get(&key)? {
-            Item::Answer(entry, kept, _) if wanted.may_have(entry) => Some((kept.ttl(now), kept.body.len())),
-            Item::Answer(..) | Item::Names(..) => None,
+        let Ok(key) = inner.key(&wanted.target, request) else { return format!("nothing is kept; {next}") };
+        let Some(Item::Answer(entry, kept, _)) = inner.store.get(&key) else {
+            return format!("nothing is kept; {next}");
+        };
+        if !wanted.may_have(entry) {
+            return "what is kept is not for those who show who they are".into();
+        }
+        let bytes = kept.body.len();
+        match entry.lifetime().as_secs() as i64 - entry.age(now).as_secs() as i64 {
+            fresh if fresh > 0 => format!("an answer of {bytes} bytes is kept, fresh for {fresh} s"),
+            stale => {
+                format!("an answer of {bytes} bytes is kept, stale for {} s; {next}", stale.unsigned_abs())
+            }
         }
     }
 
-    /// What all that wait for one answer have in common, its target, and how often that was made invalid.
-    fn flight_key(&self, inner: &Inner, wanted: &Wanted, key: &[u8]) -> (u64, u64, u64) {
+    /// What all that wait for one answer have in common, and its target.
+    fn flight_key(&self, inner: &Inner, wanted: &Wanted, key: &[u8]) -> (u64, u64) {
         let target = self.keys.hash_one(&wanted.target);
         let invalid = inner.under_way.get(&target).map_or(0, |(_, invalid)| *invalid);
         let cookie = wanted.credential == Credential::Cookie;
-        (self.keys.hash_one((key, cookie, invalid)), target, invalid)
+        (self.keys.hash_one((key, cookie, invalid)), target)
     }
 
     /// Leave to fetch a new answer, unless somebody does.
     fn lead(self: &Arc<Self>, inner: &mut Inner, wanted: &Wanted, key: &[u8], now: Instant) -> Option<Led> {
-        let (hash, target, invalid) = self.flight_key(inner, wanted, key);
+        let (hash, target) = self.flight_key(inner, wanted, key);
         let who = Who(inner.next_who);
         inner.next_who += 1;
         match inner.flights.join(hash, who, now) {
-            Role::Lead(flight) => Some(self.led(inner, flight, target, invalid)),
+            Role::Lead(flight) => Some(self.led(inner, flight, target)),
             Role::Follow => {
                 inner.flights.leave(hash, who);
                 None
@@ -402,8 +435,10 @@ impl Cache {
         }
     }
 
-    fn led(self: &Arc<Self>, inner: &mut Inner, flight: Flight, target: u64, invalid: u64) -> Led {
-        inner.under_way.entry(target).or_insert((0, invalid)).0 += 1;
+    fn led(self: &Arc<Self>, inner: &mut Inner, flight: Flight, target: u64) -> Led {
+        let (count, invalid) = inner.under_way.entry(target).or_default();
+        *count += 1;
+        let invalid = *invalid;
         Led { cache: self.clone(), flight: Some(flight), target, invalid, purges: inner.purges }
     }
 
@@ -416,18 +451,19 @@ impl Cache {
             let mut locked = self.locked();
             let inner = &mut *locked;
             let landing = match outcome {
-                Outcome::Take(_) | Outcome::Refused(..) => Landing::Shared,
+                Outcome::Take(_) | Outcome::Refused(..) | Outcome::Apart => Landing::Shared,
                 Outcome::Alone => Landing::Private,
                 Outcome::Failed => Landing::Failed,
             };
             inner.flights.land(flight, landing, SystemClock.now(), &mut next);
-            let invalid = inner.end(target);
             for (who, next) in next {
                 let turn = match (next, outcome) {
                     (Next::Take, Outcome::Take(kept)) => Turn::Take(kept.clone()),
                     (Next::Take, Outcome::Refused(refusal, marked)) => Turn::Refused(*refusal, *marked),
-                    (Next::Take, Outcome::Alone | Outcome::Failed) | (Next::Alone, _) => Turn::Alone,
-                    (Next::Lead(flight), _) => Turn::Lead(self.led(inner, flight, target, invalid)),
+                    (Next::Take, Outcome::Alone | Outcome::Apart | Outcome::Failed) | (Next::Alone, _) => {
+                        Turn::Alone
+                    }
+                    (Next::Lead(flight), _) => Turn::Lead(self.led(inner, flight, target)),
                 };
                 match inner.waiting.remove(&who.0) {
                     Some(sender) => gone.extend(sender.send(turn).err()),
@@ -528,15 +564,14 @@ impl Inner {
         }
     }
 
-    /// A fetch for this target has ended; gives how often it was made invalid.
-    fn end(&mut self, target: u64) -> u64 {
-        let Some((count, invalid)) = self.under_way.get_mut(&target) else { return 0 };
-        *count -= 1;
-        let (count, invalid) = (*count, *invalid);
-        if count == 0 {
-            self.under_way.remove(&target);
+    /// A fetch for this target has ended.
+    fn end(&mut self, target: u64) {
+        if let Some((count, _)) = self.under_way.get_mut(&target) {
+            *count -= 1;
+            if *count == 0 {
+                self.under_way.remove(&target);
+            }
         }
-        invalid
     }
 }
 

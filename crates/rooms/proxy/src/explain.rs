@@ -8,6 +8,7 @@ use base::{Clock, ContainerId, SystemClock};
 use serde::{Deserialize, Serialize};
 use spec::Protocol;
 
+use crate::cache::{self, Wanted};
 use crate::connection::push_location;
 use crate::endpoint::EndpointState;
 use crate::fork;
@@ -181,6 +182,7 @@ impl Told {
         let pool = pool.map(|pool| self.fork(seen.table, pool, &fields, &asked));
         let care = self.rules(&fields, pool, target, &asked)?;
         let Some(pool) = pool else { return Err(Refusal::NO_ROUTE.into()) };
+        self.cache(pool, &fields, (&asked, &onward(&care, target, &head, buf)), &care);
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
         if self.candidates.is_empty() {
@@ -329,6 +331,26 @@ impl Told {
             self.say("asked first", format!("`{owner}/{pool}`, whose consent is taken for granted here"));
         }
         Ok(care)
+    }
+
+    /// What the service has kept for it.
+    fn cache(&mut self, pool: &PoolSpec, fields: &[Field], (asked, onward): (&Asked<'_>, &str), care: &Care) {
+        let Some(cache) = &pool.cache else { return };
+        let Asked { ask, head, buf } = *asked;
+        let rewrite = care.onward().map_or(&[][..], |rewrite| rewrite.lines());
+        let wanted = Wanted::of(
+            cache,
+            &cache::Incoming {
+                head,
+                fields,
+                buf,
+                secure: ask.secure,
+                trusted: false,
+                known: care.asks().is_some(),
+                onward: (onward.as_bytes(), rewrite),
+            },
+        );
+        self.say("cache", cache.explain(&wanted, (fields, buf)));
     }
 
     /// Whether the service has room for it.

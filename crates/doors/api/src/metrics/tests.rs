@@ -46,6 +46,21 @@ fn status() -> EdgeStatus {
             lost: 4,
             skipped: 3,
         }),
+        cache: Some(CacheStatus {
+            hits: 30,
+            stale: 4,
+            on_error: 1,
+            misses: 5,
+            confirmed: 2,
+            joined: 99,
+            passed: 7,
+            renewed: 3,
+            answers: 8,
+            bytes: 12_345,
+            most_bytes: 1 << 20,
+            fetches: 1,
+            waiting: 6,
+        }),
     };
     let rule = RuleStatus {
         owner: "shop".into(),

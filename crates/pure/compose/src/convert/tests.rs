@@ -222,10 +222,10 @@ services:
     told(
         "services:\n  a: {image: x, x-sea: {edge: {cache: {ttl: 0s, size: 1k, max_answer: 5m, joined: true}}}}\n  b: {image: x, x-sea: {edge: {cache: 5s}}}\n",
         expect![[r#"
-            services.a.x-sea.edge.cache.joined: there is no such key | did you mean `join`?
+            services.a.x-sea.edge.cache.ttl: `0s` is not a value of this key | write a time, as in `500ms`, `30s` or `2m`
             services.a.x-sea.edge.cache.size: `1k` is not a value of this key | write a size from 1.0 MiB to 64.0 GiB
             services.a.x-sea.edge.cache.max_answer: `5m` is not a value of this key | write a size from 1.0 KiB to 4.0 MiB
-            services.a.x-sea.edge.cache.ttl: `0s` is not a value of this key | write a time, as in `500ms`, `30s` or `2m`
+            services.a.x-sea.edge.cache.joined: there is no such key | did you mean `join`?
             services.b.x-sea.edge.cache: `5s` is not a value of this key | write `true`, `false` or `{ttl: 5s, stale_while_revalidate: 1m}`
         "#]],
     );

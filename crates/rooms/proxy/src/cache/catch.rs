@@ -22,12 +22,20 @@ use crate::refusal::Refusal;
 /// So much of an answer that nobody gets is taken all the same, to have the connection afterwards.
 const IGNORED_BYTES: usize = 64 * 1024;
 
+/// So much of interim answers is passed on.
+const INTERIM_BYTES: usize = 16 * 1024;
+
 /// In the place of a client's connection.
 pub(crate) struct Inlet(pub(super) Rc<RefCell<Catch>>);
 
 impl Inlet {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.0.borrow_mut().poll_write(cx, buf)
+    }
+
+    /// Another side of a split is asked: its answers are not kept among those of the one that was meant.
+    pub(crate) fn note_fall(&mut self) {
+        self.0.borrow_mut().is_from_elsewhere = true;
     }
 
     /// The edge answers in the place of an instance.
@@ -61,6 +69,16 @@ pub(super) struct Errand {
     pub(super) conditional: bool,
 }
 
+/// What becomes of an answer.
+struct Fate {
+    /// It is kept.
+    entry: Option<Entry>,
+    /// Those who wait get it too.
+    shared: bool,
+    vary: Vary,
+    key: Vec<u8>,
+}
+
 /// An answer that comes.
 pub(super) struct Catch {
     errand: Errand,
@@ -71,6 +89,8 @@ pub(super) struct Catch {
     /// Bytes that count among the cache's coming ones.
     coming: u64,
     refused: Option<(Refusal, bool)>,
+    /// Another side of a split answers, as the own one has no instance.
+    is_from_elsewhere: bool,
 }
 
 impl Drop for Catch {
@@ -89,6 +109,7 @@ impl Catch {
             asked: SystemClock.now(),
             coming: 0,
             refused: None,
+            is_from_elsewhere: false,
         }
     }
 
@@ -132,7 +153,11 @@ impl Catch {
                 return self.begin_body(here, behind);
             }
             // Only who began it can still get it.
-            self.pipe.borrow_mut().bytes.extend_from_slice(here);
+            let mut pipe = self.pipe.borrow_mut();
+            if pipe.bytes.len() < INTERIM_BYTES {
+                pipe.bytes.extend_from_slice(here);
+            }
+            drop(pipe);
             bytes = behind;
         }
         self.stage = Stage::Head(bytes.to_vec());
@@ -182,27 +207,28 @@ impl Catch {
             return self.fall_back(before, Some(head.status), now);
         }
         let fate = self.fate(head, &says, received);
-        if fate.is_err()
+        if fate.as_ref().map_or(true, |fate| fate.entry.is_none())
             && head.status < 500
             && let Some(before) = &self.errand.before
         {
+            // There is something newer, if not for everybody.
             self.errand.cache.forget(before);
         }
         match fate {
-            Ok((entry, vary, key)) => {
-                self.draft = Some(Draft::of((head, fields, buf), (vary, key), entry));
+            Ok(Fate { entry, shared, vary, key }) => {
+                let mut draft = Draft::of((head, fields, buf), (vary, key), entry);
+                draft.date(received.wall);
+                self.draft = Some(draft);
+                if !shared {
+                    self.land(&Outcome::Apart);
+                }
             }
             Err(_) => self.land(&Outcome::Alone),
         }
     }
 
-    /// Whether an answer is kept, or shared, and under which key; or why it is for one request only.
-    fn fate(
-        &self,
-        head: &ResponseHead,
-        says: &Says,
-        received: Received,
-    ) -> Result<(Option<Entry>, Vary, Vec<u8>), NotKept> {
+    /// What becomes of an answer for others, or why it is for one request only.
+    fn fate(&self, head: &ResponseHead, says: &Says, received: Received) -> Result<Fate, NotKept> {
         let Errand { cache, credential, target, request, .. } = &self.errand;
         let long = head.framing.length.is_some_and(|length| length > cache.policy.answer.0);
         if long || head.events || head.status == 101 {
@@ -211,19 +237,18 @@ impl Catch {
         let answer = says.answer(head.status);
         let asked = freshness::Request::get();
         let rules = cache.rules(*credential);
-        let entry = match Entry::of(rules, &asked, &answer, received) {
-            Ok(entry) => Some(entry),
-            Err(_) => match may_share(rules, &asked, &answer, received) {
-                Ok(()) => None,
-                Err(NotKept::Silent) if cache.policy.join && *credential == Credential::None => None,
-                Err(why) => return Err(why),
-            },
+        let entry = Entry::of(rules, &asked, &answer, received).ok().filter(|_| !self.is_from_elsewhere);
+        let shared = match may_share(rules, &asked, &answer, received) {
+            Ok(()) => true,
+            Err(NotKept::Silent) if cache.policy.join && *credential == Credential::None => true,
+            Err(_) if entry.is_some() => false,
+            Err(why) => return Err(why),
         };
         let mut fields = Vec::new();
         request::parse(request, &mut fields).map_err(|_| NotKept::Method)?;
         let vary = says.vary();
         let key = cache.key_for(target, &vary, (&fields, request)).ok_or(NotKept::Vary)?;
-        Ok((entry, vary, key))
+        Ok(Fate { entry, shared, vary, key })
     }
 
     /// What is kept is still good.
@@ -308,7 +333,7 @@ impl Catch {
     }
 
     fn land(&mut self, outcome: &Outcome) {
-        if let Some(led) = self.errand.led.take() {
+        if let Some(led) = &mut self.errand.led {
             led.land(outcome);
         }
     }

@@ -125,7 +125,9 @@ fn fetching(request: &[u8], before: Option<&Kept>, time: Option<Duration>) -> Ve
     let Ok(head) = request::parse(request, &mut fields) else { return request.to_vec() };
     let mut out = Vec::with_capacity(request.len() + 64);
     let line = memchr::memchr(b'\n', request).map_or(0, |at| at + 1);
-    out.extend_from_slice(&request[..line]);
+    // One that only looks at the head has nothing else in another way.
+    out.extend_from_slice(b"GET");
+    out.extend_from_slice(&request[head.method.to as usize..line]);
     for field in &fields {
         let name = field.name.of(request);
         let own = [&b"if-none-match"[..], b"if-modified-since"].iter().any(|n| name.eq_ignore_ascii_case(n));

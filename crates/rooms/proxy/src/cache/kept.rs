@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use base::Instant;
+use base::{Instant, Timestamp};
 use bytes::Bytes;
 use resilience::freshness::{Answer, Entry, Vary};
+use resilience::http_date;
 
 use super::{Outlet, Wanted, variant};
 use crate::chunk::{Decoder, Step};
@@ -141,6 +142,14 @@ impl Draft {
             vary,
             key,
             entry,
+        }
+    }
+
+    /// Gives it a date if it has none: that of its coming (RFC 9110, section 6.6.1).
+    pub(super) fn date(&mut self, came: Timestamp) {
+        let is_date = |line: &[u8]| line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"date:"));
+        if !self.lines.split_inclusive(|c| *c == b'\n').any(is_date) {
+            self.lines.extend_from_slice(format!("date: {}\r\n", http_date::write(came)).as_bytes());
         }
     }
 

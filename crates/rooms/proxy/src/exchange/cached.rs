@@ -44,7 +44,8 @@ impl Exchange<'_> {
             if request::parse(buf, &mut fields).is_err() {
                 return Ok(Err("unread"));
             }
-            match cache.look(wanted, (&fields, buf)) {
+            let down = !self.pool.takes_requests(SystemClock.now());
+            match cache.look(wanted, (&fields, buf), down) {
                 Look::Alone(why) => return Ok(Err(why)),
                 Look::Refuse => return Err(Refusal::ONLY_IF_CACHED),
                 Look::Serve { kept, how, renew } => {

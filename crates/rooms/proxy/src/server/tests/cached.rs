@@ -409,15 +409,17 @@ async fn a_request_that_may_change_things_makes_what_is_kept_invalid() {
     assert_eq!(body(&edge.fetch("/", "").await), "page 0");
     assert_eq!(body(&edge.ask(post).await), "page 1");
     // One that is under way may be from before, and is nobody else's from then on.
-    let before = tokio::spawn(asking(edge.http, "/", ""));
+    let http = edge.http;
+    let before = tokio::spawn(asking(http, "/", ""));
     until(|| origin.asked() == 3).await;
-    let posted = tokio::spawn(async move { ask(edge.http, post).await + &asking(edge.http, "/", "").await });
+    let posted = tokio::spawn(async move { ask(http, post).await + &asking(http, "/", "").await });
     until(|| origin.asked() == 4).await;
     // Answers go out in any order that the gate likes, as all are let.
     origin.let_through(3);
     posted.await.expect("no panic");
     before.await.expect("no panic");
     assert_eq!(origin.asked(), 5, "the one behind the change is asked for by itself");
+    assert_eq!(body(&asking(http, "/", "").await), "page 4", "and is what is kept");
 }
 
 #[tokio::test]
@@ -517,4 +519,59 @@ async fn streams_get_what_is_kept_too() {
         assert!(text == "page 0" && told.starts_with(want), "{told}");
     }
     assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test]
+async fn what_must_be_confirmed_each_time_is_confirmed_for_all_that_wait() {
+    let origin = Origin::held(|head, number| match head.contains("if-none-match") {
+        true => "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n".into(),
+        false => page("Cache-Control: no-cache\r\nETag: \"v1\"\r\n", number),
+    })
+    .await;
+    let edge = caching(&origin, Caching::default()).await;
+    let (at_once, all, [first, second]) = two_at_once(&origin, &edge, "").await;
+    assert_eq!((at_once, all), (1, 2), "nothing says that it is good for the second");
+    assert!(body(&first) == "page 0" && body(&second) == "page 1", "{first} {second}");
+    let (at_once, all, [first, second]) = two_at_once(&origin, &edge, "").await;
+    assert_eq!((at_once, all), (1, 1));
+    assert!(first.contains("fwd-status=304") && second.contains("collapsed"), "{first} {second}");
+    assert!(body(&first) == "page 0" && body(&second) == "page 0", "{first} {second}");
+}
+
+#[tokio::test]
+async fn a_look_at_the_head_has_the_whole_answer_renewed() {
+    let origin = Origin::new(|_, number| {
+        let age = if number == 0 { "max-age=0, stale-while-revalidate=60" } else { "max-age=60" };
+        page(&format!("Cache-Control: {age}\r\n"), number)
+    })
+    .await;
+    let edge = caching(&origin, Caching::default()).await;
+    edge.fetch("/", "").await;
+    let head = edge.ask("HEAD / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").await;
+    assert!(head.contains("sea; hit") && body(&head).is_empty(), "{head}");
+    until(|| origin.asked() == 2 && edge.sums().fetches == 0).await;
+    assert!(origin.last_head().starts_with("GET / HTTP/1.1\r\n"));
+    assert_eq!(body(&edge.fetch("/", "").await), "page 1");
+}
+
+#[tokio::test]
+async fn who_waits_too_long_goes_alone() {
+    let origin = Origin::held(|_, number| page("Cache-Control: max-age=60\r\n", number)).await;
+    let edge = caching(&origin, Caching { wait: Duration::from_millis(1), ..Caching::default() }).await;
+    let first = tokio::spawn(asking(edge.http, "/", ""));
+    until(|| origin.asked() == 1).await;
+    let second = tokio::spawn(asking(edge.http, "/", ""));
+    until(|| origin.asked() == 2).await;
+    origin.let_through(2);
+    let (first, second) = (first.await.expect("no panic"), second.await.expect("no panic"));
+    assert!(status(&first) == "200" && second.contains("detail=not-shared"), "{first} {second}");
+    // One that says how long it waits hears no later.
+    let edge = caching(&origin, Caching::default()).await;
+    let third = tokio::spawn(asking(edge.http, "/late", ""));
+    until(|| origin.asked() == 3).await;
+    let hurried = edge.fetch("/late", "X-Timeout-Ms: 20\r\n").await;
+    assert_eq!(status(&hurried), "504", "{hurried}");
+    assert!(!origin.last_head().to_lowercase().contains("x-timeout-ms"));
+    origin.let_through(2);
+    assert_eq!(status(&third.await.expect("no panic")), "200");
 }
