@@ -1,5 +1,7 @@
 //! One client's HTTP connection: request after request, in order, until one side has enough.
 
+mod wants;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +20,7 @@ use tokio::io::AsyncWrite;
 use crate::access_log::Entry;
 use crate::balance;
 use crate::buffer::{Input, Output};
-use crate::cache::{self, Done, Wanted};
+use crate::cache::Wanted;
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question};
 use crate::fork::{self, Forked};
@@ -422,21 +424,7 @@ impl Client {
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
-        if let Some(cache) = &pool.cache {
-            let behind = facts.trusted && came_by_https(facts, &fields, buf);
-            let known = !facts.presented.is_empty() || self.care.as_ref().is_some_and(|c| c.asks().is_some());
-            let rewrite = self.care.as_ref().and_then(|care| care.onward());
-            let asked = cache::Incoming {
-                head: &head,
-                fields: &fields,
-                buf,
-                secure: facts.secure || behind,
-                trusted: facts.trusted,
-                known,
-                onward: (target_of(&self.sent.bytes), rewrite.map_or(&[], |rewrite| rewrite.lines())),
-            };
-            self.wanted = Some(Wanted::of(cache, &asked));
-        }
+        self.wanted = wants::of(&pool, facts, (self.care.as_deref(), &self.sent), (&head, &fields, buf));
         if let Some(recorded) = pool.policy.trace
             && trace::context(&fields, buf).is_none()
         {
@@ -451,35 +439,6 @@ impl Client {
     pub(crate) fn note(&mut self, status: u16, reason: &'static str) {
         self.entry.status = status;
         self.entry.reason = reason;
-    }
-
-    /// Notes for the log what the cache did for the request.
-    pub(crate) fn note_cache(&mut self, done: Done) {
-        self.entry.cache = done.name();
-    }
-
-    /// What is known of it by its connection.
-    pub(crate) fn facts(&self) -> Rc<Facts> {
-        self.facts.clone()
-    }
-
-    /// What is to be known of a request of the edge's own to a service with this policy.
-    pub(crate) fn own_question(&self, policy: &EdgePolicy, key: Option<u64>) -> Question {
-        let began = SystemClock.now();
-        Question {
-            method: Method::Get,
-            old: false,
-            keep: true,
-            takes_trailers: true,
-            upgrade: false,
-            body: Body::NONE,
-            began,
-            patient: false,
-            limit: policy.request.map(|time| began + time),
-            key,
-            hurried: false,
-            denied: None,
-        }
     }
 
     /// Counts the answer to the present request, and writes its line.
@@ -680,12 +639,6 @@ fn begin_trace(worker: &Worker, recorded: u32, sent: &mut Output) -> TraceId {
     let end = sent.bytes.len() - 2;
     sent.bytes.splice(end..end, line.into_bytes());
     id
-}
-
-/// The target in the first line of a head of ours.
-fn target_of(head: &[u8]) -> &[u8] {
-    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
-    line.split(|c| *c == b' ').nth(1).unwrap_or_default()
 }
 
 /// What an authority is to find, if this is where it looks.

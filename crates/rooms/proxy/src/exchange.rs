@@ -244,7 +244,7 @@ impl<'a> Exchange<'a> {
             Box::pin(self.client.prove(self.worker)).await?;
         }
         if let Some(wanted) = self.client.wanted.take()
-            && Box::pin(self.from_cache(wanted)).await?
+            && Box::pin(self.consult_cache(wanted)).await?
         {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::catch::{Catch, Errand};
 use super::{Inlet, Kept, Led, Outlet, Wanted};
 use crate::connection::{Client, Facts};
-use crate::exchange::{After, Exchange};
+use crate::exchange::{After, Exchange, Question};
 use crate::fork::Forked;
 use crate::forward::push_field;
 use crate::head::{Known, request};
@@ -85,7 +85,7 @@ pub(crate) fn begin(
         client.sent.bytes = head;
         client.forked = forked;
         client.enrol().await;
-        let question = client.own_question(&pool.policy, key);
+        let question = Question::own(&pool.policy, key);
         let exchange = Exchange::new(&worker, &mut client, question, pool);
         let whole = run(exchange, &catch).await;
         catch.borrow_mut().finish(whole);

@@ -20,7 +20,7 @@ const LOOKS: usize = 3;
 impl Exchange<'_> {
     /// Finds an answer that need not be asked for by this request; false if it goes its own way. Whoever comes here has been
     /// let in.
-    pub(super) async fn from_cache(&mut self, mut wanted: Box<Wanted>) -> Result<bool, Refusal> {
+    pub(super) async fn consult_cache(&mut self, mut wanted: Box<Wanted>) -> Result<bool, Refusal> {
         let found = match wanted.passes() {
             Some(why) => Err(why),
             None => self.seek(&mut wanted).await?,

@@ -13,6 +13,7 @@ struct Origin {
     asked: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
     heads: Arc<std::sync::Mutex<Vec<String>>>,
+    closes: Arc<AtomicUsize>,
 }
 
 impl Origin {
@@ -28,9 +29,11 @@ impl Origin {
     async fn held(script: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> Self {
         let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let heads = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let (script, shared) = (Arc::new(script), (asked.clone(), gate.clone(), heads.clone()));
+        let closes = Arc::new(AtomicUsize::new(0));
+        let (script, shared) =
+            (Arc::new(script), (asked.clone(), gate.clone(), heads.clone(), closes.clone()));
         let backend = Backend::new(move |mut stream, _| {
-            let (script, (asked, gate, heads)) = (script.clone(), shared.clone());
+            let (script, (asked, gate, heads, closes)) = (script.clone(), shared.clone());
             async move {
                 while let Some(head) = next_head(&mut stream).await {
                     let number = asked.fetch_add(1, Ordering::SeqCst);
@@ -40,15 +43,23 @@ impl Origin {
                     if answer.is_empty() || stream.write_all(answer.as_bytes()).await.is_err() {
                         return;
                     }
+                    if number < closes.load(Ordering::SeqCst) {
+                        return;
+                    }
                 }
             }
         })
         .await;
-        Self { backend, asked, gate, heads }
+        Self { backend, asked, gate, heads, closes }
     }
 
     fn let_through(&self, count: usize) {
         self.gate.add_permits(count);
+    }
+
+    /// The connections of the first so many requests end behind their answers.
+    fn close_after(&self, count: usize) {
+        self.closes.store(count, Ordering::SeqCst);
     }
 
     fn asked(&self) -> usize {
@@ -574,4 +585,78 @@ async fn who_waits_too_long_goes_alone() {
     assert!(!origin.last_head().to_lowercase().contains("x-timeout-ms"));
     origin.let_through(2);
     assert_eq!(status(&third.await.expect("no panic")), "200");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_is_fetched_again_by_one_of_those_who_wait() {
+    let origin = Origin::held(|_, number| match number {
+        0 => "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 100\r\n\r\nhalf".into(),
+        _ => page("Cache-Control: max-age=60\r\n", number),
+    })
+    .await;
+    let edge = caching(&origin, Caching::default()).await;
+    let first = tokio::spawn(asking(edge.http, "/", ""));
+    until(|| origin.asked() == 1).await;
+    let others = [0; 5].map(|_| tokio::spawn(asking(edge.http, "/", "")));
+    until(|| edge.sums().waiting == 5).await;
+    origin.close_after(1);
+    origin.let_through(1);
+    let first = first.await.expect("no panic");
+    assert!(first.contains("half<"), "the cut is seen: {first}");
+    until(|| origin.asked() == 2).await;
+    assert_eq!(edge.sums().waiting, 4, "one of them fetches, the others wait on");
+    origin.let_through(1);
+    for other in others {
+        assert_eq!(body(&other.await.expect("no panic")), "page 1");
+    }
+    assert_eq!(origin.asked(), 2);
+}
+
+#[tokio::test]
+async fn what_the_edge_refuses_is_refused_to_all_who_wait() {
+    let origin = Origin::held(|_, _| String::new()).await;
+    let edge = caching(&origin, Caching::default()).await;
+    let callers = [0; 3].map(|_| tokio::spawn(asking(edge.http, "/", "")));
+    until(|| edge.sums().waiting == 2).await;
+    origin.let_through(100);
+    for caller in callers {
+        let answer = caller.await.expect("no panic");
+        assert!(status(&answer) == "502" && answer.contains("x-sea-refused: gone"), "{answer}");
+    }
+    assert!(origin.asked() <= 3, "{} tries", origin.asked());
+}
+
+#[tokio::test]
+async fn the_log_and_the_explanation_tell_what_the_cache_did() {
+    let origin = Origin::new(|_, number| page("Cache-Control: max-age=60\r\n", number)).await;
+    let edge = caching(&origin, Caching::default()).await;
+    let explained = |method: &str, fields: &[(&str, &str)]| {
+        let ask = crate::explain::Ask {
+            method: method.into(),
+            secure: false,
+            host: "a.example".into(),
+            port: None,
+            target: "/".into(),
+            fields: fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            client: [127, 0, 0, 1].into(),
+        };
+        let steps = edge.server.explain(&ask).steps;
+        steps.into_iter().find(|step| step.name == "cache").map(|step| step.found).unwrap_or_default()
+    };
+    let shared = "nothing is kept; its answer is shared with those who ask the same meanwhile";
+    assert_eq!(explained("GET", &[]), shared);
+    edge.fetch("/", "").await;
+    edge.fetch("/", "").await;
+    assert_eq!(explained("GET", &[]), "an answer of 6 bytes is kept, fresh for 60 s");
+    assert_eq!(explained("POST", &[]), "nothing that is kept is for it (method)");
+    assert_eq!(explained("GET", &[("Range", "bytes=0-1")]), "nothing that is kept is for it (range)");
+    let known = explained("GET", &[("Authorization", "Basic x")]);
+    assert_eq!(known, "what is kept is not for those who show who they are");
+    assert_eq!(edge.sums().hits, 1, "nothing is counted by that");
+    let log = edge._folder.path().join("access.log");
+    let has = |word: &str| {
+        let line = format!("\"cache\":\"{word}\"");
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&line))
+    };
+    until(|| has("miss") && has("hit")).await;
 }
