@@ -89,6 +89,9 @@ pub(crate) fn begin(
         let exchange = Exchange::new(&worker, &mut client, question, pool);
         let whole = run(exchange, &catch).await;
         catch.borrow_mut().finish(whole);
+        drop(client);
+        // An edge that ends waits for it as for a connection.
+        worker.left.notify_one();
     });
     waits.then_some(told)
 }

@@ -660,3 +660,18 @@ async fn the_log_and_the_explanation_tell_what_the_cache_did() {
     };
     until(|| has("miss") && has("hit")).await;
 }
+
+#[tokio::test]
+async fn an_edge_that_is_replaced_ends_with_its_last_fetch() {
+    let origin = Origin::held(|_, number| page("Cache-Control: max-age=60\r\n", number)).await;
+    let mut edge = caching(&origin, Caching::default()).await;
+    let mut caller = edge.connect().await;
+    caller.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await.expect("the edge reads");
+    until(|| origin.asked() == 1).await;
+    edge.server.leave(Manner::Replaced).await;
+    drop(caller);
+    origin.let_through(1);
+    for worker in edge.server.workers() {
+        tokio::time::timeout(LONG, worker.closed()).await.expect("it ends in time");
+    }
+}
