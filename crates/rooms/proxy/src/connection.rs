@@ -370,8 +370,7 @@ impl Client {
         let began = SystemClock.now();
         self.read_any = true;
         self.opening = false;
-        self.received = 0;
-        self.answered = 0;
+        (self.received, self.answered) = (0, 0);
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
