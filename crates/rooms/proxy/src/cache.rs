@@ -3,7 +3,7 @@
 //! A pool whose service asks for none has no [`Cache`], and its requests look once. What may be kept and for how long is
 //! decided by `resilience::freshness`, who waits for whom by `resilience::flights`; here are the lock around both, and the
 //! answers. A fetch ([`fetch`]) is a request of the edge's own that belongs to no client: it writes what the instance
-//! answers into a [`Catch`], which decides about it when its head is there.
+//! answers into a [`Catch`](catch::Catch), which decides about it when its head is there.
 //!
 //! Invariant: an answer is given to another request only if both were let in by themselves, ask for the same by the same
 //! scheme, host and target, and agree in every field that the answer names in `Vary`.
