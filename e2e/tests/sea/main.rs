@@ -2,6 +2,7 @@
 
 mod between;
 mod builds;
+mod cached;
 mod certificates;
 mod checks;
 mod clients;

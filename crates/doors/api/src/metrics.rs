@@ -19,8 +19,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
 use proxy::{
-    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus,
-    Tally,
+    CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus,
+    StickStatus, Tally,
 };
 
 use crate::answer::Refusal;
@@ -145,6 +145,7 @@ impl Page {
         hedges(&mut text, status);
         priorities(&mut text, status);
         bonds(&mut text, status);
+        caches(&mut text, status);
         self.instances(&mut text, status);
         text
     }
@@ -377,6 +378,46 @@ fn priorities(text: &mut Text, status: &EdgeStatus) {
             |class| class.refused,
             "Requests that were refused for want of room, likewise.",
         ),
+    ];
+    numbers(text, &rows, &all);
+}
+
+/// Answers that are kept, and requests that are joined.
+fn caches(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, CacheStatus>| {
+        for pool in &status.pools {
+            if let Some(cache) = &pool.cache {
+                each(&names(pool), cache);
+            }
+        }
+    };
+    let name = "proxy_cache_requests_total";
+    text.family(name, "counter", "Requests to services that keep answers, by what the cache did.");
+    all(&mut |labels, cache| {
+        for (result, count) in [
+            ("hit", cache.hits),
+            ("stale", cache.stale),
+            ("error", cache.on_error),
+            ("miss", cache.misses),
+            ("confirmed", cache.confirmed),
+            ("joined", cache.joined),
+            ("passed", cache.passed),
+        ] {
+            text.sample(name, &[labels, &[("result", result)]].concat(), count);
+        }
+    });
+    let rows: [Row<CacheStatus>; 6] = [
+        (
+            "proxy_cache_renewals_total",
+            "counter",
+            |cache| cache.renewed,
+            "New answers that were fetched while the one before was given.",
+        ),
+        ("proxy_cache_answers", "gauge", |cache| cache.answers, "Answers that are kept."),
+        ("proxy_cache_bytes", "gauge", |cache| cache.bytes, "What they take."),
+        ("proxy_cache_limit_bytes", "gauge", |cache| cache.most_bytes, "What they may take."),
+        ("proxy_cache_fetches", "gauge", |cache| cache.fetches, "Fetches that others may wait for."),
+        ("proxy_cache_waiting", "gauge", |cache| cache.waiting, "Requests that wait for one of them."),
     ];
     numbers(text, &rows, &all);
 }

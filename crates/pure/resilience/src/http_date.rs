@@ -61,6 +61,30 @@ fn asctime(text: &[u8]) -> Option<Timestamp> {
     moment(digits(&text[20..])?, month(&text[4..7])?, digits(day)?, &text[11..19])
 }
 
+/// Writes a date in the form that all are to write: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn write(at: Timestamp) -> String {
+    let (days, secs) = (at.secs().div_euclid(86_400), at.secs().rem_euclid(86_400));
+    // The way of `moment`, backwards.
+    let day = days + 719_468;
+    let (era, day_of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let date = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = (from_march + 2) % 12;
+    let year = era * 400 + year_of_era + i64::from(month < 2);
+    let name = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..3]).into_owned();
+    format!(
+        "{}, {date:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        // The first of January 1970 was a Thursday.
+        name(DAYS[(days + 4).rem_euclid(7) as usize]),
+        name(MONTHS[month as usize]),
+        secs / 3600,
+        secs / 60 % 60,
+        secs % 60
+    )
+}
+
 fn is_day(short: &[u8]) -> bool {
     DAYS.iter().any(|day| &day[..3] == short)
 }
@@ -91,30 +115,6 @@ fn moment(year: i64, month: i64, day: i64, time: &[u8]) -> Option<Timestamp> {
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     let days = era * 146_097 + day_of_era - 719_468;
     Some(Timestamp::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second.min(59)))
-}
-
-/// Writes a date in the form that is sent: `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub fn write(moment: Timestamp) -> String {
-    let (days, time) = (moment.secs().div_euclid(86_400), moment.secs().rem_euclid(86_400));
-    // The way back from days to the calendar, again by years from March.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    // 1970 began on a Thursday.
-    let weekday = DAYS[(days + 4).rem_euclid(7) as usize];
-    let (weekday, month) = (text(&weekday[..3]), text(MONTHS[month as usize - 1]));
-    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
-}
-
-fn text(letters: &[u8]) -> &str {
-    std::str::from_utf8(letters).expect("names of days and months are ASCII")
 }
 
 fn days_of(year: i64, month: i64) -> i64 {

@@ -64,6 +64,8 @@ pub(crate) struct Entry {
     pub(crate) status: u16,
     /// Why the edge answered itself, or nothing.
     pub(crate) reason: &'static str,
+    /// What the cache did, where there is one.
+    pub(crate) cache: &'static str,
     /// The trace that it is part of.
     pub(crate) trace: Option<TraceId>,
     /// What became of a second request for it, or nothing where there was none.
@@ -75,7 +77,8 @@ impl Entry {
     pub(crate) fn over(protocol: &'static str) -> Self {
         let (began, text) = (Instant::default(), Vec::new());
         let (ended, trace) = (None, None);
-        Self { began, ended, protocol, text, behind: 0, status: 0, reason: "", trace, hedge: "" }
+        let (behind, status) = (0, 0);
+        Self { began, ended, protocol, text, behind, status, reason: "", cache: "", trace, hedge: "" }
     }
 
     /// Forgets the request before.
@@ -85,6 +88,7 @@ impl Entry {
         self.behind = 0;
         self.status = 0;
         self.reason = "";
+        self.cache = "";
         self.trace = None;
         self.hedge = "";
     }
@@ -100,6 +104,7 @@ impl Entry {
         self.began = began;
         self.status = 0;
         self.reason = "";
+        self.cache = "";
         self.trace = None;
         self.hedge = "";
         if format == LogFormat::Off {
@@ -280,6 +285,11 @@ fn push_json(
     if !entry.hedge.is_empty() {
         out.extend_from_slice(b",\"hedge\":\"");
         out.extend_from_slice(entry.hedge.as_bytes());
+        out.push(b'"');
+    }
+    if !entry.cache.is_empty() {
+        out.extend_from_slice(b",\"cache\":\"");
+        out.extend_from_slice(entry.cache.as_bytes());
         out.push(b'"');
     }
     if !entry.reason.is_empty() {

@@ -1,9 +1,11 @@
 //! One client's HTTP connection: request after request, in order, until one side has enough.
 
-use std::cell::Cell;
+mod facts;
+mod wants;
+
 use std::future::poll_fn;
-use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
-use plan::tls::ClientCertificates;
 use resilience::deadline::{self, Deadline, Expired};
 use spec::{BalanceBy, EdgePolicy};
 use tokio::io::AsyncWrite;
@@ -19,6 +20,7 @@ use tokio::io::AsyncWrite;
 use crate::access_log::Entry;
 use crate::balance;
 use crate::buffer::{Input, Output};
+use crate::cache::Wanted;
 use crate::chunk::Decoder;
 use crate::exchange::{After, Body, Exchange, Question, may_hedge};
 use crate::fork::{self, Forked};
@@ -41,6 +43,9 @@ use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
+pub(crate) use facts::Facts;
+use facts::NOWHERE;
+
 /// How the time that is left is told to instances; how much there is, clients and services say.
 const ONWARD: deadline::Policy = deadline::Policy {
     timeout: Duration::MAX,
@@ -50,11 +55,6 @@ const ONWARD: deadline::Policy = deadline::Policy {
 
 /// A client that waits for less may not have an instance judged by that, or anybody could have it ejected.
 const HURRIED: Duration = Duration::from_secs(5);
-
-/// The beginning of the line that tells instances of a client's address.
-const FORWARDED_FOR: &[u8] = b"x-forwarded-for: ";
-/// An address that nobody asks for, or that is not known any more.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -85,6 +85,8 @@ pub(crate) struct Client {
     pub(crate) care: Option<Box<Care>>,
     /// Where else the present request may go, where its service has sides or a mirror.
     pub(crate) forked: Option<Box<Forked>>,
+    /// What it wants of its service's cache, where that has one.
+    pub(crate) wanted: Option<Box<Wanted>>,
     facts: Rc<Facts>,
     entry: Entry,
     /// Nothing was asked yet: the client may open with HTTP/2.
@@ -102,71 +104,6 @@ pub(crate) struct Client {
     pub(crate) lines: Vec<u8>,
     /// The route of the present request, by its number in that table.
     route: Option<(Rc<LocalTable>, usize)>,
-}
-
-/// What is known of a client by its connection.
-pub(crate) struct Facts {
-    /// The address that it came to, once somebody has asked.
-    local: Cell<Option<SocketAddr>>,
-    /// Its own, with its port and without it.
-    from: SocketAddr,
-    address: IpAddr,
-    /// It is a proxy of ours.
-    trusted: bool,
-    /// The lines that tell instances of it, and how long its address is, with which the first of them ends.
-    forwarded: Vec<u8>,
-    peer: usize,
-    /// The one of them that tells of its certificate.
-    presented: Vec<u8>,
-    /// It came over TLS, and this was demanded of it there.
-    secure: bool,
-    clients: Option<Arc<ClientCertificates>>,
-}
-
-impl Facts {
-    /// Of a client with this address that came by this stream.
-    pub(crate) fn of(worker: &Worker, stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
-        let tls = stream.tls();
-        let address = peer_address.ip().to_canonical();
-        let mut forwarded = Vec::with_capacity(128);
-        forwarded.extend_from_slice(FORWARDED_FOR);
-        // Memory takes everything.
-        let _ = write!(forwarded, "{address}");
-        let peer = forwarded.len() - FORWARDED_FOR.len();
-        forwarded.extend_from_slice(b"\r\n");
-        forwarded.extend_from_slice(forward::proto(tls.is_some()));
-        let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
-        forwarded.extend_from_slice(&presented);
-        Rc::new(Self {
-            local: Cell::default(),
-            from: peer_address,
-            address,
-            trusted: worker.table().shared.trusts(address),
-            forwarded,
-            peer,
-            presented,
-            secure: tls.is_some(),
-            clients: tls.and_then(|tls| tls.clients().cloned()),
-        })
-    }
-
-    /// Its address as text.
-    fn peer(&self) -> &[u8] {
-        &self.forwarded[FORWARDED_FOR.len()..][..self.peer]
-    }
-
-    /// The address that it came to. It takes a system call, and few want to know.
-    pub(crate) fn local(&self, stream: &Stream) -> SocketAddr {
-        let known = self.local.get().or_else(|| stream.local_addr());
-        self.local.set(known);
-        known.unwrap_or(NOWHERE)
-    }
-
-    /// Whether it is no stranger who asks for this client. A proxy of ours that passes on a request passes on what that
-    /// one's client says.
-    fn is_internal(&self, table: &LocalTable, client: IpAddr, stream: &Stream) -> bool {
-        table.shared.between.contains(&self.local(stream)) || (self.trusted && client == self.address)
-    }
 }
 
 /// What the next request is.
@@ -254,6 +191,7 @@ impl Client {
             strict: None,
             care: None,
             forked: None,
+            wanted: None,
             facts,
             entry: Entry::over(protocol),
             scanned: 0,
@@ -309,6 +247,7 @@ impl Client {
         self.strict = None;
         self.care = None;
         self.forked = None;
+        self.wanted = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -398,8 +337,7 @@ impl Client {
         let began = SystemClock.now();
         self.read_any = true;
         self.opening = false;
-        self.received = 0;
-        self.answered = 0;
+        (self.received, self.answered) = (0, 0);
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
@@ -454,6 +392,7 @@ impl Client {
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
+        self.wanted = wants::of(&pool, facts, (self.care.as_deref(), &self.sent), (&head, &fields, buf));
         if let Some(recorded) = pool.policy.trace
             && trace::context(&fields, buf).is_none()
         {

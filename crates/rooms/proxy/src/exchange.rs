@@ -6,6 +6,7 @@
 //! answer came, only for methods that may be repeated, and within a budget.
 
 mod answer;
+mod cached;
 mod file;
 mod hedge;
 mod obtain;
@@ -238,17 +239,8 @@ impl<'a> Exchange<'a> {
         {
             return after;
         }
-        if let Err(refusal) = self.enter().await {
+        if let Err(refusal) = self.come_in(early).await {
             return self.refuse(refusal, false);
-        }
-        if let Some(forked) = &mut self.client.forked {
-            forked.copy(self.worker, &self.client.sent.bytes);
-        }
-        if let Some(early) = early {
-            match obtain::dress(self.worker, &self.pool, early).await {
-                Ok(up) => self.up = Some(up),
-                Err(refusal) => return self.refuse(refusal, false),
-            }
         }
         loop {
             if self.up.is_none()
@@ -287,6 +279,23 @@ impl<'a> Exchange<'a> {
         if self.client.care.as_ref().is_some_and(|care| care.is_unproven()) {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove(self.worker)).await?;
+        }
+        Ok(())
+    }
+
+    /// Leave of the pool, unless the answer is there already.
+    async fn come_in(&mut self, early: Option<Upstream>) -> Result<(), Refusal> {
+        if let Some(wanted) = self.client.wanted.take()
+            && Box::pin(self.consult_cache(wanted)).await?
+        {
+            return Ok(());
+        }
+        self.enter().await?;
+        if let Some(forked) = &mut self.client.forked {
+            forked.copy(self.worker, &self.client.sent.bytes);
+        }
+        if let Some(early) = early {
+            self.up = Some(obtain::dress(self.worker, &self.pool, early).await?);
         }
         Ok(())
     }
@@ -476,6 +485,9 @@ impl<'a> Exchange<'a> {
         }
         let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
         self.client.output.clear();
+        if let Stream::Inlet(inlet) = &mut self.client.stream {
+            inlet.refuse(refusal, self.marked.get());
+        }
         if self.marked.get() && refusal.status >= 500 {
             forward::push_mark(&mut self.client.lines);
         }

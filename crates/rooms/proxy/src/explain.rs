@@ -10,6 +10,7 @@ use base::{Clock, ContainerId, SystemClock};
 use serde::{Deserialize, Serialize};
 use spec::Protocol;
 
+use crate::cache::{self, Wanted};
 use crate::connection::push_location;
 use crate::endpoint::EndpointState;
 use crate::files::Found;
@@ -196,6 +197,7 @@ impl Told {
         if let Some(verdict) = self.file(pool, &mut care)? {
             return Ok(verdict);
         }
+        self.cache(pool, &fields, (&asked, &onward(&care, target, &head, buf)), &care);
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
         self.hedge(pool, &fields, &asked);
@@ -372,6 +374,26 @@ impl Told {
                 Ok(Some(Verdict::File { service, status: answer.status(), size }))
             }
         }
+    }
+
+    /// What the service has kept for it.
+    fn cache(&mut self, pool: &PoolSpec, fields: &[Field], (asked, onward): (&Asked<'_>, &str), care: &Care) {
+        let Some(cache) = &pool.cache else { return };
+        let Asked { ask, head, buf } = *asked;
+        let rewrite = care.onward().map_or(&[][..], |rewrite| rewrite.lines());
+        let wanted = Wanted::of(
+            cache,
+            &cache::Incoming {
+                head,
+                fields,
+                buf,
+                secure: ask.secure,
+                trusted: false,
+                known: care.asks().is_some(),
+                onward: (onward.as_bytes(), rewrite),
+            },
+        );
+        self.say("cache", cache.explain(&wanted, (fields, buf)));
     }
 
     /// Whether the service has room for it.

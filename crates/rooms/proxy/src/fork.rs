@@ -351,6 +351,18 @@ impl Sides {
 }
 
 impl Forked {
+    /// The same for a fetch on behalf of the request and others: it may fall to another side, and is copied as the request
+    /// would be.
+    pub(crate) fn for_fetch(&self) -> Box<Self> {
+        Box::new(Self {
+            fork: self.fork.clone(),
+            taken: self.taken,
+            left: self.left.clone(),
+            line: Vec::new(),
+            copyable: self.copyable,
+        })
+    }
+
     /// The line of the answer that has the client come to the same side again.
     pub(crate) fn line(&self) -> &[u8] {
         &self.line

@@ -10,6 +10,7 @@
 mod access_log;
 mod balance;
 mod buffer;
+mod cache;
 mod chunk;
 mod client;
 mod connection;
@@ -59,7 +60,7 @@ pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
-    ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus,
+    CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus,
     RefusedStatus, RuleStatus, SideStatus, StickStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};

@@ -16,6 +16,7 @@ use spec::{BalanceBy, EdgePolicy};
 
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
 use crate::exchange;
 use crate::fork::Fork;
@@ -59,6 +60,8 @@ pub(crate) struct LocalPool {
     pub(crate) stick: Option<Arc<Stick>>,
     /// Where its requests go beside it.
     pub(crate) fork: Option<Arc<Fork>>,
+    /// What it keeps of its answers.
+    pub(crate) cache: Option<Arc<Cache>>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -144,6 +147,7 @@ impl LocalTable {
                 wishes: spec.wishes.clone(),
                 fork: spec.fork.clone(),
                 stick: spec.stick.clone(),
+                cache: spec.cache.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -200,6 +204,7 @@ impl LocalPool {
             wishes: None,
             fork: None,
             stick: None,
+            cache: None,
             down_since,
         })
     }

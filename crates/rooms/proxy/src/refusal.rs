@@ -94,6 +94,7 @@ refusals! {
     GONE = 502 "gone" "The instance closed the connection before it answered.";
     BAD_ANSWER = 502 "bad-answer" "The instance's answer is malformed.";
     DEADLINE = 504 "deadline" "The time that the client waits is over before anything could be done.";
+    ONLY_IF_CACHED = 504 "only-if-cached" "Nothing is kept that could answer this, and the client wants nothing else.";
     SLOW_ANSWER = 504 "slow-answer" "The instance did not answer in time.";
 }
 

@@ -34,7 +34,8 @@ use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
 use crate::status::{
-    ClassStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus, TlsStatus,
+    CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus,
+    TlsStatus,
 };
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
@@ -408,6 +409,7 @@ impl Server {
             sticky: StickStatus::of(pool.stick.as_deref()),
             classes: ClassStatus::of(pool.gate.as_deref()),
             hedges: pool.policy.hedge.map(|_| decisions.hedges.get(&pool.key).copied().unwrap_or_default()),
+            cache: CacheStatus::of(pool.cache.as_ref()),
         });
         let pools = pools.collect();
         let mut tls = TlsStatus::default();

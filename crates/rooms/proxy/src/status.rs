@@ -1,12 +1,14 @@
 //! What the edge tells of itself: totals by pool and instance, bounded by the table's size.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ContainerId, Instant};
 use plan::traffic::Answered;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
 use crate::fork::{CopySums, Fork, Side};
 use crate::gate::Gate;
@@ -136,6 +138,9 @@ pub struct PoolStatus {
     /// Clients that stay with their instance, where its service wants that.
     #[serde(default)]
     pub sticky: Option<StickStatus>,
+    /// What it keeps of its answers, if it keeps any.
+    #[serde(default)]
+    pub cache: Option<CacheStatus>,
 }
 
 /// Answers by what became of the bond of their client, since the edge started.
@@ -201,6 +206,44 @@ impl HedgeStatus {
         self.unpaid += more.unpaid;
         self.busy += more.busy;
         self.alone += more.alone;
+    }
+}
+
+/// What a cache did for its service's requests since the edge started, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CacheStatus {
+    /// Answered with what was kept and fresh.
+    pub hits: u64,
+    /// With what was stale, while a new answer was fetched.
+    pub stale: u64,
+    /// With what was stale, as no good answer could be had.
+    pub on_error: u64,
+    /// With an answer that was fetched for them.
+    pub misses: u64,
+    /// With what was kept, as the instance said that it is still good.
+    pub confirmed: u64,
+    /// With the answer to another's request, which they waited for.
+    pub joined: u64,
+    /// Requests that went their own way.
+    pub passed: u64,
+    /// Fetches beside requests that got a stale answer.
+    pub renewed: u64,
+    /// Answers that are kept.
+    pub answers: u64,
+    /// What they take.
+    pub bytes: u64,
+    /// What they may take.
+    pub most_bytes: u64,
+    /// Fetches under way.
+    pub fetches: u64,
+    /// Requests that wait for one of them.
+    pub waiting: u64,
+}
+
+impl CacheStatus {
+    /// That of a pool.
+    pub(crate) fn of(cache: Option<&Arc<Cache>>) -> Option<Self> {
+        cache.map(|cache| cache.sums())
     }
 }
 

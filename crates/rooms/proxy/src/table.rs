@@ -11,6 +11,7 @@ use plan::traffic::{Listener, Pool, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
 use crate::files::Shelves;
 use crate::fork::Fork;
@@ -178,6 +179,8 @@ pub(crate) struct PoolSpec {
     pub(crate) fork: Option<Arc<Fork>>,
     /// How clients stay with their instance, if its service wants that.
     pub(crate) stick: Option<Arc<Stick>>,
+    /// What it keeps of its answers, if its service wants that.
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -249,6 +252,7 @@ impl Table {
             .flat_map(|table| &table.pools)
             .filter_map(|pool| Some((&pool.key, pool.gate.as_ref()?)))
             .collect();
+        let caches = caches(before);
         for (owner, share) in &document.shares {
             let mut places = BTreeMap::new();
             for (name, pool) in &share.pools {
@@ -256,6 +260,7 @@ impl Table {
                 let key = (owner.clone(), name.clone());
                 let fork = fork(&key, (share, pool), before)?;
                 let kept = known.get(&key).filter(|gate| gate.suits(&pool.policy));
+                let cached = caches.get(&key).copied();
                 let gate = kept.map_or_else(|| Gate::of(&pool.policy), |gate| Some(Arc::clone(gate)));
                 let known = before.and_then(|table| table.pools.iter().find(|pool| pool.key == key));
                 let known = known.and_then(|pool| pool.stick.as_ref());
@@ -265,6 +270,7 @@ impl Table {
                     policy: pool.policy.clone(),
                     gate,
                     fork,
+                    cache: Cache::of(pool.policy.cache.as_ref(), (&pool.revision, threads), cached),
                     wishes: Wishes::of(pool).map_err(|why| bad_pool(owner, pool, why))?,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
@@ -458,6 +464,12 @@ fn tally(
 ) -> Arc<RouteTally> {
     let known = before.and_then(|table| table.tallies.iter().find(|tally| tally.is_of(owner, host, path)));
     known.map_or_else(|| Arc::new(RouteTally::new(owner, host, path, threads)), Arc::clone)
+}
+
+/// What pools have kept of their answers.
+fn caches(before: Option<&Table>) -> HashMap<&PoolKey, &Arc<Cache>> {
+    let pools = before.iter().flat_map(|table| &table.pools);
+    pools.filter_map(|pool| Some((&pool.key, pool.cache.as_ref()?))).collect()
 }
 
 /// What a pool's service wants beside its own instances.

@@ -20,8 +20,8 @@ mod users;
 pub use app::{App, FileSource, Ipam, Network, Volume};
 pub use blob::Blob;
 pub use edge::{
-    BalanceBy, CertificateFiles, EdgePolicy, Issuer, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate,
-    RateKey, RouteHttps, ServiceCertificate, is_page,
+    BalanceBy, Caching, CertificateFiles, EdgePolicy, Issuer, Limit, Maintenance, PAGE_BYTES, ProxyProtocol,
+    Rate, RateKey, RouteHttps, ServiceCertificate, is_page,
 };
 pub use files::{FileEntry, FileTree, Files, Missing, TreeFlaw, is_digest};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};

@@ -5,6 +5,22 @@ use proxy::{ClassStatus, HedgeStatus, RefusedStatus, RuleStatus, StickStatus};
 
 use super::*;
 
+const CACHE: CacheStatus = CacheStatus {
+    hits: 30,
+    stale: 4,
+    on_error: 1,
+    misses: 5,
+    confirmed: 2,
+    joined: 99,
+    passed: 7,
+    renewed: 3,
+    answers: 8,
+    bytes: 12_345,
+    most_bytes: 1 << 20,
+    fetches: 1,
+    waiting: 6,
+};
+
 fn status() -> EdgeStatus {
     let instance: ContainerId = "ab".repeat(32).parse().expect("an id");
     let mut classes = [0; 6];
@@ -51,6 +67,7 @@ fn status() -> EdgeStatus {
         classes: vec![ClassStatus { class: "critical".into(), let_in: 31, refused: 2 }],
         sticky: Some(StickStatus { stayed: 41, bound: 7, moved: 3, detours: 9 }),
         hedges: Some(HedgeStatus { sent: 21, won: 17, unpaid: 6, busy: 5, alone: 1 }),
+        cache: Some(CACHE),
     };
     let rule = RuleStatus {
         owner: "shop".into(),
@@ -124,6 +141,19 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="bound"} 7
         proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="moved"} 3
         proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="detour"} 9
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="hit"} 30
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="stale"} 4
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="error"} 1
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="miss"} 5
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="confirmed"} 2
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="joined"} 99
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="passed"} 7
+        proxy_cache_renewals_total{app="shop",service="web",pool="web:80"} 3
+        proxy_cache_answers{app="shop",service="web",pool="web:80"} 8
+        proxy_cache_bytes{app="shop",service="web",pool="web:80"} 12345
+        proxy_cache_limit_bytes{app="shop",service="web",pool="web:80"} 1048576
+        proxy_cache_fetches{app="shop",service="web",pool="web:80"} 1
+        proxy_cache_waiting{app="shop",service="web",pool="web:80"} 6
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="2xx"} 3
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="5xx"} 1
         proxy_request_duration_seconds_sum{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 70.0005

@@ -206,6 +206,33 @@ fn wishes_to_the_edge_that_make_no_sense_are_told() {
 }
 
 #[test]
+fn a_service_may_want_its_answers_kept() {
+    let app = app("
+services:
+  a: {image: x, x-sea: {edge: {cache: true}}}
+  b: {image: x, x-sea: {edge: {cache: false}}}
+  c: {image: x, x-sea: {edge: {cache: {ttl: 5s, stale_if_error: 1m, join: true, size: 4m}}}}
+");
+    let lines: Vec<_> =
+        app.services.values().map(|service| serde_json::to_string(&service.edge).unwrap()).collect();
+    expect![[r#"
+        {"cache":{"wait":{"secs":30,"nanos":0},"size":33554432,"answer":1048576}}
+        {}
+        {"cache":{"ttl":{"secs":5,"nanos":0},"stale_if_error":{"secs":60,"nanos":0},"join":true,"wait":{"secs":30,"nanos":0},"size":4194304,"answer":524288}}"#]]
+    .assert_eq(&lines.join("\n"));
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {cache: {ttl: 0s, size: 1k, max_answer: 5m, joined: true}}}}\n  b: {image: x, x-sea: {edge: {cache: 5s}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.cache.ttl: `0s` is not a value of this key | write a time, as in `500ms`, `30s` or `2m`
+            services.a.x-sea.edge.cache.size: `1k` is not a value of this key | write a size from 1.0 MiB to 64.0 GiB
+            services.a.x-sea.edge.cache.max_answer: `5m` is not a value of this key | write a size from 1.0 KiB to 4.0 MiB
+            services.a.x-sea.edge.cache.joined: there is no such key | did you mean `join`?
+            services.b.x-sea.edge.cache: `5s` is not a value of this key | write `true`, `false` or `{ttl: 5s, stale_while_revalidate: 1m}`
+        "#]],
+    );
+}
+
+#[test]
 fn a_service_may_want_the_edge_between_it_and_others() {
     let app = app("
 services:

@@ -50,9 +50,24 @@ fn every_day_of_a_century_is_its_own() {
                 let text = format!("Sun, {day:02} {short} {year} 00:00:00 GMT");
                 let read = parse(text.as_bytes(), Timestamp::from_secs(0));
                 assert_eq!(read, Some(Timestamp::from_secs(days * 86_400)), "{text}");
+                let written = write(Timestamp::from_secs(days * 86_400 + 86_399));
+                assert_eq!(written[5..], text[5..].replace("00:00:00", "23:59:59"));
                 days += 1;
             }
         }
+    }
+}
+
+#[test]
+fn what_is_written_has_its_day_of_the_week_and_is_read_again() {
+    for (secs, text) in [
+        (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+        (-1, "Wed, 31 Dec 1969 23:59:59 GMT"),
+    ] {
+        assert_eq!(write(Timestamp::from_secs(secs)), text);
+        assert_eq!(parse(text.as_bytes(), Timestamp::from_secs(0)), Some(Timestamp::from_secs(secs)));
     }
 }
 

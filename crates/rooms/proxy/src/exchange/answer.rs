@@ -154,7 +154,12 @@ impl Exchange<'_> {
             return Err(End::Elsewhere);
         }
         end_turn(self.turn.take(), &head);
-        let bound = if self.pool.stick.is_some() { self.bind() } else { Vec::new() };
+        if let Some(wanted) = &self.client.wanted {
+            wanted.answered(head.status);
+        }
+        // Answers for all bind nobody.
+        let shared = self.client.stream.is_shared() || up.stream.is_shared();
+        let bound = if self.pool.stick.is_some() && !shared { self.bind() } else { Vec::new() };
         let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
         if head.status == 101 && !head.upgrade.is_some_and(agreed) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
@@ -190,6 +195,7 @@ impl Exchange<'_> {
             lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
             side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
             bound: &bound,
+            cache: self.client.wanted.as_ref().map_or(&[], |wanted| wanted.line()),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;

@@ -73,6 +73,9 @@ impl Exchange<'_> {
         // What it had leave for, it has not done.
         self.judge_service(Outcome::Ignored, now);
         self.turn = None;
+        if let Stream::Inlet(inlet) = &mut self.client.stream {
+            inlet.note_fall();
+        }
         self.pool = pool;
         self.tried.clear();
         self.enter().await

@@ -61,6 +61,7 @@ impl Exchange<'_> {
             lines: care.answer_lines(),
             side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
             bound,
+            cache: self.client.wanted.as_ref().map_or(&[], |wanted| wanted.line()),
         };
         forward::response(&mut self.client.output.bytes, buf, head, &fields, back);
         drop(fields);

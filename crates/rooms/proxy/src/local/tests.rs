@@ -24,6 +24,7 @@ fn pool(count: u8) -> LocalPool {
         stick: None,
         wishes: None,
         fork: None,
+        cache: None,
         down_since: Cell::new(None),
     }
 }

@@ -5,6 +5,7 @@ mod between;
 mod bodies;
 mod bonds;
 mod bounds;
+mod cached;
 mod calls;
 mod failures;
 mod files;

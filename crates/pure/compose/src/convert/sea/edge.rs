@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
+use spec::{BalanceBy, Caching, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
 
 use super::super::Desk;
 use super::rules::ranges;
@@ -38,7 +38,10 @@ const KEYS: &[&str] = &[
     "hedge",
     "priority",
     "sticky",
+    "cache",
 ];
+const CACHE_KEYS: &[&str] =
+    &["ttl", "stale_while_revalidate", "stale_if_error", "join", "wait", "size", "max_answer"];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
 const RATE_KEYS: &[&str] = &["requests", "per", "burst", "by"];
@@ -82,6 +85,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         // These name other services, which are looked at by whoever knows the ways to this one.
         split: None,
         mirror: None,
+        cache: map.get("cache").and_then(|node| reader.cache(node)),
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
         hedge: map.get("hedge").and_then(|node| reader.hedge(node)),
         stick: map.get("sticky").and_then(|node| reader.sticky(node)),
@@ -326,6 +330,44 @@ impl Reader<'_, '_> {
                 }
             },
         }
+    }
+
+    /// `true`, or a mapping.
+    fn cache(&mut self, node: &Node) -> Option<Caching> {
+        let usual = Caching::default();
+        let map = match &node.value {
+            Value::Bool(on) => return on.then_some(usual),
+            Value::Map(map) => map,
+            _ => {
+                self.fault(node, "cache", "write `true`, `false` or `{ttl: 5s, stale_while_revalidate: 1m}`");
+                return None;
+            }
+        };
+        let key = format!("{}.cache", self.key);
+        known(self.desk, map, CACHE_KEYS, &key);
+        let mut inner = Reader { desk: self.desk, key: &key };
+        let size = inner.size_within(map, "size", Caching::SIZES).unwrap_or(usual.size);
+        let most = Bytes(size.0 / Caching::LARGEST_PART);
+        let answer = inner.size_within(map, "max_answer", (Bytes(1 << 10), most));
+        Some(Caching {
+            ttl: inner.time(map, "ttl"),
+            stale_while_revalidate: inner.time(map, "stale_while_revalidate"),
+            stale_if_error: inner.time(map, "stale_if_error"),
+            join: map.get("join").is_some_and(|node| inner.truth(node, "join")),
+            wait: inner.time(map, "wait").unwrap_or(usual.wait),
+            size,
+            answer: answer.unwrap_or(Bytes(usual.answer.0.min(most.0))),
+        })
+    }
+
+    fn size_within(&mut self, map: &Map, field: &str, (least, most): (Bytes, Bytes)) -> Option<Bytes> {
+        let size = self.size(map, field)?;
+        if (least..=most).contains(&size) {
+            return Some(size);
+        }
+        let node = map.get(field)?;
+        self.fault(node, field, &format!("write a size from {least} to {most}"));
+        None
     }
 
     /// `100/s`, or a mapping.
