@@ -78,7 +78,9 @@ impl Exchange<'_> {
                 }
                 Ok(())
             }
-            Stage::Body(_) | Stage::Switched => Err(End::Abort),
+            // Who gave up its request within the body has no claim to an answer.
+            Stage::Body(_) | Stage::Switched if self.cut => Err(End::Abort),
+            Stage::Body(_) | Stage::Switched => Err(End::Torn),
         }
     }
 
@@ -187,7 +189,7 @@ impl Exchange<'_> {
         let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
         let output = &mut self.client.output;
         while !decoder.done() && output.pending().len() < WAITING_BYTES {
-            let used = match decoder.step(input.filled()).map_err(|_| End::Abort)? {
+            let used = match decoder.step(input.filled()).map_err(|_| End::Torn)? {
                 Step::More | Step::Done => break,
                 Step::Framing(count) => count,
                 Step::Data(count) => {
