@@ -281,7 +281,7 @@ fn header<'a>(fields: &'a [Field], buf: &'a [u8], name: &'a str) -> impl Iterato
 }
 
 /// The value of the first cookie of this name.
-fn cookie<'a>(fields: &'a [Field], buf: &'a [u8], name: &'a str) -> Option<&'a [u8]> {
+pub(crate) fn cookie<'a>(fields: &'a [Field], buf: &'a [u8], name: &'a str) -> Option<&'a [u8]> {
     header(fields, buf, "cookie").flat_map(|value| value.split(|c| *c == b';')).find_map(|pair| {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))

@@ -33,6 +33,8 @@ use crate::worker::Worker;
 
 pub(crate) use far::{FarLane, FarTrunk};
 pub(crate) use lane::Lane;
+#[cfg(fuzzing)]
+pub(crate) use request::{Framing, write as written};
 use seats::Job;
 pub(crate) use seats::Seats;
 

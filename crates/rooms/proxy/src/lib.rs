@@ -21,6 +21,8 @@ mod exchange;
 mod explain;
 mod fork;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod handover;
 mod head;
@@ -28,7 +30,7 @@ mod http2;
 mod limits;
 mod listen;
 mod local;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod peers;
 mod preface;
 mod protocol;

@@ -4,6 +4,8 @@ mod http1;
 mod http2;
 mod sessions;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,6 +30,40 @@ const DOWNLOADS: u64 = 3;
 pub(crate) struct World {
     pub(crate) book: Book,
     pub(crate) edge: SocketAddr,
+    /// Sessions by the instance that they are with.
+    sessions: RefCell<BTreeMap<String, usize>>,
+}
+
+impl World {
+    pub(crate) fn new(edge: SocketAddr) -> Self {
+        Self { book: Book::default(), edge, sessions: RefCell::default() }
+    }
+
+    /// How many sessions this instance has.
+    pub(crate) fn sessions(&self, instance: &str) -> usize {
+        self.sessions.borrow().get(instance).copied().unwrap_or(0)
+    }
+
+    /// One more, as long as this is held.
+    fn session(&self, instance: &str) -> Session<'_> {
+        *self.sessions.borrow_mut().entry(instance.into()).or_default() += 1;
+        Session { world: self, instance: instance.into() }
+    }
+}
+
+/// A session with an instance.
+struct Session<'a> {
+    world: &'a World,
+    instance: String,
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        let mut sessions = self.world.sessions.borrow_mut();
+        if let Some(count) = sessions.get_mut(&self.instance) {
+            *count -= 1;
+        }
+    }
 }
 
 /// Begins all of them.

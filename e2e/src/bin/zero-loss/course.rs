@@ -252,12 +252,12 @@ impl Course {
         tokio::time::sleep(Duration::from_millis(50 + rng.below(500))).await;
         victim.restart().await?;
         let mut crash = Crash { name, at, until: Instant::now(), lost: 0 };
-        // Both sides may hear of it late.
-        let deadline = Instant::now() + Duration::from_secs(2);
+        // Both sides may hear of it late: much of a download that is read slowly is on its way.
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             crash.lost = lost(&self.look().await?) - before;
-            let known = world.book.failures();
-            if crash.lost > 0 && crate::report::claims(&known, &crash) <= crash.lost {
+            let over = world.sessions(&crash.name) == 0;
+            if over && crate::report::claims(&world.book.failures(), &crash) <= crash.lost {
                 break;
             }
             tokio::time::sleep(LOOK).await;

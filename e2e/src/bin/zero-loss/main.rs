@@ -122,7 +122,7 @@ fn run(options: &Options) -> Result<bool> {
 async fn sail(options: &Options, root: &std::path::Path) -> Result<bool> {
     let mut rng = Rng::seeded(options.seed);
     let mut course = Course::begin(options.program.clone(), root).await?;
-    let world = Rc::new(World { book: book::Book::default(), edge: course.address().await? });
+    let world = Rc::new(World::new(course.address().await?));
     let began = Instant::now();
     let clients = clients::begin(&world, rng.next_u64());
     let acts = order(options.changes, options.upgrades, options.crashes);

@@ -5,6 +5,7 @@ mod between;
 mod bodies;
 mod bounds;
 mod calls;
+mod echo;
 mod failures;
 mod frames;
 mod hops;

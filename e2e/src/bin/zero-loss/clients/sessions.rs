@@ -36,6 +36,7 @@ async fn socket(world: &World, rng: &mut Rng, count: u64, pause: Option<Duration
         "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n"
     );
     let (mut line, head) = open(world, id, &format!("/socket/{id}?n=0"), &more, 101).await?;
+    let _session = world.session(&head.instance);
     if head.accept != crate::line::ACCEPT {
         return Err(Fault::wrong(format!("a handshake with the key `{}`", head.accept)));
     }
@@ -107,6 +108,7 @@ async fn event_stream(world: &World, count: u64, gap: u64) -> Result<(), Fault> 
     let path = format!("/events/{id}?n={count}&gap={gap}");
     let more = "accept: text/event-stream\r\nconnection: close\r\n";
     let (mut line, head) = open(world, id, &path, more, 200).await?;
+    let _session = world.session(&head.instance);
     let mut heard = Vec::new();
     let mut number = 0;
     loop {
@@ -148,6 +150,7 @@ pub(crate) async fn downloads(world: Rc<World>, mut rng: Rng) {
 async fn download(world: &World, length: u64) -> Result<(), Fault> {
     let id = world.book.number();
     let (mut line, head) = open(world, id, &format!("/download/{id}?n={length}"), "", 200).await?;
+    let _session = world.session(&head.instance);
     if head.length != usize::try_from(length).ok() {
         return Err(Fault::wrong(format!("a download of {:?} bytes, not of {length}", head.length)));
     }
