@@ -198,6 +198,16 @@ async fn an_upgrade_that_is_denied_is_an_answer_and_the_connection_goes_on() {
     assert_eq!(backend.connections(), 1);
 }
 
+/// Ends within a frame, in order or hard.
+async fn break_off(mut stream: TcpStream, hard: bool) {
+    let _ = stream.write_all(&[0x82, 126, 1]).await;
+    if hard {
+        // It goes once the client has it, as a hard end overtakes what is on its way.
+        let _ = stream.read_u8().await;
+        stream.set_zero_linger().expect("a socket");
+    }
+}
+
 #[tokio::test]
 async fn an_end_within_a_frame_is_seen_by_the_other_side_as_what_it_was() {
     for hard in [false, true] {
@@ -208,13 +218,7 @@ async fn an_end_within_a_frame_is_seen_by_the_other_side_as_what_it_was() {
                 next_head(&mut stream).await.expect("a request");
                 stream.write_all(SWITCHED.as_bytes()).await.expect("the edge reads");
                 if number == 1 {
-                    let _ = stream.write_all(&[0x82, 126, 1]).await;
-                    if hard {
-                        // It goes once the client has it, as a hard end overtakes what is on its way.
-                        let _ = stream.read_u8().await;
-                        stream.set_zero_linger().expect("a socket");
-                    }
-                    return;
+                    return break_off(stream, hard).await;
                 }
                 let _ = told.send(rest(&mut stream).await).await;
             }
