@@ -30,3 +30,4 @@ mod software;
 mod splits;
 mod streams;
 mod volumes;
+mod zero_loss;

@@ -254,7 +254,7 @@ impl Page {
                 "proxy_requests_lost_total",
                 "counter",
                 |one| one.answered.lost,
-                "Requests that an instance took and did not answer.",
+                "Requests that an instance took and did not answer to the end.",
             ),
             (
                 "proxy_requests_retried_total",

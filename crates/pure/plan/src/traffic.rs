@@ -137,6 +137,6 @@ pub struct Answered {
     pub good: u64,
     /// The instance's own answers from 500 up.
     pub failed: u64,
-    /// Answers that the edge had to make, because the instance gave none.
+    /// Answers that the edge had to make, because the instance gave none, and those that broke off.
     pub lost: u64,
 }

@@ -367,9 +367,7 @@ impl Client {
             denied = care.judge(&asked, &mut self.lines);
             self.care = Some(care);
         }
-        if is_too_long(&pool.policy, head.framing.length) {
-            return Err(Refusal::BODY_SIZE);
-        }
+        is_taken(&pool.policy, head.framing.length)?;
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
         let rank =
             priority::rank(worker, &pool, &asked, || facts.is_internal(&table, asked.client, &self.stream));
@@ -596,9 +594,10 @@ fn route<'a>(
     }
 }
 
-/// Whether a body that says its length is longer than the service takes.
-fn is_too_long(policy: &EdgePolicy, length: Option<u64>) -> bool {
-    policy.max_body.is_some_and(|most| length.is_some_and(|length| length > most.0))
+/// Whether the service takes a body that says its length.
+fn is_taken(policy: &EdgePolicy, length: Option<u64>) -> Result<(), Refusal> {
+    let long = policy.max_body.is_some_and(|most| length.is_some_and(|length| length > most.0));
+    if long { Err(Refusal::BODY_SIZE) } else { Ok(()) }
 }
 
 /// Memory for what is written, where there is none.

@@ -109,7 +109,7 @@ impl EndpointState {
         counters.answers.count(status, took);
     }
 
-    /// Counts a request that the instance took and did not answer.
+    /// Counts a request that the instance took and did not answer to the end.
     pub(crate) fn lost(&self, thread: usize) {
         bump(&self.threads[thread].lost, 1);
     }

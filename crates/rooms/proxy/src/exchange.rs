@@ -120,6 +120,8 @@ enum End {
     Refuse(Refusal),
     /// Nothing right can be said to the client any more.
     Abort,
+    /// The same, as the instance broke off within its answer.
+    Torn,
 }
 
 /// What becomes of the client's connection.
@@ -263,9 +265,10 @@ impl<'a> Exchange<'a> {
                 }
                 End::Cut => return self.refuse(Refusal::GONE, true),
                 End::Refuse(refusal) => return self.refuse(refusal, refusal.status >= 500),
-                End::Abort => {
-                    self.client.note(self.status, "aborted");
-                    return After::Reset;
+                End::Abort => return self.abort(),
+                End::Torn => {
+                    self.lost();
+                    return self.abort();
                 }
             }
         }
@@ -375,8 +378,14 @@ impl<'a> Exchange<'a> {
                 End::Refuse(Refusal::SLOW_BODY)
             }
             Stage::Head => End::Refuse(Refusal::SLOW_ANSWER),
+            Stage::Body(_) if self.is_starved() => End::Torn,
             Stage::Body(_) | Stage::Switched => End::Abort,
         }
+    }
+
+    /// All that came of the answer is with the client, so that it is the instance that lets it wait.
+    fn is_starved(&self) -> bool {
+        self.client.output.is_flushed() && self.up.as_ref().is_some_and(|up| up.input.is_empty())
     }
 
     fn nothing_to_send(&self) -> bool {
@@ -470,10 +479,8 @@ impl<'a> Exchange<'a> {
         let lost = lost && !(late && self.question.hurried);
         let outcome = if late && lost { Outcome::Failure } else { Outcome::Ignored };
         self.judge_service(outcome, SystemClock.now());
-        if let Some(up) = &self.up
-            && lost
-        {
-            up.flight.0.state.lost(self.worker.index);
+        if lost {
+            self.lost();
             self.judge(Verdict::Lost);
         }
         self.up = None;
@@ -500,6 +507,19 @@ impl<'a> Exchange<'a> {
         let now = self.now.get().unwrap_or_else(|| SystemClock.now());
         self.now.set(Some(now));
         now
+    }
+
+    /// Counts that the instance gave no answer, or not all of one.
+    fn lost(&self) {
+        if let Some(up) = &self.up {
+            up.flight.0.state.lost(self.worker.index);
+        }
+    }
+
+    /// The client's connection ends so that what it has is not taken for a whole answer.
+    fn abort(&mut self) -> After {
+        self.client.note(self.status, "aborted");
+        After::Reset
     }
 
     /// Counts the answer.

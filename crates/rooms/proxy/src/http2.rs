@@ -33,6 +33,8 @@ use crate::worker::Worker;
 
 pub(crate) use far::{FarLane, FarTrunk};
 pub(crate) use lane::Lane;
+#[cfg(fuzzing)]
+pub(crate) use request::{Framing, write as written};
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -23,6 +23,8 @@ mod explain;
 mod files;
 mod fork;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod handover;
 mod head;
@@ -31,7 +33,7 @@ mod limits;
 mod link;
 mod listen;
 mod local;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod peers;
 mod preface;
 mod priority;

@@ -87,7 +87,9 @@ impl Exchange<'_> {
                 self.give_up();
                 Ok(())
             }
-            Stage::Body(_) | Stage::Switched => Err(End::Abort),
+            // Who gave up its request within the body has no claim to an answer.
+            Stage::Body(_) | Stage::Switched if self.cut => Err(End::Abort),
+            Stage::Body(_) | Stage::Switched => Err(End::Torn),
         }
     }
 
@@ -122,9 +124,9 @@ impl Exchange<'_> {
     /// Judges a whole head and writes it anew.
     fn head(&mut self) -> Result<(), End> {
         self.scanned = 0;
-        let up = self.up.as_ref().expect("an answer came over this connection");
-        let mut fields = self.worker.fields.borrow_mut();
-        let buf = up.input.filled();
+        let worker = self.worker;
+        let mut fields = worker.fields.borrow_mut();
+        let buf = self.up.as_ref().expect("an answer came over this connection").input.filled();
         let head = response::parse(buf, &mut fields).map_err(End::Refuse)?;
         self.status = head.status;
         if head.interim() {
@@ -138,25 +140,9 @@ impl Exchange<'_> {
             self.consume(bytes);
             return Ok(());
         }
-        // What a hop further in could not do with another try says nothing about this instance.
-        let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
-        self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
-        // The other may do better.
-        if self.hedge.is_some() && head.status >= 500 && self.awaits_another() {
-            return Err(End::Elsewhere);
-        }
-        if let Some(hedge) = self.hedge.take() {
-            self.client.note_hedge(hedge.end(self.worker, &self.pool, head.status, self.asked_at));
-        }
-        // What it refused for now another may do; nothing of its answer has gone out.
-        let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
-        if another && !head.final_try && self.could_repeat() && self.may_spend() {
-            return Err(End::Elsewhere);
-        }
-        end_turn(self.turn.take(), &head);
-        if let Some(wanted) = &self.client.wanted {
-            wanted.answered(head.status);
-        }
+        self.weigh(&head)?;
+        let up = self.up.as_ref().expect("an answer came over this connection");
+        let buf = up.input.filled();
         // Answers for all bind nobody.
         let shared = self.client.stream.is_shared() || up.stream.is_shared();
         let bound = if self.pool.stick.is_some() && !shared { self.bind() } else { Vec::new() };
@@ -207,6 +193,30 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// What the answer says of its instance, and whether another is to answer in its place.
+    fn weigh(&mut self, head: &ResponseHead) -> Result<(), End> {
+        // What a hop further in could not do with another try says nothing about this instance.
+        let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
+        self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
+        // The other may do better.
+        if self.hedge.is_some() && head.status >= 500 && self.awaits_another() {
+            return Err(End::Elsewhere);
+        }
+        if let Some(hedge) = self.hedge.take() {
+            self.client.note_hedge(hedge.end(self.worker, &self.pool, head.status, self.asked_at));
+        }
+        // What it refused for now another may do; nothing of its answer has gone out.
+        let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
+        if another && !head.final_try && self.could_repeat() && self.may_spend() {
+            return Err(End::Elsewhere);
+        }
+        end_turn(self.turn.take(), head);
+        if let Some(wanted) = &self.client.wanted {
+            wanted.answered(head.status);
+        }
+        Ok(())
+    }
+
     /// The line that binds the client to the instance that answers, where that is another than his.
     fn bind(&self) -> Vec<u8> {
         let Some(up) = &self.up else { return Vec::new() };
@@ -223,7 +233,7 @@ impl Exchange<'_> {
         let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
         let output = &mut self.client.output;
         while !decoder.done() && output.pending().len() < WAITING_BYTES {
-            let used = match decoder.step(input.filled()).map_err(|_| End::Abort)? {
+            let used = match decoder.step(input.filled()).map_err(|_| End::Torn)? {
                 Step::More | Step::Done => break,
                 Step::Framing(count) => count,
                 Step::Data(count) => {

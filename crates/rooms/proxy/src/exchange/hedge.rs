@@ -281,7 +281,7 @@ impl Exchange<'_> {
             End::Refuse(refusal) if [Refusal::GONE, Refusal::BAD_ANSWER].contains(refusal) => {
                 self.judge(Verdict::Lost);
             }
-            End::Refuse(_) | End::Abort | End::Done | End::Switched => return false,
+            End::Refuse(_) | End::Abort | End::Torn | End::Done | End::Switched => return false,
         }
         self.change_places();
         self.heard = false;

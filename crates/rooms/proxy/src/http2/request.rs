@@ -13,7 +13,7 @@ use crate::refusal::Refusal;
 
 /// How the body of a request is given on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// There is none.
     Nothing,
     /// As it comes: the head says how long it is.
@@ -25,7 +25,7 @@ pub(super) enum Framing {
 }
 
 /// Appends the head. `ended` says that no body follows.
-pub(super) fn write(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Framing, Refusal> {
+pub(crate) fn write(out: &mut Vec<u8>, head: &Parts, ended: bool) -> Result<Framing, Refusal> {
     if !matches!(head.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(Refusal::TARGET_FORM);
     }
