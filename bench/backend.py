@@ -2,7 +2,8 @@
 
     python3 backend.py JSON
 
-JSON is a list of instances: `workers` at once take `ms` each, others wait for their turn. With `next`, an instance asks
+JSON is a list of instances: `workers` at once take `ms` each, others wait for their turn; of so many requests one, as
+`odd` says, takes `odd_ms`. With `next`, an instance asks
 that port first and answers as it was answered, or 502. Prints the ports as JSON. A line of JSON on standard input with
 `at` changes an instance (`ms`, `workers`, or `mode`: `well`, `errors`, `refuses`, `hangs`); each is answered by a line with
 how many requests each instance has had.
@@ -10,6 +11,7 @@ how many requests each instance has had.
 
 import asyncio
 import json
+import random
 import sys
 
 
@@ -17,6 +19,7 @@ class Instance:
     def __init__(self, spec):
         self.ms, self.workers, self.next, self.mode = spec.get("ms", 5), spec.get("workers", 1000), spec.get("next"), "well"
         self.name = spec.get("name", "")
+        self.odd, self.odd_ms = spec.get("odd", 0), spec.get("odd_ms", 0)
         self.free, self.waiting, self.count, self.open = self.workers, [], 0, set()
         self.port = 0
 
@@ -63,7 +66,8 @@ class Instance:
                 else:
                     await self.turn()
                     try:
-                        await asyncio.sleep(self.ms / 1000)
+                        odd = self.odd and random.random() < 1 / self.odd
+                        await asyncio.sleep((self.odd_ms if odd else self.ms) / 1000)
                     finally:
                         self.done()
                     if self.next:

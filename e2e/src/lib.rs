@@ -2,7 +2,7 @@
 //!
 //! [`Sea`] is a daemon with a root folder of its own and the commands that people give it. Everything else looks at it
 //! from outside: requests over sockets, processes in `/proc`, what is left on the machine. Nothing here uses sea's own
-//! code for what it checks, so that a mistake is not made twice.
+//! code for what it checks, so that a mistake is not made twice; the program `zero-loss` drives the edge with it.
 
 pub mod clients;
 pub mod crash;

@@ -19,7 +19,17 @@ pub(crate) fn run(named: &[String]) -> Result<()> {
     needs::install(needs::BENCH)?;
     shell::run(
         Command::new("cargo")
-            .args(["build", "--release", "--package", "sea", "--package", "proxy"])
+            .args([
+                "build",
+                "--release",
+                "--package",
+                "sea",
+                "--package",
+                "proxy",
+                "--package",
+                "e2e",
+                "--bins",
+            ])
             .current_dir(tree::root()),
     )?;
     harbour::build()?;

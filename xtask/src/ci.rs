@@ -1,14 +1,14 @@
-//! `ci`: what must hold before a change is taken: style, lints, documentation, and all tests.
+//! `ci`: what must hold before a change is taken: style, lints, documentation, all shapes for the parsers, and all tests.
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::stage::{Did, Stages};
-use crate::{harbour, needs, shell, suite, tidy, tree};
+use crate::{fuzz, harbour, needs, shell, suite, tidy, tree};
 
 /// In their order: what is quick to fail comes first.
-const STAGES: &[&str] = &["tidy", "clippy", "docs", "test"];
+const STAGES: &[&str] = &["tidy", "clippy", "docs", "fuzz", "test"];
 
 /// Runs all stages, or those named.
 pub(crate) fn run(named: &[String]) -> Result<()> {
@@ -26,6 +26,9 @@ pub(crate) fn run(named: &[String]) -> Result<()> {
     }
     if wanted("docs") {
         stages.run("docs", docs)?;
+    }
+    if wanted("fuzz") {
+        fuzz::shortly(&mut stages)?;
     }
     if wanted("test") {
         suite::all(&mut stages)?;

@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod clients;
 mod demo;
+mod fuzz;
 mod harbour;
 mod http;
 mod leftovers;
@@ -27,7 +28,9 @@ Usage: cargo xtask <chore>
   test             install what the tests need, by name, and run all of them
   tidy             check what STYLE.md asks and a machine can see
   bench [name...]  build for speed and run the scripts under bench/; without a name, all
-  ci [stage...]    tidy, clippy, docs and all that `test` runs; or only the stages named
+  fuzz [target...] [--seconds N | --runs N]
+                   send all shapes to the parsers of the edge; a minute each
+  ci [stage...]    tidy, clippy, docs, fuzz and all that `test` runs; or only the stages named
   clients          make the clients of the Docker API that the tests drive
   harbour          build the programs and the secret that examples/harbour needs
 
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         "test" => suite::run(),
         "tidy" => tidy::run(),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "ci" => ci::run(rest),
         "clients" => suite::clients().map(drop),
         "harbour" => harbour::build(),

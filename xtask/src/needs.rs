@@ -11,6 +11,9 @@ use crate::shell;
 /// To compile and link everything here.
 pub(crate) const BUILD: &[&str] = &["gcc", "libc6-dev", "git"];
 
+/// To compile the fuzzer itself.
+pub(crate) const FUZZ: &[&str] = &["g++"];
+
 /// To make the test images, the other implementations that tests compare with, and what makes and shows namespaces,
 /// links and filters.
 pub(crate) const TEST: &[&str] = &[

@@ -2,7 +2,9 @@
 
 mod between;
 mod builds;
+mod cached;
 mod certificates;
+mod checks;
 mod clients;
 mod compose;
 mod config;
@@ -11,11 +13,13 @@ mod daemon;
 mod disk;
 mod doctor;
 mod engine;
+mod files;
 mod hostile;
 mod images;
 mod limits;
 mod logs;
 mod pair;
+mod patterns;
 mod registries;
 mod release;
 mod requests;
@@ -26,3 +30,4 @@ mod software;
 mod splits;
 mod streams;
 mod volumes;
+mod zero_loss;

@@ -58,6 +58,7 @@ configs:
           listen 8080;
           default_type text/plain;
           location /big { return 200 "BIG"; }
+          location /boom { add_header Retry-After 7 always; return 500 "boom"; }
           location / { return 200 "$$host $$request_uri env=$$http_x_env debug=$$http_x_debug user=$$http_x_user auth=$$http_authorization\n"; }
         }
       }
@@ -163,6 +164,16 @@ fn routes_do_with_requests_what_the_file_says() -> Result<()> {
         curl(&sea, "http://shop.example/a", &[])?.ends_with("being worked on.\n"),
         "programs get a sentence"
     );
+    write(&sea, ", error_pages: {5xx: sorry}, replace_errors: true");
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let answer = curl(&sea, "http://shop.example/boom", &[version, "-H", "Accept: text/html"])?;
+        ensure!(answer.contains(" 500") && answer.to_lowercase().contains("\nretry-after: 7\n"), "{answer}");
+        ensure!(answer.ends_with("\n<h1>Back soon</h1>"), "{answer}");
+        let answer = curl(&sea, "http://shop.example/boom", &[version])?;
+        ensure!(answer.ends_with("\nboom"), "programs get what the instance says: {answer}");
+    }
+    sea.sea(&["metrics"]).exits(0).mentions("proxy_answers_replaced_total{app=\"shop\"");
     ensure!(before.len() == 2 && before == ids(), "{before:?}");
 
     write(&sea, "");

@@ -170,7 +170,11 @@ impl Check {
             let state = world.bodies.iter().find(|body| body.id == end.instance).map(|body| body.state);
             match state {
                 Some(
-                    State::Ready | State::Unhealthy | State::Starting | State::Exited { asked: false, .. },
+                    State::Ready
+                    | State::Spared
+                    | State::Unhealthy
+                    | State::Starting
+                    | State::Exited { asked: false, .. },
                 ) => {}
                 other => return Err(format!("the edge is told to send to one that is {other:?}")),
             }

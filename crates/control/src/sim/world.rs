@@ -37,7 +37,7 @@ pub(super) struct Body {
 impl Body {
     pub(super) fn is_alive(&self) -> bool {
         match self.state {
-            State::Starting | State::Ready | State::Unhealthy | State::Stopping => true,
+            State::Starting | State::Ready | State::Spared | State::Unhealthy | State::Stopping => true,
             State::Created | State::Exited { .. } => false,
         }
     }
@@ -120,10 +120,10 @@ impl World {
                 body.next = if body.nature == Nature::DiesLate {
                     Some((now + ms(rng, 100, 4000), State::Exited { code: 1, asked: false }))
                 } else if !calm && rng.chance(0.1) {
-                    let end = if rng.chance(0.5) {
-                        State::Unhealthy
-                    } else {
-                        State::Exited { code: 139, asked: false }
+                    let end = match rng.below(3) {
+                        0 => State::Unhealthy,
+                        1 => State::Spared,
+                        _ => State::Exited { code: 139, asked: false },
                     };
                     Some((now + ms(rng, 100, 60_000), end))
                 } else {
@@ -134,6 +134,11 @@ impl World {
                 self.failures += 1;
                 let recovers = body.nature != Nature::NeverReady && rng.chance(0.4);
                 body.next = recovers.then(|| (now + ms(rng, 100, 9000), State::Ready));
+            }
+            // Nobody mends it, so in the end it answers again.
+            State::Spared => {
+                self.failures += 1;
+                body.next = Some((now + ms(rng, 100, 9000), State::Ready));
             }
             State::Exited { .. } => self.failures += 1,
             State::Created | State::Starting | State::Stopping => {}
@@ -165,7 +170,7 @@ impl World {
             let up = match body.state {
                 State::Exited { .. } => body.since.since(body.started),
                 State::Created => Duration::ZERO,
-                State::Starting | State::Ready | State::Unhealthy | State::Stopping => {
+                State::Starting | State::Ready | State::Spared | State::Unhealthy | State::Stopping => {
                     now.since(body.started)
                 }
             };

@@ -81,6 +81,7 @@ async fn deploy(
         return Err(Refusal(Report::new(Kind::Invalid, what)));
     }
     let order = with_ports(&daemon, order)?;
+    crate::files::all_here(&daemon, &order.app)?;
     let options = DeployOptions { cause: Cause::Up, message: order.message, force: order.recreate };
     let number = daemon.apps.deploy(order.app, options).await?;
     Ok(follow::release(daemon, app, number, order.wait))

@@ -8,6 +8,7 @@ mod apps;
 mod builds;
 mod containers;
 mod events;
+mod files;
 mod images;
 mod logs;
 mod metrics;
@@ -80,6 +81,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .merge(containers::routes())
         .merge(images::routes())
         .merge(registries::routes())
+        .merge(files::routes())
         .merge(volumes::routes())
         .merge(networks::routes())
         .merge(routes::routes())

@@ -18,7 +18,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{ContainerId, Kind, Report};
-use proxy::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, Tally};
+use proxy::{
+    CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, SideStatus,
+    StickStatus, Tally,
+};
 
 use crate::answer::Refusal;
 use crate::{Daemon, Shared};
@@ -139,6 +142,10 @@ impl Page {
         self.services(&mut text, status);
         sides(&mut text, status);
         copies(&mut text, status);
+        hedges(&mut text, status);
+        priorities(&mut text, status);
+        bonds(&mut text, status);
+        caches(&mut text, status);
         self.instances(&mut text, status);
         text
     }
@@ -208,6 +215,20 @@ impl Page {
         for pool in &status.pools {
             text.sample(name, &names(pool), pool.breaker_opened);
         }
+        let name = "proxy_answers_replaced_total";
+        text.family(
+            name,
+            "counter",
+            "Answers of instances that went out with a page in the place of their body.",
+        );
+        for pool in &status.pools {
+            text.sample(name, &names(pool), pool.replaced);
+        }
+        let name = "proxy_files_served_total";
+        text.family(name, "counter", "Answers with a file of the service's, which the edge made itself.");
+        for pool in &status.pools {
+            text.sample(name, &names(pool), pool.files);
+        }
     }
 
     fn instances(&self, text: &mut Text, status: &EdgeStatus) {
@@ -233,7 +254,7 @@ impl Page {
                 "proxy_requests_lost_total",
                 "counter",
                 |one| one.answered.lost,
-                "Requests that an instance took and did not answer.",
+                "Requests that an instance took and did not answer to the end.",
             ),
             (
                 "proxy_requests_retried_total",
@@ -310,6 +331,108 @@ fn copies(text: &mut Text, status: &EdgeStatus) {
     let name = "proxy_copies_answered_total";
     text.family(name, "counter", "Answers to copies, which nobody reads.");
     all(&mut |labels, copies| classes(text, name, labels, &copies.classes));
+}
+
+/// Second requests to another instance.
+fn hedges(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, HedgeStatus>| {
+        for pool in &status.pools {
+            if let Some(hedges) = &pool.hedges {
+                each(&names(pool), hedges);
+            }
+        }
+    };
+    let rows: [Row<HedgeStatus>; 2] = [
+        ("proxy_hedges_total", "counter", |hedges| hedges.sent, "Second requests to another instance."),
+        ("proxy_hedges_won_total", "counter", |hedges| hedges.won, "Those whose answer the client got."),
+    ];
+    numbers(text, &rows, &all);
+    let name = "proxy_hedges_left_out_total";
+    text.family(name, "counter", "Second requests that were due and not sent.");
+    all(&mut |labels, hedges| {
+        for (reason, count) in [("share", hedges.unpaid), ("load", hedges.busy), ("alone", hedges.alone)] {
+            text.sample(name, &[labels, &[("reason", reason)]].concat(), count);
+        }
+    });
+}
+
+/// Requests by how urgent they are.
+fn priorities(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, ClassStatus>| {
+        for pool in &status.pools {
+            for class in &pool.classes {
+                each(&[&names(pool)[..], &[("priority", &class.class)]].concat(), class);
+            }
+        }
+    };
+    let rows: [Row<ClassStatus>; 2] = [
+        (
+            "proxy_priority_requests_total",
+            "counter",
+            |class| class.let_in,
+            "Requests that were let in, by how urgent they are.",
+        ),
+        (
+            "proxy_priority_refused_total",
+            "counter",
+            |class| class.refused,
+            "Requests that were refused for want of room, likewise.",
+        ),
+    ];
+    numbers(text, &rows, &all);
+}
+
+/// Answers that are kept, and requests that are joined.
+fn caches(text: &mut Text, status: &EdgeStatus) {
+    let all = |each: Each<'_, CacheStatus>| {
+        for pool in &status.pools {
+            if let Some(cache) = &pool.cache {
+                each(&names(pool), cache);
+            }
+        }
+    };
+    let name = "proxy_cache_requests_total";
+    text.family(name, "counter", "Requests to services that keep answers, by what the cache did.");
+    all(&mut |labels, cache| {
+        for (result, count) in [
+            ("hit", cache.hits),
+            ("stale", cache.stale),
+            ("error", cache.on_error),
+            ("miss", cache.misses),
+            ("confirmed", cache.confirmed),
+            ("joined", cache.joined),
+            ("passed", cache.passed),
+        ] {
+            text.sample(name, &[labels, &[("result", result)]].concat(), count);
+        }
+    });
+    let rows: [Row<CacheStatus>; 6] = [
+        (
+            "proxy_cache_renewals_total",
+            "counter",
+            |cache| cache.renewed,
+            "New answers that were fetched while the one before was given.",
+        ),
+        ("proxy_cache_answers", "gauge", |cache| cache.answers, "Answers that are kept."),
+        ("proxy_cache_bytes", "gauge", |cache| cache.bytes, "What they take."),
+        ("proxy_cache_limit_bytes", "gauge", |cache| cache.most_bytes, "What they may take."),
+        ("proxy_cache_fetches", "gauge", |cache| cache.fetches, "Fetches that others may wait for."),
+        ("proxy_cache_waiting", "gauge", |cache| cache.waiting, "Requests that wait for one of them."),
+    ];
+    numbers(text, &rows, &all);
+}
+
+/// Clients that stay with their instance.
+fn bonds(text: &mut Text, status: &EdgeStatus) {
+    let name = "proxy_sticky_answers_total";
+    text.family(name, "counter", "Answers by what became of the bond of their client to an instance.");
+    for pool in &status.pools {
+        let Some(StickStatus { stayed, bound, moved, detours }) = pool.sticky else { continue };
+        for (outcome, count) in [("stayed", stayed), ("bound", bound), ("moved", moved), ("detour", detours)]
+        {
+            text.sample(name, &[&names(pool)[..], &[("outcome", outcome)]].concat(), count);
+        }
+    }
 }
 
 /// Writes families of a number each.

@@ -215,6 +215,14 @@ fn explained(told: Explanation) -> RouteExplained {
             view.service = Some(service);
             ("sent", message)
         }
+        Verdict::File { service, status, size } => {
+            let message = format!(
+                "answered with {status} by the edge itself, from a file of `{service}` of {size} bytes"
+            );
+            view.service = Some(service);
+            view.status = Some(status);
+            ("file", message)
+        }
         Verdict::Held { service } => {
             let message =
                 format!("held until `{service}` has an instance, then sent; answered with 503 if none comes");

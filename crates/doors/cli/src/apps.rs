@@ -10,6 +10,7 @@ use talk::{
 
 use crate::args::{ConfigArgs, DownArgs, Output, PlanArgs, RollbackArgs, ScaleArgs};
 use crate::disk::Disk;
+use crate::folders::Way;
 use crate::output::{note, say, say_json, say_text};
 use crate::resolve::Named;
 use crate::table::{self, age};
@@ -97,8 +98,9 @@ impl Session {
 
     /// `sea plan`.
     pub(crate) async fn plan(&self, args: PlanArgs) -> Done {
-        let converted = self.converted(&args.services)?;
+        let mut converted = self.converted(&args.services)?;
         self.ensure_daemon().await?;
+        self.take_up_folders(&mut converted.app, Way::Ask).await?;
         let plan = self.ask_plan(converted.app).await?;
         self.show_plan(&plan, &converted.chosen);
         Ok(if plan.changes { CHANGES } else { 0 })
@@ -189,6 +191,11 @@ impl Session {
         }
         say("");
         table::print(["INSTANCE", "STATE", "RELEASE", "RESTARTS", "REQUESTS"], &rows);
+        for instance in status.services.iter().flat_map(|service| &service.instances) {
+            if let Some(said) = &instance.said {
+                say(format!("{} is {}: {said}", instance.name, instance.state));
+            }
+        }
         status.problems.iter().for_each(|problem| say(format!("problem: {problem}")));
         Ok(0)
     }

@@ -9,6 +9,7 @@ pub mod args;
 mod builds;
 mod containers;
 mod disk;
+mod folders;
 mod images;
 mod launch;
 mod layers;

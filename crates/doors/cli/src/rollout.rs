@@ -10,6 +10,7 @@ use serde::Serialize;
 use talk::{DeployOrder, Outcome, Progress, ReceiptView, ServiceView, Status};
 
 use crate::args::{UpArgs, seconds};
+use crate::folders::Way;
 use crate::output::{note, say, say_json};
 use crate::table::age;
 use crate::{Done, Session, apps, report};
@@ -32,6 +33,8 @@ impl Session {
                 .replicas = number;
         }
         self.ensure_daemon().await?;
+        let way = if args.dry_run { Way::Ask } else { Way::Send };
+        self.take_up_folders(&mut converted.app, way).await?;
         if args.dry_run {
             let plan = self.ask_plan(converted.app).await?;
             self.show_plan(&plan, &converted.chosen);

@@ -194,6 +194,7 @@ fn service(
         uts_host: false,
         cgroup_host: false,
         healthcheck: check(args),
+        check: None,
         restart: restart(&args.restart)?,
         stop_signal: args.stop_signal.clone(),
         stop_grace_period: Duration::from_secs(args.stop_timeout),

@@ -94,6 +94,7 @@ fn one(ledger: &Ledger, at: usize, text: &str) -> Seen {
         ("starting", _) => State::Starting,
         ("ready", _) => State::Ready,
         ("unhealthy", _) => State::Unhealthy,
+        ("spared", _) => State::Spared,
         ("stopping", _) => State::Stopping,
         ("stopped" | "sick", _) => State::Exited { code: 143, asked: true },
         ("exited", code) => State::Exited { code: code.parse().expect("a code"), asked: false },

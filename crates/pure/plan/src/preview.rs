@@ -85,7 +85,9 @@ pub fn preview(ledger: &Ledger, draft: &Draft, seen: &[Seen]) -> Result<Preview,
     })?;
     let running = |name: &ServiceName| {
         let alive = |one: &&Seen| match one.state {
-            State::Starting | State::Ready | State::Unhealthy | State::Stopping => one.service == *name,
+            State::Starting | State::Ready | State::Spared | State::Unhealthy | State::Stopping => {
+                one.service == *name
+            }
             State::Created | State::Exited { .. } => false,
         };
         u32::try_from(seen.iter().filter(alive).count()).unwrap_or(u32::MAX)

@@ -106,6 +106,31 @@ pub(crate) fn share(
     leaving: &BTreeSet<&ContainerId>,
     basis: Basis,
 ) -> RouteShare {
+    let mut share = ways(wanted, fleet, leaving, basis);
+    for pool in share.pools.values_mut().filter(|pool| pool.policy.cache.is_some()) {
+        pool.revision = revision(fleet, &pool.endpoints);
+    }
+    share
+}
+
+/// What all these instances are made from; empty where there are none, or some that are made from something else.
+fn revision(fleet: &Fleet<'_>, endpoints: &[Endpoint]) -> String {
+    let crews = fleet.crews.iter().flat_map(|crew| crew.current.iter().chain(&crew.old)).chain(&fleet.gone);
+    let is_here = |one: &&Instance<'_>| {
+        one.seen.is_some_and(|seen| endpoints.iter().any(|end| end.instance == seen.id))
+    };
+    let mut all: Vec<_> = crews.filter(is_here).map(|one| one.revision).collect();
+    all.dedup();
+    if let [only] = all[..] { only.to_string() } else { String::new() }
+}
+
+/// The share without what is known of all of it together.
+fn ways(
+    wanted: &Wanted<'_>,
+    fleet: &Fleet<'_>,
+    leaving: &BTreeSet<&ContainerId>,
+    basis: Basis,
+) -> RouteShare {
     let mut share = RouteShare::default();
     let before = wanted.before;
     if let Some(before) = before.filter(|_| !basis.traffic_may_move) {
@@ -248,6 +273,7 @@ fn add_pool(
         policy.error_pages.iter().filter_map(|(key, config)| Some((key.clone(), page(config)?))).collect();
     share.pools.entry(pool.clone()).or_insert_with(|| Pool {
         service: service(),
+        revision: String::new(),
         endpoints,
         pages,
         policy,

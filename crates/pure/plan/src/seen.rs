@@ -52,6 +52,8 @@ pub enum State {
     Starting,
     /// It runs, and its health check passes, if it has one.
     Ready,
+    /// It runs, and what the edge wants to hear from it is not what it answers: it gets no requests until it does.
+    Spared,
     /// It runs, and its health check fails.
     Unhealthy,
     /// It was asked to stop, and has not ended.

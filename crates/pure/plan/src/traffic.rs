@@ -78,6 +78,9 @@ pub struct Pool {
     /// What they speak.
     #[serde(default, skip_serializing_if = "PoolProtocol::is_default")]
     pub protocol: PoolProtocol,
+    /// What the instances are made from; empty while there are none, or some that are made from something else.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub revision: String,
     /// The pages that the policy names, by what it names them for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pages: BTreeMap<String, String>,
@@ -134,6 +137,6 @@ pub struct Answered {
     pub good: u64,
     /// The instance's own answers from 500 up.
     pub failed: u64,
-    /// Answers that the edge had to make, because the instance gave none.
+    /// Answers that the edge had to make, because the instance gave none, and those that broke off.
     pub lost: u64,
 }

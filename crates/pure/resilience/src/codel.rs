@@ -231,6 +231,11 @@ impl<T> Queue<T> {
         })
     }
 
+    /// Takes out the one that came last, unjudged, as something that matters more wants its place.
+    pub fn give_up(&mut self) -> Option<T> {
+        self.items.pop_back().map(|(_, item)| item)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.items.len()

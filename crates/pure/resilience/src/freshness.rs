@@ -47,7 +47,7 @@ mod store;
 mod vary;
 
 pub use cache_control::{CacheControl, MaxStale};
-pub use entry::{Entry, Use};
+pub use entry::{Entry, Use, may_share};
 pub use store::{Store, TooLarge};
 pub use vary::{Unmatchable, Vary};
 
@@ -60,7 +60,7 @@ use crate::refusal::sentences;
 /// What a route allows beyond what its answers say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// How long an answer is fresh that does not say.
+    /// How long an answer is fresh that does not say, if its status is one that may be kept then.
     pub ttl: Option<Duration>,
     /// The share of its age at `Last-Modified` that an answer is fresh which does not say, where there is no `ttl`;
     /// RFC 9111 suggests 0.1.
@@ -97,7 +97,7 @@ impl Default for Rules {
 /// What matters of a request. Field lines of one name are joined by commas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Request<'a> {
-    /// Its method is GET.
+    /// Its method is GET; or HEAD, where it is answered from what is kept.
     pub is_get: bool,
     /// `Cache-Control`
     pub cache_control: Option<&'a [u8]>,

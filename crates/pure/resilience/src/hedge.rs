@@ -14,7 +14,7 @@
 //!
 //! Defaults of [`Policy`]: `quantile` 0.95 and `share` 5 %, which belong together, are the paper's; `burst` 10, so
 //! that a pause of one instance is covered but hours without hedges do not save up a flood; `least_samples` 100, for a
-//! p95 of fewer is a guess; `most_load` 0.8, for above it queues begin to make the delays; `delay_least` 1 ms, the
+//! p95 of fewer is a guess, unless `delay_fixed` takes its place; `most_load` 0.8, for above it queues begin to make the delays; `delay_least` 1 ms, the
 //! accuracy of a timer.
 //!
 //! ```
@@ -60,6 +60,8 @@ pub struct Policy {
     pub most_load: f64,
     /// The delay is never shorter.
     pub delay_least: Duration,
+    /// A delay that somebody has chosen, in place of one that is learnt.
+    pub delay_fixed: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -71,6 +73,7 @@ impl Default for Policy {
             least_samples: 100,
             most_load: 0.8,
             delay_least: Duration::from_millis(1),
+            delay_fixed: None,
         }
     }
 }
@@ -124,7 +127,8 @@ impl Hedger {
     pub fn new(policy: Policy) -> Self {
         let policy = Policy { quantile: policy.quantile.clamp(0.5, 0.9999), ..policy };
         let share = (policy.share.clamp(0.0, 1.0) * TOKEN as f64) as u64;
-        Self { policy, share, tokens: 0, seen: Durations::new(Durations::HALF_LIFE), delay: None, stale: 0 }
+        let seen = Durations::new(Durations::HALF_LIFE);
+        Self { delay: policy.delay_fixed, policy, share, tokens: 0, seen, stale: 0 }
     }
 
     /// Counts a first request that may be hedged, and says after which silence to [`fire`](Self::fire); none while too
@@ -154,6 +158,9 @@ impl Hedger {
 
     /// How long a first request took, or, if its hedge won, how long it had taken by then.
     pub fn observe(&mut self, took: Duration, now: Instant) {
+        if self.policy.delay_fixed.is_some() {
+            return;
+        }
         self.seen.observe(took, now);
         self.stale += 1;
         if self.stale >= REFRESH || self.delay.is_none() {

@@ -61,6 +61,30 @@ fn asctime(text: &[u8]) -> Option<Timestamp> {
     moment(digits(&text[20..])?, month(&text[4..7])?, digits(day)?, &text[11..19])
 }
 
+/// Writes a date in the form that all are to write: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub fn write(at: Timestamp) -> String {
+    let (days, secs) = (at.secs().div_euclid(86_400), at.secs().rem_euclid(86_400));
+    // The way of `moment`, backwards.
+    let day = days + 719_468;
+    let (era, day_of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let date = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = (from_march + 2) % 12;
+    let year = era * 400 + year_of_era + i64::from(month < 2);
+    let name = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..3]).into_owned();
+    format!(
+        "{}, {date:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+        // The first of January 1970 was a Thursday.
+        name(DAYS[(days + 4).rem_euclid(7) as usize]),
+        name(MONTHS[month as usize]),
+        secs / 3600,
+        secs / 60 % 60,
+        secs % 60
+    )
+}
+
 fn is_day(short: &[u8]) -> bool {
     DAYS.iter().any(|day| &day[..3] == short)
 }

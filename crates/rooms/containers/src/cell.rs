@@ -64,6 +64,26 @@ pub struct Health {
     pub failures: u32,
     /// The last answers, oldest first.
     pub log: VecDeque<HealthLog>,
+    /// What each that asks has heard.
+    #[serde(skip)]
+    pulses: Vec<Pulse>,
+}
+
+/// Who asks a container whether it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Its own check: the service's, or the image's.
+    Own,
+    /// The edge, before it is sent requests.
+    Edge,
+}
+
+/// What one that asks has heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pulse {
+    asker: Asker,
+    well: Option<bool>,
+    failures: u32,
 }
 
 /// One answer of a health check.
@@ -80,9 +100,51 @@ pub struct HealthLog {
 }
 
 impl Health {
-    /// Nobody has asked yet in this run.
-    pub(crate) fn fresh(checked: bool) -> Self {
-        Self { well: None, checked, failures: 0, log: VecDeque::new() }
+    /// These ask, and have heard this.
+    pub(crate) fn of(askers: Vec<Asker>, well: Option<bool>) -> Self {
+        let checked = !askers.is_empty();
+        let pulse = |asker| Pulse { asker, well, failures: 0 };
+        let pulses = askers.into_iter().map(pulse).collect();
+        let well = well.filter(|_| checked);
+        Self { well, checked, failures: 0, log: VecDeque::new(), pulses }
+    }
+
+    /// What this one has heard so far.
+    pub(crate) fn says(&self, asker: Asker) -> Option<bool> {
+        self.pulses.iter().find(|pulse| pulse.asker == asker)?.well
+    }
+
+    /// Its own check fails.
+    pub(crate) fn is_sick(&self) -> bool {
+        self.says(Asker::Own) == Some(false)
+    }
+
+    /// One that asks heard a good answer or a bad one, which counts if so many in a row are to be a failure. Gives what
+    /// the container is taken for when that changes.
+    pub(crate) fn hear(&mut self, asker: Asker, good: bool, retries: Option<u32>) -> Option<bool> {
+        let pulse = self.pulses.iter_mut().find(|pulse| pulse.asker == asker)?;
+        match (good, retries) {
+            (true, _) => (pulse.failures, pulse.well) = (0, Some(true)),
+            (false, None) => {}
+            (false, Some(retries)) => {
+                pulse.failures = pulse.failures.saturating_add(1);
+                if pulse.failures >= retries.max(1) {
+                    pulse.well = Some(false);
+                }
+            }
+        }
+        self.failures = self.pulses.iter().map(|pulse| pulse.failures).max().unwrap_or_default();
+        let mut all = self.pulses.iter().map(|pulse| pulse.well);
+        let well = if all.clone().any(|well| well == Some(false)) {
+            Some(false)
+        } else if all.all(|well| well == Some(true)) {
+            Some(true)
+        } else {
+            None
+        };
+        let turned = well != self.well;
+        self.well = well;
+        well.filter(|_| turned)
     }
 
     pub(crate) fn note(&mut self, answer: HealthLog) {
@@ -188,3 +250,6 @@ impl Live {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,7 +209,8 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
                 (true, ..) => SeenState::Stopping,
                 _ if preparing => SeenState::Starting,
                 (false, false, _) | (false, true, Some(true)) => SeenState::Ready,
-                (false, true, Some(false)) => SeenState::Unhealthy,
+                (false, true, Some(false)) if health.is_sick() => SeenState::Unhealthy,
+                (false, true, Some(false)) => SeenState::Spared,
                 (false, true, None) => SeenState::Starting,
             };
             (state, ready.unwrap_or(*started))

@@ -1,4 +1,11 @@
 //! Asking a container whether it is well, again and again while it runs.
+//!
+//! Two may ask, each with its own times: the check of the container itself, and that of the edge (`x-sea.edge.check`). It
+//! is well when both say so. One that fails its own is sick, and who owns it may start it anew; one that fails that of
+//! the edge alone is spared: it runs on, and gets no requests until it passes again.
+
+mod http;
+mod rpc;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,18 +14,15 @@ use std::time::Duration;
 use base::Report;
 use runtime::Shim;
 use spec::{HealthCheck, NetworkMode, Probe};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use crate::cell::{Cell, HealthLog};
+use crate::cell::{Asker, Cell, HealthLog};
 use crate::record::{Record, State};
 use crate::{Containers, ExecOrder, events, exec};
 
 /// The most that is kept of what a check printed, as docker keeps it.
 const OUTPUT: usize = 4096;
-/// The first line of an answer fits in this.
-const STATUS_LINE: usize = 512;
 
 impl Containers {
     /// How to tell whether it is well: the service's check, else the image's, else none.
@@ -33,29 +37,45 @@ impl Containers {
         (!disabled).then_some(check)
     }
 
-    /// Begins to ask, if there is something to ask.
-    pub(crate) fn watch_health(&self, cell: &Arc<Cell>, shim: &Shim) -> Option<AbortHandle> {
-        let record = cell.record();
-        let check = self.healthcheck(&record)?;
-        cell.live().health.checked = true;
-        let (containers, cell, shim) = (self.clone(), cell.clone(), shim.clone());
-        let name = format!("health of {}", cell.id.short());
-        Some(self.inner.tasks.spawn(name, async move { containers.ask_on(&cell, &shim, &check).await }))
+    /// Who asks it, and what.
+    fn checks(&self, record: &Record) -> Vec<(Asker, HealthCheck)> {
+        let own = self.healthcheck(record).map(|check| (Asker::Own, check));
+        let edge = record.service.check.clone().map(|check| (Asker::Edge, check));
+        own.into_iter().chain(edge).collect()
     }
 
-    async fn ask_on(&self, cell: &Arc<Cell>, shim: &Shim, check: &HealthCheck) {
+    /// Who asks it.
+    pub(crate) fn askers(&self, record: &Record) -> Vec<Asker> {
+        self.checks(record).into_iter().map(|(asker, _)| asker).collect()
+    }
+
+    /// Begins to ask, if there is something to ask.
+    pub(crate) fn watch_health(&self, cell: &Arc<Cell>, shim: &Shim) -> Vec<AbortHandle> {
+        let checks = self.checks(&cell.record());
+        let begin = |(asker, check): (Asker, HealthCheck)| {
+            let (containers, cell, shim) = (self.clone(), cell.clone(), shim.clone());
+            let name = format!("health of {}", cell.id.short());
+            self.inner
+                .tasks
+                .spawn(name, async move { containers.ask_on(&cell, &shim, (asker, &check)).await })
+        };
+        checks.into_iter().map(begin).collect()
+    }
+
+    async fn ask_on(&self, cell: &Arc<Cell>, shim: &Shim, (asker, check): (Asker, &HealthCheck)) {
         // A failure counts once an interval, and not before the start period is over: what is asked more often than that
         // is asked to hear of the first good answer, and gives nobody less time to start.
         let mut counts_from = self.clock().now() + check.start_period.max(check.interval);
+        let mut first = true;
         loop {
-            let well = cell.live().health.well;
+            let well = cell.live().health.says(asker);
             // Nobody waits for an instance to be well a whole interval: until the first good answer we ask often.
             let pause = match well {
                 Some(_) => check.interval,
                 None if check.start_interval.is_zero() => check.interval.min(Duration::from_secs(1)),
                 None => check.start_interval.min(check.interval),
             };
-            let first = cell.live().health.log.is_empty();
+            let first = std::mem::take(&mut first);
             tokio::time::sleep(if first { FIRST_ASK.min(pause) } else { pause }).await;
             let now = self.clock().now();
             let counts = well.is_some() || now >= counts_from;
@@ -63,7 +83,7 @@ impl Containers {
                 counts_from = now + check.interval;
             }
             let answer = self.ask(cell, shim, check).await;
-            self.judge(cell, check, answer, counts);
+            self.judge(cell, (asker, check), answer, counts);
         }
     }
 
@@ -82,23 +102,19 @@ impl Containers {
     }
 
     /// Notes an answer, and tells when it changes what the container is taken for.
-    fn judge(&self, cell: &Arc<Cell>, check: &HealthCheck, answer: HealthLog, counts: bool) {
-        let good = answer.exit_code == 0;
+    fn judge(
+        &self,
+        cell: &Arc<Cell>,
+        (asker, check): (Asker, &HealthCheck),
+        answer: HealthLog,
+        counts: bool,
+    ) {
         let turned = {
-            let mut live = cell.live();
-            let health = &mut live.health;
+            let health = &mut cell.live().health;
             health.note(answer.clone());
-            if good {
-                health.failures = 0;
-                health.well.replace(true) != Some(true)
-            } else if !counts {
-                false
-            } else {
-                health.failures = health.failures.saturating_add(1);
-                health.failures >= check.retries.max(1) && health.well.replace(false) != Some(false)
-            }
+            health.hear(asker, answer.exit_code == 0, counts.then_some(check.retries))
         };
-        if turned {
+        if let Some(good) = turned {
             events::health_changed(self, &cell.record(), good, &answer);
             if good {
                 self.ready(cell);
@@ -174,9 +190,13 @@ async fn probe(
         Probe::Shell(line) => {
             run(containers, shim, record, vec!["/bin/sh".into(), "-c".into(), line.clone()], said).await
         }
-        Probe::Http { port, path } => {
+        Probe::Http(asked) => {
             let Some(address) = reach(cell, record) else { return (1, "it has no address".into()) };
-            http(SocketAddr::new(address, *port), path).await
+            http::ask(SocketAddr::new(address, asked.port), asked).await
+        }
+        Probe::Grpc { port, service } => {
+            let Some(address) = reach(cell, record) else { return (1, "it has no address".into()) };
+            rpc::serves(SocketAddr::new(address, *port), service).await
         }
         Probe::Tcp { port } => {
             let Some(address) = reach(cell, record) else { return (1, "it has no address".into()) };
@@ -211,30 +231,5 @@ async fn run(
             (code, String::from_utf8_lossy(said).into_owned())
         }
         Err(problem) => (-1, Report::of(&problem).to_string()),
-    }
-}
-
-async fn http(address: SocketAddr, path: &str) -> (i32, String) {
-    let asked = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: sea-health\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut head = Vec::new();
-        while head.len() < STATUS_LINE && !head.contains(&b'\n') {
-            if stream.read_buf(&mut head).await? == 0 {
-                break;
-            }
-        }
-        std::io::Result::Ok(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned())
-    };
-    match asked.await {
-        Err(error) => (1, format!("http://{address}{path}: {error}")),
-        Ok(line) => {
-            let status = line.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok());
-            let well = line.starts_with("HTTP/1.") && status.is_some_and(|code| (200..400).contains(&code));
-            (i32::from(!well), line)
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use base::{ContainerId, Kind, Problem, Report, Tasks};
 use runtime::{Found, Phase, Seen, Shim};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Health};
 use crate::record::{Record, Stage, State};
 use crate::stop::KILL_PATIENCE;
 use crate::volumes::Volumes;
@@ -327,13 +327,10 @@ impl Containers {
 
     /// What was well stays so until a check says otherwise: nobody is taken out of service by our absence.
     fn resume_health(&self, cell: &Cell) {
-        if self.healthcheck(&cell.record()).is_none() {
-            return;
-        }
+        let askers = self.askers(&cell.record());
         let mut live = cell.live();
         let was_ready = matches!(live.record.state, State::Running { ready: Some(_), .. });
-        live.health.checked = true;
-        live.health.well = was_ready.then_some(true);
+        live.health = Health::of(askers, was_ready.then_some(true));
     }
 
     async fn settle_ended(&self, cell: Arc<Cell>) {

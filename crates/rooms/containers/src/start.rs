@@ -187,7 +187,7 @@ impl Containers {
         pid: u32,
     ) -> Result<(), ContainerError> {
         let mut addresses: Vec<IpAddr> = Vec::new();
-        let checked = self.healthcheck(record).is_some();
+        let health = Health::of(self.askers(record), None);
         for (index, (network, attachment)) in record.networks.iter().enumerate() {
             let invalid = |what: String| ContainerError::Invalid(what);
             let order = AttachOrder {
@@ -204,7 +204,7 @@ impl Containers {
                 interface: attachment.interface_name.clone(),
                 mac: parse(attachment.mac_address.as_deref(), "a hardware address").map_err(invalid)?,
                 default_route: Some(index) == joined.way_out,
-                ready: !checked || !record.names_wait(),
+                ready: !health.checked || !record.names_wait(),
                 instance_of: instance_of(record),
             };
             let name = base::NetworkName::new(network.clone()).map_err(|error| invalid(error.to_string()))?;
@@ -223,7 +223,7 @@ impl Containers {
         base::crash::point("container: hosts written");
         let mut live = cell.live();
         live.addresses = addresses;
-        live.health = Health::fresh(checked);
+        live.health = health;
         Ok(())
     }
 

@@ -48,7 +48,7 @@ impl Containers {
 
     async fn ended(&self, cell: &Arc<Cell>, run: u64, exit: Exit) {
         cell.note(|live| {
-            let sick = live.stopping && live.health.well == Some(false);
+            let sick = live.stopping && live.health.is_sick();
             live.end_helpers();
             live.shim = None;
             live.ends += 1;

@@ -64,15 +64,21 @@ pub(crate) struct Entry {
     pub(crate) status: u16,
     /// Why the edge answered itself, or nothing.
     pub(crate) reason: &'static str,
+    /// What the cache did, where there is one.
+    pub(crate) cache: &'static str,
     /// The trace that it is part of.
     pub(crate) trace: Option<TraceId>,
+    /// What became of a second request for it, or nothing where there was none.
+    pub(crate) hedge: &'static str,
 }
 
 impl Entry {
     /// Of a client that speaks this.
     pub(crate) fn over(protocol: &'static str) -> Self {
         let (began, text) = (Instant::default(), Vec::new());
-        Self { began, ended: None, protocol, text, behind: 0, status: 0, reason: "", trace: None }
+        let (ended, trace) = (None, None);
+        let (behind, status) = (0, 0);
+        Self { began, ended, protocol, text, behind, status, reason: "", cache: "", trace, hedge: "" }
     }
 
     /// Forgets the request before.
@@ -82,7 +88,9 @@ impl Entry {
         self.behind = 0;
         self.status = 0;
         self.reason = "";
+        self.cache = "";
         self.trace = None;
+        self.hedge = "";
     }
 
     /// Notes who asks for what.
@@ -96,7 +104,9 @@ impl Entry {
         self.began = began;
         self.status = 0;
         self.reason = "";
+        self.cache = "";
         self.trace = None;
+        self.hedge = "";
         if format == LogFormat::Off {
             return;
         }
@@ -270,6 +280,16 @@ fn push_json(
     if let Some(trace) = &entry.trace {
         out.extend_from_slice(b",\"trace\":\"");
         out.extend_from_slice(trace);
+        out.push(b'"');
+    }
+    if !entry.hedge.is_empty() {
+        out.extend_from_slice(b",\"hedge\":\"");
+        out.extend_from_slice(entry.hedge.as_bytes());
+        out.push(b'"');
+    }
+    if !entry.cache.is_empty() {
+        out.extend_from_slice(b",\"cache\":\"");
+        out.extend_from_slice(entry.cache.as_bytes());
         out.push(b'"');
     }
     if !entry.reason.is_empty() {

@@ -1,7 +1,8 @@
 //! Which instance of a pool gets the next request, by what one thread has seen of them.
 //!
 //! Each thread judges for itself, by its own share of the requests: there is nothing to agree on and nothing to wait
-//! for. What they share is in [`EndpointState`]: requests in flight, and who takes no connections.
+//! for. What they share is in [`EndpointState`](crate::endpoint::EndpointState): requests in flight, and who takes no
+//! connections.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use base::{Instant, Rng};
 use resilience::balance::choices::{self, DEFAULT_CHOICES};
+use resilience::balance::sticky::{self, Affinity, CookieValue, Unbound};
 use resilience::balance::{
     Ewma, EwmaPolicy, Mode, Ring, RingPolicy, Roster, RoundRobin, Rules, Standing, Weight, ewma,
     least_requests,
@@ -18,7 +20,6 @@ use resilience::health::readiness::{Readiness, ReadinessPolicy, retry_after_secs
 
 use spec::BalanceBy;
 
-use crate::endpoint::EndpointState;
 use crate::events;
 use crate::head::response::NotNow;
 use crate::local::{LocalEndpoint, LocalPool};
@@ -35,6 +36,8 @@ pub(crate) enum Verdict {
     Lost,
     /// It asked to be spared, for this long if it said so.
     NotNow(NotNow),
+    /// Another was quicker, and it was not waited for.
+    Overtaken,
 }
 
 /// By which rule an instance is picked.
@@ -96,7 +99,7 @@ impl Balance {
         balance.outliers.rearrange(places.iter().copied());
         balance.readiness.rearrange(places.iter().copied());
         balance.closed = places.iter().map(|place| place.is_some_and(|at| balance.closed[at])).collect();
-        balance.roster.replace(endpoints.iter().map(|e| (key_of(&e.state), Weight::USUAL)), now);
+        balance.roster.replace(endpoints.iter().map(|e| (e.state.mark, Weight::USUAL)), now);
         balance.way = Way::of(by, &balance.roster, std::mem::replace(&mut balance.way, Way::Latency));
         balance.next = now;
         balance
@@ -161,6 +164,28 @@ impl Balance {
         Some(others.find(usable).unwrap_or(picked))
     }
 
+    /// Where a request goes that brought this value of the cookie of the service.
+    pub(crate) fn affinity(
+        &mut self,
+        endpoints: &[Rc<LocalEndpoint>],
+        brought: Option<&[u8]>,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Affinity {
+        if now >= self.next {
+            self.keep_up(endpoints, now, rng);
+        }
+        let is = |e: &Rc<LocalEndpoint>| brought == Some(CookieValue::of(e.state.mark).as_bytes());
+        match sticky::resolve(&self.roster, brought) {
+            // One that takes nothing more as a whole is about to end.
+            Affinity::Detour if endpoints.iter().position(is).is_some_and(|place| self.closed[place]) => {
+                Affinity::Bind(Unbound::Out)
+            }
+            Affinity::Stay(place) if endpoints[place].state.is_avoided(now) => Affinity::Bind(Unbound::Out),
+            resolved => resolved,
+        }
+    }
+
     /// When all are spared: one that said so of an answer only, as it may have an answer of its own for this too.
     fn least_bad(&self, count: usize, now: Instant) -> Option<usize> {
         let open = (0..count).filter(|place| !self.closed[*place]);
@@ -195,6 +220,14 @@ impl Balance {
                     endpoint.state.spare(endpoint.thread, until);
                     self.stand(place, now);
                     self.next = self.next.min(until);
+                }
+                return;
+            }
+            Verdict::Overtaken => {
+                // It takes at least so long, which is no reason to eject it.
+                let policy = EwmaPolicy::default();
+                if self.latency[place].value(now, policy).is_none_or(|known| known < took) {
+                    self.latency[place].answered(took, now, policy);
                 }
                 return;
             }
@@ -268,11 +301,6 @@ pub(crate) fn of_address(address: IpAddr) -> u64 {
         IpAddr::V4(v4) => key(&[&v4.octets()]),
         IpAddr::V6(v6) => key(&[&v6.octets()]),
     }
-}
-
-/// An instance as a number, the same on every thread.
-fn key_of(state: &EndpointState) -> u64 {
-    key(&[state.instance.as_str().as_bytes(), &state.address.port().to_be_bytes()])
 }
 
 #[cfg(test)]

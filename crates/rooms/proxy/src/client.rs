@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
 use crate::explain::{Ask, Explanation};
+use crate::files::FileStore;
 use crate::handover::Handover;
 use crate::protocol::{self, Reply, Request, VERSION};
 use crate::server::HttpsFront;
@@ -184,6 +185,11 @@ impl Edge {
     /// Whose shares are in the table: after a restart of the daemon, those that it had before.
     pub async fn owners(&self) -> Vec<String> {
         self.inner.state.lock().await.document.shares.keys().cloned().collect()
+    }
+
+    /// The files that the edge serves itself.
+    pub fn files(&self) -> FileStore {
+        FileStore::under(&self.inner.config.root)
     }
 
     /// Where the edge answers HTTP by host and path.

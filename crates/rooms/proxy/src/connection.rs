@@ -1,9 +1,11 @@
 //! One client's HTTP connection: request after request, in order, until one side has enough.
 
-use std::cell::Cell;
+mod facts;
+mod wants;
+
 use std::future::poll_fn;
-use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
-use plan::tls::ClientCertificates;
 use resilience::deadline::{self, Deadline, Expired};
 use spec::{BalanceBy, EdgePolicy};
 use tokio::io::AsyncWrite;
@@ -19,8 +20,9 @@ use tokio::io::AsyncWrite;
 use crate::access_log::Entry;
 use crate::balance;
 use crate::buffer::{Input, Output};
+use crate::cache::Wanted;
 use crate::chunk::Decoder;
-use crate::exchange::{After, Body, Exchange, Question};
+use crate::exchange::{After, Body, Exchange, Question, may_hedge};
 use crate::fork::{self, Forked};
 use crate::forward::{self, Onward};
 use crate::gate::Gate;
@@ -29,8 +31,10 @@ use crate::head::{self, Field, Known};
 use crate::http2;
 use crate::limits::{BUFFER_BYTES, LogFormat, REQUEST_HEAD_BYTES};
 use crate::local::{LocalPool, LocalTable, Upstream};
+use crate::priority::{self, Rank};
 use crate::refusal::{Form, Refusal, push_number};
 use crate::rules::{Care, Incoming, Kept};
+use crate::stick::Brought;
 use crate::stream::Stream;
 use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
@@ -38,6 +42,9 @@ use crate::trace::{self, TraceId};
 use crate::tunnel;
 use crate::watch::Watched;
 use crate::worker::Worker;
+
+pub(crate) use facts::Facts;
+use facts::NOWHERE;
 
 /// How the time that is left is told to instances; how much there is, clients and services say.
 const ONWARD: deadline::Policy = deadline::Policy {
@@ -48,11 +55,6 @@ const ONWARD: deadline::Policy = deadline::Policy {
 
 /// A client that waits for less may not have an instance judged by that, or anybody could have it ejected.
 const HURRIED: Duration = Duration::from_secs(5);
-
-/// The beginning of the line that tells instances of a client's address.
-const FORWARDED_FOR: &[u8] = b"x-forwarded-for: ";
-/// An address that nobody asks for, or that is not known any more.
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// By which door a connection came.
 #[derive(Clone)]
@@ -83,6 +85,8 @@ pub(crate) struct Client {
     pub(crate) care: Option<Box<Care>>,
     /// Where else the present request may go, where its service has sides or a mirror.
     pub(crate) forked: Option<Box<Forked>>,
+    /// What it wants of its service's cache, where that has one.
+    pub(crate) wanted: Option<Box<Wanted>>,
     facts: Rc<Facts>,
     entry: Entry,
     /// Nothing was asked yet: the client may open with HTTP/2.
@@ -100,65 +104,6 @@ pub(crate) struct Client {
     pub(crate) lines: Vec<u8>,
     /// The route of the present request, by its number in that table.
     route: Option<(Rc<LocalTable>, usize)>,
-}
-
-/// What is known of a client by its connection.
-pub(crate) struct Facts {
-    /// The address that it came to, once somebody has asked.
-    local: Cell<Option<SocketAddr>>,
-    /// Its own, with its port and without it.
-    from: SocketAddr,
-    address: IpAddr,
-    /// It is a proxy of ours.
-    trusted: bool,
-    /// The lines that tell instances of it, and how long its address is, with which the first of them ends.
-    forwarded: Vec<u8>,
-    peer: usize,
-    /// The one of them that tells of its certificate.
-    presented: Vec<u8>,
-    /// It came over TLS, and this was demanded of it there.
-    secure: bool,
-    clients: Option<Arc<ClientCertificates>>,
-}
-
-impl Facts {
-    /// Of a client with this address that came by this stream.
-    pub(crate) fn of(worker: &Worker, stream: &Stream, peer_address: SocketAddr) -> Rc<Self> {
-        let tls = stream.tls();
-        let address = peer_address.ip().to_canonical();
-        let mut forwarded = Vec::with_capacity(128);
-        forwarded.extend_from_slice(FORWARDED_FOR);
-        // Memory takes everything.
-        let _ = write!(forwarded, "{address}");
-        let peer = forwarded.len() - FORWARDED_FOR.len();
-        forwarded.extend_from_slice(b"\r\n");
-        forwarded.extend_from_slice(forward::proto(tls.is_some()));
-        let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
-        forwarded.extend_from_slice(&presented);
-        Rc::new(Self {
-            local: Cell::default(),
-            from: peer_address,
-            address,
-            trusted: worker.table().shared.trusts(address),
-            forwarded,
-            peer,
-            presented,
-            secure: tls.is_some(),
-            clients: tls.and_then(|tls| tls.clients().cloned()),
-        })
-    }
-
-    /// Its address as text.
-    fn peer(&self) -> &[u8] {
-        &self.forwarded[FORWARDED_FOR.len()..][..self.peer]
-    }
-
-    /// The address that it came to. It takes a system call, and few want to know.
-    pub(crate) fn local(&self, stream: &Stream) -> SocketAddr {
-        let known = self.local.get().or_else(|| stream.local_addr());
-        self.local.set(known);
-        known.unwrap_or(NOWHERE)
-    }
 }
 
 /// What the next request is.
@@ -246,6 +191,7 @@ impl Client {
             strict: None,
             care: None,
             forked: None,
+            wanted: None,
             facts,
             entry: Entry::over(protocol),
             scanned: 0,
@@ -261,6 +207,11 @@ impl Client {
     /// Both ends of its connection, its own first.
     pub(crate) fn ends(&self) -> (SocketAddr, SocketAddr) {
         (self.facts.from, self.facts.local(&self.stream))
+    }
+
+    /// It came over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.facts.secure
     }
 
     /// What goes on as a connection of HTTP/2; the rest, its deadline first of all, ends here.
@@ -296,6 +247,7 @@ impl Client {
         self.strict = None;
         self.care = None;
         self.forked = None;
+        self.wanted = None;
         if self.input.is_empty() && !self.wait(worker).await {
             return Ok(Came::Nothing);
         }
@@ -385,8 +337,7 @@ impl Client {
         let began = SystemClock.now();
         self.read_any = true;
         self.opening = false;
-        self.received = 0;
-        self.answered = 0;
+        (self.received, self.answered) = (0, 0);
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
@@ -416,12 +367,11 @@ impl Client {
             denied = care.judge(&asked, &mut self.lines);
             self.care = Some(care);
         }
-        if is_too_long(&pool.policy, head.framing.length) {
-            return Err(Refusal::BODY_SIZE);
-        }
+        is_taken(&pool.policy, head.framing.length)?;
         let denied = denied.or_else(|| one_too_many(pool.gate.as_ref()?, &asked));
-        let mut question = Question { denied, ..question(&head, began) };
-        question.key = common_key(&pool.policy.balance, &asked);
+        let rank =
+            priority::rank(worker, &pool, &asked, || facts.is_internal(&table, asked.client, &self.stream));
+        let mut question = Question { denied, rank, ..question(&pool, &asked, began) };
         let left = question.wait(head.patience.into_iter().chain(pool.policy.request).min());
         let local = if head.host.is_some() { NOWHERE } else { facts.local(&self.stream) };
         give_pages(worker, [&mut self.output, &mut self.sent]);
@@ -440,6 +390,7 @@ impl Client {
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
+        self.wanted = wants::of(&pool, facts, (self.care.as_deref(), &self.sent), (&head, &fields, buf));
         if let Some(recorded) = pool.policy.trace
             && trace::context(&fields, buf).is_none()
         {
@@ -461,6 +412,11 @@ impl Client {
         self.entry.ended = Some(now);
     }
 
+    /// Notes for the log that a second instance was asked, and whether it was the quicker.
+    pub(crate) fn note_hedge(&mut self, outcome: &'static str) {
+        self.entry.hedge = outcome;
+    }
+
     /// Counts the answer to the present request, and writes its line.
     fn write_log(&mut self, worker: &Worker) {
         let now = self.entry.ended.take().unwrap_or_else(|| SystemClock.now());
@@ -476,7 +432,7 @@ impl Client {
     }
 
     /// Writes what is ready for the client.
-    async fn flush(&mut self, worker: &Worker) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self, worker: &Worker) -> io::Result<()> {
         if self.output.is_flushed() {
             return Ok(());
         }
@@ -638,9 +594,10 @@ fn route<'a>(
     }
 }
 
-/// Whether a body that says its length is longer than the service takes.
-fn is_too_long(policy: &EdgePolicy, length: Option<u64>) -> bool {
-    policy.max_body.is_some_and(|most| length.is_some_and(|length| length > most.0))
+/// Whether the service takes a body that says its length.
+fn is_taken(policy: &EdgePolicy, length: Option<u64>) -> Result<(), Refusal> {
+    let long = policy.max_body.is_some_and(|most| length.is_some_and(|length| length > most.0));
+    if long { Err(Refusal::BODY_SIZE) } else { Ok(()) }
 }
 
 /// Memory for what is written, where there is none.
@@ -766,7 +723,8 @@ impl Question {
 }
 
 /// What is to be known of the request beyond its head.
-fn question(head: &RequestHead, began: Instant) -> Question {
+fn question(pool: &LocalPool, asked: &Incoming<'_>, began: Instant) -> Question {
+    let Incoming { head, fields, buf, .. } = *asked;
     let keep = if head.old { head.says.keep_alive && !head.says.close } else { !head.says.close };
     let body = if head.framing.chunked {
         Body::Chunked(Decoder::new())
@@ -783,8 +741,11 @@ fn question(head: &RequestHead, began: Instant) -> Question {
         began,
         patient: head.grpc,
         limit: None,
-        key: None,
+        key: common_key(&pool.policy.balance, asked),
         hurried: head.patience.is_some_and(|time| time < HURRIED),
         denied: None,
+        rank: Rank::default(),
+        brought: pool.stick.as_ref().map_or(Brought::Nothing, |stick| stick.read(fields, buf)),
+        hedgeable: pool.hedger.is_some() && may_hedge(head, fields, buf),
     }
 }

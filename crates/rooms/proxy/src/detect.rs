@@ -1,6 +1,7 @@
 //! Published TCP ports: what is spoken there is found out from the first bytes, unless the file says it.
 //!
-//! A client that opens with an HTTP/1 request line is served request by request. In all other protocols either
+//! A client that opens with an HTTP/1 request line is served request by request, and so is one that opens with HTTP/2
+//! where that is what instances speak. In all other protocols either
 //! the client opens with something else, or it waits for the server; so the instance is connected to without
 //! waiting for the client, and whoever speaks first decides.
 
@@ -16,6 +17,7 @@ use spec::Protocol;
 use crate::connection::{self, Client, Entrance};
 use crate::exchange::connect;
 use crate::gate::Gate;
+use crate::http2;
 use crate::limits::BUFFER_BYTES;
 use crate::local::{LocalPool, Upstream};
 use crate::preface::introduce;
@@ -99,9 +101,10 @@ async fn introduced(
 async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: Rc<LocalPool>) {
     let mut client = Client::new(worker, stream, peer);
     let key = pool.key.clone();
+    let http2 = pool.http2;
     client.enrol().await;
     client.watched.within(worker.settings.tunnel_idle);
-    let first = poll_fn(|cx| listen(worker, &mut client, cx));
+    let first = poll_fn(|cx| listen(worker, &mut client, http2, cx));
     let mut found = tokio::time::timeout(PATIENCE, first).await.ok();
     let mut up = None;
     let mut refused = false;
@@ -120,7 +123,7 @@ async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: R
             if heard {
                 return Poll::Ready(Found::Other);
             }
-            if refused { Poll::Ready(Found::Gone) } else { listen(worker, &mut client, cx) }
+            if refused { Poll::Ready(Found::Gone) } else { listen(worker, &mut client, http2, cx) }
         });
         found = Some(both.await);
     }
@@ -138,10 +141,10 @@ async fn auto(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, mut pool: R
 }
 
 /// Reads from the client until its first line tells what it speaks.
-fn listen(worker: &Rc<Worker>, client: &mut Client, cx: &mut Context<'_>) -> Poll<Found> {
+fn listen(worker: &Rc<Worker>, client: &mut Client, http2: bool, cx: &mut Context<'_>) -> Poll<Found> {
     loop {
         let late = client.watched.watch.is_late();
-        match judge(client.input.filled()) {
+        match judge(client.input.filled(), http2) {
             Verdict::Http => return Poll::Ready(Found::Http),
             Verdict::Other => return Poll::Ready(Found::Other),
             Verdict::Unsure if late && client.input.is_empty() => return Poll::Ready(Found::Gone),
@@ -160,8 +163,13 @@ fn listen(worker: &Rc<Worker>, client: &mut Client, cx: &mut Context<'_>) -> Pol
     }
 }
 
-/// Whether these first bytes are an HTTP/1 request line.
-pub(crate) fn judge(buf: &[u8]) -> Verdict {
+/// Whether these first bytes are an HTTP/1 request line, or open HTTP/2 where that is looked for.
+pub(crate) fn judge(buf: &[u8], http2: bool) -> Verdict {
+    match http2::opens(buf) {
+        Some(true) if http2 => return Verdict::Http,
+        None if http2 => return Verdict::Unsure,
+        Some(_) | None => {}
+    }
     let method = buf.iter().take_while(|c| c.is_ascii_uppercase()).count();
     if method > crate::limits::METHOD_BYTES || (method == 0 && !buf.is_empty()) {
         return Verdict::Other;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::{ContainerId, Instant};
 use plan::traffic::Answered;
 
+use crate::balance;
 use crate::tally::{Counts, Tally, bump};
 
 /// One thread's counters, on cache lines of their own. Only that thread writes them.
@@ -30,6 +31,8 @@ pub(crate) struct Counters {
 pub(crate) struct EndpointState {
     pub(crate) instance: ContainerId,
     pub(crate) address: SocketAddr,
+    /// By which it is known, the same on every thread.
+    pub(crate) mark: u64,
     threads: Box<[Counters]>,
     failures: AtomicU32,
     avoided_until: AtomicU64,
@@ -68,15 +71,22 @@ pub(crate) struct Sums {
 
 impl EndpointState {
     pub(crate) fn new(instance: ContainerId, address: SocketAddr, threads: usize) -> Self {
+        let mark = balance::key(&[instance.as_str().as_bytes(), &address.port().to_be_bytes()]);
         Self {
             instance,
             address,
+            mark,
             threads: (0..threads).map(|_| Counters::default()).collect(),
             failures: AtomicU32::new(0),
             avoided_until: AtomicU64::new(0),
             connected_at: AtomicU64::new(0),
             silent_at: AtomicU64::new(0),
         }
+    }
+
+    /// With a mark that nobody outside can tell.
+    pub(crate) fn marked(self, mark: u64) -> Self {
+        Self { mark, ..self }
     }
 
     /// Requests under way, on all threads.
@@ -99,7 +109,7 @@ impl EndpointState {
         counters.answers.count(status, took);
     }
 
-    /// Counts a request that the instance took and did not answer.
+    /// Counts a request that the instance took and did not answer to the end.
     pub(crate) fn lost(&self, thread: usize) {
         bump(&self.threads[thread].lost, 1);
     }

@@ -31,6 +31,16 @@ pub(crate) fn bad_preface(peer: SocketAddr, flaw: Flaw) {
     tracing::warn!(client.address = %peer, "closed a connection of the proxy {peer}: {flaw}");
 }
 
+/// A file that a service's list names cannot be opened.
+pub(crate) fn no_file((owner, pool): &PoolKey, error: &std::io::Error) {
+    tracing::error!(owner, pool, "could not open a file of `{owner}/{pool}`: {error}");
+}
+
+/// The list of a folder cannot be read, which is as good as empty until the next table.
+pub(crate) fn no_list(tree: &str, error: &std::io::Error) {
+    tracing::error!(tree, "could not read the list of files `{tree}`: {error}");
+}
+
 /// It gets requests again.
 pub(crate) fn returned(instance: &ContainerId, address: SocketAddr) {
     tracing::info!(container.id = %instance, %address, "`{}` gets requests again", instance.short());

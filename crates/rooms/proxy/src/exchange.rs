@@ -6,13 +6,19 @@
 //! answer came, only for methods that may be repeated, and within a budget.
 
 mod answer;
+mod cached;
+mod file;
+mod hedge;
 mod obtain;
 mod press;
 mod question;
 mod race;
+mod replace;
 
+pub(crate) use hedge::{hedger, may_hedge};
 pub(crate) use obtain::connect;
 pub(crate) use race::connect_once;
+pub(crate) use replace::push_lines;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -32,9 +38,12 @@ use crate::forward;
 use crate::gate::Turn;
 use crate::head::request::Method;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
+use crate::priority::Rank;
 use crate::refusal::Refusal;
+use crate::stick::Brought;
 use crate::stream::Stream;
 use crate::worker::Worker;
+use hedge::{Hedging, mark_again};
 
 /// What may wait to be written to a client that reads slowly.
 const WAITING_BYTES: usize = 64 * 1024;
@@ -80,6 +89,12 @@ pub(crate) struct Question {
     pub(crate) hurried: bool,
     /// It is one too many of its client's.
     pub(crate) denied: Option<Refusal>,
+    /// It may be sent to two instances at once.
+    pub(crate) hedgeable: bool,
+    /// How urgent it is.
+    pub(crate) rank: Rank,
+    /// The instance that its client is bound to, as its cookie has it.
+    pub(crate) brought: Brought,
 }
 
 /// Where the answer is.
@@ -105,6 +120,8 @@ enum End {
     Refuse(Refusal),
     /// Nothing right can be said to the client any more.
     Abort,
+    /// The same, as the instance broke off within its answer.
+    Torn,
 }
 
 /// What becomes of the client's connection.
@@ -143,6 +160,10 @@ pub(crate) struct Exchange<'a> {
     rechunk: bool,
     /// The body is compressed on its way, and written in chunks.
     pressing: bool,
+    /// A page went in the place of the body.
+    replaced: bool,
+    /// The body is thrown away, and how much more of it.
+    dropping: Option<u64>,
     /// Leave to ask the service at all.
     permit: Option<Permit>,
     /// Leave to be at work, until the head of the answer is here.
@@ -165,6 +186,8 @@ pub(crate) struct Exchange<'a> {
     /// Trailer fields of the request, and of the answer, have begun to go on.
     trailing: bool,
     answer_trailing: bool,
+    /// The race with a second request, until the head of an answer is here.
+    hedge: Option<Box<Hedging>>,
 }
 
 impl<'a> Exchange<'a> {
@@ -190,6 +213,8 @@ impl<'a> Exchange<'a> {
             stage: Stage::Head,
             rechunk: false,
             pressing: false,
+            replaced: false,
+            dropping: None,
             permit: None,
             turn: None,
             asked_at: question.began,
@@ -202,6 +227,7 @@ impl<'a> Exchange<'a> {
             marked: Cell::new(false),
             trailing: false,
             answer_trailing: false,
+            hedge: None,
         }
     }
 
@@ -210,14 +236,13 @@ impl<'a> Exchange<'a> {
         if let Err(refusal) = self.admit().await {
             return self.refuse(refusal, false);
         }
-        if let Some(forked) = &mut self.client.forked {
-            forked.copy(self.worker, &self.client.sent.bytes);
+        if self.client.care.as_ref().is_some_and(|care| care.wants_file())
+            && let Some(after) = Box::pin(self.answer_with_file()).await
+        {
+            return after;
         }
-        if let Some(early) = early {
-            match self.dress(early).await {
-                Ok(up) => self.up = Some(up),
-                Err(refusal) => return self.refuse(refusal, false),
-            }
+        if let Err(refusal) = self.come_in(early).await {
+            return self.refuse(refusal, false);
         }
         loop {
             if self.up.is_none()
@@ -240,15 +265,16 @@ impl<'a> Exchange<'a> {
                 }
                 End::Cut => return self.refuse(Refusal::GONE, true),
                 End::Refuse(refusal) => return self.refuse(refusal, refusal.status >= 500),
-                End::Abort => {
-                    self.client.note(self.status, "aborted");
-                    return After::Reset;
+                End::Abort => return self.abort(),
+                End::Torn => {
+                    self.lost();
+                    return self.abort();
                 }
             }
         }
     }
 
-    /// Leave to be at work, if the service has bounds.
+    /// Leave of the rules.
     async fn admit(&mut self) -> Result<(), Refusal> {
         if let Some(refusal) = self.question.denied {
             return Err(refusal);
@@ -257,10 +283,27 @@ impl<'a> Exchange<'a> {
             // Rare, so that other requests need not have room for it.
             Box::pin(self.client.prove(self.worker)).await?;
         }
-        self.enter().await
+        Ok(())
     }
 
-    /// Leave of the pool.
+    /// Leave of the pool, unless the answer is there already.
+    async fn come_in(&mut self, early: Option<Upstream>) -> Result<(), Refusal> {
+        if let Some(wanted) = self.client.wanted.take()
+            && Box::pin(self.consult_cache(wanted)).await?
+        {
+            return Ok(());
+        }
+        self.enter().await?;
+        if let Some(forked) = &mut self.client.forked {
+            forked.copy(self.worker, &self.client.sent.bytes);
+        }
+        if let Some(early) = early {
+            self.up = Some(obtain::dress(self.worker, &self.pool, early).await?);
+        }
+        Ok(())
+    }
+
+    /// Leave of the pool to be at work, if the service has bounds.
     async fn enter(&mut self) -> Result<(), Refusal> {
         if let Some(breaker) = &self.pool.breaker {
             let told = breaker.borrow_mut().admit(self.question.began);
@@ -272,16 +315,17 @@ impl<'a> Exchange<'a> {
         if let Some(gate) = self.pool.gate.clone() {
             // Waiting for a turn has its own timer.
             self.client.watched.within(Duration::from_secs(3600));
-            self.turn = gate.admit().await?;
+            self.turn = gate.admit(self.question.rank).await?;
             self.asked_at = SystemClock.now();
         }
+        self.hedge = Hedging::of(&self.question, &self.pool);
         Ok(())
     }
 
     /// Moves bytes in all directions until nothing moves.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.now.set(None);
-        if self.client.watched.watch.is_late() {
+        if self.client.watched.watch.is_late() && !self.has_waited() {
             if !self.client.stream.is_fresh() {
                 return Poll::Ready(self.late());
             }
@@ -294,7 +338,9 @@ impl<'a> Exchange<'a> {
         loop {
             match self.round(cx) {
                 Ok(true) => {}
+                Ok(false) if self.hedge.is_some() && self.look_aside(cx) => {}
                 Ok(false) => return Poll::Pending,
+                Err(end) if self.hedge.is_some() && self.falls_back(&end) => {}
                 Err(end) => return Poll::Ready(end),
             }
         }
@@ -332,8 +378,14 @@ impl<'a> Exchange<'a> {
                 End::Refuse(Refusal::SLOW_BODY)
             }
             Stage::Head => End::Refuse(Refusal::SLOW_ANSWER),
+            Stage::Body(_) if self.is_starved() => End::Torn,
             Stage::Body(_) | Stage::Switched => End::Abort,
         }
+    }
+
+    /// All that came of the answer is with the client, so that it is the instance that lets it wait.
+    fn is_starved(&self) -> bool {
+        self.client.output.is_flushed() && self.up.as_ref().is_some_and(|up| up.input.is_empty())
     }
 
     fn nothing_to_send(&self) -> bool {
@@ -349,6 +401,7 @@ impl<'a> Exchange<'a> {
             Stage::Head if self.question.body.is_done() => policy.first_byte.unwrap_or(settings.answer),
             Stage::Head if self.question.patient => settings.tunnel_idle,
             Stage::Head => policy.idle.unwrap_or(settings.body_idle),
+            Stage::Body(_) if self.dropping.is_some() && self.client.output.is_flushed() => replace::PATIENCE,
             Stage::Body(_) if self.events || self.question.patient => settings.tunnel_idle,
             Stage::Body(_) | Stage::Switched => policy.idle.unwrap_or(settings.body_idle),
         };
@@ -383,6 +436,10 @@ impl<'a> Exchange<'a> {
     fn again(&mut self) {
         if let Some(up) = self.up.take() {
             up.flight.0.state.retried(self.worker.index);
+            if self.tried.is_empty() {
+                mark_again(&mut self.client.sent.bytes);
+            }
+            self.hedge = None;
             // A connection that was kept and closed says nothing against the instance, which may be tried afresh.
             self.tried.push(up.flight.0.clone());
         }
@@ -422,10 +479,8 @@ impl<'a> Exchange<'a> {
         let lost = lost && !(late && self.question.hurried);
         let outcome = if late && lost { Outcome::Failure } else { Outcome::Ignored };
         self.judge_service(outcome, SystemClock.now());
-        if let Some(up) = &self.up
-            && lost
-        {
-            up.flight.0.state.lost(self.worker.index);
+        if lost {
+            self.lost();
             self.judge(Verdict::Lost);
         }
         self.up = None;
@@ -437,6 +492,9 @@ impl<'a> Exchange<'a> {
         }
         let keep = self.question.keep && self.question.body.is_done() && !self.worker.draining.get();
         self.client.output.clear();
+        if let Stream::Inlet(inlet) = &mut self.client.stream {
+            inlet.refuse(refusal, self.marked.get());
+        }
         if self.marked.get() && refusal.status >= 500 {
             forward::push_mark(&mut self.client.lines);
         }
@@ -451,6 +509,19 @@ impl<'a> Exchange<'a> {
         now
     }
 
+    /// Counts that the instance gave no answer, or not all of one.
+    fn lost(&self) {
+        if let Some(up) = &self.up {
+            up.flight.0.state.lost(self.worker.index);
+        }
+    }
+
+    /// The client's connection ends so that what it has is not taken for a whole answer.
+    fn abort(&mut self) -> After {
+        self.client.note(self.status, "aborted");
+        After::Reset
+    }
+
     /// Counts the answer.
     fn account(&mut self) {
         let now = self.now();
@@ -459,7 +530,7 @@ impl<'a> Exchange<'a> {
             up.flight.0.state.answered(self.worker.index, self.status, took);
         }
         self.judge_service(Outcome::Success, now);
-        self.client.note(self.status, "");
+        self.client.note(self.status, if self.replaced { "page" } else { "" });
         self.client.note_end(now);
     }
 

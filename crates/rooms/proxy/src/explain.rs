@@ -1,6 +1,8 @@
 //! What would happen to a request, and why: read by the same parser, looked up in the same table, held against the same
 //! bounds as any other, but not sent, and not counted.
 
+mod patterns;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,8 +10,10 @@ use base::{Clock, ContainerId, SystemClock};
 use serde::{Deserialize, Serialize};
 use spec::Protocol;
 
+use crate::cache::{self, Wanted};
 use crate::connection::push_location;
 use crate::endpoint::EndpointState;
+use crate::files::Found;
 use crate::fork;
 use crate::forward;
 use crate::gate::Bounds;
@@ -68,6 +72,15 @@ pub enum Verdict {
         service: String,
         /// Path and query as the instance sees them.
         target: String,
+    },
+    /// The edge answers with a file.
+    File {
+        /// As in `shop/web`.
+        service: String,
+        /// The status of the answer.
+        status: u16,
+        /// Its size in bytes.
+        size: u64,
     },
     /// It waits for an instance.
     Held {
@@ -179,10 +192,16 @@ impl Told {
         };
         let asked = Asked { ask, head: &head, buf };
         let pool = pool.map(|pool| self.fork(seen.table, pool, &fields, &asked));
-        let care = self.rules(&fields, pool, target, &asked)?;
+        let mut care = self.rules(&fields, pool, target, &asked)?;
         let Some(pool) = pool else { return Err(Refusal::NO_ROUTE.into()) };
+        if let Some(verdict) = self.file(pool, &mut care)? {
+            return Ok(verdict);
+        }
+        self.cache(pool, &fields, (&asked, &onward(&care, target, &head, buf)), &care);
         self.bounds(pool, ask, &head, &fields, buf)?;
         self.instances(pool);
+        self.hedge(pool, &fields, &asked);
+        self.sticky(pool, &fields, buf);
         if self.candidates.is_empty() {
             return Ok(Verdict::Held { service: pool.service.clone() });
         }
@@ -331,6 +350,52 @@ impl Told {
         Ok(care)
     }
 
+    /// Whether the edge has a file for it.
+    fn file(&mut self, pool: &PoolSpec, care: &mut Care) -> Result<Option<Verdict>, Stop> {
+        let Some(wanted) = care.take_wanted() else { return Ok(None) };
+        match wanted.find() {
+            Found::App => {
+                self.say("files", "there is no such file, so the service is asked");
+                Ok(None)
+            }
+            Found::Nothing => Err(Refusal::NO_FILE.into()),
+            Found::Folder => {
+                let mut line = Vec::new();
+                wanted.push_location(&mut line);
+                Err(Stop::Refused(Refusal::FOLDER, location(&line)))
+            }
+            Found::File(served) => {
+                let answer = wanted.decide(&served, SystemClock.wall());
+                self.say(
+                    "files",
+                    format!("there is one, of {} bytes: {}", served.entry.size, served.about()),
+                );
+                let (service, size) = (pool.service.clone(), served.entry.size);
+                Ok(Some(Verdict::File { service, status: answer.status(), size }))
+            }
+        }
+    }
+
+    /// What the service has kept for it.
+    fn cache(&mut self, pool: &PoolSpec, fields: &[Field], (asked, onward): (&Asked<'_>, &str), care: &Care) {
+        let Some(cache) = &pool.cache else { return };
+        let Asked { ask, head, buf } = *asked;
+        let rewrite = care.onward().map_or(&[][..], |rewrite| rewrite.lines());
+        let wanted = Wanted::of(
+            cache,
+            &cache::Incoming {
+                head,
+                fields,
+                buf,
+                secure: ask.secure,
+                trusted: false,
+                known: care.asks().is_some(),
+                onward: (onward.as_bytes(), rewrite),
+            },
+        );
+        self.say("cache", cache.explain(&wanted, (fields, buf)));
+    }
+
     /// Whether the service has room for it.
     fn bounds(
         &mut self,
@@ -350,6 +415,7 @@ impl Told {
         let named = |name: &str| fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()));
         let field = gate.header().and_then(named).map(|field| field.value.of(buf));
         let Bounds { allowance, work } = gate.look(ask.client.to_canonical(), field);
+        let asked = Incoming { client: ask.client.to_canonical(), head, fields, buf, prefix: 0 };
         if let Some((left, burst)) = allowance {
             let count = left.unwrap_or(0);
             self.say("rate", format!("{count} of {burst} requests are left"));
@@ -360,6 +426,7 @@ impl Told {
                 "limit",
                 format!("{} of {} requests are at work, {} wait", work.now, work.most, work.waiting),
             );
+            self.priority(pool, &asked, &work)?;
             if work.now >= work.most && work.waiting >= work.queue {
                 return Err(Refusal::OVERLOADED.into());
             }

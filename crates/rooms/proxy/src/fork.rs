@@ -281,7 +281,7 @@ fn header<'a>(fields: &'a [Field], buf: &'a [u8], name: &'a str) -> impl Iterato
 }
 
 /// The value of the first cookie of this name.
-fn cookie<'a>(fields: &'a [Field], buf: &'a [u8], name: &'a str) -> Option<&'a [u8]> {
+pub(crate) fn cookie<'a>(fields: &'a [Field], buf: &'a [u8], name: &'a str) -> Option<&'a [u8]> {
     header(fields, buf, "cookie").flat_map(|value| value.split(|c| *c == b';')).find_map(|pair| {
         let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
@@ -351,6 +351,18 @@ impl Sides {
 }
 
 impl Forked {
+    /// The same for a fetch on behalf of the request and others: it may fall to another side, and is copied as the request
+    /// would be.
+    pub(crate) fn for_fetch(&self) -> Box<Self> {
+        Box::new(Self {
+            fork: self.fork.clone(),
+            taken: self.taken,
+            left: self.left.clone(),
+            line: Vec::new(),
+            copyable: self.copyable,
+        })
+    }
+
     /// The line of the answer that has the client come to the same side again.
     pub(crate) fn line(&self) -> &[u8] {
         &self.line

@@ -200,6 +200,10 @@ pub(crate) struct Backward<'a> {
     pub(crate) lines: &'a [u8],
     /// The line that has the client come to the same side of a split again.
     pub(crate) side: &'a [u8],
+    /// The line that has the client come to the same instance again.
+    pub(crate) bound: &'a [u8],
+    /// The line that tells what the cache did.
+    pub(crate) cache: &'a [u8],
     /// The request was repeated, or would have been: hops further out are told not to.
     pub(crate) marked: bool,
     /// The body is written in chunks.
@@ -265,6 +269,8 @@ pub(crate) fn response(
     out.extend_from_slice(back.strict.unwrap_or_default());
     out.extend_from_slice(back.lines);
     out.extend_from_slice(back.side);
+    out.extend_from_slice(back.bound);
+    out.extend_from_slice(back.cache);
     if back.chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }

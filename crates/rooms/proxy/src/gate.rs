@@ -2,10 +2,14 @@
 //!
 //! A pool whose service asks for no bound has no gate, and its requests meet no lock. A gate stays when tables change,
 //! as long as the service wants the same.
+//!
+//! Where the service says how urgent its requests are, the gate asks that first: what is shed is refused before it waits.
+//! What is let in and finds no place waits in the line of its class; the most urgent line is served first, and when all
+//! places to wait are taken, who is more urgent takes that of the last who is less.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +17,11 @@ use base::{Clock, Instant, Rng, SystemClock};
 use resilience::codel::{self, Queue, Taken};
 use resilience::limit::{self, AdaptiveLimit, Permit};
 use resilience::rate::{Limiter, Quota, Told};
+use resilience::shed::{self, Class, Shed, Waited};
 use spec::{EdgePolicy, Limit, RateKey};
 use tokio::sync::oneshot;
 
+use crate::priority::Rank;
 use crate::refusal::Refusal;
 
 /// The bounds of one pool.
@@ -25,14 +31,34 @@ pub(crate) struct Gate {
     turns: Option<Mutex<Turns>>,
     /// Connections that are passed through.
     connections: AtomicU32,
+    /// Requests by class.
+    classes: [ClassCounts; 3],
     /// Keys are hashed with a secret, so that nobody can choose whose allowance he shares.
     keys: std::hash::RandomState,
+}
+
+/// What became of the requests of a class.
+#[derive(Default)]
+struct ClassCounts {
+    let_in: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Who waits for a turn; hears of it, or why there is none.
+struct Waiter {
+    told: oneshot::Sender<Result<Turn, Refusal>>,
+    since: Instant,
 }
 
 /// Requests that are at work, and those that wait for their turn.
 struct Turns {
     bound: AdaptiveLimit,
-    waiting: Queue<oneshot::Sender<Turn>>,
+    /// By class, the most urgent first; where the service knows no classes all wait in one.
+    lines: [Queue<Waiter>; 3],
+    /// So many wait in all of them.
+    queue: usize,
+    /// Who is let in at all.
+    shed: Option<Box<Shed>>,
     /// The longest wait that the service allows.
     wait: Duration,
     rng: Rng,
@@ -65,8 +91,9 @@ impl Gate {
         let gate = Self {
             policy: policy.clone(),
             rate: quota.map(|quota| Mutex::new(Limiter::new(quota, keys))),
-            turns: policy.limit.map(|limit| Mutex::new(Turns::new(limit))),
+            turns: policy.limit.map(|limit| Mutex::new(Turns::new(limit, policy.priority.is_some()))),
             connections: AtomicU32::new(0),
+            classes: Default::default(),
             keys: std::hash::RandomState::new(),
         };
         let bounds = gate.rate.is_some() || gate.turns.is_some() || policy.connections.is_some();
@@ -75,7 +102,7 @@ impl Gate {
 
     /// Whether it is what this policy asks for.
     pub(crate) fn suits(&self, policy: &EdgePolicy) -> bool {
-        let bounds = |of: &EdgePolicy| (of.limit, of.rate.clone(), of.connections);
+        let bounds = |of: &EdgePolicy| (of.limit, of.rate.clone(), of.connections, of.priority.clone());
         bounds(&self.policy) == bounds(policy)
     }
 
@@ -127,36 +154,78 @@ impl Gate {
             Work {
                 now: turns.bound.in_flight(),
                 most: turns.bound.limit(),
-                waiting: turns.waiting.len(),
+                waiting: turns.waiting(),
+                let_in: turns.shed.as_ref().map(|shed| CLASSES.map(|class| shed.admitted_share(class))),
                 queue: self.policy.limit.map_or(0, |limit| limit.queue as usize),
             }
         });
         Bounds { allowance, work }
     }
 
+    /// How much of what there is room for is at work or waits, 1 being all.
+    pub(crate) fn load(&self) -> f64 {
+        self.turns.as_ref().map_or(0.0, |turns| {
+            let turns = locked(turns);
+            let most = f64::from(turns.bound.limit().max(1));
+            (f64::from(turns.bound.in_flight()) + turns.waiting() as f64) / most
+        })
+    }
+
     /// Waits for leave to be at work.
-    pub(crate) async fn admit(self: &Arc<Self>) -> Result<Option<Turn>, Refusal> {
+    pub(crate) async fn admit(self: &Arc<Self>, rank: Rank) -> Result<Option<Turn>, Refusal> {
         let (Some(turns), Some(limit)) = (&self.turns, self.policy.limit) else { return Ok(None) };
+        let told = self.take_turn(turns, limit, rank).await;
+        if self.policy.priority.is_some() {
+            let counts = &self.classes[line_of(rank.class)];
+            let count = if told.is_ok() { &counts.let_in } else { &counts.refused };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        told.map(Some)
+    }
+
+    async fn take_turn(
+        self: &Arc<Self>,
+        turns: &Mutex<Turns>,
+        limit: Limit,
+        rank: Rank,
+    ) -> Result<Turn, Refusal> {
         let waiting = {
             let mut turns = locked(turns);
             let now = SystemClock.now();
+            turns.sift(rank, now)?;
             if let Ok(permit) = turns.bound.admit(now) {
-                return Ok(Some(self.turn(permit)));
+                turns.saw(Waited::Served(Duration::ZERO));
+                return Ok(self.turn(permit));
             }
-            let (sender, waiting) = oneshot::channel();
-            turns.waiting.push(sender, now).map_err(|_| Refusal::OVERLOADED)?;
+            let (told, waiting) = oneshot::channel();
+            turns.line_up(Waiter { told, since: now }, rank.class, now)?;
             waiting
         };
         match tokio::time::timeout(limit.wait, waiting).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
+            Ok(Ok(turn)) => turn,
             Ok(Err(_)) | Err(_) => Err(Refusal::OVERLOADED),
         }
+    }
+
+    /// How many requests of each class were let in, and how many were not; nothing where the service knows no classes.
+    pub(crate) fn by_class(&self) -> Option<[(Class, u64, u64); 3]> {
+        self.policy.priority.as_ref()?;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Some(CLASSES.map(|class| {
+            let counts = &self.classes[line_of(class)];
+            (class, read(&counts.let_in), read(&counts.refused))
+        }))
+    }
+
+    /// What requests of a client have in common.
+    pub(crate) fn client(&self, client: IpAddr) -> u64 {
+        self.keys.hash_one((2u8, client))
     }
 
     /// How many wait for their turn.
     #[cfg(test)]
     fn waiting(&self) -> usize {
-        self.turns.as_ref().map_or(0, |turns| locked(turns).waiting.len())
+        self.turns.as_ref().map_or(0, |turns| locked(turns).waiting())
     }
 
     fn turn(self: &Arc<Self>, permit: Permit) -> Turn {
@@ -175,7 +244,7 @@ impl Gate {
             turns.suit();
             while let Some((next, permit)) = turns.next(now) {
                 // One that gave up waiting gives its turn back by dropping it, which must not happen under the lock.
-                if let Err(back) = next.send(self.turn(permit)) {
+                if let Err(back) = next.send(Ok(self.turn(permit))) {
                     gone.push(back);
                 }
             }
@@ -198,6 +267,20 @@ pub(crate) struct Work {
     pub(crate) most: u32,
     pub(crate) waiting: usize,
     pub(crate) queue: usize,
+    /// The share of clients whose requests are let in, by class, if the service knows classes.
+    pub(crate) let_in: Option<[f64; 3]>,
+}
+
+/// All classes, in the order of their lines.
+const CLASSES: [Class; 3] = [Class::Critical, Class::Default, Class::Sheddable];
+
+/// The line in which a class waits.
+pub(crate) fn line_of(class: Class) -> usize {
+    match class {
+        Class::Critical => 0,
+        Class::Default => 1,
+        Class::Sheddable => 2,
+    }
 }
 
 fn too_often(told: Told) -> Refusal {
@@ -206,7 +289,7 @@ fn too_often(told: Told) -> Refusal {
 }
 
 impl Turns {
-    fn new(limit: Limit) -> Self {
+    fn new(limit: Limit, classes: bool) -> Self {
         let bound = match limit.requests {
             None => limit::Policy::default(),
             // A fixed number is a limit that has nowhere to go.
@@ -217,7 +300,12 @@ impl Turns {
         let queue = codel::Policy { most: limit.queue as usize, ..codel::Policy::default() };
         let mut turns = Self {
             bound: AdaptiveLimit::new(bound),
-            waiting: Queue::new(queue),
+            lines: [queue; 3].map(Queue::new),
+            queue: limit.queue as usize,
+            // The critical are refused only where they alone are too many.
+            shed: classes.then(|| {
+                Box::new(Shed::new(shed::Policy { critical_least: 1.0, ..shed::Policy::default() }))
+            }),
             wait: limit.wait,
             rng: Rng::from_kernel(),
         };
@@ -230,20 +318,66 @@ impl Turns {
         let time = self.bound.unhurried().unwrap_or_default();
         let codel::Policy { target, interval, .. } = codel::Policy::default().of_calls(time);
         let interval = interval.min(self.wait);
-        self.waiting.set_times(target.min(interval / 4), interval);
+        for line in &mut self.lines {
+            line.set_times(target.min(interval / 4), interval);
+        }
+        if self.shed.is_some() {
+            // A burst of the most urgent is waited out; only where they alone are too many they are sent away.
+            self.lines[0].set_times(target.min(interval / 4), self.wait);
+        }
+    }
+
+    /// Sends those away who are not to wait at all.
+    fn sift(&mut self, rank: Rank, now: Instant) -> Result<(), Refusal> {
+        let waiting = self.waiting();
+        let Some(shed) = &mut self.shed else { return Ok(()) };
+        shed.admit(rank.class, rank.client, now).map_err(|refused| {
+            let secs = refused.retry_after.as_secs_f64().ceil().max(1.0) as u32;
+            Refusal { retry_after: secs, ..Refusal::SHED }
+        })?;
+        let most = f64::from(self.bound.limit().max(1));
+        shed.observe_use((f64::from(self.bound.in_flight()) + waiting as f64) / most);
+        Ok(())
+    }
+
+    /// Takes a place in the line of a class. When all are taken, the last one who is less urgent has to go.
+    fn line_up(&mut self, waiter: Waiter, class: Class, now: Instant) -> Result<(), Refusal> {
+        let own = line_of(class);
+        if self.waiting() >= self.queue {
+            self.saw(Waited::Dropped);
+            let less = self.lines[own + 1..].iter_mut().rev().find_map(Queue::give_up);
+            let gone = less.ok_or(Refusal::OVERLOADED)?;
+            // Who has given up meanwhile hears nothing.
+            let _ = gone.told.send(Err(Refusal::SHED));
+        }
+        self.lines[own].push(waiter, now).map_err(|_| Refusal::OVERLOADED)
+    }
+
+    /// Notes what became of one who was let in.
+    fn saw(&mut self, waited: Waited) {
+        if let Some(shed) = &mut self.shed {
+            shed.observe(waited);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.lines.iter().map(Queue::len).sum()
     }
 
     /// Who is next, if there is room: those that waited too long are sent away.
-    fn next(&mut self, now: Instant) -> Option<(oneshot::Sender<Turn>, Permit)> {
-        if self.waiting.is_empty() {
+    fn next(&mut self, now: Instant) -> Option<(oneshot::Sender<Result<Turn, Refusal>>, Permit)> {
+        if self.waiting() == 0 {
             return None;
         }
         let permit = self.bound.admit(now).ok()?;
-        while let Some(taken) = self.waiting.take(now) {
+        while let Some(taken) = self.lines.iter_mut().find_map(|line| line.take(now)) {
             match taken {
-                Taken::Serve(next) if !next.is_closed() => return Some((next, permit)),
+                Taken::Serve(next) if !next.told.is_closed() => {
+                    self.saw(Waited::Served(now.since(next.since)));
+                    return Some((next.told, permit));
+                }
                 // Dropping it tells the one that waits.
-                Taken::Serve(_) | Taken::Drop(_) => {}
+                Taken::Serve(_) | Taken::Drop(_) => self.saw(Waited::Dropped),
             }
         }
         self.bound.settle(permit, limit::Outcome::Ignored, now, &mut self.rng);

@@ -35,6 +35,8 @@ use crate::worker::Worker;
 
 pub(crate) use far::{FarLane, FarTrunk};
 pub(crate) use lane::Lane;
+#[cfg(fuzzing)]
+pub(crate) use request::Framing;
 use session::{Begun, PREFACE, Session, Step};
 
 /// What is thrown away of a client that was sent away, in buffers, so that it hears why.
@@ -47,6 +49,21 @@ pub(crate) fn opens(buf: &[u8]) -> Option<bool> {
         return Some(false);
     }
     (count == PREFACE.len()).then_some(true)
+}
+
+/// The text of the first request that a client asks for, if it is one that is served, and how its body is given on.
+#[cfg(fuzzing)]
+pub(crate) fn first_request(mut said: &[u8]) -> Option<(Vec<u8>, Framing)> {
+    let (mut session, mut page) = (Session::new(), Vec::new());
+    loop {
+        match session.step(said, &mut page) {
+            Step::More | Step::Failed => return None,
+            Step::Used(count) => said = &said[count..],
+            Step::Begun(_, begun) => {
+                return begun.head.refusal.is_none().then_some((page, begun.head.framing));
+            }
+        }
+    }
 }
 
 /// What the streams of one connection share.

@@ -10,6 +10,7 @@
 mod access_log;
 mod balance;
 mod buffer;
+mod cache;
 mod chunk;
 mod client;
 mod connection;
@@ -19,8 +20,11 @@ mod endpoint;
 mod events;
 mod exchange;
 mod explain;
+mod files;
 mod fork;
 mod forward;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod handover;
 mod head;
@@ -29,9 +33,10 @@ mod limits;
 mod link;
 mod listen;
 mod local;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod peers;
 mod preface;
+mod priority;
 mod protocol;
 mod refusal;
 mod rules;
@@ -39,6 +44,7 @@ mod seats;
 mod secure;
 mod server;
 mod status;
+mod stick;
 mod stream;
 mod table;
 mod tally;
@@ -50,13 +56,14 @@ mod worker;
 
 pub use client::{Edge, EdgeConfig, EdgeError, identity};
 pub use explain::{Ask, Candidate, Explanation, Step, Verdict};
+pub use files::{FileStore, FilesError};
 pub use limits::{LogFormat, Settings};
 pub use listen::ListenError;
 pub use refusal::Refusal;
 pub use server::{EdgeOptions, HttpsFront, StartError, edge_main};
 pub use status::{
-    EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, PortStatus, RefusedStatus, RuleStatus, SideStatus,
-    TlsStatus,
+    CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, HedgeStatus, MirrorStatus, PoolStatus, PortStatus,
+    RefusedStatus, RuleStatus, SideStatus, StickStatus, TlsStatus,
 };
 pub use table::{Document, TableFlaw};
 pub use tally::Tally;

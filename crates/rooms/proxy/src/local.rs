@@ -11,17 +11,21 @@ use std::time::Duration;
 use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
 use resilience::breaker::{self, Breaker};
+use resilience::hedge::Hedger;
 use spec::{BalanceBy, EdgePolicy};
 
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
+use crate::exchange;
 use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::http2::FarTrunk;
 use crate::limits::{FAR_IDLE, FAR_PER_ENDPOINT, IDLE_PER_ENDPOINT};
 use crate::link::Link;
 use crate::rules::Wishes;
+use crate::stick::Stick;
 use crate::stream::Stream;
 use crate::table::{PoolKey, Table};
 use crate::worker::Worker;
@@ -48,10 +52,16 @@ pub(crate) struct LocalPool {
     pub(crate) gate: Option<Arc<Gate>>,
     /// Spares it when it has stopped to answer in time; goes on over changes of the table.
     pub(crate) breaker: Option<Rc<RefCell<Breaker>>>,
+    /// When a second instance is asked, if its service wants that; goes on likewise.
+    pub(crate) hedger: Option<Rc<RefCell<Hedger>>>,
     /// What it wants done with requests and answers.
     pub(crate) wishes: Option<Arc<Wishes>>,
+    /// How clients stay with their instance.
+    pub(crate) stick: Option<Arc<Stick>>,
     /// Where its requests go beside it.
     pub(crate) fork: Option<Arc<Fork>>,
+    /// What it keeps of its answers.
+    pub(crate) cache: Option<Arc<Cache>>,
     /// Since when it has had no instance that takes connections.
     pub(crate) down_since: Cell<Option<Instant>>,
 }
@@ -133,8 +143,11 @@ impl LocalTable {
                 policy: spec.policy.clone(),
                 gate: spec.gate.clone(),
                 breaker: breaker(&spec.policy, before.map(|pool| &***pool)),
+                hedger: exchange::hedger(spec.policy.hedge, before.map(|pool| &***pool)),
                 wishes: spec.wishes.clone(),
                 fork: spec.fork.clone(),
+                stick: spec.stick.clone(),
+                cache: spec.cache.clone(),
                 endpoints,
                 down_since: Cell::new(down_since),
             }));
@@ -187,8 +200,11 @@ impl LocalPool {
             policy,
             gate: None,
             breaker: None,
+            hedger: None,
             wishes: None,
             fork: None,
+            stick: None,
+            cache: None,
             down_since,
         })
     }

@@ -1,7 +1,11 @@
-//! Other readers of HTTP/1.1 beside ours, and all of them in the same words, for comparisons in tests.
+//! Other readers of HTTP/1.1 beside ours, and all of them in the same words, for comparisons in tests and by the fuzzer.
 //!
 //! `safehttp` reads whole requests by the letter of RFC 7230. `http_parser` is node's of old, which many servers had:
 //! it reads whole requests and minds little. `httparse` reads heads.
+
+pub(crate) mod alike;
+#[cfg(test)]
+mod tests;
 
 use std::io::{Cursor, Read};
 
@@ -218,5 +222,3 @@ pub(crate) fn http_parser_answer(text: &[u8]) -> Option<Message> {
     let message = Message::new((b"", parser.status_code?.to_string().as_bytes()), heard.fields);
     Some(Message { body: (!parser.upgrade).then_some(heard.body), used, ..message })
 }
-
-mod tests;

@@ -4,12 +4,16 @@
 //! with one is configured and never guessed, as anybody could send one. Reading takes no byte of what follows, so the
 //! rest goes on as if nothing had been there.
 
+#[cfg(fuzzing)]
+mod fuzzed;
 mod receive;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use spec::ProxyProtocol;
 
+#[cfg(fuzzing)]
+pub(crate) use fuzzed::fuzzed;
 pub(crate) use receive::{admit, introduce};
 
 /// What opens version 2.

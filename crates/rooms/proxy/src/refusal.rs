@@ -80,9 +80,12 @@ refusals! {
     SLOW_HEAD = 408 "slow-head" "The head of the request did not arrive in time.";
     SLOW_BODY = 408 "slow-body" "The body of the request did not arrive in time.";
     NO_ROUTE = 404 "no-route" "No service answers at this host and path.";
+    NO_FILE = 404 "no-file" "There is no such file.";
+    FOLDER = 307 "folder" "This is a folder, which is found with a slash at its end.";
     NO_INSTANCE = 503 "no-instance" "No instance of the service is ready.";
     RATE = 429 "rate" "The client has sent more requests than the service allows in a time.";
     OVERLOADED = 503 "overloaded" "The service has as many requests to do as it can.";
+    SHED = 503 "shed" "The service has more to do than it can, and more urgent requests go first.";
     BODY_SIZE = 413 "body-size" "The body of the request is longer than the service allows.";
     HELD_TOO_MANY = 503 "held-too-many" "Too many requests wait for an instance already.";
     BREAKER = 503 "breaker" "The service has stopped to answer in time, and is spared for a moment.";
@@ -91,6 +94,7 @@ refusals! {
     GONE = 502 "gone" "The instance closed the connection before it answered.";
     BAD_ANSWER = 502 "bad-answer" "The instance's answer is malformed.";
     DEADLINE = 504 "deadline" "The time that the client waits is over before anything could be done.";
+    ONLY_IF_CACHED = 504 "only-if-cached" "Nothing is kept that could answer this, and the client wants nothing else.";
     SLOW_ANSWER = 504 "slow-answer" "The instance did not answer in time.";
 }
 

@@ -17,6 +17,8 @@ use base::Cidr;
 use plan::traffic::{Pool, RouteRule};
 use spec::{BasicAuth, Blob, HeaderSide, Maintenance, RouteRules};
 
+use crate::exchange;
+use crate::files::{Shelves, Wanted};
 use crate::forward::Onward;
 use crate::head::Field;
 use crate::head::request::RequestHead;
@@ -33,12 +35,13 @@ use redirect::Away;
 pub(crate) use ask::Kept;
 pub(crate) use auth::Users;
 pub(crate) use origin::origin;
-pub(crate) use press::Press;
+pub(crate) use press::{Accepted, Press};
 
 /// What a service wants done with its requests and answers beyond the defaults, whatever route they came by.
 pub(crate) struct Wishes {
     maintenance: Option<Maintenance>,
     pages: Option<Pages>,
+    pub(crate) files: Option<Shelves>,
     compress: bool,
     pressing: Pressing,
 }
@@ -47,12 +50,13 @@ impl Wishes {
     /// What this pool's service wants, if it wants anything, or what is wrong with it.
     pub(crate) fn of(pool: &Pool) -> Result<Option<Arc<Self>>, String> {
         let maintenance = pool.policy.maintenance.clone();
-        let pages = Pages::of(&pool.pages)?;
+        let pages = Pages::of(&pool.pages, &pool.policy.replace_errors)?;
         let compress = pool.policy.compress;
-        if maintenance.is_none() && pages.is_none() && !compress {
+        let files = Shelves::of(&pool.policy.files)?;
+        if maintenance.is_none() && pages.is_none() && files.is_none() && !compress {
             return Ok(None);
         }
-        Ok(Some(Arc::new(Self { maintenance, pages, compress, pressing: Pressing::default() })))
+        Ok(Some(Arc::new(Self { maintenance, pages, files, compress, pressing: Pressing::default() })))
     }
 
     fn judge(&self, client: IpAddr) -> Option<Refusal> {
@@ -102,6 +106,8 @@ pub(crate) struct Care {
     wishes: Option<Arc<Wishes>>,
     /// The client takes pages of HTML.
     html: bool,
+    /// A folder that may have what is asked for.
+    wanted: Option<Box<Wanted>>,
     /// Name and password that are still to be checked.
     check: Option<Check>,
     /// Another service that is still to be asked, and its answer if it has one of its own.
@@ -244,6 +250,7 @@ impl Care {
             rules: rules.cloned(),
             wishes: wishes.cloned(),
             html: false,
+            wanted: None,
             check: None,
             ask: None,
             answer: None,
@@ -259,7 +266,9 @@ impl Care {
             lines.extend_from_slice(&answers.own);
         }
         let paged = self.wishes.as_ref().is_some_and(|wishes| wishes.pages.is_some());
-        self.html = paged && pages::takes_html(asked.fields, asked.buf);
+        self.html = paged && !asked.head.grpc && pages::takes_html(asked.fields, asked.buf);
+        let files = self.wishes.as_ref().and_then(|wishes| wishes.files.as_ref());
+        self.wanted = files.and_then(|files| files.wanted(asked, pages::takes_html(asked.fields, asked.buf)));
         // HTTP/1.0 has no chunks to write it in.
         let compress = self.wishes.as_ref().is_some_and(|wishes| wishes.compress) && !asked.head.old;
         self.coding = if compress { Coding::of(asked.fields, asked.buf) } else { None };
@@ -304,6 +313,15 @@ impl Care {
         self.answer.as_ref()
     }
 
+    /// Whether a folder may have what is asked for.
+    pub(crate) fn wants_file(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    pub(crate) fn take_wanted(&mut self) -> Option<Box<Wanted>> {
+        self.wanted.take()
+    }
+
     /// Name and password that are to be checked before the request goes on.
     pub(crate) fn take_check(&mut self) -> Option<Check> {
         self.check.take()
@@ -317,7 +335,22 @@ impl Care {
 
     /// The page that is shown in the place of the sentence of an answer with this status.
     pub(crate) fn page(&self, status: u16) -> Option<&[u8]> {
-        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.find(status)
+        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.find(status).map(|page| &**page)
+    }
+
+    /// The page that is shown in the place of an instance's own answer with this status.
+    pub(crate) fn replacement(&self, status: u16) -> Option<Arc<[u8]>> {
+        self.wishes.as_ref().filter(|_| self.html)?.pages.as_ref()?.replacement(status).cloned()
+    }
+
+    /// Changes the fields of an answer by the rules, whose body is a page of this length.
+    pub(crate) fn dress_page(&mut self, length: usize, fields: &mut Vec<Field>, buf: &[u8]) {
+        self.lines.clear();
+        let answers = self.rules.as_ref().and_then(|rules| rules.answers.as_ref());
+        if let Some(answers) = answers {
+            answers.prune(fields, buf);
+        }
+        exchange::push_lines(&mut self.lines, length, answers.map_or(&[], |answers| &answers.lines));
     }
 
     /// Prepares the question to the service that is asked first, and takes out the fields of the request that do not go

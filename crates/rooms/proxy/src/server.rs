@@ -9,6 +9,7 @@ mod heir;
 mod instances;
 mod listening;
 mod role;
+mod secret;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,12 +33,16 @@ use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
 use crate::protocol::{READ, VERSION};
-use crate::status::{EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, TlsStatus};
+use crate::status::{
+    CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus,
+    TlsStatus,
+};
 use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
 use crate::worker::{self, Command, Decided, Gauges, Manner, Plan, Socket};
 use instances::Instances;
 use listening::{Dealt, Listening};
+use secret::Marks;
 
 pub use role::{EdgeOptions, HttpsFront, edge_main};
 
@@ -139,7 +144,7 @@ impl Server {
             fronts::open(&http, &addresses.http, Purpose::Front, &mut listening, fronts::PATIENCE).await?;
         let (at, https_spare) = secure_addresses(&addresses.https, &listening);
         let secure = fronts::open(&https, &at, Purpose::Secure, &mut listening, fronts::PATIENCE).await?;
-        let mut instances = Instances::new(threads);
+        let mut instances = Instances::new(threads, Marks::of(&folder));
         let empty = Document::default();
         let mut table = Table::build(&empty, None, threads, |i, a| instances.state(i, a))
             .expect("a table without rules has no flaw");
@@ -233,6 +238,7 @@ impl Server {
             self.instances.state(instance, address)
         })
         .map_err(|source| ApplyError::Flaw { source })?;
+        table.load_files(&self.folder, &self.table);
         let needed = Keeper::is_needed(&document);
         if needed || !self.https.is_empty() {
             let hosts = self.tls.build(&document).map_err(|source| ApplyError::Tls { source })?;
@@ -394,10 +400,16 @@ impl Server {
             owner: pool.key.0.clone(),
             name: pool.key.1.clone(),
             service: pool.service.clone(),
+            replaced: decisions.replaced.get(&pool.key).copied().unwrap_or_default(),
+            files: decisions.served.get(&pool.key).copied().unwrap_or_default(),
             breaker_opened: decisions.opened.get(&pool.key).copied().unwrap_or_default(),
             endpoints: pool.endpoints.iter().map(|e| EndpointStatus::of(e, now)).collect(),
             sides: SideStatus::of(pool.fork.as_deref()),
             mirror: MirrorStatus::of(pool.fork.as_deref()),
+            sticky: StickStatus::of(pool.stick.as_deref()),
+            classes: ClassStatus::of(pool.gate.as_deref()),
+            hedges: pool.policy.hedge.map(|_| decisions.hedges.get(&pool.key).copied().unwrap_or_default()),
+            cache: CacheStatus::of(pool.cache.as_ref()),
         });
         let pools = pools.collect();
         let mut tls = TlsStatus::default();

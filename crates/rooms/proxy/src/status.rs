@@ -1,14 +1,19 @@
 //! What the edge tells of itself: totals by pool and instance, bounded by the table's size.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ContainerId, Instant};
 use plan::traffic::Answered;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
 use crate::fork::{CopySums, Fork, Side};
+use crate::gate::Gate;
+use crate::priority::name_of;
+use crate::stick::Stick;
 use crate::tally::Tally;
 
 /// The edge at this moment.
@@ -112,12 +117,134 @@ pub struct PoolStatus {
     /// How often its breaker opened; each thread has its own.
     #[serde(default)]
     pub breaker_opened: u64,
+    /// Answers of its instances that went out with a page in the place of their body.
+    #[serde(default)]
+    pub replaced: u64,
+    /// Answers with a file of the service's.
+    #[serde(default)]
+    pub files: u64,
     /// The sides of its split, itself among them; none where it is not split.
     #[serde(default)]
     pub sides: Vec<SideStatus>,
     /// Copies of its requests, if there are any.
     #[serde(default)]
     pub mirror: Option<MirrorStatus>,
+    /// Second requests to another instance, where its service wants them.
+    #[serde(default)]
+    pub hedges: Option<HedgeStatus>,
+    /// Its requests by how urgent they are, where its service says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassStatus>,
+    /// Clients that stay with their instance, where its service wants that.
+    #[serde(default)]
+    pub sticky: Option<StickStatus>,
+    /// What it keeps of its answers, if it keeps any.
+    #[serde(default)]
+    pub cache: Option<CacheStatus>,
+}
+
+/// Answers by what became of the bond of their client, since the edge started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StickStatus {
+    /// By the instance that the client is bound to.
+    pub stayed: u64,
+    /// To clients that were bound for the first time.
+    pub bound: u64,
+    /// To clients that were bound to another for good, as theirs is gone or fails.
+    pub moved: u64,
+    /// By another, this once, as theirs asked for a pause.
+    pub detours: u64,
+}
+
+impl StickStatus {
+    /// Those of a pool.
+    pub(crate) fn of(stick: Option<&Stick>) -> Option<Self> {
+        let [stayed, bound, moved, detours] = stick?.sums();
+        Some(Self { stayed, bound, moved, detours })
+    }
+}
+
+/// Requests of one class, since the gate is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassStatus {
+    /// `critical`, `default` or `sheddable`.
+    pub class: String,
+    /// Let in, at once or after a wait.
+    pub let_in: u64,
+    /// Refused, as there were too many, or more urgent ones.
+    pub refused: u64,
+}
+
+impl ClassStatus {
+    /// Those of a pool.
+    pub(crate) fn of(gate: Option<&Gate>) -> Vec<Self> {
+        let counts = gate.and_then(Gate::by_class).into_iter().flatten();
+        let status = |(class, let_in, refused)| Self { class: name_of(class).to_owned(), let_in, refused };
+        counts.map(status).collect()
+    }
+}
+
+/// Second requests to another instance, since the edge started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HedgeStatus {
+    /// Sent.
+    pub sent: u64,
+    /// Of those, the ones whose answer the client got.
+    pub won: u64,
+    /// Not sent, as their share was used up.
+    pub unpaid: u64,
+    /// Not sent, as the service has too much to do or its breaker is not closed.
+    pub busy: u64,
+    /// Not sent, as no other instance takes requests.
+    pub alone: u64,
+}
+
+impl HedgeStatus {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.sent += more.sent;
+        self.won += more.won;
+        self.unpaid += more.unpaid;
+        self.busy += more.busy;
+        self.alone += more.alone;
+    }
+}
+
+/// What a cache did for its service's requests since the edge started, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CacheStatus {
+    /// Answered with what was kept and fresh.
+    pub hits: u64,
+    /// With what was stale, while a new answer was fetched.
+    pub stale: u64,
+    /// With what was stale, as no good answer could be had.
+    pub on_error: u64,
+    /// With an answer that was fetched for them.
+    pub misses: u64,
+    /// With what was kept, as the instance said that it is still good.
+    pub confirmed: u64,
+    /// With the answer to another's request, which they waited for.
+    pub joined: u64,
+    /// Requests that went their own way.
+    pub passed: u64,
+    /// Fetches beside requests that got a stale answer.
+    pub renewed: u64,
+    /// Answers that are kept.
+    pub answers: u64,
+    /// What they take.
+    pub bytes: u64,
+    /// What they may take.
+    pub most_bytes: u64,
+    /// Fetches under way.
+    pub fetches: u64,
+    /// Requests that wait for one of them.
+    pub waiting: u64,
+}
+
+impl CacheStatus {
+    /// That of a pool.
+    pub(crate) fn of(cache: Option<&Arc<Cache>>) -> Option<Self> {
+        cache.map(|cache| cache.sums())
+    }
 }
 
 /// A side of a split, since the edge started.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::cache::{Inlet, Outlet};
 use crate::http2::{FarLane, Lane};
 use crate::link::Link;
 use crate::tls::TlsStream;
@@ -21,6 +22,10 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream>),
     Lane(Box<Lane>),
     Far(Box<FarLane>),
+    /// A fetch of the cache, in the place of a client.
+    Inlet(Box<Inlet>),
+    /// An answer out of the cache, in the place of an instance.
+    Outlet(Box<Outlet>),
 }
 
 impl Stream {
@@ -33,7 +38,8 @@ impl Stream {
             Self::Tls(tls) => tls.socket().poll_read_ready(cx),
             Self::Lane(lane) => lane.poll_read_ready(cx),
             // A read tells.
-            Self::Far(_) => Poll::Ready(Ok(())),
+            Self::Far(_) | Self::Outlet(_) => Poll::Ready(Ok(())),
+            Self::Inlet(_) => Poll::Pending,
         }
     }
 
@@ -42,7 +48,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.is_fresh(),
             Self::Tls(tls) => tls.socket().is_fresh(),
-            Self::Lane(_) | Self::Far(_) => false,
+            Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => false,
         }
     }
 
@@ -51,7 +57,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.make_known(),
             Self::Tls(tls) => tls.socket_mut().make_known(),
-            Self::Lane(_) | Self::Far(_) => Ok(()),
+            Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => Ok(()),
         }
     }
 
@@ -62,7 +68,7 @@ impl Stream {
             Self::Plain(tcp) => tcp.has_arrived(),
             Self::Tls(tls) => tls.holds_bytes() || tls.socket().has_arrived(),
             Self::Lane(lane) => lane.holds_bytes(),
-            Self::Far(_) => false,
+            Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => false,
         }
     }
 
@@ -73,7 +79,7 @@ impl Stream {
             Self::Tls(tls) => tls.socket(),
             Self::Lane(lane) => return lane.break_off(),
             // Dropped before its end, it ends with an error in any case.
-            Self::Far(_) => return,
+            Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => return,
         };
         // Without it the connection is closed in order, which shows the cut too unless the answer has no length; under
         // TLS the missing farewell shows it.
@@ -93,7 +99,7 @@ impl Stream {
     /// Bytes have gone out of a write that was not finished, so that nothing else can be written in their place.
     pub(crate) fn is_torn(&self) -> bool {
         match self {
-            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => false,
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => false,
             Self::Tls(tls) => tls.is_torn(),
         }
     }
@@ -103,8 +109,13 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.local_addr(),
             Self::Tls(tls) => tls.socket().local_addr(),
-            Self::Lane(_) | Self::Far(_) => None,
+            Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => None,
         }
+    }
+
+    /// What goes through it is for all who ask alike: it fetches an answer to be kept, or gives one that is.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Inlet(_) | Self::Outlet(_))
     }
 
     /// It carries one request, and is nothing after that.
@@ -115,7 +126,7 @@ impl Stream {
     /// What is known of the client by TLS, if it came over that.
     pub(crate) fn tls(&self) -> Option<&TlsStream> {
         match self {
-            Self::Plain(_) | Self::Lane(_) | Self::Far(_) => None,
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => None,
             Self::Tls(tls) => Some(tls),
         }
     }
@@ -128,6 +139,9 @@ impl AsyncRead for Stream {
             Self::Tls(tls) => tls.poll_read(cx, buf),
             Self::Lane(lane) => lane.poll_read(cx, buf),
             Self::Far(lane) => lane.poll_read(cx, buf),
+            Self::Outlet(outlet) => outlet.poll_read(cx, buf),
+            // Nobody asks for anything more.
+            Self::Inlet(_) => Poll::Pending,
         }
     }
 }
@@ -139,6 +153,8 @@ impl AsyncWrite for Stream {
             Self::Tls(tls) => tls.poll_write(cx, &[IoSlice::new(buf)]),
             Self::Lane(lane) => lane.poll_write(cx, buf),
             Self::Far(lane) => lane.poll_write(cx, buf),
+            Self::Inlet(inlet) => inlet.poll_write(cx, buf),
+            Self::Outlet(_) => Poll::Ready(Ok(buf.len())),
         }
     }
 
@@ -158,6 +174,11 @@ impl AsyncWrite for Stream {
                 let first = bufs.iter().find(|buf| !buf.is_empty());
                 first.map_or(Poll::Ready(Ok(0)), |buf| lane.poll_write(cx, buf))
             }
+            Self::Inlet(inlet) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty());
+                first.map_or(Poll::Ready(Ok(0)), |buf| inlet.poll_write(cx, buf))
+            }
+            Self::Outlet(_) => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
         }
     }
 
@@ -175,7 +196,7 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Poll::Ready(tcp.shut_down()),
             Self::Tls(tls) => tls.poll_shutdown(cx),
             Self::Lane(lane) => lane.poll_shutdown(),
-            Self::Far(_) => Poll::Ready(Ok(())),
+            Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => Poll::Ready(Ok(())),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use base::{Cidr, ContainerId};
@@ -10,12 +11,15 @@ use plan::traffic::{Listener, Pool, PoolProtocol, RouteShare};
 use serde::{Deserialize, Serialize};
 use spec::{Blob, EdgePolicy, PathPrefix, Protocol};
 
+use crate::cache::Cache;
 use crate::endpoint::EndpointState;
+use crate::files::Shelves;
 use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::head::Field;
 use crate::rules::{self, Rules, Users, Wishes};
 use crate::status::{PortStatus, RuleStatus};
+use crate::stick::Stick;
 use crate::tally::{RouteTally, Tally};
 use crate::tls::Hosts;
 
@@ -173,6 +177,10 @@ pub(crate) struct PoolSpec {
     pub(crate) wishes: Option<Arc<Wishes>>,
     /// Where its requests go beside it, if its service wants that.
     pub(crate) fork: Option<Arc<Fork>>,
+    /// How clients stay with their instance, if its service wants that.
+    pub(crate) stick: Option<Arc<Stick>>,
+    /// What it keeps of its answers, if its service wants that.
+    pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) protocol: PoolProtocol,
 }
 
@@ -244,6 +252,7 @@ impl Table {
             .flat_map(|table| &table.pools)
             .filter_map(|pool| Some((&pool.key, pool.gate.as_ref()?)))
             .collect();
+        let caches = caches(before);
         for (owner, share) in &document.shares {
             let mut places = BTreeMap::new();
             for (name, pool) in &share.pools {
@@ -251,12 +260,17 @@ impl Table {
                 let key = (owner.clone(), name.clone());
                 let fork = fork(&key, (share, pool), before)?;
                 let kept = known.get(&key).filter(|gate| gate.suits(&pool.policy));
+                let cached = caches.get(&key).copied();
                 let gate = kept.map_or_else(|| Gate::of(&pool.policy), |gate| Some(Arc::clone(gate)));
+                let known = before.and_then(|table| table.pools.iter().find(|pool| pool.key == key));
+                let known = known.and_then(|pool| pool.stick.as_ref());
                 table.pools.push(PoolSpec {
+                    stick: Stick::of(&pool.policy, &pool.service, known),
                     key,
                     policy: pool.policy.clone(),
                     gate,
                     fork,
+                    cache: Cache::of(pool.policy.cache.as_ref(), (&pool.revision, threads), cached),
                     wishes: Wishes::of(pool).map_err(|why| bad_pool(owner, pool, why))?,
                     service: pool.service.clone(),
                     protocol: pool.protocol,
@@ -366,6 +380,16 @@ impl Table {
         Ok(())
     }
 
+    /// Makes the lists of files ready, from the table before or from the edge's folder.
+    pub(crate) fn load_files(&self, edge: &Path, before: &Self) {
+        let before: Vec<_> = before.shelves().collect();
+        self.shelves().for_each(|shelves| shelves.load(edge, &before));
+    }
+
+    fn shelves(&self) -> impl Iterator<Item = &Shelves> {
+        self.pools.iter().filter_map(|pool| pool.wishes.as_ref()?.files.as_ref())
+    }
+
     /// Where a request for this host (with or without port) and path goes.
     pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Target<'_>> {
         let fits = |rules: &'_ [Rule]| rules.iter().position(|rule| rule.fits(path));
@@ -440,6 +464,12 @@ fn tally(
 ) -> Arc<RouteTally> {
     let known = before.and_then(|table| table.tallies.iter().find(|tally| tally.is_of(owner, host, path)));
     known.map_or_else(|| Arc::new(RouteTally::new(owner, host, path, threads)), Arc::clone)
+}
+
+/// What pools have kept of their answers.
+fn caches(before: Option<&Table>) -> HashMap<&PoolKey, &Arc<Cache>> {
+    let pools = before.iter().flat_map(|table| &table.pools);
+    pools.filter_map(|pool| Some((&pool.key, pool.cache.as_ref()?))).collect()
 }
 
 /// What a pool's service wants beside its own instances.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
+use crate::files::Files;
+use crate::patterns::{Hedge, Priority, Stick};
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -49,6 +51,12 @@ pub struct EdgePolicy {
     /// (`5xx`).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub error_pages: BTreeMap<String, String>,
+    /// The statuses and classes of the instances' own answers in whose place these pages are shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replace_errors: Vec<String>,
+    /// Files that the edge serves itself; the longest path counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Files>,
     /// Requests without a trace context get one; of a million, so many are marked as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<u32>,
@@ -67,9 +75,67 @@ pub struct EdgePolicy {
     /// Copies of its requests go to another service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,
+    /// Equal requests are joined, and answers kept for others, as far as the answers allow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Caching>,
     /// Connections to instances open with the client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// What only looks is asked of a second instance when the first is silent for long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
+    /// Who is refused first when the limit is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Clients stay with their instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stick: Option<Stick>,
+}
+
+/// How answers are kept for others, and shared by those who ask the same at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Caching {
+    /// How long an answer is fresh that does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Duration>,
+    /// How long a stale answer is given while a new one is fetched, if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_while_revalidate: Option<Duration>,
+    /// How long a stale answer is given when no good one can be had, if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_if_error: Option<Duration>,
+    /// Answers that say nothing are shared too by those who waited for them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub join: bool,
+    /// How long one waits for the answer to another's request.
+    pub wait: Duration,
+    /// The most that is kept.
+    pub size: Bytes,
+    /// The longest answer that is kept or shared.
+    pub answer: Bytes,
+}
+
+impl Caching {
+    /// The least and the most that may be kept.
+    pub const SIZES: (Bytes, Bytes) = (Bytes(1 << 20), Bytes(64 << 30));
+    /// The part of what is kept that one answer may take.
+    pub const LARGEST_PART: u64 = 8;
+}
+
+impl Default for Caching {
+    /// Only what answers allow themselves.
+    fn default() -> Self {
+        Self {
+            ttl: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            join: false,
+            wait: Duration::from_secs(30),
+            size: Bytes(32 << 20),
+            answer: Bytes(1 << 20),
+        }
+    }
 }
 
 /// A version of the PROXY protocol, in which a proxy says in front of a connection who its client is.

@@ -7,7 +7,9 @@
 mod app;
 mod blob;
 mod edge;
+mod files;
 mod mount;
+mod patterns;
 mod policy;
 mod route;
 mod rules;
@@ -18,11 +20,16 @@ mod users;
 pub use app::{App, FileSource, Ipam, Network, Volume};
 pub use blob::Blob;
 pub use edge::{
-    BalanceBy, CertificateFiles, EdgePolicy, Issuer, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate,
-    RateKey, RouteHttps, ServiceCertificate, is_page,
+    BalanceBy, Caching, CertificateFiles, EdgePolicy, Issuer, Limit, Maintenance, PAGE_BYTES, ProxyProtocol,
+    Rate, RateKey, RouteHttps, ServiceCertificate, is_page,
 };
+pub use files::{FileEntry, FileTree, Files, Missing, TreeFlaw, is_digest};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
-pub use policy::{Condition, Dependency, FailureAction, HealthCheck, Order, Probe, Restart, UpdatePolicy};
+pub use patterns::{Hedge, HedgeAfter, Priority, PriorityMatch, Stick, Urgency};
+pub use policy::{
+    Condition, Dependency, FailureAction, HealthCheck, HttpProbe, Order, Probe, Restart, StatusRange,
+    UpdatePolicy,
+};
 pub use route::{PathPrefix, Protocol, Published, Route};
 pub use rules::{BasicAuth, ForwardAuth, HeaderRules, HeaderSide, Redirect, RouteRules};
 pub use service::{

@@ -1,5 +1,6 @@
 //! How a service is watched, restarted, updated and waited for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,18 +30,58 @@ pub enum Probe {
     Exec(Vec<String>),
     /// Run this line by the image's shell; 0 is well.
     Shell(String),
-    /// From outside: `GET` this path at this port; 200 to 399 is well.
-    Http {
+    /// From outside: `GET` a path.
+    Http(HttpProbe),
+    /// From outside: the health service of gRPC (`grpc.health.v1`), in clear text; `SERVING` is well.
+    Grpc {
         /// The container's port.
         port: u16,
-        /// As in `/healthz`.
-        path: String,
+        /// The service that is asked about; empty for the server as a whole.
+        service: String,
     },
     /// From outside: this port takes a connection.
     Tcp {
         /// The container's port.
         port: u16,
     },
+}
+
+/// A question of HTTP whether an instance is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpProbe {
+    /// The container's port.
+    pub port: u16,
+    /// As in `/healthz?full=1`.
+    pub path: String,
+    /// The Host that it is asked for; its address when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Further fields.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The statuses that are well; 200 to 399 when none are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<StatusRange>,
+    /// It is asked in HTTP/2, in clear text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
+}
+
+impl HttpProbe {
+    /// Whether an answer with this status is a good one.
+    pub fn takes(&self, status: u16) -> bool {
+        let among = |range: &StatusRange| (range.from..=range.to).contains(&status);
+        if self.statuses.is_empty() { (200..400).contains(&status) } else { self.statuses.iter().any(among) }
+    }
+}
+
+/// Statuses of HTTP from one to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRange {
+    /// The first.
+    pub from: u16,
+    /// The last.
+    pub to: u16,
 }
 
 /// When to start an instance again after it ended.

@@ -149,6 +149,9 @@ pub struct Service {
     /// Whether it is well; none when nobody can tell from here.
     #[serde(default)]
     pub healthcheck: Option<HealthCheck>,
+    /// What it must answer from outside to be sent requests (`x-sea.edge.check`). One that does not runs on without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<HealthCheck>,
     /// When it is started again.
     #[serde(default)]
     pub restart: Restart,

@@ -197,6 +197,9 @@ pub struct InstanceView {
     pub age: Duration,
     /// How often it was started again.
     pub restarts: u32,
+    /// What its checks said last, while it does not pass them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// Requests under way.
     pub in_flight: u64,
 }

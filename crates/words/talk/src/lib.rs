@@ -7,6 +7,7 @@ mod app;
 mod builds;
 mod container;
 mod edge;
+mod files;
 mod frame;
 mod machine;
 mod registry;
@@ -25,6 +26,7 @@ pub use edge::{
     RouteCandidate, RouteCertificate, RouteExplained, RouteInstance, RouteMirror, RouteQuestion, RouteSide,
     RouteStep, RouteView, RoutesView,
 };
+pub use files::TreeView;
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};
 pub use machine::{Check, DaemonView, Event, Verdict};
 pub use registry::{Credential, LayerStage, LoginOrder, PullImage, Pulling, PushImage, Pushing, Secret};

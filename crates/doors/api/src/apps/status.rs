@@ -66,10 +66,15 @@ impl Daemon {
 
     fn instance(&self, seen: &Seen, traffic: &TrafficSeen) -> InstanceView {
         let (name, release) = self.name_and_release(&seen.id);
+        let said = match seen.state {
+            State::Starting | State::Spared | State::Unhealthy => self.complaint(&seen.id),
+            State::Created | State::Ready | State::Stopping | State::Exited { .. } => None,
+        };
         let state = match seen.state {
             State::Created => "created".to_owned(),
             State::Starting => "starting".to_owned(),
             State::Ready => "ready".to_owned(),
+            State::Spared => "spared".to_owned(),
             State::Unhealthy => "unhealthy".to_owned(),
             State::Stopping => "stopping".to_owned(),
             State::Exited { code, .. } => format!("exited ({code})"),
@@ -81,8 +86,17 @@ impl Daemon {
             state,
             age: seen.age,
             restarts: seen.restarts,
+            said,
             in_flight: traffic.in_flight.get(&seen.id).copied().unwrap_or(0),
         }
+    }
+
+    /// What its last check complained of.
+    fn complaint(&self, id: &ContainerId) -> Option<String> {
+        let health = self.containers.inspect(id).ok()?.health;
+        let failed = health.log.iter().rev().find(|answer| answer.exit_code != 0)?;
+        let line = failed.output.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!line.is_empty()).then(|| line.chars().take(300).collect())
     }
 
     fn name_and_release(&self, id: &ContainerId) -> (String, base::ReleaseNumber) {

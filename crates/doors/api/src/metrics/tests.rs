@@ -1,9 +1,25 @@
 //! The text as Prometheus reads it.
 
 use expect_test::expect;
-use proxy::{RefusedStatus, RuleStatus};
+use proxy::{ClassStatus, HedgeStatus, RefusedStatus, RuleStatus, StickStatus};
 
 use super::*;
+
+const CACHE: CacheStatus = CacheStatus {
+    hits: 30,
+    stale: 4,
+    on_error: 1,
+    misses: 5,
+    confirmed: 2,
+    joined: 99,
+    passed: 7,
+    renewed: 3,
+    answers: 8,
+    bytes: 12_345,
+    most_bytes: 1 << 20,
+    fetches: 1,
+    waiting: 6,
+};
 
 fn status() -> EdgeStatus {
     let instance: ContainerId = "ab".repeat(32).parse().expect("an id");
@@ -33,6 +49,8 @@ fn status() -> EdgeStatus {
         service: "shop/web".into(),
         endpoints: vec![endpoint],
         breaker_opened: 2,
+        replaced: 9,
+        files: 10,
         sides: vec![
             SideStatus { pool: "next:80".into(), weight: 10, taken: 12, fell: 1 },
             SideStatus { pool: "web:80".into(), weight: 90, taken: 100, fell: 0 },
@@ -46,6 +64,10 @@ fn status() -> EdgeStatus {
             lost: 4,
             skipped: 3,
         }),
+        classes: vec![ClassStatus { class: "critical".into(), let_in: 31, refused: 2 }],
+        sticky: Some(StickStatus { stayed: 41, bound: 7, moved: 3, detours: 9 }),
+        hedges: Some(HedgeStatus { sent: 21, won: 17, unpaid: 6, busy: 5, alone: 1 }),
+        cache: Some(CACHE),
     };
     let rule = RuleStatus {
         owner: "shop".into(),
@@ -95,6 +117,8 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_requests_refused_total{app="",service="",pool="",reason="no-route"} 5
         proxy_requests_refused_total{app="shop",service="web",pool="web:80",reason="rate"} 11
         proxy_breaker_opened_total{app="shop",service="web",pool="web:80"} 2
+        proxy_answers_replaced_total{app="shop",service="web",pool="web:80"} 9
+        proxy_files_served_total{app="shop",service="web",pool="web:80"} 10
         proxy_side_weight{app="shop",service="web",pool="web:80",to="next:80"} 10
         proxy_side_weight{app="shop",service="web",pool="web:80",to="web:80"} 90
         proxy_side_requests_total{app="shop",service="web",pool="web:80",to="next:80"} 12
@@ -106,6 +130,30 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_copies_skipped_total{app="shop",service="web",pool="web:80",to="shadow:80"} 3
         proxy_copies_answered_total{app="shop",service="web",pool="web:80",to="shadow:80",class="2xx"} 13
         proxy_copies_answered_total{app="shop",service="web",pool="web:80",to="shadow:80",class="5xx"} 2
+        proxy_hedges_total{app="shop",service="web",pool="web:80"} 21
+        proxy_hedges_won_total{app="shop",service="web",pool="web:80"} 17
+        proxy_hedges_left_out_total{app="shop",service="web",pool="web:80",reason="share"} 6
+        proxy_hedges_left_out_total{app="shop",service="web",pool="web:80",reason="load"} 5
+        proxy_hedges_left_out_total{app="shop",service="web",pool="web:80",reason="alone"} 1
+        proxy_priority_requests_total{app="shop",service="web",pool="web:80",priority="critical"} 31
+        proxy_priority_refused_total{app="shop",service="web",pool="web:80",priority="critical"} 2
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="stayed"} 41
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="bound"} 7
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="moved"} 3
+        proxy_sticky_answers_total{app="shop",service="web",pool="web:80",outcome="detour"} 9
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="hit"} 30
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="stale"} 4
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="error"} 1
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="miss"} 5
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="confirmed"} 2
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="joined"} 99
+        proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="passed"} 7
+        proxy_cache_renewals_total{app="shop",service="web",pool="web:80"} 3
+        proxy_cache_answers{app="shop",service="web",pool="web:80"} 8
+        proxy_cache_bytes{app="shop",service="web",pool="web:80"} 12345
+        proxy_cache_limit_bytes{app="shop",service="web",pool="web:80"} 1048576
+        proxy_cache_fetches{app="shop",service="web",pool="web:80"} 1
+        proxy_cache_waiting{app="shop",service="web",pool="web:80"} 6
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="2xx"} 3
         proxy_requests_total{app="shop",service="web",pool="web:80",release="4",container="abababababab",class="5xx"} 1
         proxy_request_duration_seconds_sum{app="shop",service="web",pool="web:80",release="4",container="abababababab"} 70.0005

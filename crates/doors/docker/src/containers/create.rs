@@ -168,6 +168,7 @@ fn service(config: &Config, host_config: &HostConfig, joined: networks::Joined) 
         uts_host: security::uts(&host_config.uts_mode)?,
         cgroup_host: security::cgroup(&host_config.cgroupns_mode)?,
         healthcheck,
+        check: None,
         restart: restart(host_config)?,
         stop_signal: config.stop_signal.clone().filter(|signal| !signal.is_empty()),
         stop_grace_period: config.stop_timeout.map_or(GRACE, grace),

@@ -78,7 +78,7 @@ fn check(check: &spec::HealthCheck) -> Option<HealthConfig> {
         Probe::Exec(args) => std::iter::once("CMD".to_owned()).chain(args.clone()).collect(),
         Probe::Shell(line) => vec!["CMD-SHELL".into(), line.clone()],
         // Docker has no words for a check from outside.
-        Probe::Http { .. } | Probe::Tcp { .. } => return None,
+        Probe::Http(_) | Probe::Grpc { .. } | Probe::Tcp { .. } => return None,
     };
     let nanos = |time: std::time::Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
     Some(HealthConfig {

@@ -13,7 +13,7 @@ pub(super) fn check(
     desk: &mut Desk<'_>,
     name: &str,
     map: &Map,
-    routes: &[Route],
+    (routes, of_edge): (&[Route], &Option<HealthCheck>),
     ports: &[Published],
 ) -> Option<HealthCheck> {
     let outside = routes
@@ -22,7 +22,8 @@ pub(super) fn check(
         .find(|port| *port > 0)
         .or_else(|| ports.iter().find(|port| port.protocol != Protocol::Udp).map(|port| port.port));
     let Some(node) = map.get("healthcheck").filter(|node| !node.is_null()) else {
-        let port = outside?;
+        // What is asked by `x-sea` anyhow needs no knock.
+        let port = outside.filter(|_| of_edge.is_none())?;
         desk.choose(
             name,
             "healthcheck",

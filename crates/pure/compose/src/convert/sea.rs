@@ -1,13 +1,17 @@
 //! `x-sea`: what the specification has no word for. Read strictly; its JSON Schema is in the guide.
 
+mod check;
 mod edge;
+mod files;
+mod patterns;
 mod rules;
 mod split;
 
 use std::time::Duration;
 
 use spec::{
-    CertificateFiles, EdgePolicy, Issuer, PathPrefix, Route, RouteHttps, RouteRules, ServiceCertificate,
+    CertificateFiles, EdgePolicy, HealthCheck, Issuer, PathPrefix, Route, RouteHttps, RouteRules,
+    ServiceCertificate,
 };
 
 use super::Desk;
@@ -20,6 +24,7 @@ use crate::tree::{Map, Node, Value};
 pub(super) struct Sea {
     pub(super) routes: Vec<Route>,
     pub(super) edge: EdgePolicy,
+    pub(super) check: Option<HealthCheck>,
     pub(super) certificate: Option<ServiceCertificate>,
     pub(super) writer: Option<Writer>,
 }
@@ -90,6 +95,13 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
         sea.edge = edge::read(desk, node, &format!("{key}.edge"));
         split::read(desk, (name, service), node, &mut sea);
         check_ways(desk, (name, service), (node, &key), &sea);
+        if let Some(node) = node.map().and_then(|map| map.get("check")) {
+            let routed = sea.routes.iter().map(|route| route.port).find(|port| *port > 0);
+            let port = routed.map_or_else(|| inferred(service), Ok);
+            let key = format!("{key}.edge.check");
+            let place = check::Place { key: &key, port, http2: sea.edge.http2 };
+            sea.check = check::read(desk, node, &place);
+        }
     }
     if let Some(node) = map.get("certificate") {
         sea.certificate = certificate(desk, node, &format!("{key}.certificate"));

@@ -46,7 +46,7 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
     let ports = network::ports(desk, name, map);
     let restart = policy::restart(desk, name, map, whole);
     let (update, rollback) = policy::updates(desk, name, map, &sea, replicas, whole);
-    let (routes, edge, certificate) = (sea.routes, sea.edge, sea.certificate);
+    let (routes, edge, certificate, check) = (sea.routes, sea.edge, sea.certificate, sea.check);
     Service {
         image: project.image(name, node),
         build: map
@@ -83,7 +83,8 @@ pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, w
         limits: limits(map),
         network_mode: network::mode(desk, name, map),
         networks: network::attachments(map),
-        healthcheck: health::check(desk, name, map, &routes, &ports),
+        healthcheck: health::check(desk, name, map, (&routes, &check), &ports),
+        check,
         ports,
         routes,
         edge,

@@ -1,5 +1,6 @@
 //! Tests of what a file comes to as an app.
 
+mod patterns;
 mod split;
 
 use expect_test::{Expect, expect, expect_file};
@@ -205,6 +206,33 @@ fn wishes_to_the_edge_that_make_no_sense_are_told() {
 }
 
 #[test]
+fn a_service_may_want_its_answers_kept() {
+    let app = app("
+services:
+  a: {image: x, x-sea: {edge: {cache: true}}}
+  b: {image: x, x-sea: {edge: {cache: false}}}
+  c: {image: x, x-sea: {edge: {cache: {ttl: 5s, stale_if_error: 1m, join: true, size: 4m}}}}
+");
+    let lines: Vec<_> =
+        app.services.values().map(|service| serde_json::to_string(&service.edge).unwrap()).collect();
+    expect![[r#"
+        {"cache":{"wait":{"secs":30,"nanos":0},"size":33554432,"answer":1048576}}
+        {}
+        {"cache":{"ttl":{"secs":5,"nanos":0},"stale_if_error":{"secs":60,"nanos":0},"join":true,"wait":{"secs":30,"nanos":0},"size":4194304,"answer":524288}}"#]]
+    .assert_eq(&lines.join("\n"));
+    told(
+        "services:\n  a: {image: x, x-sea: {edge: {cache: {ttl: 0s, size: 1k, max_answer: 5m, joined: true}}}}\n  b: {image: x, x-sea: {edge: {cache: 5s}}}\n",
+        expect![[r#"
+            services.a.x-sea.edge.cache.ttl: `0s` is not a value of this key | write a time, as in `500ms`, `30s` or `2m`
+            services.a.x-sea.edge.cache.size: `1k` is not a value of this key | write a size from 1.0 MiB to 64.0 GiB
+            services.a.x-sea.edge.cache.max_answer: `5m` is not a value of this key | write a size from 1.0 KiB to 4.0 MiB
+            services.a.x-sea.edge.cache.joined: there is no such key | did you mean `join`?
+            services.b.x-sea.edge.cache: `5s` is not a value of this key | write `true`, `false` or `{ttl: 5s, stale_while_revalidate: 1m}`
+        "#]],
+    );
+}
+
+#[test]
 fn a_service_may_want_the_edge_between_it_and_others() {
     let app = app("
 services:
@@ -358,7 +386,7 @@ services:
     image: x
     x-sea:
       route: {path: /, port: 1, basic_auth: list}
-      edge: {maintenance: true, error_pages: {'404': page, 5xx: page}, compress: true}
+      edge: {maintenance: true, error_pages: {'404': page, 5xx: page}, replace_errors: [503, 404, 5xx, 404], compress: true}
   b:
     image: x
     x-sea:
@@ -374,7 +402,7 @@ configs: {page: {content: <h1>}}
         |service: &spec::Service| serde_json::to_string(&(&service.routes[0].rules, &service.edge)).unwrap();
     let lines: Vec<_> = app.services.values().map(of).collect();
     expect![[r#"
-        [{"basic_auth":{"users":"list","realm":"restricted"}},{"maintenance":{"retry_after":{"secs":60,"nanos":0}},"error_pages":{"404":"page","5xx":"page"},"compress":true}]
+        [{"basic_auth":{"users":"list","realm":"restricted"}},{"maintenance":{"retry_after":{"secs":60,"nanos":0}},"error_pages":{"404":"page","5xx":"page"},"replace_errors":["404","503","5xx"],"compress":true}]
         [{"basic_auth":{"users":"list","realm":"The shop","keep_authorization":true}},{"maintenance":{"allow":["10.0.0.0/8"],"retry_after":{"secs":600,"nanos":0}}}]
         [{},{}]"#]].assert_eq(&lines.join("\n"));
     assert_eq!((app.secrets.len(), app.configs.len()), (1, 1), "what nobody uses is left out");
@@ -430,7 +458,7 @@ fn a_route_may_have_another_service_asked_first() {
 #[test]
 fn lists_and_pages_that_cannot_be_used_are_told() {
     told(
-        "services:\n  a: {image: x, x-sea: {route: {path: /a, port: 1, basic_auth: none}, edge: {maintenance: 1, compress: gzip, error_pages: 5}}}\n  b: {image: x, x-sea: {route: {path: /b, port: 1, basic_auth: s}, edge: {maintenance: {retry: 1}, error_pages: {'200': c, 5xx: none, '404': {}}}}}\n  c: {image: x, x-sea: {route: {path: /c, port: 1, basic_auth: {users: out, realm: 'a\"b', keep_authorization: 1, more: 1}}}}\n  d: {image: x, x-sea: {route: {path: /d, port: 1, basic_auth: []}}}\n  e: {image: x, x-sea: {route: {path: /e, port: 1, basic_auth: {}}}}\nsecrets: {s: {file: ./s.txt}, out: {external: true}}\nconfigs: {c: {content: x}}\n",
+        "services:\n  a: {image: x, x-sea: {route: {path: /a, port: 1, basic_auth: none}, edge: {maintenance: 1, compress: gzip, error_pages: 5}}}\n  b: {image: x, x-sea: {route: {path: /b, port: 1, basic_auth: s}, edge: {maintenance: {retry: 1}, error_pages: {'200': c, 5xx: none, '404': {}}}}}\n  c: {image: x, x-sea: {route: {path: /c, port: 1, basic_auth: {users: out, realm: 'a\"b', keep_authorization: 1, more: 1}}}}\n  d: {image: x, x-sea: {route: {path: /d, port: 1, basic_auth: []}}}\n  e: {image: x, x-sea: {route: {path: /e, port: 1, basic_auth: {}}, edge: {replace_errors: true}}}\n  f: {image: x, x-sea: {route: {path: /f, port: 1}, edge: {replace_errors: [404, 5xx, 200, x], error_pages: {'503': c}}}}\nsecrets: {s: {file: ./s.txt}, out: {external: true}}\nconfigs: {c: {content: x}}\n",
         expect![[r#"
             services.a.x-sea.route.basic_auth: there is no secret `none` here | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
             services.a.x-sea.edge.maintenance: `1` is not a value of this key | write `true`, `false` or `{allow: [10.0.0.0/8], retry_after: 10m}`
@@ -447,6 +475,10 @@ fn lists_and_pages_that_cannot_be_used_are_told() {
             services.c.x-sea.route.basic_auth.more: there is no such key | the keys here are users, realm, keep_authorization
             services.d.x-sea.route.basic_auth: this cannot be a list | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
             services.e.x-sea.route.basic_auth: `users` is missing | write the NAME of a secret of this file, or `{users: NAME, realm: The shop}`
+            services.e.x-sea.edge.replace_errors: there is no page for statuses from 500 up | add it, as in `error_pages: {5xx: NAME}`
+            services.f.x-sea.edge.replace_errors: there is no page for `404` | add it, as in `error_pages: {5xx: NAME}`
+            services.f.x-sea.edge.replace_errors: `200` is not a value of this key | write `true`, or statuses that have a page, as in `[5xx, 404]`
+            services.f.x-sea.edge.replace_errors: `x` is not a value of this key | write `true`, or statuses that have a page, as in `[5xx, 404]`
         "#]],
     );
 }

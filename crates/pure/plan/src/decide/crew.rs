@@ -19,6 +19,7 @@ use crate::step::Slot;
 pub(crate) enum Life {
     Ready,
     Starting,
+    Spared,
     Unhealthy,
     Exited,
     /// Made, never started, and nobody is starting it.
@@ -30,7 +31,7 @@ impl Life {
     /// Whether its processes run, or may run in a moment.
     pub(crate) fn is_alive(self) -> bool {
         match self {
-            Self::Ready | Self::Starting | Self::Unhealthy | Self::Stopping => true,
+            Self::Ready | Self::Starting | Self::Spared | Self::Unhealthy | Self::Stopping => true,
             Self::Exited | Self::Created => false,
         }
     }
@@ -55,11 +56,14 @@ impl<'a> Instance<'a> {
             State::Stopping => Life::Stopping,
             State::Created if memory.starting.iter().any(|slot| is_at(seen, slot)) => Life::Starting,
             State::Created => Life::Created,
-            State::Starting | State::Ready | State::Unhealthy if memory.stopping.contains(&seen.id) => {
+            State::Starting | State::Ready | State::Spared | State::Unhealthy
+                if memory.stopping.contains(&seen.id) =>
+            {
                 Life::Stopping
             }
             State::Starting => Life::Starting,
             State::Ready => Life::Ready,
+            State::Spared => Life::Spared,
             State::Unhealthy => Life::Unhealthy,
         };
         Self { seen: Some(seen), service: &seen.service, revision: &seen.revision, number: seen.number, life }
@@ -73,6 +77,7 @@ impl<'a> Instance<'a> {
             | State::Created
             | State::Starting
             | State::Ready
+            | State::Spared
             | State::Unhealthy
             | State::Stopping => None,
         }
@@ -178,7 +183,9 @@ impl<'a> Crew<'a> {
             State::Created => false,
             State::Exited { asked: true, .. } | State::Stopping | State::Ready => again,
             State::Exited { .. } => !self.ended_well(one) && lately && (again || watched(seen.up)),
-            State::Unhealthy => lately && (again || watched(seen.up.saturating_sub(seen.age))),
+            State::Spared | State::Unhealthy => {
+                lately && (again || watched(seen.up.saturating_sub(seen.age)))
+            }
             State::Starting => again || seen.age.min(self.taking_over) > self.start_limit(),
         }
     }
@@ -186,11 +193,13 @@ impl<'a> Crew<'a> {
     /// How long an instance may take to become ready.
     pub(crate) fn start_limit(&self) -> Duration {
         const SPARE: Duration = Duration::from_secs(60);
-        self.spec.healthcheck.as_ref().map_or(SPARE, |check| {
+        let checks = self.spec.healthcheck.iter().chain(&self.spec.check);
+        let limits = checks.map(|check| {
             let round = check.interval.saturating_add(check.timeout);
             let rounds = round.saturating_mul(check.retries.saturating_add(1));
             check.start_period.saturating_add(rounds).saturating_add(SPARE)
-        })
+        });
+        limits.max().unwrap_or(SPARE)
     }
 
     /// How many failures the policy lets pass.

@@ -69,6 +69,7 @@ fn complaint(crew: &Crew<'_>) -> String {
             None => format!("ended with code {code} after {:.1} s {name}", seen.up.as_secs_f32()),
         },
         State::Unhealthy => format!("is unhealthy {name}"),
+        State::Spared => format!("fails the check of the edge {name}"),
         State::Starting if seen.restarts == 0 => {
             format!("was not ready in {} s {name}", crew.start_limit().as_secs())
         }

@@ -55,6 +55,31 @@ fn an_old_instance_leaves_only_when_a_new_one_is_ready() {
 }
 
 #[test]
+fn one_that_fails_the_check_of_the_edge_runs_on_without_requests() {
+    let same = || [web("a", 2), web("a", 2)];
+    check(same(), "web-1 r1 ready, web-2 r1 unhealthy", expect!["stop web-2"]);
+    check(same(), "web-1 r1 ready, web-2 r1 spared", expect!["nothing"]);
+    let ledger = ledger(same());
+    let instances = seen(&ledger, "web-1 r1 ready, web-2 r1 spared");
+    let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+    let plan = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory));
+    let sent = plan.steps.iter().find_map(|step| match step {
+        Step::Send(share) => Some(share),
+        _ => None,
+    });
+    let sent = sent.expect("a share");
+    assert!(sent.sends_to(&instances[0].id) && !sent.sends_to(&instances[1].id));
+    // A release waits for it, and fails with it.
+    let two = || [web("a", 1), web("b", 1)];
+    check(two(), "web-1 r1 ready, web-2 r2 starting", expect!["nothing"]);
+    check(
+        two(),
+        "web-1 r1 ready, web-2 r2 spared",
+        expect!["fail release 2: web fails the check of the edge (web-2)"],
+    );
+}
+
+#[test]
 fn a_cut_off_stop_is_made_again() {
     check([web("a", 1), web("b", 1)], "web-1 r1 stopping, web-2 r2 ready", expect!["stop web-1"]);
 }

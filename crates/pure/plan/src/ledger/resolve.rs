@@ -27,6 +27,8 @@ pub fn resolve(mut app: App, images: &BTreeMap<ServiceName, ImageFacts>) -> App 
         if service.healthcheck.is_none() && !jobs.contains(name) {
             let of_image = facts.and_then(|facts| facts.healthcheck.clone());
             let port = port_of(service).or_else(|| asked.get(name).copied());
+            // What is asked from outside anyhow needs no knock.
+            let port = port.filter(|_| service.check.is_none());
             service.healthcheck = of_image.or_else(|| port.map(knock));
         }
     }

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use crate::fixtures::{app, ledger, name, seen, service, sight};
+use crate::fixtures::{app, ledger, name, route, seen, service, sight};
 use crate::seen::Seen;
 use crate::{Memory, Step, plan};
 
@@ -84,4 +84,31 @@ fn addresses_are_made_and_taken_back_where_nothing_has_to_start() {
     "#]],
     );
     check(&[], all, &[], expect![""]);
+}
+
+#[test]
+fn the_edge_is_told_what_instances_are_made_from_where_it_keeps_their_answers() {
+    let revision = |instances: &str, keeps: bool| {
+        let web = |image: &str| {
+            let mut web = service(image, 2);
+            route(&mut web, 80);
+            web.edge.cache = keeps.then(spec::Caching::default);
+            web
+        };
+        let ledger = ledger([app([("web", web("a"))]), app([("web", web("b"))])]);
+        let instances = seen(&ledger, instances);
+        let memory = Memory::default();
+        let steps = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory)).steps;
+        let share = steps.into_iter().find_map(|step| match step {
+            Step::Send(share) => Some(share),
+            _ => None,
+        });
+        share.expect("the edge is told").pools["web:80"].revision.clone()
+    };
+    let (old, new) = ("web-1 r1 ready, web-2 r1 ready", "web-1 r2 ready, web-2 r2 ready");
+    assert!(!revision(old, true).is_empty() && revision(old, true) != revision(new, true));
+    for unclear in ["web-1 r1 ready, web-2 r2 ready", "web-1 r2 starting"] {
+        assert_eq!(revision(unclear, true), "", "{unclear}");
+    }
+    assert_eq!(revision(new, false), "");
 }

@@ -159,3 +159,14 @@ fn check(rule: Rule, load: Load, comes: Expect) {
     }
     comes.assert_eq(&format!("{served} served, {dropped} dropped, longest wait {longest:?}"));
 }
+
+#[test]
+fn the_last_one_gives_its_place_up_unjudged() {
+    let mut queue = Queue::new(Policy { most: 2, ..Policy::default() });
+    let now = Instant::from_secs(1);
+    assert_eq!(queue.give_up(), None);
+    assert!(queue.push('a', now).is_ok() && queue.push('b', now).is_ok() && queue.push('c', now).is_err());
+    assert_eq!((queue.give_up(), queue.len()), (Some('b'), 1));
+    assert!(queue.push('c', now).is_ok());
+    assert_eq!(queue.take(now), Some(Taken::Serve('a')));
+}

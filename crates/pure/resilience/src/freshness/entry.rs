@@ -57,7 +57,24 @@ impl Entry {
         received: Received,
     ) -> Result<Self, NotKept> {
         let directives = answer.cache_control.map(CacheControl::parse).unwrap_or_default();
+        if !may_keep(answer.status) {
+            return Err(NotKept::Status);
+        }
         may_store(request, answer, &directives)?;
+        let (entry, told) = Self::draft(rules, answer, directives, received);
+        if !told && !directives.public && !directives.no_cache {
+            return Err(NotKept::Silent);
+        }
+        let can_be_renewed = entry.etag.is_some() || entry.last_modified.is_some();
+        let useful = entry.age < entry.lifetime && !directives.no_cache;
+        if !useful && !can_be_renewed && entry.may_be_stale(rules).is_zero() {
+            return Err(NotKept::Stale);
+        }
+        Ok(entry)
+    }
+
+    /// An answer's facts, and whether anything told how long it is fresh.
+    fn draft(rules: &Rules, answer: &Answer, directives: CacheControl, received: Received) -> (Self, bool) {
         let mut entry = Self {
             directives,
             expires: answer.expires.map(|value| http_date::parse(value, received.wall)),
@@ -71,15 +88,7 @@ impl Entry {
             renewing: None,
         };
         let told = entry.date_it(rules, answer, received);
-        if !told && !directives.public && !directives.no_cache {
-            return Err(NotKept::Silent);
-        }
-        let can_be_renewed = entry.etag.is_some() || entry.last_modified.is_some();
-        let useful = entry.age < entry.lifetime && !directives.no_cache;
-        if !useful && !can_be_renewed && entry.may_be_stale(rules).is_zero() {
-            return Err(NotKept::Stale);
-        }
-        Ok(entry)
+        (entry, told)
     }
 
     /// What to do with a request that it fits. Chance decides on early renewal.
@@ -174,6 +183,17 @@ impl Entry {
         self.lifetime
     }
 
+    /// Whether the answer itself allows that it is used again, and not the route alone.
+    pub fn is_told(&self) -> bool {
+        let CacheControl { max_age, s_maxage, public, .. } = self.directives;
+        max_age.is_some() || s_maxage.is_some() || public || self.expires.is_some()
+    }
+
+    /// Whether it may answer requests with `Authorization` too (RFC 9111, section 3.5).
+    pub fn is_for_all(&self) -> bool {
+        self.directives.public || self.directives.s_maxage.is_some()
+    }
+
     /// Until when it can be of use without being renewed: past that, a store may let it go.
     pub fn ends(&self, rules: &Rules) -> Instant {
         self.came + self.lifetime.saturating_sub(self.age) + self.may_be_stale(rules)
@@ -196,7 +216,7 @@ impl Entry {
         let told = self.directives.s_maxage.or(self.directives.max_age);
         let lifetime = told
             .or_else(|| self.expires.map(|at| at.map_or(Duration::ZERO, |at| at.since(date))))
-            .or(rules.ttl)
+            .or(rules.ttl.filter(|_| is_heuristic(self.status)))
             .or_else(heuristic);
         self.lifetime = lifetime.unwrap_or_default().min(rules.longest);
         lifetime.is_some()
@@ -252,13 +272,40 @@ impl Entry {
     }
 }
 
-/// RFC 9111, section 3, for a shared cache.
+/// Whether those who wait for this very request may have its answer too, kept or not.
+///
+/// It need not be fresh any more by the time it comes: had they asked themselves, theirs would be no younger. The errors of
+/// a server are shared like what is kept, since whoever asks again only adds to what it cannot do.
+///
+/// # Errors
+/// Why it is for its own request only.
+pub fn may_share(
+    rules: &Rules,
+    request: &Request,
+    answer: &Answer,
+    received: Received,
+) -> Result<(), NotKept> {
+    let directives = answer.cache_control.map(CacheControl::parse).unwrap_or_default();
+    let failed = (500..600).contains(&answer.status);
+    if !failed && !may_keep(answer.status) {
+        return Err(NotKept::Status);
+    }
+    may_store(request, answer, &directives)?;
+    let (entry, told) = Entry::draft(rules, answer, directives, received);
+    let useless = entry.lifetime.is_zero() && entry.while_revalidate(rules).is_zero();
+    match (failed, told || directives.public) {
+        _ if directives.no_cache => Err(NotKept::Stale),
+        (true, _) => Ok(()),
+        (false, false) => Err(NotKept::Silent),
+        (false, true) if useless => Err(NotKept::Stale),
+        (false, true) => Ok(()),
+    }
+}
+
+/// RFC 9111, section 3, for a shared cache, but for the status.
 fn may_store(request: &Request, answer: &Answer, directives: &CacheControl) -> Result<(), NotKept> {
     if !request.is_get || request.ranged {
         return Err(NotKept::Method);
-    }
-    if !may_keep(answer.status) {
-        return Err(NotKept::Status);
     }
     let no_store = directives.no_store && !directives.must_understand;
     if no_store || request.directives().no_store {

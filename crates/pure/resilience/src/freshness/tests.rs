@@ -6,7 +6,7 @@ use base::{Instant, Rng, Timestamp};
 use expect_test::{Expect, expect};
 use proptest::prelude::{any, prop_assert, proptest};
 
-use super::{Answer, CacheControl, Entry, Received, Request, Rules, Use, Vary, invalidates};
+use super::{Answer, CacheControl, Entry, Received, Request, Rules, Use, Vary, invalidates, may_share};
 
 const BARE: Rules = Rules {
     ttl: None,
@@ -89,6 +89,37 @@ fn dates_and_the_route_say_how_long_where_no_directive_does() {
     check_kept("ttl", "", expect!["fresh for 30s"]);
     check_kept("ttl", "max-age=5", expect!["fresh for 5s"]);
     check_kept("ttl", "private", expect!["`private` forbids to keep the answer for others"]);
+}
+
+#[test]
+fn the_time_of_the_route_is_for_answers_that_say_nothing_and_mean_something_lasting() {
+    check_kept("404;ttl", "", expect!["fresh for 30s"]);
+    check_kept("503;ttl", "", expect!["neither the answer nor the route allows to reuse it"]);
+    check_kept("302;ttl", "", expect!["neither the answer nor the route allows to reuse it"]);
+    check_kept("503;ttl", "max-age=5", expect!["fresh for 5s"]);
+}
+
+#[test]
+fn who_waits_for_the_same_gets_what_others_may_have() {
+    check_shared("", "max-age=60", expect!["shared"]);
+    // It took a second, and asking again would take another.
+    check_shared("", "max-age=1", expect!["shared"]);
+    check_shared("", "max-age=0", expect!["the answer is stale already"]);
+    check_shared("", "max-age=0, stale-while-revalidate=5", expect!["shared"]);
+    check_shared("", "no-cache", expect!["the answer is stale already"]);
+    check_shared("", "", expect!["neither the answer nor the route allows to reuse it"]);
+    check_shared("ttl", "", expect!["shared"]);
+    check_shared("ttl;cookie", "", expect!["the answer sets a cookie"]);
+    check_shared("", "private, max-age=60", expect!["`private` forbids to keep the answer for others"]);
+    check_shared(
+        "authorized",
+        "max-age=9",
+        expect!["the answer to an authorized request does not allow sharing"],
+    );
+    check_shared("500", "", expect!["shared"]);
+    check_shared("503", "no-store", expect!["`no-store` forbids to keep the answer"]);
+    check_shared("500;cookie", "", expect!["the answer sets a cookie"]);
+    check_shared("401", "max-age=60", expect!["answers with this status are not kept"]);
 }
 
 #[test]
@@ -337,6 +368,13 @@ fn check_kept(case: &str, directives: &str, tells: Expect) {
         Err(why) => why.to_string(),
         Ok(entry) => format!("fresh for {}s", entry.lifetime().as_secs()),
     });
+}
+
+#[track_caller]
+fn check_shared(case: &str, directives: &str, tells: Expect) {
+    let case = Case(case.split(';').collect());
+    let told = may_share(&case.rules(), &case.request(), &case.answer(directives), received(0));
+    tells.assert_eq(&told.map_or_else(|why| why.to_string(), |()| "shared".to_owned()));
 }
 
 /// What is done with a request so many seconds after the answer came, and with one more at the same moment if that

@@ -51,6 +51,11 @@ impl Vary {
         if names.len() > FIELDS { Err(Unmatchable) } else { Ok(Self { names }) }
     }
 
+    /// Whether one answer fits all requests.
+    pub fn is_none(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)

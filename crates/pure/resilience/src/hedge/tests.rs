@@ -31,6 +31,16 @@ fn there_is_no_delay_before_enough_was_seen() {
 }
 
 #[test]
+fn a_delay_that_was_chosen_holds_from_the_first_request_on() {
+    let fixed = Some(Duration::from_millis(50));
+    let mut hedger = Hedger::new(Policy { delay_fixed: fixed, ..Policy::default() });
+    for _ in 0..200 {
+        assert_eq!(hedger.begin(), fixed);
+        hedger.observe(Duration::from_millis(1), Instant(0));
+    }
+}
+
+#[test]
 fn a_saved_up_budget_is_bounded() {
     let mut hedger = Hedger::new(Policy { burst: 3, ..Policy::default() });
     for _ in 0..10_000 {

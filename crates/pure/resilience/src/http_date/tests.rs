@@ -3,7 +3,7 @@
 use base::Timestamp;
 use expect_test::{Expect, expect};
 
-use super::parse;
+use super::{parse, write};
 
 #[test]
 fn all_three_forms_are_read() {
@@ -50,9 +50,24 @@ fn every_day_of_a_century_is_its_own() {
                 let text = format!("Sun, {day:02} {short} {year} 00:00:00 GMT");
                 let read = parse(text.as_bytes(), Timestamp::from_secs(0));
                 assert_eq!(read, Some(Timestamp::from_secs(days * 86_400)), "{text}");
+                let written = write(Timestamp::from_secs(days * 86_400 + 86_399));
+                assert_eq!(written[5..], text[5..].replace("00:00:00", "23:59:59"));
                 days += 1;
             }
         }
+    }
+}
+
+#[test]
+fn what_is_written_has_its_day_of_the_week_and_is_read_again() {
+    for (secs, text) in [
+        (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+        (-1, "Wed, 31 Dec 1969 23:59:59 GMT"),
+    ] {
+        assert_eq!(write(Timestamp::from_secs(secs)), text);
+        assert_eq!(parse(text.as_bytes(), Timestamp::from_secs(0)), Some(Timestamp::from_secs(secs)));
     }
 }
 
@@ -60,4 +75,15 @@ fn every_day_of_a_century_is_its_own() {
 fn check(text: &str, reads: Expect) {
     let now = Timestamp::from_rfc3339("2026-06-01T00:00:00Z").expect("a date");
     reads.assert_eq(&parse(text.as_bytes(), now).map_or("no date".to_owned(), |read| read.to_string()));
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    assert_eq!(write(Timestamp::from_secs(784_111_777)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(write(Timestamp::from_secs(0)), "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(write(Timestamp::from_secs(951_782_400)), "Tue, 29 Feb 2000 00:00:00 GMT");
+    for day in -20_000i64..60_000 {
+        let moment = Timestamp::from_secs(day * 86_400 + (day * 7919).rem_euclid(86_400));
+        assert_eq!(parse(write(moment).as_bytes(), Timestamp::from_secs(0)), Some(moment));
+    }
 }

@@ -133,8 +133,11 @@ fn what_is_known_stays_when_instances_come_and_go() {
         policy: spec::EdgePolicy::default(),
         gate: None,
         breaker: None,
+        hedger: None,
+        stick: None,
         wishes: None,
         fork: None,
+        cache: None,
         down_since: None.into(),
     };
     world.endpoints = [3, 0, 2].map(|at| pool.endpoints[at].clone()).into();

@@ -26,8 +26,22 @@ fn only_request_lines_of_http_1_are_taken_for_http() {
         (b"get / HTTP/1.1\r\n", Verdict::Other),
         (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", Verdict::Other),
     ] {
-        assert_eq!(judge(bytes), want, "{:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(judge(bytes, false), want, "{:?}", String::from_utf8_lossy(bytes));
     }
     let long = format!("GET /{}", "x".repeat(LINE_BYTES));
-    assert_eq!(judge(long.as_bytes()), Verdict::Other);
+    assert_eq!(judge(long.as_bytes(), false), Verdict::Other);
+}
+
+#[test]
+fn http_2_is_looked_for_where_instances_speak_it() {
+    for (bytes, want) in [
+        (&b"PRI"[..], Verdict::Unsure),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n", Verdict::Unsure),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0", Verdict::Http),
+        (b"PRI * HTTP/2.0\r\n\r\nXX", Verdict::Other),
+        (b"GET / HTTP/1.1\r\n", Verdict::Http),
+        (b"*1\r\n$4\r\nPING\r\n", Verdict::Other),
+    ] {
+        assert_eq!(judge(bytes, true), want, "{:?}", String::from_utf8_lossy(bytes));
+    }
 }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use base::{Clock, SystemClock};
 use resilience::limit::Outcome;
 use spec::HeaderSide;
 use tokio::io::AsyncWrite;
@@ -13,11 +14,13 @@ use super::{Body, End, Exchange, Stage, WAITING_BYTES};
 use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
+use crate::gate::Turn;
 use crate::head::request::{Method, may_upgrade_to};
 use crate::head::response::{self, ResponseHead};
 use crate::head::{self, Span};
 use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
 use crate::refusal::Refusal;
+use crate::stick;
 
 /// A body that is no longer is copied behind its head.
 const COPIED_BYTES: usize = 2048;
@@ -48,7 +51,9 @@ impl Exchange<'_> {
                 }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
-                    self.touch();
+                    if self.dropping.is_none() {
+                        self.touch();
+                    }
                 }
             }
         }
@@ -78,7 +83,13 @@ impl Exchange<'_> {
                 }
                 Ok(())
             }
-            Stage::Body(_) | Stage::Switched => Err(End::Abort),
+            Stage::Body(_) if self.dropping.is_some() => {
+                self.give_up();
+                Ok(())
+            }
+            // Who gave up its request within the body has no claim to an answer.
+            Stage::Body(_) | Stage::Switched if self.cut => Err(End::Abort),
+            Stage::Body(_) | Stage::Switched => Err(End::Torn),
         }
     }
 
@@ -93,7 +104,9 @@ impl Exchange<'_> {
                 Some(_) | None => return Err(End::Refuse(Refusal::BAD_ANSWER)),
             }
         }
-        if self.pressing {
+        if self.dropping.is_some() {
+            self.discard()?;
+        } else if self.pressing {
             self.press()?;
         } else if let Stage::Body(Body::Chunked(decoder)) = self.stage {
             self.unchunk(decoder)?;
@@ -111,9 +124,9 @@ impl Exchange<'_> {
     /// Judges a whole head and writes it anew.
     fn head(&mut self) -> Result<(), End> {
         self.scanned = 0;
-        let up = self.up.as_ref().expect("an answer came over this connection");
-        let mut fields = self.worker.fields.borrow_mut();
-        let buf = up.input.filled();
+        let worker = self.worker;
+        let mut fields = worker.fields.borrow_mut();
+        let buf = self.up.as_ref().expect("an answer came over this connection").input.filled();
         let head = response::parse(buf, &mut fields).map_err(End::Refuse)?;
         self.status = head.status;
         if head.interim() {
@@ -127,21 +140,21 @@ impl Exchange<'_> {
             self.consume(bytes);
             return Ok(());
         }
-        // What a hop further in could not do with another try says nothing about this instance.
-        let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
-        self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
-        // What it refused for now another may do; nothing of its answer has gone out.
-        let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
-        if another && !head.final_try && self.could_repeat() && self.may_spend() {
-            return Err(End::Elsewhere);
-        }
-        if let Some(mut turn) = self.turn.take() {
-            let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
-            turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
-        }
+        self.weigh(&head)?;
+        let up = self.up.as_ref().expect("an answer came over this connection");
+        let buf = up.input.filled();
+        // Answers for all bind nobody.
+        let shared = self.client.stream.is_shared() || up.stream.is_shared();
+        let bound = if self.pool.stick.is_some() && !shared { self.bind() } else { Vec::new() };
         let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
         if head.status == 101 && !head.upgrade.is_some_and(agreed) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
+        }
+        if let Some(page) = self.client.care.as_ref().and_then(|care| care.replacement(head.status)) {
+            drop(fields);
+            self.replace(&head, &page, &bound);
+            self.consume(head.bytes);
+            return Ok(());
         }
         let body = body_of(&head, self.question.method);
         let asked = self.question.body.is_done();
@@ -167,6 +180,8 @@ impl Exchange<'_> {
             strict: self.client.strict.as_deref(),
             lines: self.client.care.as_ref().map_or(&[], |care| care.answer_lines()),
             side: self.client.forked.as_ref().map_or(&[], |forked| forked.line()),
+            bound: &bound,
+            cache: self.client.wanted.as_ref().map_or(&[], |wanted| wanted.line()),
         };
         let bytes = head.bytes;
         let switched = head.status == 101;
@@ -178,6 +193,37 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// What the answer says of its instance, and whether another is to answer in its place.
+    fn weigh(&mut self, head: &ResponseHead) -> Result<(), End> {
+        // What a hop further in could not do with another try says nothing about this instance.
+        let not_now = head.not_now.filter(|wish| wish.plain || !head.final_try);
+        self.judge(not_now.map_or(Verdict::Answered(head.status), Verdict::NotNow));
+        // The other may do better.
+        if self.hedge.is_some() && head.status >= 500 && self.awaits_another() {
+            return Err(End::Elsewhere);
+        }
+        if let Some(hedge) = self.hedge.take() {
+            self.client.note_hedge(hedge.end(self.worker, &self.pool, head.status, self.asked_at));
+        }
+        // What it refused for now another may do; nothing of its answer has gone out.
+        let another = not_now.is_some() && head.status == 503 && self.pool.endpoints.len() > 1;
+        if another && !head.final_try && self.could_repeat() && self.may_spend() {
+            return Err(End::Elsewhere);
+        }
+        end_turn(self.turn.take(), head);
+        if let Some(wanted) = &self.client.wanted {
+            wanted.answered(head.status);
+        }
+        Ok(())
+    }
+
+    /// The line that binds the client to the instance that answers, where that is another than his.
+    fn bind(&self) -> Vec<u8> {
+        let Some(up) = &self.up else { return Vec::new() };
+        let brought = (&self.question.brought, self.client.is_secure());
+        stick::bind(self.worker, &self.pool, brought, &up.flight.0, SystemClock.now()).unwrap_or_default()
+    }
+
     fn consume(&mut self, bytes: usize) {
         self.up.as_mut().expect("an answer came over this connection").input.consume(bytes);
     }
@@ -187,7 +233,7 @@ impl Exchange<'_> {
         let input = &mut self.up.as_mut().expect("an answer came over this connection").input;
         let output = &mut self.client.output;
         while !decoder.done() && output.pending().len() < WAITING_BYTES {
-            let used = match decoder.step(input.filled()).map_err(|_| End::Abort)? {
+            let used = match decoder.step(input.filled()).map_err(|_| End::Torn)? {
                 Step::More | Step::Done => break,
                 Step::Framing(count) => count,
                 Step::Data(count) => {
@@ -230,7 +276,7 @@ impl Exchange<'_> {
         loop {
             let up = self.up.as_mut().expect("an answer comes over this connection");
             let direct = match self.stage {
-                Stage::Body(_) if self.pressing => 0,
+                Stage::Body(_) if self.pressing || self.dropping.is_some() => 0,
                 Stage::Body(Body::Length(left)) => {
                     usize::try_from(left).map_or(up.input.len(), |left| left.min(up.input.len()))
                 }
@@ -278,8 +324,15 @@ impl Exchange<'_> {
     }
 }
 
+/// Gives the turn on, if there is one, with how the request went.
+fn end_turn(turn: Option<Turn>, head: &ResponseHead) {
+    let Some(mut turn) = turn else { return };
+    let dropped = head.not_now.is_some() || matches!(head.status, 429 | 503 | 504);
+    turn.note(if dropped { Outcome::Dropped } else { Outcome::Done });
+}
+
 /// How the body of an answer is framed: RFC 9112, section 6.3.
-fn body_of(head: &ResponseHead, method: Method) -> Body {
+pub(super) fn body_of(head: &ResponseHead, method: Method) -> Body {
     if method == Method::Head || matches!(head.status, 101 | 204 | 304) {
         Body::NONE
     } else if head.framing.chunked {

@@ -21,6 +21,7 @@ use crate::http2::FarTrunk;
 use crate::local::{LocalEndpoint, LocalPool, Upstream};
 use crate::preface::introduce;
 use crate::refusal::Refusal;
+use crate::stick;
 use crate::stream::Stream;
 use crate::worker::{Held, Worker};
 
@@ -39,7 +40,9 @@ impl Exchange<'_> {
             // Connecting and holding have their own timers.
             self.client.watched.within(Duration::from_secs(3600));
             let forked = self.client.forked.as_deref();
-            let connecting = search(self.worker, &mut self.pool, &self.tried, self.question.key, forked);
+            let own = stick::own_instance(self.worker, &self.pool, &self.question.brought, SystemClock.now());
+            let key = (self.question.key, own);
+            let connecting = search(self.worker, &mut self.pool, &self.tried, key, forked);
             let got = match self.question.limit {
                 None => connecting.await,
                 Some(limit) => {
@@ -54,7 +57,7 @@ impl Exchange<'_> {
             }
         };
         let got = introduce(&self.pool, got, Some(self.client.ends())).await?;
-        self.up = Some(self.dress(got).await?);
+        self.up = Some(dress(self.worker, &self.pool, got).await?);
         self.asked_at = SystemClock.now();
         self.touch();
         Ok(())
@@ -70,28 +73,12 @@ impl Exchange<'_> {
         // What it had leave for, it has not done.
         self.judge_service(Outcome::Ignored, now);
         self.turn = None;
+        if let Stream::Inlet(inlet) = &mut self.client.stream {
+            inlet.note_fall();
+        }
         self.pool = pool;
         self.tried.clear();
         self.enter().await
-    }
-
-    /// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
-    pub(super) async fn dress(&self, up: Upstream) -> Result<Upstream, Refusal> {
-        if !self.pool.http2 {
-            return Ok(up);
-        }
-        let Stream::Plain(tcp) = up.stream else { return Ok(up) };
-        let (worker, endpoint) = (self.worker, up.flight.0.clone());
-        // Another request may have been faster, or has left room.
-        if let Some(up) = endpoint.take_stream(worker) {
-            return Ok(up);
-        }
-        let now = worker.watches.now();
-        let tcp = tcp.into_tcp().map_err(|_| Refusal::UNREACHABLE)?;
-        let trunk = FarTrunk::open(tcp, now).await.ok_or(Refusal::UNREACHABLE)?;
-        let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
-        endpoint.keep(trunk);
-        Ok(Upstream { stream, ..up })
     }
 
     /// A kept connection to the instance whose turn it is.
@@ -101,7 +88,9 @@ impl Exchange<'_> {
         }
         let worker = self.worker;
         let now = worker.watches.now();
-        let endpoint = self.pool.pick(&[], now, (self.question.key, &mut worker.rng.borrow_mut()))?;
+        let own = stick::own_instance(worker, &self.pool, &self.question.brought, now);
+        let pick = || self.pool.pick(&[], now, (self.question.key, &mut worker.rng.borrow_mut()));
+        let endpoint = own.or_else(pick)?;
         if self.pool.http2 {
             let up = endpoint.take_stream(worker);
             if up.is_none() {
@@ -126,6 +115,25 @@ impl Exchange<'_> {
     }
 }
 
+/// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
+pub(super) async fn dress(worker: &Rc<Worker>, pool: &LocalPool, up: Upstream) -> Result<Upstream, Refusal> {
+    if !pool.http2 {
+        return Ok(up);
+    }
+    let Stream::Plain(tcp) = up.stream else { return Ok(up) };
+    let endpoint = up.flight.0.clone();
+    // Another request may have been faster, or has left room.
+    if let Some(up) = endpoint.take_stream(worker) {
+        return Ok(up);
+    }
+    let now = worker.watches.now();
+    let tcp = tcp.into_tcp().map_err(|_| Refusal::UNREACHABLE)?;
+    let trunk = FarTrunk::open(tcp, now).await.ok_or(Refusal::UNREACHABLE)?;
+    let stream = Stream::Far(Box::new(trunk.lane(worker, now)));
+    endpoint.keep(trunk);
+    Ok(Upstream { stream, ..up })
+}
+
 /// Makes a connection to an instance of the pool; holds the request while there is none that takes it.
 ///
 /// The instances in `failed` have failed this request before: they are asked after the others.
@@ -135,7 +143,7 @@ pub(crate) async fn connect(
     failed: &[Rc<LocalEndpoint>],
     key: Option<u64>,
 ) -> Result<Upstream, Refusal> {
-    search(worker, pool, failed, key, None).await
+    search(worker, pool, failed, (key, None), None).await
 }
 
 /// The same for a request that may go elsewhere: it is held only where that is no better.
@@ -143,11 +151,13 @@ async fn search(
     worker: &Rc<Worker>,
     pool: &mut Rc<LocalPool>,
     failed: &[Rc<LocalEndpoint>],
-    key: Option<u64>,
+    (key, own): (Option<u64>, Option<Rc<LocalEndpoint>>),
     forked: Option<&Forked>,
 ) -> Result<Upstream, Refusal> {
     let mut search = Search::new(worker, pool, failed, key);
     search.forked = forked;
+    // A kept connection that was closed at the wrong moment is no reason to move; a second failure is.
+    search.own = own.filter(|own| failed.iter().filter(|e| Rc::ptr_eq(e, own)).count() < 2);
     loop {
         // A table that comes from here on is not missed.
         let changed = worker.changed.notified();
@@ -177,6 +187,8 @@ struct Search<'a> {
     failed: &'a [Rc<LocalEndpoint>],
     key: Option<u64>,
     forked: Option<&'a Forked>,
+    /// The instance that the client is bound to.
+    own: Option<Rc<LocalEndpoint>>,
     race: Race,
     /// The instances that were asked in this round.
     asked: Vec<Rc<LocalEndpoint>>,
@@ -205,6 +217,7 @@ impl<'a> Search<'a> {
             failed,
             key,
             forked: None,
+            own: None,
             race: Race::default(),
             asked: Vec::new(),
             due: now,
@@ -273,6 +286,10 @@ impl<'a> Search<'a> {
     /// The instance to ask next, if one is left in this round.
     fn candidate(&self, now: Instant) -> Option<Rc<LocalEndpoint>> {
         let turn = self.worker.turn.take();
+        let own = self.own.as_ref().filter(|own| self.asked.is_empty() && is_in(&self.pool.endpoints, own));
+        if let Some(own) = own.filter(|own| self.race.is_open_to(own, now)) {
+            return Some(own.clone());
+        }
         if self.asked.is_empty() && self.race.is_empty() && self.failed.is_empty() {
             let turn = turn.filter(|turn| is_in(&self.pool.endpoints, turn));
             if turn.is_some() {

@@ -22,7 +22,7 @@ impl Exchange<'_> {
                     (here, here)
                 }
                 Body::UntilClose => (input.len(), input.len()),
-                Body::Chunked(decoder) => match decoder.step(input.filled()).map_err(|_| End::Abort)? {
+                Body::Chunked(decoder) => match decoder.step(input.filled()).map_err(|_| End::Torn)? {
                     Step::More | Step::Done => (0, 0),
                     // What a trailer says of the body is not true of this one.
                     Step::Framing(count) | Step::Trailer(_, count) => (0, count),

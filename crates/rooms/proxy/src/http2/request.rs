@@ -20,7 +20,7 @@ const SCRATCH_BYTES: usize = 4096;
 
 /// How the body of a request is given on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// There is none.
     Nothing,
     /// As it comes: the head says how long it is.

@@ -20,8 +20,11 @@ fn pool(count: u8) -> LocalPool {
         policy: EdgePolicy::default(),
         gate: None,
         breaker: None,
+        hedger: None,
+        stick: None,
         wishes: None,
         fork: None,
+        cache: None,
         down_since: Cell::new(None),
     }
 }

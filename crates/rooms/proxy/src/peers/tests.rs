@@ -9,9 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::*;
-use crate::chunk::write_chunk;
-use crate::forward::{self, Onward};
+use super::alike::{Takers, answer_is_read_alike, request_is_read_alike};
 
 /// What a place in a message is bent to.
 #[derive(Debug, Clone)]
@@ -227,91 +225,32 @@ impl std::fmt::Debug for Shown {
     }
 }
 
-/// That this reading is ours, as far as it goes. `head` is where our head ends.
-fn agree(name: &str, theirs: &Option<Message>, ours: &Message, head: usize) -> Result<(), TestCaseError> {
-    let Some(theirs) = theirs else { return Ok(()) };
-    prop_assert_eq!(&theirs.opening, &ours.opening, "{} reads another opening", name);
-    prop_assert_eq!(&theirs.fields, &ours.fields, "{} reads other fields", name);
-    if theirs.body.is_some() {
-        prop_assert_eq!(&theirs.body, &ours.body, "{} reads another body", name);
-        prop_assert_eq!(theirs.used, ours.used, "{} sees another end", name);
-    } else {
-        prop_assert_eq!(theirs.used, head, "{} sees another end of the head", name);
-    }
-    Ok(())
-}
-
-/// The request as the edge writes it.
-fn written(text: &[u8], message: &Message, head: &request::RequestHead, fields: &[Field]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let on = Onward {
-        rewrite: None,
-        forwarded: b"x-forwarded-for: 1.1.1.1\r\nx-forwarded-proto: http\r\n",
-        peer: b"1.1.1.1",
-        trusted: false,
-        secure: false,
-        presented: b"",
-        strip: 0,
-        left: None,
-        local: ([127, 0, 0, 1], 80).into(),
-    };
-    forward::request(&mut out, text, head, fields, &on);
-    let body = message.body.as_deref().unwrap_or_default();
-    if head.framing.chunked {
-        write_chunk(&mut out, body);
-        out.extend_from_slice(b"0\r\n\r\n");
-    } else {
-        out.extend_from_slice(body);
-    }
-    out
-}
-
 #[test]
 fn requests_that_we_take_are_read_alike_by_others_and_so_is_what_we_write() {
-    let (taken, strict, old) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    run(requests(), 8000, |text| {
-        let mut fields = Vec::new();
-        let Some((message, head)) = ours(&text, &mut fields) else { return Ok(()) };
-        taken.set(taken.get() + 1);
-        agree("httparse", &httparse_request(&text), &message, head.bytes)?;
-        agree("safehttp", &safehttp_request(&text), &message, head.bytes)?;
-        agree("http_parser", &http_parser_request(&text), &message, head.bytes)?;
-        let out = written(&text, &message, &head, &fields);
-        let Some((again, head)) = ours(&out, &mut fields) else {
-            return Err(TestCaseError::fail(format!("we refuse what we wrote: {}", out.escape_ascii())));
-        };
-        prop_assert_eq!(&again.opening, &message.opening);
-        prop_assert_eq!(&again.body, &message.body);
-        prop_assert_eq!(again.used, out.len());
-        let readings = [httparse_request(&out), safehttp_request(&out), http_parser_request(&out)];
-        prop_assert!(readings[0].is_some(), "httparse refuses {}", out.escape_ascii());
-        agree("httparse", &readings[0], &again, head.bytes)?;
-        agree("safehttp", &readings[1], &again, head.bytes)?;
-        agree("http_parser", &readings[2], &again, head.bytes)?;
-        strict.set(strict.get() + u32::from(readings[1].is_some()));
-        old.set(old.get() + u32::from(readings[2].is_some()));
-        Ok(())
-    });
-    // Enough is taken, by us and by the others, for this to say something.
-    let counts = [taken.get(), strict.get(), old.get()];
-    assert!(counts.iter().all(|count| *count > 700), "{counts:?} of 8000");
+    alike(requests(), 8000, request_is_read_alike, 700);
 }
 
 #[test]
-fn answers_that_we_take_are_read_alike_by_others() {
+fn answers_that_we_take_are_read_alike_by_others_and_so_is_what_we_write() {
+    alike(answers(), 6000, answer_is_read_alike, 150);
+}
+
+/// Runs a property over so many messages, of which at least so many have to be taken, by us and by the others.
+fn alike(
+    shapes: impl Strategy<Value = Vec<u8>>,
+    cases: u32,
+    property: fn(&[u8]) -> Result<Option<Takers>, String>,
+    least: u32,
+) {
     let (taken, strict, old) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    run(answers(), 6000, |text| {
-        let Some(message) = our_answer(&text) else { return Ok(()) };
-        let head = head::head_end(&text, &mut 0).unwrap_or_default();
-        let readings = [httparse_answer(&text), safehttp_answer(&text), http_parser_answer(&text)];
-        agree("httparse", &readings[0], &message, head)?;
-        agree("safehttp", &readings[1], &message, head)?;
-        agree("http_parser", &readings[2], &message, head)?;
+    run(shapes, cases, |text| {
+        let Some(takers) = property(&text).map_err(TestCaseError::fail)? else { return Ok(()) };
         taken.set(taken.get() + 1);
-        strict.set(strict.get() + u32::from(readings[1].is_some()));
-        old.set(old.get() + u32::from(readings[2].is_some()));
+        strict.set(strict.get() + u32::from(takers.strict));
+        old.set(old.get() + u32::from(takers.old));
         Ok(())
     });
+    // Enough is taken for this to say something.
     let counts = [taken.get(), strict.get(), old.get()];
-    assert!(counts.iter().all(|count| *count > 150), "{counts:?} of 6000");
+    assert!(counts.iter().all(|count| *count > least), "{counts:?} of {cases}");
 }

@@ -60,6 +60,28 @@ impl Coding {
 
     /// The coding that the client likes best, if it takes one that there is.
     pub(crate) fn of(fields: &[Field], buf: &[u8]) -> Option<Self> {
+        let Accepted { gzip, zstd, brotli } = Accepted::of(fields, buf);
+        let best = gzip.max(zstd).max(brotli);
+        match best {
+            0 => None,
+            _ if zstd == best => Some(Self::Zstd),
+            _ if brotli == best => Some(Self::Brotli { or_gzip: gzip > 0 }),
+            _ => Some(Self::Gzip),
+        }
+    }
+}
+
+/// What a client takes, by weights in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Accepted {
+    pub(crate) gzip: u16,
+    pub(crate) zstd: u16,
+    pub(crate) brotli: u16,
+}
+
+impl Accepted {
+    /// What it says that it takes.
+    pub(crate) fn of(fields: &[Field], buf: &[u8]) -> Self {
         let lists = fields.iter().filter(|field| field.name.of(buf).eq_ignore_ascii_case(b"accept-encoding"));
         let (mut gzip, mut zstd, mut brotli, mut others) = (None, None, None, 0);
         for element in lists.flat_map(|field| elements(field.value.of(buf))) {
@@ -78,13 +100,7 @@ impl Coding {
         }
         // What stands for all others was hardly written with the newer ones in mind.
         let (gzip, zstd, brotli) = (gzip.unwrap_or(others), zstd.unwrap_or(0), brotli.unwrap_or(0));
-        let best = gzip.max(zstd).max(brotli);
-        match best {
-            0 => None,
-            _ if zstd == best => Some(Self::Zstd),
-            _ if brotli == best => Some(Self::Brotli { or_gzip: gzip > 0 }),
-            _ => Some(Self::Gzip),
-        }
+        Self { gzip, zstd, brotli }
     }
 }
 

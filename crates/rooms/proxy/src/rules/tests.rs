@@ -272,13 +272,23 @@ fn pages_are_for_those_who_ask_for_html() {
 fn the_most_exact_page_is_shown() {
     let pages =
         |list: &[(&str, &str)]| list.iter().map(|(key, page)| ((*key).into(), (*page).into())).collect();
-    let some = Pages::of(&pages(&[("404", "a"), ("4xx", "b"), ("5xx", "c")])).expect("good").expect("some");
+    let of = |list: &[(&str, &str)], replaced: &[&str]| {
+        let replaced: Vec<String> = replaced.iter().map(|key| (*key).into()).collect();
+        Pages::of(&pages(list), &replaced)
+    };
+    let list = [("404", "a"), ("4xx", "b"), ("5xx", "c")];
+    let some = of(&list, &["403", "5xx"]).expect("good").expect("some");
     assert_eq!(
-        [404, 403, 503, 307].map(|status| some.find(status)),
+        [404, 403, 503, 307].map(|status| some.find(status).map(|page| &**page)),
         [Some(&b"a"[..]), Some(b"b"), Some(b"c"), None]
     );
-    assert!(Pages::of(&pages(&[("3xx", "a")])).is_err() && Pages::of(&pages(&[("200", "a")])).is_err());
-    assert!(Pages::of(&pages(&[("5xx", &"a".repeat(64 * 1024 + 1))])).is_err());
+    assert_eq!(
+        [404, 403, 503, 307].map(|status| some.replacement(status).map(|page| &**page)),
+        [None, Some(&b"b"[..]), Some(b"c"), None]
+    );
+    assert!(of(&[("3xx", "a")], &[]).is_err() && of(&[("200", "a")], &[]).is_err());
+    assert!(of(&[("5xx", &"a".repeat(64 * 1024 + 1))], &[]).is_err());
+    assert!(of(&[("5xx", "a")], &["200"]).is_err());
 }
 
 #[test]

@@ -11,24 +11,30 @@ use crate::endpoint::EndpointState;
 use crate::limits::RETIRED_KEPT;
 use crate::table::Table;
 
+use super::secret::Marks;
+
 type Key = (ContainerId, SocketAddr);
 
 /// The states of instances by container and address.
 pub(crate) struct Instances {
     threads: usize,
+    marks: Marks,
     known: HashMap<Key, Arc<EndpointState>>,
     /// Those that have left the table, from the first to the last.
     retired: VecDeque<Key>,
 }
 
 impl Instances {
-    pub(crate) fn new(threads: usize) -> Self {
-        Self { threads, known: HashMap::new(), retired: VecDeque::new() }
+    pub(super) fn new(threads: usize, marks: Marks) -> Self {
+        Self { threads, marks, known: HashMap::new(), retired: VecDeque::new() }
     }
 
     /// The state of an instance, which is made when it is new.
     pub(crate) fn state(&mut self, instance: &ContainerId, address: SocketAddr) -> Arc<EndpointState> {
-        let made = || Arc::new(EndpointState::new(instance.clone(), address, self.threads));
+        let made = || {
+            let state = EndpointState::new(instance.clone(), address, self.threads);
+            Arc::new(state.marked(self.marks.mark(instance, address)))
+        };
         self.known.entry((instance.clone(), address)).or_insert_with(made).clone()
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use crate::status::{RefusedStatus, TlsStatus};
+use crate::status::{HedgeStatus, RefusedStatus, TlsStatus};
 use crate::table::PoolKey;
 
 /// Numbers of one thread.
@@ -34,6 +34,12 @@ pub(crate) struct Decided {
     refused: BTreeMap<PoolKey, Reasons>,
     /// Breakers that opened.
     pub(crate) opened: BTreeMap<PoolKey, u64>,
+    /// Answers of instances that went out with a page in the place of their body.
+    pub(crate) replaced: BTreeMap<PoolKey, u64>,
+    /// Answers with a file of the service's.
+    pub(crate) served: BTreeMap<PoolKey, u64>,
+    /// Second requests.
+    pub(crate) hedges: BTreeMap<PoolKey, HedgeStatus>,
 }
 
 impl Decisions {
@@ -57,11 +63,33 @@ impl Decisions {
         *decided.opened.entry(pool.clone()).or_default() += 1;
     }
 
+    /// A page went out in the place of an instance's own body.
+    pub(crate) fn replaced(&self, pool: &PoolKey) {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).replaced, pool);
+    }
+
+    /// A file of a service went out.
+    pub(crate) fn served(&self, pool: &PoolKey) {
+        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).served, pool);
+    }
+
+    /// Something was decided about a second request.
+    pub(crate) fn hedged(&self, pool: &PoolKey, count: impl FnOnce(&mut HedgeStatus)) {
+        let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !decided.hedges.contains_key(pool) {
+            decided.hedges.insert(pool.clone(), HedgeStatus::default());
+        }
+        decided.hedges.get_mut(pool).map(count);
+    }
+
     /// Forgets pools that are gone.
     pub(crate) fn keep(&self, pools: &HashSet<&PoolKey>) {
         let mut decided = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         decided.refused.retain(|key, _| pools.contains(key));
         decided.opened.retain(|key, _| pools.contains(key));
+        decided.replaced.retain(|key, _| pools.contains(key));
+        decided.served.retain(|key, _| pools.contains(key));
+        decided.hedges.retain(|key, _| pools.contains(key));
     }
 
     /// Adds these to the sums.
@@ -74,6 +102,23 @@ impl Decisions {
         for (pool, count) in &decided.opened {
             *sums.opened.entry(pool.clone()).or_default() += count;
         }
+        for (pool, count) in &decided.replaced {
+            *sums.replaced.entry(pool.clone()).or_default() += count;
+        }
+        for (pool, count) in &decided.served {
+            *sums.served.entry(pool.clone()).or_default() += count;
+        }
+        for (pool, more) in &decided.hedges {
+            sums.hedges.entry(pool.clone()).or_default().add(more);
+        }
+    }
+}
+
+/// Counts one without memory for its name, but for the first.
+fn count(counts: &mut BTreeMap<PoolKey, u64>, pool: &PoolKey) {
+    match counts.get_mut(pool) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(pool.clone(), 1)),
     }
 }
 

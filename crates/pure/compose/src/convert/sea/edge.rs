@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{BalanceBy, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
+use spec::{BalanceBy, Caching, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
 
 use super::super::Desk;
 use super::rules::ranges;
@@ -23,8 +23,11 @@ const KEYS: &[&str] = &[
     "rate",
     "balance",
     "breaker",
+    "check",
     "maintenance",
     "error_pages",
+    "files",
+    "replace_errors",
     "compress",
     "trace",
     "split",
@@ -32,7 +35,13 @@ const KEYS: &[&str] = &[
     "proxy_protocol",
     "between",
     "connections",
+    "hedge",
+    "priority",
+    "sticky",
+    "cache",
 ];
+const CACHE_KEYS: &[&str] =
+    &["ttl", "stale_while_revalidate", "stale_if_error", "join", "wait", "size", "max_answer"];
 const MAINTENANCE_KEYS: &[&str] = &["allow", "retry_after"];
 const LIMIT_KEYS: &[&str] = &["requests", "queue", "wait"];
 const RATE_KEYS: &[&str] = &["requests", "per", "burst", "by"];
@@ -67,6 +76,8 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         no_breaker: map.get("breaker").is_some_and(|node| !reader.truth(node, "breaker")),
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
+        replace_errors: map.get("replace_errors").map(|node| reader.replaced(node, map)).unwrap_or_default(),
+        files: map.get("files").map_or_else(Vec::new, |node| reader.files(node)),
         trace: map.get("trace").and_then(|node| reader.trace(node)),
         between: map.get("between").map(|node| reader.ports(node)).unwrap_or_default(),
         connections: reader.count(map, "connections", 1, 1_000_000),
@@ -74,23 +85,27 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         // These name other services, which are looked at by whoever knows the ways to this one.
         split: None,
         mirror: None,
+        cache: map.get("cache").and_then(|node| reader.cache(node)),
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),
+        hedge: map.get("hedge").and_then(|node| reader.hedge(node)),
+        stick: map.get("sticky").and_then(|node| reader.sticky(node)),
+        priority: map.get("priority").and_then(|node| reader.priority(node, map)),
     }
 }
 
-struct Reader<'a, 'b> {
-    desk: &'a mut Desk<'b>,
-    key: &'a str,
+pub(super) struct Reader<'a, 'b> {
+    pub(super) desk: &'a mut Desk<'b>,
+    pub(super) key: &'a str,
 }
 
 impl Reader<'_, '_> {
-    fn fault(&mut self, node: &Node, field: &str, help: &str) {
+    pub(super) fn fault(&mut self, node: &Node, field: &str, help: &str) {
         let message = format!("`{}` is not a value of this key", node.print());
         self.desk.fault(node, format!("{}.{field}", self.key), message, help);
     }
 
     /// A time above nothing.
-    fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
+    pub(super) fn time(&mut self, map: &Map, field: &str) -> Option<Duration> {
         let node = map.get(field)?;
         let nanos = node.str().and_then(go::duration).and_then(|nanos| u64::try_from(nanos).ok());
         let time = nanos.filter(|nanos| *nanos > 0).map(Duration::from_nanos);
@@ -242,6 +257,53 @@ impl Reader<'_, '_> {
         pages
     }
 
+    fn files(&mut self, node: &Node) -> Vec<spec::Files> {
+        super::files::read(self.desk, node, &format!("{}.files", self.key))
+    }
+
+    /// Statuses and classes that have a page; `true` are those from 500 up.
+    fn replaced(&mut self, node: &Node, map: &Map) -> Vec<String> {
+        const HELP: &str = "write `true`, or statuses that have a page, as in `[5xx, 404]`";
+        let pages = map.get("error_pages").and_then(Node::map);
+        // A class has a page where one of its statuses has; a status by itself or by its class.
+        let shown = |key: &str| {
+            let fits = |page: &str| match (key.ends_with("xx"), page.ends_with("xx")) {
+                (true, _) | (_, true) => page.starts_with(&key[..1]),
+                (false, false) => page == key,
+            };
+            pages.is_some_and(|pages| pages.iter().any(|(page, _)| fits(page)))
+        };
+        let nodes = match &node.value {
+            Value::Bool(false) => return Vec::new(),
+            Value::Bool(true) if shown("5xx") => return vec!["5xx".into()],
+            Value::Bool(true) => {
+                let message = "there is no page for statuses from 500 up";
+                self.missing(node, message);
+                return Vec::new();
+            }
+            _ => node.list().unwrap_or(std::slice::from_ref(node)),
+        };
+        let mut keys = Vec::new();
+        for node in nodes {
+            let key = node.print();
+            if !spec::is_page(&key) {
+                self.fault(node, "replace_errors", HELP);
+            } else if shown(&key) {
+                keys.push(key);
+            } else {
+                self.missing(node, &format!("there is no page for `{key}`"));
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn missing(&mut self, node: &Node, message: &str) {
+        let help = "add it, as in `error_pages: {5xx: NAME}`";
+        self.desk.fault(node, format!("{}.replace_errors", self.key), message, help);
+    }
+
     /// `auto`, a number, or a mapping.
     fn limit(&mut self, node: &Node) -> Option<Limit> {
         let usual = Limit { requests: None, queue: QUEUE, wait: WAIT };
@@ -268,6 +330,44 @@ impl Reader<'_, '_> {
                 }
             },
         }
+    }
+
+    /// `true`, or a mapping.
+    fn cache(&mut self, node: &Node) -> Option<Caching> {
+        let usual = Caching::default();
+        let map = match &node.value {
+            Value::Bool(on) => return on.then_some(usual),
+            Value::Map(map) => map,
+            _ => {
+                self.fault(node, "cache", "write `true`, `false` or `{ttl: 5s, stale_while_revalidate: 1m}`");
+                return None;
+            }
+        };
+        let key = format!("{}.cache", self.key);
+        known(self.desk, map, CACHE_KEYS, &key);
+        let mut inner = Reader { desk: self.desk, key: &key };
+        let size = inner.size_within(map, "size", Caching::SIZES).unwrap_or(usual.size);
+        let most = Bytes(size.0 / Caching::LARGEST_PART);
+        let answer = inner.size_within(map, "max_answer", (Bytes(1 << 10), most));
+        Some(Caching {
+            ttl: inner.time(map, "ttl"),
+            stale_while_revalidate: inner.time(map, "stale_while_revalidate"),
+            stale_if_error: inner.time(map, "stale_if_error"),
+            join: map.get("join").is_some_and(|node| inner.truth(node, "join")),
+            wait: inner.time(map, "wait").unwrap_or(usual.wait),
+            size,
+            answer: answer.unwrap_or(Bytes(usual.answer.0.min(most.0))),
+        })
+    }
+
+    fn size_within(&mut self, map: &Map, field: &str, (least, most): (Bytes, Bytes)) -> Option<Bytes> {
+        let size = self.size(map, field)?;
+        if (least..=most).contains(&size) {
+            return Some(size);
+        }
+        let node = map.get(field)?;
+        self.fault(node, field, &format!("write a size from {least} to {most}"));
+        None
     }
 
     /// `100/s`, or a mapping.

@@ -311,6 +311,6 @@ impl Reader<'_, '_> {
 }
 
 /// Whether this can be the name of a cookie: RFC 6265, section 4.1.1.
-fn is_cookie_name(name: &str) -> bool {
+pub(super) fn is_cookie_name(name: &str) -> bool {
     is_field_name(&name.replace('_', "-"))
 }

@@ -5,7 +5,10 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
 use plan::traffic::PoolProtocol;
+use spec::{BalanceBy, Protocol};
+use tokio::net::TcpStream;
 
+use super::ports::free_port;
 use super::streams::{Talk, drain, pour, whole};
 use super::*;
 
@@ -111,6 +114,24 @@ async fn a_call_passes_with_its_trailers() {
     );
     edge.at_rest(&backend).await;
     assert_eq!(edge.server.look().answered[&id(backend.address)].good, 1);
+}
+
+#[tokio::test]
+async fn calls_at_a_port_go_to_all_instances_over_one_connection() {
+    let backends = [far(echo).await, far(echo).await];
+    let mut edge = TestEdge::start(quick()).await;
+    let port = free_port();
+    let mut share = share(&backends.each_ref().map(|b| b.address), &[(port, Protocol::Auto)]);
+    let pool = share.pools.get_mut("web").expect("the pool");
+    pool.protocol = PoolProtocol::H2;
+    pool.policy.balance = BalanceBy::RoundRobin;
+    edge.apply(share).await;
+    let mut talk = Talk::over(TcpStream::connect(port).await.expect("a connection")).await;
+    for _ in 0..6 {
+        assert_eq!(outcome(&mut talk, call(&[])).await, ("0".into(), "hello".into()));
+    }
+    let answered = backends.each_ref().map(|b| edge.server.look().answered[&id(b.address)].good);
+    assert_eq!(answered, [3, 3]);
 }
 
 #[tokio::test]

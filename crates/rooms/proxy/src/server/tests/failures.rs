@@ -55,6 +55,52 @@ async fn a_request_that_may_not_be_repeated_is_sent_once() {
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_off_is_reset_and_counts_as_lost_by_its_instance() {
+    for (answer, lost) in [
+        ("Content-Length: 9\r\n\r\nabc", 1),
+        ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 1),
+        ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nx\r\n", 1),
+        ("Content-Length: 3\r\n\r\nabc", 0),
+        ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 0),
+    ] {
+        let backend = Backend::new(move |mut stream, _| async move {
+            next_head(&mut stream).await;
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{answer}").as_bytes()).await;
+        })
+        .await;
+        let edge = TestEdge::to(quick(), &[&backend]).await;
+        let heard = edge.ask(&get("/")).await;
+        assert_eq!(heard.ends_with("<connection reset>"), lost == 1, "{answer:?}: {heard}");
+        edge.at_rest(&backend).await;
+        let answered = edge.server.look().answered[&id(backend.address)];
+        assert_eq!((answered.lost, answered.good), (lost, 1 - lost), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_for_long_counts_as_lost_and_one_that_the_client_gave_up_does_not() {
+    let backend = Backend::new(|mut stream, _| async move {
+        next_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let settings = Settings { body_idle: Duration::from_millis(100), ..quick() };
+    let edge = TestEdge::to(settings, &[&backend]).await;
+    assert!(edge.ask(&get("/")).await.ends_with("<connection reset>"));
+    edge.at_rest(&backend).await;
+    assert_eq!(edge.server.look().answered[&id(backend.address)].lost, 1);
+    let edge = TestEdge::to(quick(), &[&backend]).await;
+    let mut stream = edge.connect().await;
+    stream.write_all(get("/").as_bytes()).await.expect("the edge reads");
+    read_until(&mut stream, "abc").await;
+    stream.set_zero_linger().expect("a socket");
+    drop(stream);
+    edge.at_rest(&backend).await;
+    assert_eq!(edge.server.look().answered[&id(backend.address)].lost, 0);
+}
+
+#[tokio::test]
 async fn repetitions_end_after_three_tries() {
     let backend = mute(100).await;
     let edge = TestEdge::to(quick(), &[&backend]).await;

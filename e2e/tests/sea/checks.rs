@@ -1,0 +1,106 @@
+//! What the edge wants to hear from instances before it sends them requests.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use e2e::{Sea, until};
+
+const FILE: &str = r#"
+name: shop
+services:
+  web:
+    image: python:3.11-slim
+    command: [gunicorn, --workers=1, --threads=4, --bind=0.0.0.0:8000, --chdir=/app, "app:app"]
+    configs: [{source: app, target: /app/app.py}]
+    stop_grace_period: 1s
+    deploy: {replicas: 2, update_config: {parallelism: 2, monitor: 1s}}
+    x-sea:
+      route: shop.example -> 8000
+      edge:
+        check: {http: PATH, status: 200, timeout: 5s, retries: 1, interval: 200ms, START}
+configs:
+  app:
+    content: |
+      import os
+      from flask import Flask
+      app = Flask(__name__)
+      well = True
+      @app.route("/")
+      def name():
+          return os.uname().nodename
+      @app.route("/turn/<how>")
+      def turn(how):
+          global well
+          well = how == "on"
+          return os.uname().nodename
+      @app.route("/healthz")
+      def healthz():
+          return ("fine", 200) if well else ("the disk is full", 503)
+"#;
+
+fn write(sea: &Sea, path: &str, start: &str) {
+    sea.write("compose.yaml", &FILE.replace("PATH", path).replace(", START", start));
+}
+
+/// Those that answer some requests.
+fn answering(sea: &Sea) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for _ in 0..20 {
+        let answer = sea.get("shop.example", "/")?;
+        ensure!(answer.status == 200, "{answer:?}");
+        names.insert(answer.body);
+    }
+    Ok(names)
+}
+
+/// Container ids and how often each was started again.
+fn instances(sea: &Sea) -> BTreeSet<String> {
+    let status = sea.json(&["status"]);
+    let list = status["services"][0]["instances"].as_array().cloned().unwrap_or_default();
+    list.iter().map(|one| format!("{} {} {}", one["id"], one["name"], one["restarts"])).collect()
+}
+
+#[test]
+fn an_instance_that_fails_its_check_gets_no_requests_until_it_passes_again() -> Result<()> {
+    let sea = Sea::with_images(&["python"])?;
+    write(&sea, "/healthz", "");
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let both = until("both answer", 20, || answering(&sea).ok().filter(|names| names.len() == 2))?;
+    let before = instances(&sea);
+
+    let off = sea.get("shop.example", "/turn/off")?.body;
+    let left = until("one answers alone", 20, || answering(&sea).ok().filter(|names| names.len() == 1))?;
+    ensure!(both.contains(&off) && !left.contains(&off), "{off} of {both:?}, and {left:?}");
+    sea.sea(&["status"])
+        .exits(0)
+        .mentions(" is spared: http://")
+        .mentions("/healthz answered 503 SERVICE UNAVAILABLE: the disk is full");
+    sea.sea(&["ps"]).exits(0).mentions("(unhealthy)");
+    ensure!(before == instances(&sea), "it runs on: {before:?}");
+
+    // The check is asked for by a new daemon too, and then the instance gets well.
+    sea.replace_daemon()?;
+    let alone = until("one answers alone", 20, || answering(&sea).ok().filter(|names| names.len() == 1))?;
+    ensure!(alone == left, "{alone:?}");
+    let list = sea.json(&["ps"]);
+    let view = list.as_array().into_iter().flatten().find(|view| off.starts_with(&short(view)));
+    let name = view.and_then(|view| view["name"].as_str()).unwrap_or_default().to_owned();
+    let on = "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/turn/on')";
+    sea.sea(&["exec", &name, "python3", "-c", on]).exits(0);
+    until("both answer again", 20, || answering(&sea).ok().filter(|names| *names == both))?;
+    ensure!(before == instances(&sea), "nobody was started anew");
+
+    // A release that does not pass goes back, and the one before has answered all the time.
+    write(&sea, "/nowhere", ", start_period: 0s");
+    sea.sea(&["up", "-d", "--wait"]).exits(3).complains("fails the check of the edge");
+    until("the release before answers", 20, || answering(&sea).ok().filter(|names| *names == both))?;
+
+    write(&sea, "nowhere", "");
+    sea.sea(&["up", "-d", "--wait"]).exits(2).complains("`nowhere` is no path").complains("/healthz?full=1");
+    sea.end()
+}
+
+/// The id that a container has for a host's name.
+fn short(view: &serde_json::Value) -> String {
+    view["id"].as_str().unwrap_or_default().chars().take(12).collect()
+}
