@@ -175,12 +175,17 @@ pub(crate) fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
     }
-    let digits = (usize::BITS - data.len().leading_zeros()).div_ceil(4);
-    for at in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(data.len() >> (at * 4)) & 15]);
-    }
-    out.extend_from_slice(b"\r\n");
+    write_size(out, data.len());
     out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the line in front of a chunk.
+pub(crate) fn write_size(out: &mut Vec<u8>, size: usize) {
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4);
+    for at in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(size >> (at * 4)) & 15]);
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -101,7 +101,7 @@ fn known(name: &[u8]) -> Known {
 }
 
 /// The characters of tokens: methods and names of fields.
-static TOKEN: [bool; 256] = {
+pub(crate) static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut at = 0;
     while at < 256 {

@@ -44,8 +44,23 @@ pub(crate) const H2_STREAMS: u32 = 128;
 pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection.
 pub(crate) const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// What waits in one stream for a client that reads slowly.
+/// What waits in one stream for an instance that reads slowly.
 pub(crate) const H2_SEND_BYTES: usize = 64 * 1024;
+/// What waits of answers for a client that reads slowly, beyond the head and the frame that cross this line: it is one
+/// write to the kernel, and with these it fits into a buffer that is kept.
+pub(crate) const H2_OUT_BYTES: usize = 48 * 1024;
+/// What waits of answers to pings, settings and flaws; with more, nothing is read of a client until it has read
+/// (CVE-2019-9512, -9515).
+pub(crate) const H2_CONTROL_BYTES: usize = 16 * 1024;
+/// A head as it is packed, over all its frames: twice what it may have when it is unpacked.
+pub(crate) const H2_BLOCK_BYTES: usize = 2 * REQUEST_HEAD_BYTES;
+/// The frames that go on with a head; the longest one takes four.
+pub(crate) const H2_BLOCK_FRAMES: u32 = 32;
+/// Frames that move nothing, between two that do or within the time that a connection may rest. A ping a second is far
+/// below.
+pub(crate) const H2_IDLE_FRAMES: u32 = 10_000;
+/// Streams that we ended before the client did and of which frames may still come: as many as can be open.
+pub(crate) const H2_OWN_ENDS: usize = H2_STREAMS as usize;
 /// Tasks for connections and streams that a thread keeps for reuse, of some 4 KiB each.
 pub(crate) const SEATS: usize = 512;
 /// Streams that a client may give up beyond those that it sees to their end; more, and the connection ends.

@@ -1,11 +1,5 @@
 //! Heads of HTTP/2 on their way to an instance that speaks HTTP/1.1, from the frame on.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
 use crate::forward;
 use crate::head::{self, Known, request};
 use crate::http2;
@@ -20,9 +14,8 @@ pub fn streams(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else { return };
     let ended = first & 1 == 0;
     let Some(frame) = frame(text, ended) else { return };
-    let Some(parts) = accepted(&frame) else { return };
-    let mut out = Vec::new();
-    let Ok(framing) = http2::written(&mut out, &parts, ended) else { return };
+    let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let Some((out, framing)) = http2::first_request(&[&opening[..], &frame].concat()) else { return };
     if let Err(flaw) = carries_one_head(&out, framing) {
         assert_eq!(flaw, "", "of {} came {}", text.escape_ascii(), out.escape_ascii());
     }
@@ -44,7 +37,7 @@ fn carries_one_head(out: &[u8], framing: http2::Framing) -> Result<(), String> {
         http2::Framing::Length => framed == (true, false),
         http2::Framing::Chunks => framed == (false, true),
     };
-    // A request that has ended says no length but 0: the library has compared them.
+    // A request that has ended says no length but 0: both were compared.
     if !wanted {
         return Err(format!("it is framed as {framed:?}, not as {framing:?}"));
     }
@@ -72,7 +65,7 @@ fn frame(text: &[u8], ended: bool) -> Option<Vec<u8>> {
     for line in text.split(|c| *c == b'\n') {
         let colon = line.iter().skip(1).position(|c| *c == b':')? + 1;
         block.push(0);
-        // An escape, as a line cannot hold its end: the library must refuse what is in it.
+        // An escape, as a line cannot hold its end: what is in it must be refused.
         for part in [&line[..colon], &line[colon + 1..]] {
             let part: Vec<u8> = part.iter().map(|c| if *c == 0x1e { b'\n' } else { *c }).collect();
             push_length(&mut block, part.len())?;
@@ -95,58 +88,4 @@ fn push_length(block: &mut Vec<u8>, length: usize) -> Option<()> {
     let rest = u16::try_from(length - 127).ok().filter(|rest| *rest < 1 << 14)?;
     block.extend_from_slice(&[127, (rest & 127) as u8 | 128, (rest >> 7) as u8]);
     Some(())
-}
-
-/// What a server makes of the frame.
-fn accepted(frame: &[u8]) -> Option<::http::request::Parts> {
-    let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    let wire = Wire { bytes: [&opening[..], frame].concat(), at: 0 };
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut builder = h2::server::Builder::new();
-    builder.enable_connect_protocol();
-    let mut shake = builder.handshake::<_, bytes::Bytes>(wire);
-    let mut server = match Pin::new(&mut shake).poll(&mut cx) {
-        Poll::Ready(Ok(server)) => server,
-        Poll::Ready(Err(_)) | Poll::Pending => return None,
-    };
-    match server.poll_accept(&mut cx) {
-        Poll::Ready(Some(Ok((request, _)))) => Some(request.into_parts().0),
-        Poll::Ready(_) | Poll::Pending => None,
-    }
-}
-
-/// A client that has said this much, and listens to anything.
-struct Wire {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let count = buf.remaining().min(self.bytes.len() - self.at);
-        if count == 0 {
-            return Poll::Pending;
-        }
-        buf.put_slice(&self.bytes[self.at..self.at + count]);
-        self.at += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

@@ -1,4 +1,4 @@
-//! What both kinds of lanes do with bytes: bodies that came in pieces and are read as text, and pieces that are sent.
+//! What lanes do with bytes, and the pieces of memory in which the library gives and takes the bodies of instances.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -38,11 +38,6 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// With memory for the text.
-    pub(super) fn with(text: Vec<u8>) -> Self {
-        Self { text, ..Self::default() }
-    }
-
     /// Whether there is something.
     pub(super) fn is_ready(&self) -> bool {
         self.at < self.text.len() || !self.piece.is_empty()
@@ -75,11 +70,6 @@ impl Pieces {
             self.text.extend_from_slice(b"\r\n");
         }
         count
-    }
-
-    /// The memory of the text, when nothing is in it.
-    pub(super) fn take_page(&mut self) -> Vec<u8> {
-        if self.at == self.text.len() { std::mem::take(&mut self.text) } else { Vec::new() }
     }
 }
 

@@ -1,35 +1,57 @@
 //! Heads of HTTP/2 as HTTP/1.1: what is written, what is refused, and that it can be read in one way only.
 
-use h2::ext::Protocol;
-use http::{Request, Uri};
 use proptest::prelude::*;
 
 use super::*;
 use crate::head::request::parse;
+use crate::http2::hpack::Decoder;
 
-/// A head from `METHOD authority target` and `name: value` lines; `-` stands for no authority.
-fn head(text: &str) -> Parts {
+/// A block of these fields.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127, "a short text");
+            block.push(text.len() as u8);
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+fn write(fields: &[(&str, &str)], ended: bool) -> Result<(String, Head), Malformed> {
+    let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+    let mut writer = Writer::new(&mut out, &mut scratch);
+    Decoder::new().decode(&block(fields), |line| writer.field(line)).expect("a block");
+    let head = writer.finish(ended)?;
+    Ok((String::from_utf8(out).expect("text"), head))
+}
+
+/// The fields of `METHOD authority target` and `name: value` lines; `-` stands for no authority.
+fn fields(text: &str) -> Vec<(&str, &str)> {
     let mut lines = text.lines();
     let mut words = lines.next().expect("a first line").splitn(3, ' ');
     let mut next = || words.next().expect("three words");
     let (method, authority, target) = (next(), next(), next());
-    let mut uri = Uri::builder();
+    let mut fields = vec![(":method", method), (":scheme", "https"), (":path", target)];
     if authority != "-" {
-        uri = uri.scheme("https").authority(authority);
+        fields.push((":authority", authority));
     }
-    let uri = uri.path_and_query(target).build().expect("a URI");
-    let mut request = Request::builder().method(method).uri(uri);
-    for line in lines {
-        let (name, value) = line.split_once(": ").expect("a field");
-        request = request.header(name, value);
-    }
-    request.body(()).expect("a request").into_parts().0
+    fields.extend(lines.map(|line| line.split_once(": ").expect("a field")));
+    fields
 }
 
+/// What is written, or why nothing is.
 fn written(text: &str, ended: bool) -> Result<(String, Framing), &'static str> {
-    let mut out = Vec::new();
-    let framing = write(&mut out, &head(text), ended).map_err(|refusal| refusal.code)?;
-    Ok((String::from_utf8(out).expect("text"), framing))
+    let (text, head) = write(&fields(text), ended).map_err(|Malformed| "malformed")?;
+    match head.refusal {
+        Some(refusal) => {
+            assert_eq!(text, "", "nothing is written of what is refused");
+            Err(refusal.code)
+        }
+        None => Ok((text, head.framing)),
+    }
 }
 
 #[test]
@@ -73,20 +95,36 @@ fn what_only_http_2_can_say_is_refused() {
     for (text, want) in [
         ("GET a /\nhost: b", "host-mismatch"),
         ("GET a /\nhost: a\nhost: a", "host-twice"),
+        ("GET - /\nhost: a\nhost: a", "host-twice"),
         ("GET a /\nhost: a:80", "host-mismatch"),
-        ("CONNECT a:1 /", "connect"),
+        ("GET a http://b/", "target-form"),
+        ("GET a x", "target-form"),
+        ("CONNECT a:1 /", "malformed"),
+        ("GET a ", "malformed"),
+        ("G<T a /", "malformed"),
+        ("GET a /\nconnection: close", "malformed"),
+        ("GET a /\nte: gzip", "malformed"),
+        ("GET a /\nX: y", "malformed"),
+        ("GET a /\nx:  y", "malformed"),
+        ("GET a /\n:path: /", "malformed"),
+        ("GET a /\ncontent-length: 1", "malformed"),
     ] {
         assert_eq!(written(text, true).map(|_| ()), Err(want), "{text}");
     }
-    let mut absolute = head("GET a /");
-    absolute.uri = "http://b/".parse().expect("a URI");
-    // As a library would give it whose path is a whole URL.
-    let mut out = Vec::new();
-    assert!(write(&mut out, &absolute, true).is_ok(), "its path is `/`, and its authority `b`");
-    assert!(out.starts_with(b"GET / HTTP/1.1\r\nhost: b\r\n"));
-    let mut ftp = head("GET a /");
-    ftp.uri = "ftp://a/".parse().expect("a URI");
-    assert_eq!(write(&mut Vec::new(), &ftp, true), Err(Refusal::TARGET_FORM));
+    assert_eq!(written("POST a /\ncontent-length: 1\ncontent-length: 2", false), Err("malformed"));
+    let alone = write(&[(":method", "CONNECT"), (":authority", "a:1")], false).expect("a request");
+    assert_eq!(alone.1.refusal, Some(Refusal::CONNECT));
+    let ftp = write(&[(":method", "GET"), (":scheme", "ftp"), (":path", "/")], true).expect("a request");
+    assert_eq!(ftp.1.refusal, Some(Refusal::TARGET_FORM));
+}
+
+#[test]
+fn heads_beyond_the_bound_are_refused_and_read_to_their_end() {
+    let long = "x".repeat(100);
+    let mut all = fields("HEAD a /");
+    all.extend(std::iter::repeat_n(("x", &long[..]), 300));
+    let (text, head) = write(&all, true).expect("a request");
+    assert_eq!((text.as_str(), head.refusal, head.head_only), ("", Some(Refusal::HEAD_SIZE), true));
 }
 
 #[test]
@@ -94,68 +132,72 @@ fn the_parser_has_the_last_word() {
     for (text, want) in [
         ("GET - /", "host-missing"),
         ("GET a /a/../b", "dot-segments"),
+        ("GET a /a b", "request-line"),
         ("GET a /\ncontent_length: 3", "underscore"),
-        ("GET a /\ncontent-length: 3\ncontent-length: 3", "length-twice"),
         ("GET a /\ncontent-length: +3", "length-syntax"),
         ("GET a /\nexpect: x", "expectation"),
         ("GET u@a /", "host-syntax"),
+        ("GET a /\nx: \u{1}", "field-value"),
     ] {
         let (text, _) = written(text, true).expect("it is written");
         let refusal = parse(text.as_bytes(), &mut Vec::new()).expect_err("a refusal");
         assert_eq!(refusal.code, want, "{text}");
     }
+    let (text, _) = written("POST a /\ncontent-length: 3\ncontent-length: 3", false).expect("it is written");
+    assert_eq!(parse(text.as_bytes(), &mut Vec::new()).expect_err("a refusal").code, "length-twice");
 }
 
 #[test]
 fn a_websocket_is_opened_as_http_1_opens_it() {
-    let mut head = head("CONNECT a /chat\nsec-websocket-version: 13\nsec-websocket-key: forged");
-    head.extensions.insert(Protocol::from_static("websocket"));
-    let mut out = Vec::new();
-    assert_eq!(write(&mut out, &head, false), Ok(Framing::Tunnel));
-    let text = String::from_utf8(out).expect("text");
+    let mut all = fields("CONNECT a /chat\nsec-websocket-version: 13\nsec-websocket-key: forged");
+    all.insert(0, (":protocol", "websocket"));
+    let (text, head) = write(&all, false).expect("a request");
+    assert_eq!((head.framing, head.refusal), (Framing::Tunnel, None));
     assert!(text.starts_with("GET /chat HTTP/1.1\r\nhost: a\r\nsec-websocket-version: 13\r\n"), "{text}");
     assert!(text.contains("connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: "), "{text}");
     assert!(!text.contains("forged"), "{text}");
     let parsed = parse(text.as_bytes(), &mut Vec::new()).expect("a request");
     assert!(parsed.upgrade.is_some());
-    head.extensions.insert(Protocol::from_static("connect-udp"));
-    assert_eq!(write(&mut Vec::new(), &head, false), Err(Refusal::CONNECT));
+    all[0].1 = "connect-udp";
+    assert_eq!(write(&all, false).expect("a request").1.refusal, Some(Refusal::CONNECT));
+    all[1].1 = "GET";
+    assert_eq!(write(&all, false), Err(Malformed));
 }
 
 proptest! {
-    /// Whatever the library lets through, two parsers read what we write alike, and as it was meant.
+    /// Whatever we write, two parsers read alike, and as it was meant.
     #[test]
     fn what_is_written_is_read_in_one_way(
         path in "/[!-~]{0,20}",
-        fields in proptest::collection::vec(("[a-z!#$%&'*+.^_`|~0-9-]{1,12}", "[\t -~\u{80}-\u{ff}]{0,16}"), 0..8),
+        host in "[a-z.]{1,9}",
+        given in proptest::collection::vec(("[a-zA-Z!#$%&'*+.^_`|~0-9:\r\n -]{1,12}", "[\t\r\n\0 -~\u{80}-\u{ff}]{0,16}"), 0..8),
         ended: bool,
     ) {
-        let Ok(target) = http::uri::PathAndQuery::try_from(path.as_str()) else { return Ok(()) };
-        let uri = Uri::builder().scheme("http").authority("a.example").path_and_query(target.clone());
-        let mut request = Request::builder().uri(uri.build().expect("a URI"));
-        for (name, value) in &fields {
-            request = request.header(name.as_str(), HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+        let mut all = vec![(":method", "GET"), (":scheme", "http"), (":authority", &*host), (":path", &*path)];
+        all.extend(given.iter().map(|(name, value)| (&**name, &**value)));
+        let Ok((text, head)) = write(&all, ended) else { return Ok(()) };
+        if head.refusal.is_some() {
+            return Ok(());
         }
-        let head = request.body(()).expect("a request").into_parts().0;
-        let mut out = Vec::new();
-        let Ok(framing) = write(&mut out, &head, ended) else { return Ok(()) };
+        let out = text.as_bytes();
         let mut ours = Vec::new();
-        let Ok(read) = parse(&out, &mut ours) else { return Ok(()) };
+        let Ok(read) = parse(out, &mut ours) else { return Ok(()) };
         prop_assert_eq!(read.bytes, out.len(), "nothing is left over");
-        prop_assert_eq!(read.target.of(&out), target.as_str().as_bytes());
-        prop_assert_eq!(read.framing.chunked, framing == Framing::Chunks);
+        prop_assert_eq!(read.target.of(out), path.as_bytes());
+        prop_assert_eq!(read.host.map(|span| span.of(out)), Some(host.as_bytes()));
+        prop_assert_eq!(read.framing.chunked, head.framing == Framing::Chunks);
         let mut theirs = [httparse::EMPTY_HEADER; 64];
         let mut other = httparse::Request::new(&mut theirs);
-        prop_assert_eq!(other.parse(&out), Ok(httparse::Status::Complete(out.len())));
-        prop_assert_eq!(other.path, Some(target.as_str()));
+        prop_assert_eq!(other.parse(out), Ok(httparse::Status::Complete(out.len())));
+        prop_assert_eq!(other.path, Some(&*path));
         prop_assert_eq!(other.headers.len(), ours.len());
         for (one, two) in ours.iter().zip(&*other.headers) {
-            prop_assert_eq!(one.name.of(&out), two.name.as_bytes());
-            prop_assert_eq!(one.value.of(&out), two.value.trim_ascii());
+            prop_assert_eq!(one.name.of(out), two.name.as_bytes());
+            prop_assert_eq!(one.value.of(out), two.value.trim_ascii());
         }
-        let meant = head.headers.iter().filter(|(name, _)| **name != COOKIE).count();
-        let cookies = usize::from(head.headers.contains_key(COOKIE));
-        let added = 1 + usize::from(framing == Framing::Chunks);
+        let meant = given.iter().filter(|(name, _)| name != "cookie" && name != "host").count();
+        let cookies = usize::from(given.iter().any(|(name, _)| name == "cookie"));
+        let added = 1 + usize::from(head.framing == Framing::Chunks);
         prop_assert_eq!(ours.len(), meant + cookies + added);
     }
 }

@@ -1,8 +1,4 @@
 //! HTTP/2 to the letter: frames as no library would send them, and what RFC 9113 has a server say to each.
-//!
-//! Where the RFC has a more exact code (6 for a frame's size, 9 for a block that cannot be read), the library says 1,
-//! which it allows of any endpoint that does not tell them apart; the connection ends all the same. It leaves out
-//! pseudo-fields of trailers, where it should end the stream.
 
 use super::*;
 
@@ -153,11 +149,7 @@ async fn frames_of_streams_are_read_to_the_letter() {
         ("the reserved bit is passed over", headers(END_STREAM, 1 << 31 | 1, &get), "answer 1"),
         ("data on stream 0", frame(DATA, 0, 0, b"x"), "goodbye 1"),
         ("data on a stream that is not open", frame(DATA, 0, 1, b"x"), "goodbye 1"),
-        (
-            "data after the end",
-            join(&[open(END_STREAM), frame(DATA, 0, 1, b"x")]),
-            "answer 1|reset 1 5|goodbye 5|goodbye 1",
-        ),
+        ("data after the end", join(&[open(END_STREAM), frame(DATA, 0, 1, b"x")]), "answer 1|reset 1 5"),
         (
             "more padding than data",
             join(&[headers(0, 1, &post), frame(DATA, PADDED, 1, &pad(b"x", 9))]),
@@ -169,7 +161,7 @@ async fn frames_of_streams_are_read_to_the_letter() {
         (
             "a reset of three bytes",
             join(&[headers(0, 1, &post), frame(RST_STREAM, 0, 1, &[0; 3])]),
-            "goodbye 1|goodbye 6",
+            "goodbye 6",
         ),
     ])
     .await;
@@ -189,31 +181,31 @@ async fn frames_about_the_connection_are_read_to_the_letter() {
         ),
         ("a ping is answered", frame(PING, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 7]), "pong 7"),
         ("settings for a stream", frame(SETTINGS, 0, 1, &[]), "goodbye 1"),
-        ("settings of five bytes", frame(SETTINGS, 0, 0, &[0; 5]), "goodbye 1|goodbye 6"),
-        ("an acknowledgement with settings", frame(SETTINGS, ACK, 0, &setting(1, 1)), "goodbye 1|goodbye 6"),
+        ("settings of five bytes", frame(SETTINGS, 0, 0, &[0; 5]), "goodbye 6"),
+        ("an acknowledgement with settings", frame(SETTINGS, ACK, 0, &setting(1, 1)), "goodbye 6"),
         ("push neither on nor off", frame(SETTINGS, 0, 0, &setting(2, 2)), "goodbye 1"),
-        ("a window beyond the largest", frame(SETTINGS, 0, 0, &setting(4, 1 << 31)), "goodbye 1|goodbye 3"),
+        ("a window beyond the largest", frame(SETTINGS, 0, 0, &setting(4, 1 << 31)), "goodbye 3"),
         ("frames below the smallest bound", frame(SETTINGS, 0, 0, &setting(5, 16_383)), "goodbye 1"),
         ("frames beyond the largest bound", frame(SETTINGS, 0, 0, &setting(5, 1 << 24)), "goodbye 1"),
-        ("a ping of seven bytes", frame(PING, 0, 0, &[0; 7]), "goodbye 1|goodbye 6"),
+        ("a ping of seven bytes", frame(PING, 0, 0, &[0; 7]), "goodbye 6"),
         ("a ping for a stream", frame(PING, 0, 1, &[0; 8]), "goodbye 1"),
         ("a goodbye for a stream", frame(GOAWAY, 0, 1, &[0; 8]), "goodbye 1"),
         ("a window that grows by nothing", frame(WINDOW_UPDATE, 0, 0, &[0; 4]), "goodbye 1"),
         (
             "a stream's window that grows by nothing",
             join(&[headers(0, 1, &post), frame(WINDOW_UPDATE, 0, 1, &[0; 4])]),
-            "reset 1 1|goodbye 1",
+            "reset 1 1",
         ),
-        ("a window update of three bytes", frame(WINDOW_UPDATE, 0, 0, &[0; 3]), "goodbye 1|goodbye 6"),
+        ("a window update of three bytes", frame(WINDOW_UPDATE, 0, 0, &[0; 3]), "goodbye 6"),
         ("a window that overflows", frame(WINDOW_UPDATE, 0, 0, &[0x7f, 255, 255, 255]), "goodbye 3"),
         (
             "a stream's window that overflows",
             join(&[headers(0, 1, &post), frame(WINDOW_UPDATE, 0, 1, &[0x7f, 255, 255, 255])]),
-            "reset 1 3|goodbye 3",
+            "reset 1 3",
         ),
         ("a window of a stream that is not open", frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), "goodbye 1"),
         ("a priority on stream 0", frame(PRIORITY, 0, 0, &[0; 5]), "goodbye 1"),
-        ("a priority of four bytes", frame(PRIORITY, 0, 1, &[0; 4]), "goodbye 1|goodbye 6|reset 1 6"),
+        ("a priority of four bytes", frame(PRIORITY, 0, 1, &[0; 4]), "goodbye 6"),
     ])
     .await;
 }
@@ -240,7 +232,7 @@ async fn heads_are_read_to_the_letter() {
         (
             "a stream below the last",
             join(&[headers(END_STREAM, 5, &get), headers(END_STREAM, 3, &get)]),
-            "answer 5|goodbye 1|goodbye 5",
+            "answer 5|goodbye 5",
         ),
         ("more padding than head", headers(PADDED, 1, &pad(&get, 255)), "goodbye 1"),
         ("a continuation of nothing", frame(CONTINUATION, END_HEADERS, 1, &get), "goodbye 1"),
@@ -264,22 +256,18 @@ async fn heads_are_read_to_the_letter() {
             frame(PUSH_PROMISE, END_HEADERS, 1, &[&[0, 0, 0, 2][..], &get].concat()),
             "goodbye 1",
         ),
-        (
-            "a field that the table does not have",
-            headers(END_STREAM, 1, &[0xff, 0xff, 0x03]),
-            "goodbye 1|goodbye 9",
-        ),
-        ("field number 0", headers(END_STREAM, 1, &[0x80]), "goodbye 1|goodbye 9"),
+        ("a field that the table does not have", headers(END_STREAM, 1, &[0xff, 0xff, 0x03]), "goodbye 9"),
+        ("field number 0", headers(END_STREAM, 1, &[0x80]), "goodbye 9"),
         (
             "a table beyond the bound",
             headers(END_STREAM, 1, &[&[0x3f, 0xe1, 0xff, 0x03][..], &get].concat()),
-            "goodbye 1|goodbye 9",
+            "goodbye 9",
         ),
-        ("a text that is cut", headers(END_STREAM, 1, &[0, 9, b'x']), "goodbye 1|goodbye 9"),
+        ("a text that is cut", headers(END_STREAM, 1, &[0, 9, b'x']), "goodbye 9"),
         (
             "a Huffman code with bad padding",
             headers(END_STREAM, 1, &[0x00, 0x81, 0x00, 0x01, b'x']),
-            "goodbye 1|goodbye 9",
+            "goodbye 9",
         ),
     ])
     .await;
@@ -300,13 +288,13 @@ async fn malformed_requests_end_their_stream_and_no_other() {
         [headers(0, 1, &block(&POST)), headers(flags, 1, &block(fields))].concat()
     };
     check(&[
-        ("a name in capitals", end(with(&GET, &[("X-A", "b")])), "reset 1 1|goodbye 1|goodbye 9"),
-        ("an unknown pseudo-field", end(with(&GET, &[(":x", "b")])), "reset 1 1|goodbye 1|goodbye 9"),
+        ("a name in capitals", end(with(&GET, &[("X-A", "b")])), "reset 1 1"),
+        ("an unknown pseudo-field", end(with(&GET, &[(":x", "b")])), "reset 1 1"),
         ("a pseudo-field of answers", end(with(&GET, &[(":status", "200")])), "reset 1 1"),
         ("a pseudo-field behind fields", end(with(&[("x", "y")], &GET)), "reset 1 1"),
         ("no method", without(":method"), "reset 1 1"),
         ("no scheme", without(":scheme"), "reset 1 1"),
-        ("no path", without(":path"), "reset 1 1|answer 1"),
+        ("no path", without(":path"), "reset 1 1"),
         ("no authority and no host", without(":authority"), "answer 1"),
         ("two methods", end(with(&GET, &[(":method", "GET")])), "reset 1 1"),
         ("two schemes", end(with(&GET, &[(":scheme", "http")])), "reset 1 1"),
@@ -323,29 +311,29 @@ async fn malformed_requests_end_their_stream_and_no_other() {
         ("upgrade", end(with(&GET, &[("upgrade", "h2c")])), "reset 1 1"),
         ("te beyond trailers", end(with(&GET, &[("te", "gzip")])), "reset 1 1"),
         ("te for trailers", end(with(&GET, &[("te", "trailers")])), "answer 1"),
-        ("a line feed in a value", end(with(&GET, &[("x", "a\nb")])), "reset 1 1|goodbye 1|goodbye 9"),
-        ("a zero in a value", end(with(&GET, &[("x", "a\0b")])), "reset 1 1|goodbye 1|goodbye 9"),
-        ("a return in a name", end(with(&GET, &[("x\r", "a")])), "reset 1 1|goodbye 1|goodbye 9"),
-        ("a space in a name", end(with(&GET, &[("x y", "a")])), "reset 1 1|goodbye 1|goodbye 9"),
+        ("a line feed in a value", end(with(&GET, &[("x", "a\nb")])), "reset 1 1"),
+        ("a zero in a value", end(with(&GET, &[("x", "a\0b")])), "reset 1 1"),
+        ("a return in a name", end(with(&GET, &[("x\r", "a")])), "reset 1 1"),
+        ("a space in a name", end(with(&GET, &[("x y", "a")])), "reset 1 1"),
         (
             "a space in a path",
             end(block(&[(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/a b")])),
-            "reset 1 1|answer 1",
+            "answer 1",
         ),
         (
             "a method with a space",
             end(block(&[(":method", "GET /"), (":scheme", "http"), (":authority", "a"), (":path", "/")])),
-            "reset 1 1|goodbye 1|goodbye 9",
+            "reset 1 1",
         ),
         ("less than the length", body("3", b"ab"), "reset 1 1"),
         ("more than the length", body("1", b"ab"), "reset 1 1"),
         ("as much as the length", body("2", b"ab"), "answer 1"),
         ("a length without a body", end(with(&POST, &[("content-length", "1")])), "reset 1 1"),
         ("two lengths", end(with(&POST, &[("content-length", "0"), ("content-length", "1")])), "reset 1 1"),
-        ("a length that is none", end(with(&POST, &[("content-length", "x")])), "reset 1 1|answer 1"),
+        ("a length that is none", end(with(&POST, &[("content-length", "x")])), "answer 1"),
         ("trailers", trailers(END_STREAM, &[("x", "y")]), "answer 1"),
-        ("trailers without an end", trailers(0, &[("x", "y")]), "reset 1 1|goodbye 1"),
-        ("trailers with a pseudo-field", trailers(END_STREAM, &[(":path", "/")]), "reset 1 1|answer 1"),
+        ("trailers without an end", trailers(0, &[("x", "y")]), "reset 1 1"),
+        ("trailers with a pseudo-field", trailers(END_STREAM, &[(":path", "/")]), "reset 1 1"),
     ])
     .await;
 }
@@ -369,8 +357,8 @@ async fn floods_end_their_connection() {
         })
         .collect();
     check(&[
-        ("continuations without content", endless, "goodbye 11|goodbye 1"),
-        ("continuations without an end", growing, "goodbye 11|goodbye 1|reset 1 11"),
+        ("continuations without content", endless, "goodbye 11"),
+        ("continuations without an end", growing, "goodbye 11"),
         ("data without content", [opened, many(20_000, frame(DATA, 0, 1, &[]))].concat(), "goodbye 11"),
         ("streams that are given up at once", resets, "goodbye 11"),
     ])
