@@ -21,11 +21,8 @@ const CACHE: CacheStatus = CacheStatus {
     waiting: 6,
 };
 
-fn status() -> EdgeStatus {
+fn pool(classes: [u64; 6]) -> PoolStatus {
     let instance: ContainerId = "ab".repeat(32).parse().expect("an id");
-    let mut classes = [0; 6];
-    classes[1] = 3;
-    classes[4] = 1;
     let mut latency = vec![0; 22];
     (latency[0], latency[5], latency[21]) = (1, 2, 1);
     let endpoint = EndpointStatus {
@@ -43,7 +40,7 @@ fn status() -> EdgeStatus {
         latency,
         took_us: 70_000_500,
     };
-    let pool = PoolStatus {
+    PoolStatus {
         owner: "shop".into(),
         name: "web:80".into(),
         service: "shop/web".into(),
@@ -68,7 +65,13 @@ fn status() -> EdgeStatus {
         sticky: Some(StickStatus { stayed: 41, bound: 7, moved: 3, detours: 9 }),
         hedges: Some(HedgeStatus { sent: 21, won: 17, unpaid: 6, busy: 5, alone: 1 }),
         cache: Some(CACHE),
-    };
+    }
+}
+
+fn status() -> EdgeStatus {
+    let mut classes = [0; 6];
+    classes[1] = 3;
+    classes[4] = 1;
     let rule = RuleStatus {
         owner: "shop".into(),
         host: None,
@@ -86,7 +89,7 @@ fn status() -> EdgeStatus {
     };
     EdgeStatus {
         generation: 9,
-        pools: vec![pool],
+        pools: vec![pool(classes)],
         rules: vec![rule],
         refused: vec![
             refused(None, "no-route", 4),
