@@ -1,7 +1,9 @@
 //! Tasks that somebody answers for: named, waited for, and their panics reported.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -27,15 +29,16 @@ impl Tasks {
         let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         // Finished tasks are let go here, so the set holds no more than what runs and a few.
         while set.try_join_next().is_some() {}
+        let mut work = Box::pin(work);
         set.spawn(async move {
-            let inner = tokio::spawn(work);
-            let guard = AbortOnDrop(inner.abort_handle());
-            if let Err(error) = inner.await
-                && error.is_panic()
-            {
+            // In the task that is waited for: one of its own would go on for a moment after `shutdown`.
+            let panicked = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+                Ok(poll) => poll.map(|()| false),
+                Err(_) => Poll::Ready(true),
+            });
+            if panicked.await {
                 tracing::error!(task = %name, "task `{name}` panicked");
             }
-            drop(guard);
         })
     }
 
@@ -46,11 +49,5 @@ impl Tasks {
     }
 }
 
-/// Ends the inner task when the outer one is aborted.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+#[cfg(test)]
+mod tests;
