@@ -32,9 +32,7 @@ impl Containers {
             let image = self.inner.rooms.images.find(&record.image_id).ok()?;
             image_check(image.config.config.healthcheck.as_ref()?)
         })?;
-        let disabled =
-            matches!(&check.probe, Probe::Exec(args) if args.first().is_some_and(|arg| arg == "NONE"));
-        (!disabled).then_some(check)
+        (!check.is_disabled()).then_some(check)
     }
 
     /// Who asks it, and what.

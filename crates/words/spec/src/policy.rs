@@ -22,6 +22,27 @@ pub struct HealthCheck {
     pub start_interval: Duration,
 }
 
+impl HealthCheck {
+    /// The wish that nobody asks: no check of the image either. Written as Docker writes it.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self {
+            probe: Probe::Exec(vec!["NONE".into()]),
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            retries: 0,
+            start_period: Duration::ZERO,
+            start_interval: Duration::ZERO,
+        }
+    }
+
+    /// Whether nobody is to ask.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        matches!(&self.probe, Probe::Exec(args) if args.first().is_some_and(|arg| arg == "NONE"))
+    }
+}
+
 /// What a health check asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -331,16 +331,7 @@ fn health(check: &HealthConfig) -> Result<Option<spec::HealthCheck>, Refusal> {
         return Err(Refusal::invalid("Retries in Healthcheck cannot be negative"));
     }
     if check.test.first().is_some_and(|word| word == "NONE") {
-        let probe = spec::Probe::Exec(vec!["NONE".into()]);
-        let zero = Duration::ZERO;
-        return Ok(Some(spec::HealthCheck {
-            probe,
-            interval: zero,
-            timeout: zero,
-            retries: 0,
-            start_period: zero,
-            start_interval: zero,
-        }));
+        return Ok(Some(spec::HealthCheck::disabled()));
     }
     let nanos = |value: i64| u64::try_from(value).unwrap_or(0);
     let check = oci::Health {

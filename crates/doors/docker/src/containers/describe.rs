@@ -74,7 +74,7 @@ pub(crate) fn labels(record: &Record) -> BTreeMap<String, String> {
 
 fn check(check: &spec::HealthCheck) -> Option<HealthConfig> {
     let test = match &check.probe {
-        Probe::Exec(args) if args.first().is_some_and(|arg| arg == "NONE") => vec!["NONE".into()],
+        _ if check.is_disabled() => vec!["NONE".into()],
         Probe::Exec(args) => std::iter::once("CMD".to_owned()).chain(args.clone()).collect(),
         Probe::Shell(line) => vec!["CMD-SHELL".into(), line.clone()],
         // Docker has no words for a check from outside.

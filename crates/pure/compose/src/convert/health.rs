@@ -34,12 +34,12 @@ pub(super) fn check(
     };
     let own = node.map()?;
     if truth(own, "disable") {
-        return None;
+        return Some(HealthCheck::disabled());
     }
     let given = match own.get("test").map(|test| &test.value) {
         Some(Value::Text(line)) => Some(Probe::Shell(line.clone())),
         Some(Value::List(list)) => match list.split_first().map(|(first, rest)| (first.str(), rest)) {
-            Some((Some("NONE"), _)) => return None,
+            Some((Some("NONE"), _)) => return Some(HealthCheck::disabled()),
             Some((Some("CMD-SHELL"), rest)) => Some(Probe::Shell(words(rest).join(" "))),
             Some((_, rest)) => Some(Probe::Exec(words(rest))),
             None => None,

@@ -280,6 +280,17 @@ fn wishes_to_an_edge_that_has_no_way_to_the_service_are_warned_of() {
 }
 
 #[test]
+fn a_check_that_is_disabled_is_none_of_the_image_either() {
+    for wish in ["{disable: true}", "{test: NONE}", "{test: [NONE]}"] {
+        let text = format!("services: {{a: {{image: x, ports: ['1:1'], healthcheck: {wish}}}}}");
+        let app = app(&text);
+        let check = app.services.values().next().and_then(|service| service.healthcheck.as_ref());
+        let disabled = check.is_some_and(|check| check.is_disabled());
+        assert_eq!(disabled, wish != "{test: NONE}", "{wish}: {check:?}");
+    }
+}
+
+#[test]
 fn https_is_asked_for_by_route_and_by_service() {
     let app = app(
         "services:\n  a:\n    image: x\n    x-sea:\n      routes: [{host: a.b, port: 1, https: only, hsts: 365d}, {host: c.d, port: 1}]\n      certificate: {chain: c, key: k}\n      edge: {protocol: h2}\nsecrets: {k: {file: s.txt}}\nconfigs: {c: {content: chain}}\n",
