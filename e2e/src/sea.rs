@@ -278,6 +278,29 @@ impl Sea {
         first.parse().with_context(|| format!("`{text}` is the edge's address"))
     }
 
+    /// A `curl` that comes to this edge, whatever host its URL names.
+    pub fn curl(&self) -> Result<Command> {
+        let mut command = Command::new("curl");
+        let connect = format!("::127.0.0.1:{}", self.http()?.port());
+        command.args(["-s", "--max-time", "30", "--connect-to", &connect]);
+        Ok(command)
+    }
+
+    /// What `curl` shows of an answer, its head first.
+    pub fn shown(&self, url: &str, arguments: &[&str]) -> Result<String> {
+        let output =
+            self.curl()?.arg("-i").args(arguments).arg(url).output().context("curl cannot be run")?;
+        Ok(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
+    }
+
+    /// What is said of a request in the first step of this name; nothing where there is none.
+    pub fn explained(&self, step: &str, url: &str, arguments: &[&str]) -> String {
+        let told = self.json(&[&["route", "explain", url], arguments].concat());
+        let steps = told["steps"].as_array().cloned().unwrap_or_default();
+        let found = steps.into_iter().find(|it| it["name"] == step).map(|it| it["found"].clone());
+        found.and_then(|found| found.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// Asks the edge.
     pub fn get(&self, host: &str, path: &str) -> Result<Answer> {
         Ok(http::get(self.http()?, host, path)?)

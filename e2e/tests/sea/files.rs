@@ -1,7 +1,6 @@
 //! Files that the edge serves itself, from a folder of the project.
 
 use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Sea, image};
@@ -35,16 +34,6 @@ configs:
       }
 "#;
 
-/// What `curl` shows of an answer, its head first.
-fn curl(sea: &Sea, path: &str, arguments: &[&str]) -> Result<String> {
-    let connect = format!("::127.0.0.1:{}", sea.http()?.port());
-    let mut command = Command::new("curl");
-    let url = format!("http://shop.example{path}");
-    command.args(["-s", "-i", "--max-time", "10", "--connect-to", &connect, &url]).args(arguments);
-    let output = command.output().context("curl cannot be run")?;
-    Ok(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
-}
-
 #[test]
 fn a_folder_of_the_project_belongs_to_its_release() -> Result<()> {
     let sea = Sea::new();
@@ -55,19 +44,20 @@ fn a_folder_of_the_project_belongs_to_its_release() -> Result<()> {
     sea.write("public/.secret", "nobody's");
     sea.write("site/index.html", "<h1>Home</h1>");
     sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let shown = |path: &str, arguments: &[&str]| sea.shown(&format!("http://shop.example{path}"), arguments);
     for version in ["--http1.1", "--http2-prior-knowledge"] {
-        let answer = curl(&sea, "/static/css/a.css", &[version])?;
+        let answer = shown("/static/css/a.css", &[version])?;
         ensure!(answer.contains(" 200") && answer.ends_with("\n\nfirst"), "{answer}");
         ensure!(answer.contains("\ncontent-type: text/css; charset=utf-8\n"), "{answer}");
         ensure!(answer.contains("\ncache-control: public, max-age=60\n"), "{answer}");
         let etag = answer.lines().find_map(|line| line.strip_prefix("etag: ")).context("no tag")?;
-        let known = curl(&sea, "/static/css/a.css", &[version, "-H", &format!("If-None-Match: {etag}")])?;
+        let known = shown("/static/css/a.css", &[version, "-H", &format!("If-None-Match: {etag}")])?;
         ensure!(known.contains(" 304"), "{known}");
-        let part = curl(&sea, "/static/css/a.css", &[version, "-r", "1-2"])?;
+        let part = shown("/static/css/a.css", &[version, "-r", "1-2"])?;
         ensure!(part.contains(" 206") && part.ends_with("\n\nir"), "{part}");
-        ensure!(curl(&sea, "/", &[version])?.ends_with("\n\n<h1>Home</h1>"), "the site's front page");
-        ensure!(curl(&sea, "/cart", &[version])?.ends_with("\n\napp /cart\n"), "the app has the rest");
-        ensure!(curl(&sea, "/static/.secret", &[version])?.contains(" 404"), "hidden files stay at home");
+        ensure!(shown("/", &[version])?.ends_with("\n\n<h1>Home</h1>"), "the site's front page");
+        ensure!(shown("/cart", &[version])?.ends_with("\n\napp /cart\n"), "the app has the rest");
+        ensure!(shown("/static/.secret", &[version])?.contains(" 404"), "hidden files stay at home");
     }
     sea.sea(&["route", "explain", "http://shop.example/static/css/a.css"])
         .exits(0)
@@ -84,12 +74,12 @@ fn a_folder_of_the_project_belongs_to_its_release() -> Result<()> {
     sea.write("public/css/a.css", "second");
     sea.sea(&["plan"]).exits(2);
     sea.sea(&["up", "-d", "--wait"]).exits(0);
-    ensure!(curl(&sea, "/static/css/a.css", &[])?.ends_with("\n\nsecond"), "the new file");
+    ensure!(shown("/static/css/a.css", &[])?.ends_with("\n\nsecond"), "the new file");
     sea.sea(&["rollback"]).exits(0);
-    ensure!(curl(&sea, "/static/css/a.css", &[])?.ends_with("\n\nfirst"), "the old file is back");
+    ensure!(shown("/static/css/a.css", &[])?.ends_with("\n\nfirst"), "the old file is back");
     ensure!(before == ids(), "{before:?}");
     sea.replace_daemon()?;
-    ensure!(curl(&sea, "/static/css/a.css", &[])?.ends_with("\n\nfirst"), "it stays");
+    ensure!(shown("/static/css/a.css", &[])?.ends_with("\n\nfirst"), "it stays");
 
     std::os::unix::fs::symlink("/etc/passwd", sea.home().join("public/link"))?;
     sea.sea(&["up", "-d", "--wait"]).exits(2).complains("link` is a link").complains("regular files alone");

@@ -1,12 +1,12 @@
 //! Second requests, priorities and clients that stay with their instance, by the real program.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Sea, process, until_ok};
 use rustix::process::Signal;
 
+const URL: &str = "http://shop.example/";
 /// Three instances that say who they are, and whether the request was sent before.
 const APP: &str = r#"
 name: shop
@@ -43,11 +43,7 @@ fn start(edge: &str) -> Result<Sea> {
 
 /// The head of an answer and its body.
 fn ask(sea: &Sea, arguments: &[&str]) -> Result<(String, String)> {
-    let connect = format!("::127.0.0.1:{}", sea.http()?.port());
-    let mut command = Command::new("curl");
-    command.args(["-s", "-i", "--max-time", "30", "--connect-to", &connect]).args(arguments);
-    let output = command.arg("http://shop.example/").output().context("curl cannot be run")?;
-    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    let text = sea.shown(URL, arguments)?;
     let (head, body) = text.split_once("\n\n").with_context(|| format!("no answer: {text}"))?;
     Ok((head.to_owned(), body.trim().to_owned()))
 }
@@ -55,14 +51,6 @@ fn ask(sea: &Sea, arguments: &[&str]) -> Result<(String, String)> {
 /// The cookie that an answer gives.
 fn given(head: &str) -> Option<String> {
     head.lines().find_map(|line| Some(line.strip_prefix("set-cookie: ")?.split(';').next()?.to_owned()))
-}
-
-/// The first step of this name in what is said of a request.
-fn explained(sea: &Sea, step: &str, arguments: &[&str]) -> String {
-    let told = sea.json(&[&["route", "explain", "http://shop.example/"], arguments].concat());
-    let steps = told["steps"].as_array().cloned().unwrap_or_default();
-    let found = steps.into_iter().find(|it| it["name"] == step).map(|it| it["found"].clone());
-    found.and_then(|found| found.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[test]
@@ -81,7 +69,7 @@ fn a_client_stays_with_its_instance_also_when_the_edge_dies() -> Result<()> {
         stays("--http1.1")?;
         stays("--http2-prior-knowledge")?;
     }
-    let told = explained(&sea, "sticky", &["-H", &format!("Cookie: {cookie}")]);
+    let told = sea.explained("sticky", URL, &["-H", &format!("Cookie: {cookie}")]);
     ensure!(told.starts_with("to `") && told.ends_with("by its cookie `sea-at-web`"), "{told}");
 
     let words = |pid: &i32| process::arguments(*pid).iter().any(|word| word == "edge");
@@ -111,9 +99,9 @@ fn a_client_stays_with_its_instance_also_when_the_edge_dies() -> Result<()> {
 #[test]
 fn what_an_instance_does_not_answer_another_does() -> Result<()> {
     let sea = start("hedge: {after: 50ms, share: 50%}, limit: 100, priority: [{path: /x, class: critical}]")?;
-    let told = explained(&sea, "hedge", &[]);
+    let told = sea.explained("hedge", URL, &[]);
     ensure!(told.starts_with("a second instance is asked when the first says nothing for 50 ms"), "{told}");
-    let told = explained(&sea, "priority", &["-H", "Priority: u=6"]);
+    let told = sea.explained("priority", URL, &["-H", "Priority: u=6"]);
     ensure!(told.starts_with("`sheddable`, by its field `priority`"), "{told}");
     // Second requests are a share of the first, so there have to be some.
     for _ in 0..60 {

@@ -71,19 +71,9 @@ fn write(sea: &Sea, more: &str) {
     sea.write("compose.yaml", &APP.replace("BIG", &big).replace(", MORE", more));
 }
 
-/// What `curl` shows of an answer, its head first.
-fn curl(sea: &Sea, url: &str, arguments: &[&str]) -> Result<String> {
-    let port = sea.http()?.port();
-    let connect = format!("::127.0.0.1:{port}");
-    let mut command = Command::new("curl");
-    command.args(["-s", "-i", "--max-time", "10", "--connect-to", &connect, url]).args(arguments);
-    let output = command.output().context("curl cannot be run")?;
-    Ok(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
-}
-
 /// Each route, by this version of HTTP.
 fn tried(sea: &Sea, version: &str) -> Result<()> {
-    let ask = |url: &str, arguments: &[&str]| curl(sea, url, &[&[version], arguments].concat());
+    let ask = |url: &str, arguments: &[&str]| sea.shown(url, &[&[version], arguments].concat());
 
     let answer = ask("http://shop.example/a", &["-H", "X-Debug: 1", "-H", "X-Env: mine"])?;
     ensure!(answer.contains("\nshop.example /a env=prod debug= user= auth=\n"), "{answer}");
@@ -154,23 +144,23 @@ fn routes_do_with_requests_what_the_file_says() -> Result<()> {
     let before = ids();
     write(&sea, ", maintenance: {retry_after: 5m}, error_pages: {'503': sorry}");
     sea.sea(&["up", "-d", "--wait"]).exits(0);
-    let answer = curl(&sea, "http://shop.example/a", &["-H", "Accept: text/html"])?;
+    let answer = sea.shown("http://shop.example/a", &["-H", "Accept: text/html"])?;
     ensure!(answer.contains(" 503") && answer.contains("\nretry-after: 300\n"), "{answer}");
     ensure!(
         answer.ends_with("\n<h1>Back soon</h1>") && answer.contains("x-sea-refused: maintenance"),
         "{answer}"
     );
     ensure!(
-        curl(&sea, "http://shop.example/a", &[])?.ends_with("being worked on.\n"),
+        sea.shown("http://shop.example/a", &[])?.ends_with("being worked on.\n"),
         "programs get a sentence"
     );
     write(&sea, ", error_pages: {5xx: sorry}, replace_errors: true");
     sea.sea(&["up", "-d", "--wait"]).exits(0);
     for version in ["--http1.1", "--http2-prior-knowledge"] {
-        let answer = curl(&sea, "http://shop.example/boom", &[version, "-H", "Accept: text/html"])?;
+        let answer = sea.shown("http://shop.example/boom", &[version, "-H", "Accept: text/html"])?;
         ensure!(answer.contains(" 500") && answer.to_lowercase().contains("\nretry-after: 7\n"), "{answer}");
         ensure!(answer.ends_with("\n<h1>Back soon</h1>"), "{answer}");
-        let answer = curl(&sea, "http://shop.example/boom", &[version])?;
+        let answer = sea.shown("http://shop.example/boom", &[version])?;
         ensure!(answer.ends_with("\nboom"), "programs get what the instance says: {answer}");
     }
     sea.sea(&["metrics"]).exits(0).mentions("proxy_answers_replaced_total{app=\"shop\"");

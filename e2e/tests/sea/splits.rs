@@ -1,11 +1,12 @@
 //! Requests of one service that go to others too: by weights, by what they say, and as copies.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use e2e::{Sea, image, until_ok};
 
+const URL: &str = "http://shop.example/";
 /// Three versions of a shop that tell who they are, and what marked a copy.
 const APP: &str = r#"
 name: shop
@@ -57,18 +58,9 @@ fn write(sea: &Sea, next: Option<u32>) {
     sea.write("compose.yaml", &text.replace("EDGE", split.as_deref().unwrap_or(MIRROR)));
 }
 
-fn curl(sea: &Sea, path: &str, arguments: &[&str]) -> Result<Command> {
-    let connect = format!("::127.0.0.1:{}", sea.http()?.port());
-    let mut command = Command::new("curl");
-    command.args(["-s", "--max-time", "30", "--connect-to", &connect]).args(arguments);
-    command.arg(format!("http://shop.example{path}"));
-    Ok(command)
-}
-
 /// Who answers, and the cookie that the answer gives.
 fn ask(sea: &Sea, arguments: &[&str]) -> Result<(String, Option<String>)> {
-    let output = curl(sea, "/", &[&["-i"], arguments].concat())?.output().context("curl cannot be run")?;
-    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    let text = sea.shown(URL, arguments)?;
     let (head, body) = text.split_once("\n\n").with_context(|| format!("no answer: {text}"))?;
     let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
     Ok((body.trim().to_owned(), cookie.map(str::to_owned)))
@@ -77,14 +69,6 @@ fn ask(sea: &Sea, arguments: &[&str]) -> Result<(String, Option<String>)> {
 fn ids(sea: &Sea) -> BTreeSet<String> {
     let list = sea.json(&["ps"]);
     list.as_array().into_iter().flatten().map(|view| view["id"].to_string()).collect()
-}
-
-/// The first step of this name in what is said of a request.
-fn explained(sea: &Sea, step: &str, arguments: &[&str]) -> String {
-    let told = sea.json(&[&["route", "explain", "http://shop.example/"], arguments].concat());
-    let steps = told["steps"].as_array().cloned().unwrap_or_default();
-    let found = steps.into_iter().find(|it| it["name"] == step).map(|it| it["found"].clone());
-    found.and_then(|found| found.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[test]
@@ -105,7 +89,7 @@ fn requests_go_to_the_side_that_the_file_says_and_stay_there() -> Result<()> {
         let (side, cookie) = ask(&sea, &[])?;
         clients.push((side, cookie.context("a cookie")?));
     }
-    let told = explained(&sea, "split", &["-H", "X-Canary: always"]);
+    let told = sea.explained("split", URL, &["-H", "X-Canary: always"]);
     ensure!(told == "to `next` by header `x-canary: always`", "{told}");
 
     // More for the new one: that is a change of routes, and whoever was there stays.
@@ -117,7 +101,7 @@ fn requests_go_to_the_side_that_the_file_says_and_stay_there() -> Result<()> {
     for (before, cookie) in &clients {
         let (side, given) = ask(&sea, &["-b", cookie])?;
         ensure!(given.is_none() && (side == *before || side == "next"), "{cookie}: {before}, then {side}");
-        let told = explained(&sea, "split", &["-H", &format!("Cookie: {cookie}")]);
+        let told = sea.explained("split", URL, &["-H", &format!("Cookie: {cookie}")]);
         ensure!(told.starts_with(&format!("to `{side}` by its cookie `sea-side`")), "{side}: {told}");
     }
     let routes = sea.json(&["routes"]);
@@ -140,7 +124,9 @@ fn requests_go_to_the_side_that_the_file_says_and_stay_there() -> Result<()> {
 
 /// A side that is taken out of the file ends what it has begun.
 fn leaves(sea: &Sea) -> Result<()> {
-    let slow = curl(sea, "/slow", &["-H", "X-Canary: always"])?.stdout(Stdio::piped()).spawn()?;
+    let mut slow = sea.curl()?;
+    slow.args(["-H", "X-Canary: always", "http://shop.example/slow"]);
+    let slow = slow.stdout(Stdio::piped()).spawn()?;
     until_ok("the download has begun", 10, || {
         let routes = sea.json(&["routes"]);
         let sides = routes["routes"][0]["sides"].as_array().cloned().unwrap_or_default();
