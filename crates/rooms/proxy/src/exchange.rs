@@ -326,7 +326,7 @@ impl<'a> Exchange<'a> {
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.now.set(None);
         if self.client.watched.watch.is_late() && !self.has_waited() {
-            if !self.client.stream.is_fresh() {
+            if !self.client.watched.watch.is_look() {
                 return Poll::Ready(self.late());
             }
             // It lasts: from here on a client that goes is noticed.
@@ -407,11 +407,12 @@ impl<'a> Exchange<'a> {
         };
         let left = |limit: Instant| limit.since(self.worker.watches.now());
         let time = self.question.limit.map_or(time, |limit| time.min(left(limit)));
-        self.client.watched.within(if self.client.stream.is_fresh() {
-            time.min(settings.tick)
+        let watched = &self.client.watched;
+        if self.client.stream.is_fresh() && settings.tick < time {
+            watched.look_within(settings.tick);
         } else {
-            time
-        });
+            watched.within(time);
+        }
     }
 
     /// Whether the request may be sent again after a cut.

@@ -15,6 +15,8 @@ use base::{Clock, Instant, SystemClock};
 pub(crate) struct Watch {
     deadline: Cell<Instant>,
     late: Cell<bool>,
+    /// When the deadline passes, somebody looks again and nobody is late.
+    look: Cell<bool>,
     /// Between two requests, when an ending edge may close it.
     resting: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -44,6 +46,11 @@ impl Watch {
     /// Whether the deadline has passed.
     pub(crate) fn is_late(&self) -> bool {
         self.late.get()
+    }
+
+    /// Whether the deadline that has passed, or is to pass, was one for a look.
+    pub(crate) fn is_look(&self) -> bool {
+        self.look.get()
     }
 
     pub(crate) fn set_resting(&self, resting: bool) {
@@ -110,7 +117,17 @@ impl Watches {
 impl Watched {
     /// Moves the deadline to so long from now.
     pub(crate) fn within(&self, time: Duration) {
+        self.set(time, false);
+    }
+
+    /// Has the connection woken so long from now for a look, with no deadline to be late for.
+    pub(crate) fn look_within(&self, time: Duration) {
+        self.set(time, true);
+    }
+
+    fn set(&self, time: Duration, look: bool) {
         self.watch.late.set(false);
+        self.watch.look.set(look);
         self.watch.deadline.set(self.home.now() + time);
     }
 }

@@ -11,7 +11,6 @@ pub(crate) use mounts::{MountChange, change_mount};
 pub use net::unread;
 pub(crate) use net::{interface_up, peer_pidfd, watch_end};
 pub(crate) use spawn::{
-    CloneOrder, Cloned, clone_process, close_from, close_from_on_exec, default_signals, exec, fork,
+    CloneOrder, Cloned, Signals, clone_process, close_from, close_from_on_exec, default_signals, exec, fork,
     ignore_signals, leave, new_cgroup_namespace, new_keyring, rename_arguments, signal_pid, signal_pidfd,
-    wait_for_signal,
 };

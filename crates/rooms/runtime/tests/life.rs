@@ -50,6 +50,23 @@ async fn init_hands_signals_on_and_reaps() {
 }
 
 #[tokio::test]
+async fn init_hears_of_a_program_that_ends_at_once() {
+    // One after another, and several at a time so that each waits for its turn anywhere.
+    let rounds = (0..4).map(|_| {
+        tokio::spawn(async {
+            for _ in 0..25 {
+                let mut rig = Rig::new(&["true"]);
+                rig.order.init = true;
+                assert_eq!(within(rig.run()).await.0.code, 0);
+            }
+        })
+    });
+    for round in rounds.collect::<Vec<_>>() {
+        round.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn programs_that_cannot_be_run_give_127_and_126_with_their_name() {
     for (command, code, words) in [
         ("no-such-thing", 127, "no such program in PATH"),

@@ -286,10 +286,11 @@ async fn serve(place: Rc<Place>) -> Result<Vec<std::thread::JoinHandle<()>>, Sta
         }
     }
     base::crash::point("edge: done");
+    // Whoever is told the end finds nothing left of it.
+    drop(file);
     place.stage.send_replace(Stage::Over);
     // Those who wait for the last word get it.
     let _ = tokio::time::timeout(LAST_WORD, place.stage.closed()).await;
-    drop(file);
     Ok(place.server.lock().await.threads())
 }
 

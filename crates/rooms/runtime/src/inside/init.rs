@@ -11,6 +11,8 @@ use crate::sys;
 
 /// Splits in two: comes back in the child, which is to become the program; process 1 stays here for ever.
 pub(super) fn split(tty: bool) -> Result<(), Failure> {
+    // Before the program is there: one that ends at once would end unheard otherwise, as would what is sent to it.
+    let signals = sys::Signals::hold();
     match sys::fork().doing(|| "split off process 1")? {
         0 => {
             // A group of its own: what the terminal sends reaches the program alone, not twice.
@@ -26,16 +28,16 @@ pub(super) fn split(tty: bool) -> Result<(), Failure> {
         pid => {
             sys::close_from(0);
             let _ = rustix::thread::set_name(c"sea-init");
-            sys::leave(watch(pid))
+            sys::leave(watch(pid, &signals))
         }
     }
 }
 
 /// Hands on and reaps until the program has ended; its exit code.
-fn watch(pid: i32) -> i32 {
+fn watch(pid: i32, signals: &sys::Signals) -> i32 {
     let Some(program) = Pid::from_raw(pid) else { return 255 };
     loop {
-        match sys::wait_for_signal() {
+        match signals.next() {
             libc::SIGCHLD => {}
             libc::SIGTTIN | libc::SIGTTOU | libc::SIGTSTP => continue,
             other => {

@@ -103,15 +103,26 @@ pub(crate) fn ignore_signals(signals: &[i32]) {
     }
 }
 
-/// Blocks all signals and waits for the next one; returns its number.
-pub(crate) fn wait_for_signal() -> i32 {
-    // SAFETY: the set is filled before it is used, and `sigwaitinfo` accepts no place for details.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+/// All signals of this process, which come one by one from here on and do nothing by themselves.
+pub(crate) struct Signals(libc::sigset_t);
+
+impl Signals {
+    /// From now on none is lost. A child made after this has them blocked too, see [`default_signals`].
+    pub(crate) fn hold() -> Self {
+        // SAFETY: the set is filled before it is used.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+            Self(all)
+        }
+    }
+
+    /// Waits for the next one; its number.
+    pub(crate) fn next(&self) -> i32 {
         loop {
-            let signal = libc::sigwaitinfo(&raw const all, std::ptr::null_mut());
+            // SAFETY: the set is whole, and the call accepts no place for details.
+            let signal = unsafe { libc::sigwaitinfo(&raw const self.0, std::ptr::null_mut()) };
             if signal > 0 {
                 return signal;
             }

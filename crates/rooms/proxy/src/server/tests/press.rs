@@ -9,7 +9,11 @@ use super::*;
 
 /// An edge whose service has its answers compressed.
 async fn pressing(backend: &Backend) -> TestEdge {
-    let mut edge = TestEdge::start(quick()).await;
+    pressing_with(quick(), backend).await
+}
+
+async fn pressing_with(settings: Settings, backend: &Backend) -> TestEdge {
+    let mut edge = TestEdge::start(settings).await;
     let mut share = share(&[backend.address], &[]);
     let policy = EdgePolicy { compress: true, ..EdgePolicy::default() };
     share.pools.values_mut().for_each(|pool| pool.policy = policy.clone());
@@ -129,6 +133,24 @@ async fn a_body_comes_out_as_it_went_in_however_it_is_framed() {
             }
         }
         edge.at_rest(&backend).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_whole_however_often_deadlines_are_looked_at() {
+    let body = text(5_000_000);
+    let backend = backend(JSON, body.clone()).await;
+    // One of these looks comes just when the client is first waited for.
+    for tick in (1..=14).cycle().take(42) {
+        let settings = Settings { tick: Duration::from_millis(tick), ..quick() };
+        let edge = pressing_with(settings, &backend).await;
+        // At once, so that the request is there when the connection is taken in, and nobody waits for it.
+        let mut stream = std::net::TcpStream::connect(edge.http).expect("the edge accepts");
+        let asked = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: zstd\r\n\r\n";
+        std::io::Write::write_all(&mut stream, asked.as_bytes()).expect("it reads");
+        stream.set_nonblocking(true).expect("a socket");
+        let answer = rest(&mut TcpStream::from_std(stream).expect("a socket")).await;
+        assert!(answer.ends_with("\r\n0\r\n\r\n"), "{tick} ms: {} bytes of it", answer.len());
     }
 }
 
