@@ -277,7 +277,11 @@ impl Client {
                 if self.watched.watch.is_late() {
                     return Poll::Ready(None);
                 }
-                self.poll_fill(cx, worker, REQUEST_HEAD_BYTES).map(Some)
+                let filled = self.poll_fill(cx, worker, REQUEST_HEAD_BYTES);
+                if filled.is_pending() && !self.input.is_empty() {
+                    self.stream.acknowledge();
+                }
+                filled.map(Some)
             });
             match read.await {
                 None => return Err(Refusal::SLOW_HEAD),

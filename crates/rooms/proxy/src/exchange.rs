@@ -535,15 +535,24 @@ impl<'a> Exchange<'a> {
         self.client.note_end(now);
     }
 
-    /// Whether the client has said that this is its last request, and nothing has to be said to it in parting.
-    fn is_last(&self) -> bool {
-        !self.question.keep && self.client.input.is_empty() && matches!(self.client.stream, Stream::Plain(_))
+    /// Whether the client has said that this is its last request, and nothing has to be said to it in parting. Who sends a
+    /// body may send a line end behind it, which would reset the connection that is closed at once.
+    fn leaves(&self) -> bool {
+        !self.question.keep
+            && self.client.input.is_empty()
+            && self.client.received == 0
+            && matches!(self.client.stream, Stream::Plain(_))
+    }
+
+    /// Whether the instance has all of the request.
+    fn is_through(&self) -> bool {
+        self.question.body.is_done() && self.client.sent.pending().is_empty()
     }
 
     /// The answer is whole: counts it, and decides about both connections.
     fn settle(mut self) -> After {
         self.account();
-        let whole = self.question.body.is_done() && self.client.sent.pending().is_empty();
+        let whole = self.is_through();
         if let Some(up) = self.up.take() {
             let clean = whole && self.up_keeps && up.input.is_empty();
             let mut up = up;
@@ -554,8 +563,7 @@ impl<'a> Exchange<'a> {
         }
         match self.close || !whole {
             false => After::Next,
-            // Who sends a body may send a line end behind it, which would reset the connection that is closed at once.
-            true if whole && self.is_last() && self.client.received == 0 => After::Leave,
+            true if whole && self.leaves() => After::Leave,
             true => After::Close,
         }
     }

@@ -18,7 +18,13 @@ use tokio::net::TcpStream;
 const UNWATCHED: u8 = 16;
 
 /// One end of a TCP connection.
-pub(crate) struct Link(State);
+pub(crate) struct Link {
+    state: State,
+    /// What is written goes out together with the end.
+    parting: bool,
+    /// The kernel has been told not to wait with acknowledgements.
+    prompt: bool,
+}
 
 enum State {
     /// The runtime does not know it; so often it may still be used so.
@@ -30,27 +36,31 @@ enum State {
 
 impl From<TcpStream> for Link {
     fn from(tcp: TcpStream) -> Self {
-        Self(State::Known(tcp))
+        Self::of(State::Known(tcp))
     }
 }
 
 impl Link {
+    fn of(state: State) -> Self {
+        Self { state, parting: false, prompt: false }
+    }
+
     /// Of a socket that was just taken in, and never blocks.
     pub(crate) fn fresh(socket: OwnedFd) -> Self {
-        Self(State::Fresh(socket, UNWATCHED))
+        Self::of(State::Fresh(socket, UNWATCHED))
     }
 
     /// Whether nobody is woken by it.
     pub(crate) fn is_fresh(&self) -> bool {
-        matches!(self.0, State::Fresh(..))
+        matches!(self.state, State::Fresh(..))
     }
 
     /// Has tasks woken by it from here on.
     pub(crate) fn make_known(&mut self) -> io::Result<()> {
-        if let State::Fresh(..) = self.0
-            && let State::Fresh(socket, _) = std::mem::replace(&mut self.0, State::Lost)
+        if let State::Fresh(..) = self.state
+            && let State::Fresh(socket, _) = std::mem::replace(&mut self.state, State::Lost)
         {
-            self.0 = State::Known(TcpStream::from_std(socket.into())?);
+            self.state = State::Known(TcpStream::from_std(socket.into())?);
         }
         Ok(())
     }
@@ -58,7 +68,7 @@ impl Link {
     /// As the runtime has it.
     pub(crate) fn into_tcp(mut self) -> io::Result<TcpStream> {
         self.make_known()?;
-        match self.0 {
+        match self.state {
             State::Known(tcp) => Ok(tcp),
             State::Fresh(..) | State::Lost => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -70,7 +80,7 @@ impl Link {
 
     /// Ready when a read may give something. Where nobody has waited yet, only a read tells.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.0 {
+        match &self.state {
             State::Known(tcp) => tcp.poll_read_ready(cx),
             State::Fresh(..) | State::Lost => Poll::Ready(Ok(())),
         }
@@ -95,7 +105,8 @@ impl Link {
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let give = |socket: BorrowedFd<'_>| Ok(rustix::net::send(socket, buf, SendFlags::NOSIGNAL)?);
+        let flags = self.flags();
+        let give = |socket: BorrowedFd<'_>| Ok(rustix::net::send(socket, buf, flags)?);
         let count = ready!(self.poll_call(cx, Interest::WRITABLE, give))?;
         if count > 0 && count < buf.len() {
             self.settle(Interest::WRITABLE);
@@ -108,15 +119,40 @@ impl Link {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let give = |socket: BorrowedFd<'_>| {
-            let (mut none, flags) = (Default::default(), SendFlags::NOSIGNAL);
-            Ok(rustix::net::sendmsg(socket, bufs, &mut none, flags)?)
-        };
+        let flags = self.flags();
+        let give =
+            |socket: BorrowedFd<'_>| Ok(rustix::net::sendmsg(socket, bufs, &mut Default::default(), flags)?);
         let count = ready!(self.poll_call(cx, Interest::WRITABLE, give))?;
         if count > 0 && count < bufs.iter().map(|buf| buf.len()).sum() {
             self.settle(Interest::WRITABLE);
         }
         Poll::Ready(Ok(count))
+    }
+
+    fn flags(&self) -> SendFlags {
+        if self.parting { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL }
+    }
+
+    /// What is written from here on may wait for [`Link::shut_down`], which is to follow at once: the end goes out in the
+    /// last packet and needs none of its own, which spares a tenth of what a connection for one request costs.
+    pub(crate) fn part(&mut self) {
+        self.parting = true;
+    }
+
+    /// Whether something may be waiting for the end.
+    pub(crate) fn is_parting(&self) -> bool {
+        self.parting
+    }
+
+    /// Has what came acknowledged at once. At the front doors the kernel waits with that, since an answer is soon there and
+    /// acknowledges too; a peer that sends a request in small pieces may wait for it with the next one (RFC 9293, section
+    /// 3.7.4).
+    pub(crate) fn acknowledge(&mut self) {
+        if !std::mem::replace(&mut self.prompt, true)
+            && let Some(socket) = self.socket()
+        {
+            let _ = rustix::net::sockopt::set_tcp_quickack(socket, true);
+        }
     }
 
     /// Says that nothing more comes.
@@ -135,7 +171,7 @@ impl Link {
     ) -> Poll<io::Result<usize>> {
         loop {
             let blocked = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-            match &mut self.0 {
+            match &mut self.state {
                 State::Fresh(socket, left) if *left > 0 => {
                     *left -= 1;
                     match call(socket.as_fd()) {
@@ -163,13 +199,13 @@ impl Link {
     /// What was done in part shows that there is no more to do now, which spares a call that would say so. News that come
     /// from here on are told.
     fn settle(&self, interest: Interest) {
-        if let State::Known(tcp) = &self.0 {
+        if let State::Known(tcp) = &self.state {
             let _ = tcp.try_io(interest, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
     }
 
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        match &self.0 {
+        match &self.state {
             State::Fresh(socket, _) => Some(socket.as_fd()),
             State::Known(tcp) => Some(tcp.as_fd()),
             State::Lost => None,

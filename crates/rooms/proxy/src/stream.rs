@@ -90,9 +90,27 @@ impl Stream {
 
     /// Says that nothing more comes, as far as that goes without waiting.
     pub(crate) fn bid_farewell(&mut self) {
-        if let Self::Tls(tls) = self {
-            let mut cx = Context::from_waker(Waker::noop());
-            let _ = tls.poll_farewell(&mut cx);
+        match self {
+            Self::Plain(tcp) if tcp.is_parting() => drop(tcp.shut_down()),
+            Self::Tls(tls) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let _ = tls.poll_farewell(&mut cx);
+            }
+            Self::Plain(_) | Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => {}
+        }
+    }
+
+    /// What is written from here on is the last, and [`Stream::bid_farewell`] follows it at once.
+    pub(crate) fn part(&mut self) {
+        if let Self::Plain(tcp) = self {
+            tcp.part();
+        }
+    }
+
+    /// Has what came acknowledged at once, as more of it must come before there is an answer.
+    pub(crate) fn acknowledge(&mut self) {
+        if let Self::Plain(tcp) = self {
+            tcp.acknowledge();
         }
     }
 

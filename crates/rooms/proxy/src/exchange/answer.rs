@@ -294,6 +294,10 @@ impl Exchange<'_> {
                 self.count_body(direct);
                 continue;
             }
+            if self.close && self.parts(direct) {
+                self.client.stream.part();
+            }
+            let up = self.up.as_mut().expect("an answer comes over this connection");
             let body = &up.input.filled()[..direct];
             let stream = Pin::new(&mut self.client.stream);
             let wrote = match (pending, body) {
@@ -313,6 +317,16 @@ impl Exchange<'_> {
             self.count_body(of_body);
             self.touch();
         }
+    }
+
+    /// Whether the next write is the last on this connection: with it the answer is whole, and nothing is waited for.
+    fn parts(&self, direct: usize) -> bool {
+        let all = match self.stage {
+            Stage::Body(Body::Length(left)) => left == direct as u64,
+            Stage::Body(body) => body.is_done(),
+            Stage::Head | Stage::Switched => false,
+        };
+        all && self.is_through() && self.leaves()
     }
 
     /// Notes that so many bytes of the body have left the instance's buffer as they are.

@@ -51,7 +51,10 @@ impl Exchange<'_> {
                 continue;
             }
             match self.client.poll_fill(cx, self.worker, BUFFER_BYTES) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.client.stream.acknowledge();
+                    break;
+                }
                 Poll::Ready(Ok(0)) => return self.body_cut(cx),
                 Poll::Ready(Ok(_)) => self.touch(),
                 Poll::Ready(Err(_)) => return Err(End::Abort),

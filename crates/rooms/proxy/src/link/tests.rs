@@ -14,7 +14,9 @@ use super::{Link, UNWATCHED};
 fn pair() -> (TcpStream, Link) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     rustix::net::sockopt::set_tcp_nodelay(&listener, true).expect("a TCP socket");
+    rustix::net::sockopt::set_tcp_quickack(&listener, false).expect("a TCP socket");
     let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+    client.set_nodelay(true).expect("a TCP socket");
     let ours = rustix::net::accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC);
     (client, Link::fresh(ours.expect("a connection")))
 }
@@ -115,6 +117,35 @@ async fn a_look_leaves_what_is_there() {
     let seen = poll_fn(|cx| link.poll_peek(cx, &mut first)).await.expect("a look");
     assert_eq!((seen, &first), (1, b"a"));
     assert_eq!(read(&mut link).await, b"ab");
+}
+
+#[tokio::test]
+async fn the_end_takes_the_last_bytes_along() {
+    let (mut client, mut link) = pair();
+    link.part();
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(link.poll_write(&mut cx, b"last "), Poll::Ready(Ok(5))), "there is room");
+    let rest = [std::io::IoSlice::new(b"words"), std::io::IoSlice::new(b"!")];
+    assert!(matches!(link.poll_write_vectored(&mut cx, &rest), Poll::Ready(Ok(6))), "there is room");
+    client.set_nonblocking(true).expect("a socket");
+    let early = client.read(&mut [0; 64]).map_err(|error| error.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "they wait for the end");
+    link.shut_down().expect("it is open");
+    client.set_nonblocking(false).expect("a socket");
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).expect("an end");
+    assert_eq!(heard, "last words!");
+}
+
+#[tokio::test]
+async fn acknowledgements_wait_until_more_is_needed() {
+    let (mut client, mut link) = pair();
+    client.write_all(b"a part").expect("room");
+    assert_eq!(read(&mut link).await, b"a part");
+    let prompt = |link: &Link| rustix::net::sockopt::tcp_quickack(link.socket().expect("a socket"));
+    assert!(!prompt(&link).expect("a TCP socket"), "as at the listener");
+    link.acknowledge();
+    assert!(prompt(&link).expect("a TCP socket"));
 }
 
 #[test]

@@ -50,6 +50,10 @@ pub(super) async fn listen(
     };
     // What is set for it holds for the connections too, and is not said for each again. It fails for no TCP socket.
     let _ = rustix::net::sockopt::set_tcp_nodelay(&std, true);
+    if let Door::Front = door {
+        // The answer acknowledges the request.
+        let _ = rustix::net::sockopt::set_tcp_quickack(&std, false);
+    }
     // The runtime's own listener knows each connection that it gives, and only the runtime's sockets can be waited for
     // while others make the calls; this type says no more than that it is one.
     let listener = match TcpStream::from_std(OwnedFd::from(std).into()) {
