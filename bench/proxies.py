@@ -112,6 +112,24 @@ backend b
     return [program, "-db", "-f", path]
 
 
+def haproxy_tcp(program, case):
+    """HAProxy that moves bytes and knows no HTTP: what is left of a request's cost when nothing is done for it."""
+    path = case.write("haproxy.cfg", f"""
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 3600s
+  timeout server 3600s
+listen f
+  bind 127.0.0.1:{case.port}
+  server s 127.0.0.1:{case.backend}
+""")
+    return [program, "-db", "-f", path]
+
+
 def nginx(program, case):
     """A master and a worker, as Debian runs it."""
     listen = {"http": "", "https": " ssl http2", "h2c": " http2"}[case.front]
@@ -260,13 +278,15 @@ def caddy(program, case):
     return [program, "run", "--config", path]
 
 
-MAKERS = {"sea": sea, "haproxy": haproxy, "nginx": nginx, "envoy": envoy, "traefik": traefik, "caddy": caddy}
+# What is measured only when it is named.
+REFERENCES = {"haproxy-tcp"}
+MAKERS = {"sea": sea, "haproxy": haproxy, "haproxy-tcp": haproxy_tcp, "nginx": nginx, "envoy": envoy, "traefik": traefik, "caddy": caddy}
 
 
 def programs(edge, names, peers):
     """Where the program of each lies."""
     envoys = glob.glob(f"{peers}/lib/python3*/site-packages/envoy/_bin/envoy")
-    found = {"sea": edge, "haproxy": "/usr/sbin/haproxy", "nginx": "/usr/sbin/nginx", "envoy": next(iter(envoys), None),
+    found = {"sea": edge, "haproxy": "/usr/sbin/haproxy", "haproxy-tcp": "/usr/sbin/haproxy", "nginx": "/usr/sbin/nginx", "envoy": next(iter(envoys), None),
              "traefik": f"{peers}/bin/traefik", "caddy": f"{peers}/bin/caddy"}
     for name in names:
         if not found[name] or not os.path.exists(found[name]):
