@@ -40,7 +40,7 @@ use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
 use crate::trace::{self, TraceId};
 use crate::tunnel;
-use crate::watch::Watched;
+use crate::watch::{Holder, Stage, Watched};
 use crate::worker::Worker;
 
 pub(crate) use facts::Facts;
@@ -147,6 +147,7 @@ pub(crate) async fn converse(
             Err(refusal) => return Box::pin(client.refuse(worker, refusal)).await,
         };
         client.watched.watch.set_resting(false);
+        client.watched.watch.set_stage(Stage::Busy);
         worker.budget.earn();
         // It is to an instance of the pool that the entrance leads to, and the request may go elsewhere.
         let early = early.take().filter(|up| asked.pool.has(&up.flight.0));
@@ -177,6 +178,8 @@ impl Client {
     /// With what is known of it already.
     pub(crate) fn with(worker: &Rc<Worker>, stream: Stream, facts: Rc<Facts>) -> Self {
         let protocol = if stream.is_lane() { "HTTP/2" } else { "HTTP/1.1" };
+        let watched = worker.watches.watch();
+        watched.watch.set_holder(if stream.is_shared() { Holder::MANY } else { facts.holder() });
         Self {
             // TLS has agreed on what is spoken.
             opening: matches!(stream, Stream::Plain(_)),
@@ -184,7 +187,7 @@ impl Client {
             input: Input::default(),
             output: Output::default(),
             sent: Output::default(),
-            watched: worker.watches.watch(),
+            watched,
             ended: false,
             received: 0,
             answered: 0,
@@ -252,6 +255,7 @@ impl Client {
             return Ok(Came::Nothing);
         }
         self.watched.within(worker.settings.head);
+        self.watched.watch.set_stage(Stage::Asking);
         loop {
             let buf = self.input.filled();
             let opens = if self.opening { http2::opens(buf) } else { Some(false) };
@@ -284,6 +288,7 @@ impl Client {
                 filled.map(Some)
             });
             match read.await {
+                None if self.watched.watch.is_crowded_out() => return Err(Refusal::CROWDED),
                 None => return Err(Refusal::SLOW_HEAD),
                 Some(Ok(0) | Err(_)) => return Ok(Came::Nothing),
                 Some(Ok(_)) => {}
@@ -298,6 +303,7 @@ impl Client {
         }
         self.watched.within(worker.settings.keep_alive);
         self.watched.watch.set_resting(true);
+        self.watched.watch.set_stage(Stage::Resting);
         let mut lent = true;
         poll_fn(|cx| {
             // Readiness may be a leftover: only bytes end the rest.

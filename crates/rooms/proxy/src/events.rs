@@ -76,3 +76,12 @@ pub(crate) fn replaced(old_pid: u32, new_pid: u32) {
 pub(crate) fn not_replaced(why: &Report) {
     tracing::error!("the edge could not be replaced without a break: {why}");
 }
+
+/// A thread has as many connections as it may have, and some of them give way.
+pub(crate) fn crowded(most: usize, gone: usize) {
+    tracing::warn!(
+        most,
+        gone,
+        "a thread of the edge has its {most} connections; {gone} were closed to make room"
+    );
+}

@@ -372,6 +372,9 @@ impl<'a> Exchange<'a> {
 
     /// The deadline has passed: who was it that we waited for?
     fn late(&self) -> End {
+        if self.client.watched.watch.is_crowded_out() {
+            return End::Abort;
+        }
         match self.stage {
             Stage::Head if self.heard => End::Refuse(Refusal::SLOW_ANSWER),
             Stage::Head if !self.question.body.is_done() && !self.up_deaf && self.nothing_to_send() => {
@@ -519,7 +522,8 @@ impl<'a> Exchange<'a> {
 
     /// The client's connection ends so that what it has is not taken for a whole answer.
     fn abort(&mut self) -> After {
-        self.client.note(self.status, "aborted");
+        let crowded = self.client.watched.watch.is_crowded_out();
+        self.client.note(self.status, if crowded { Refusal::CROWDED.code } else { "aborted" });
         After::Reset
     }
 

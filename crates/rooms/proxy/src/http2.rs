@@ -30,7 +30,7 @@ use crate::connection::{Client, Entrance, Facts};
 use crate::limits::BUFFER_BYTES;
 use crate::seats::Job;
 use crate::stream::Stream;
-use crate::watch::Watched;
+use crate::watch::{Stage, Watched};
 use crate::worker::Worker;
 
 pub(crate) use far::{FarLane, FarTrunk};
@@ -107,6 +107,7 @@ pub(crate) async fn serve(
     facts.local(&stream);
     let watched = worker.watches.watch();
     watched.within(worker.settings.head.min(worker.settings.keep_alive));
+    watched.watch.set_holder(facts.holder());
     // An ending edge wakes it, so that it can say so.
     watched.watch.set_resting(true);
     let session = RefCell::new(Session::new());
@@ -177,6 +178,10 @@ impl Connection {
         let settings = &trunk.worker.settings;
         let late = trunk.watched.watch.is_late();
         let mut session = trunk.session.borrow_mut();
+        trunk.watched.watch.set_stage(if session.rests() { Stage::Resting } else { Stage::Busy });
+        if late && trunk.watched.watch.is_crowded_out() {
+            return true;
+        }
         if !session.has_met() {
             return late;
         }

@@ -82,6 +82,8 @@ pub(crate) const UDP_SESSIONS: usize = 4096;
 pub struct Settings {
     /// From the first byte of a request to the end of its head. Bounds what a slow sender can hold.
     pub head: Duration,
+    /// Connections of clients at once, over all threads; never more than half of the files that this process may open.
+    pub connections: usize,
     /// For the PROXY protocol in front of a connection, which a proxy sends at once.
     pub preface: Duration,
     /// How long a connection may rest between two requests.
@@ -172,6 +174,7 @@ impl Default for Settings {
             keep_alive: Duration::from_secs(60),
             connect: Duration::from_millis(250),
             answer: Duration::from_secs(60),
+            connections: usize::MAX,
             body_idle: Duration::from_secs(60),
             handshakes: 1024,
             tunnel_idle: Duration::from_secs(3600),

@@ -77,6 +77,7 @@ refusals! {
     EXPECTATION = 417 "expectation" "The only expectation that is understood is `100-continue`.";
     HEAD_SIZE = 431 "head-size" "The head is longer than 32 KiB or has more than 128 fields.";
     VERSION = 505 "version" "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
+    CROWDED = 503 "crowded" "The edge has as many connections as it can have, and too many are this client's.";
     SLOW_HEAD = 408 "slow-head" "The head of the request did not arrive in time.";
     SLOW_BODY = 408 "slow-body" "The body of the request did not arrive in time.";
     NO_ROUTE = 404 "no-route" "No service answers at this host and path.";

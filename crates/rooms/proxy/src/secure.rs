@@ -11,12 +11,13 @@ use crate::link::Link;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::tls::{Fallen, shake};
+use crate::watch::{Holder, Watched};
 use crate::worker::Worker;
 
 /// Serves a connection from its first byte.
-pub(crate) async fn serve(worker: &Rc<Worker>, tcp: Link, peer: SocketAddr) {
-    let watched = worker.watches.watch();
+pub(crate) async fn serve(worker: &Rc<Worker>, tcp: Link, peer: SocketAddr, watched: Watched) {
     watched.within(worker.settings.head);
+    watched.watch.set_holder(Holder::of(peer.ip()));
     let shaken = shake(worker, tcp, &watched).await;
     drop(watched);
     match shaken {

@@ -177,13 +177,14 @@ impl Server {
             dropped: Arc::new(AtomicU64::new(0)),
         };
         let settings = Arc::new(settings);
+        let most = most_connections().min(settings.connections);
         for index in 0..threads {
             let plan = Plan {
                 index,
                 settings: settings.clone(),
                 table: table.clone(),
                 log: Line::new(log.clone(), server.dropped.clone(), settings.access_log),
-                most_connections: most_connections() / threads,
+                most_connections: (most / threads).max(1),
                 gauges: server.gauges[index].clone(),
             };
             server.spawn(plan).map_err(|source| StartError::Thread { source })?;

@@ -3,12 +3,16 @@
 //! A timer for each request would cost more than the request's parsing. Here a connection only writes a number,
 //! and one sweep a tick wakes those that are late; deadlines are as coarse as the tick.
 
+mod room;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
+
+pub(crate) use room::{Holder, Stage};
 
 /// One connection's deadline.
 #[derive(Default)]
@@ -19,6 +23,12 @@ pub(crate) struct Watch {
     look: Cell<bool>,
     /// Between two requests, when an ending edge may close it.
     resting: Cell<bool>,
+    /// When the deadline was set last.
+    moved: Cell<Instant>,
+    holder: Cell<Holder>,
+    stage: Cell<Stage>,
+    /// It is late because it has to make room.
+    crowded_out: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -28,6 +38,8 @@ pub(crate) struct Watches {
     free: RefCell<Vec<usize>>,
     now: Cell<Instant>,
     count: Cell<usize>,
+    /// The last look for room that found none.
+    no_room: Cell<Option<Instant>>,
 }
 
 /// A deadline that is looked at until this is dropped.
@@ -57,6 +69,20 @@ impl Watch {
         self.resting.set(resting);
     }
 
+    /// Whose connection it is.
+    pub(crate) fn set_holder(&self, holder: Holder) {
+        self.holder.set(holder);
+    }
+
+    pub(crate) fn set_stage(&self, stage: Stage) {
+        self.stage.set(stage);
+    }
+
+    /// Whether it is late only because others need its place.
+    pub(crate) fn is_crowded_out(&self) -> bool {
+        self.crowded_out.get()
+    }
+
     pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
@@ -71,6 +97,7 @@ impl Watches {
             free: RefCell::default(),
             now: Cell::new(SystemClock.now()),
             count: Cell::new(0),
+            no_room: Cell::new(None),
         })
     }
 
@@ -108,6 +135,32 @@ impl Watches {
         }
     }
 
+    /// Has some connections end, as there are as many as there may be; tells how many. Those that bytes move on before they
+    /// notice stay.
+    pub(crate) fn make_room(&self, most: usize) -> usize {
+        // A look at all of them is worth it once a tick.
+        if self.no_room.get() == Some(self.now()) {
+            return 0;
+        }
+        let all = self.all.borrow();
+        let here = all.iter().enumerate().filter_map(|(place, watch)| Some((place, watch.as_ref()?)));
+        let held = here.filter(|(_, watch)| !watch.crowded_out.get()).map(|(place, watch)| room::Held {
+            place,
+            holder: watch.holder.get(),
+            stage: watch.stage.get(),
+            moved: watch.moved.get(),
+        });
+        let gone = room::give_way(held.collect(), most);
+        for watch in gone.iter().filter_map(|place| all[*place].as_ref()) {
+            watch.crowded_out.set(true);
+            watch.look.set(false);
+            watch.late.set(true);
+            watch.wake();
+        }
+        self.no_room.set(gone.is_empty().then(|| self.now()));
+        gone.len()
+    }
+
     /// Wakes the connections that rest, so that they see the end.
     pub(crate) fn wake_resting(&self) {
         self.all.borrow().iter().flatten().filter(|w| w.resting.get()).for_each(|w| w.wake());
@@ -128,7 +181,10 @@ impl Watched {
     fn set(&self, time: Duration, look: bool) {
         self.watch.late.set(false);
         self.watch.look.set(look);
-        self.watch.deadline.set(self.home.now() + time);
+        self.watch.crowded_out.set(false);
+        let now = self.home.now();
+        self.watch.moved.set(now);
+        self.watch.deadline.set(now + time);
     }
 }
 

@@ -11,6 +11,7 @@ use plan::tls::ClientCertificates;
 use crate::forward;
 use crate::local::LocalTable;
 use crate::stream::Stream;
+use crate::watch::Holder;
 use crate::worker::Worker;
 
 /// The beginning of the line that tells instances of a client's address.
@@ -62,6 +63,11 @@ impl Facts {
             secure: tls.is_some(),
             clients: tls.and_then(|tls| tls.clients().cloned()),
         })
+    }
+
+    /// Whose connections it counts among.
+    pub(crate) fn holder(&self) -> Holder {
+        if self.trusted { Holder::MANY } else { Holder::of(self.address) }
     }
 
     /// Its address as text.

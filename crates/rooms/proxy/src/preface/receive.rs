@@ -13,12 +13,17 @@ use crate::events;
 use crate::link::Link;
 use crate::local::{LocalPool, Upstream};
 use crate::refusal::Refusal;
+use crate::watch::Watched;
 use crate::worker::Worker;
 
 /// Takes the header off a new connection of a proxy that sends one; gives the client's address, or none for one that is
 /// to be closed.
-pub(crate) async fn admit(worker: &Rc<Worker>, tcp: &mut Link, peer: SocketAddr) -> Option<SocketAddr> {
-    let watched = worker.watches.watch();
+pub(crate) async fn admit(
+    worker: &Rc<Worker>,
+    tcp: &mut Link,
+    peer: SocketAddr,
+    watched: &Watched,
+) -> Option<SocketAddr> {
     watched.within(worker.settings.preface);
     // Nobody waits for anything before it, so an ending edge may close it.
     watched.watch.set_resting(true);

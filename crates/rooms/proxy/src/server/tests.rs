@@ -7,6 +7,7 @@ mod bonds;
 mod bounds;
 mod cached;
 mod calls;
+mod crowds;
 mod echo;
 mod failures;
 mod files;

@@ -18,7 +18,8 @@ use crate::link::Link;
 use crate::listen::BACKLOG;
 use crate::seats::Job;
 use crate::stream::Stream;
-use crate::{datagram, detect, preface, secure};
+use crate::watch::Watched;
+use crate::{datagram, detect, events, preface, secure};
 
 /// After an error of `accept` (no file descriptors, no memory) the next try comes this much later.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -84,7 +85,13 @@ pub(super) async fn listen(
 async fn accept(worker: &Rc<Worker>, listener: &TcpStream) -> (Link, SocketAddr) {
     loop {
         while worker.watches.count() >= worker.most_connections {
-            worker.left.notified().await;
+            let gone = worker.watches.make_room(worker.most_connections);
+            if gone > 0 {
+                worker.gauges.decided.crowded_out(gone);
+                events::crowded(worker.most_connections, gone);
+            }
+            // Later there may be others that give way.
+            let _ = tokio::time::timeout(worker.settings.tick, worker.left.notified()).await;
         }
         match listener.async_io(Interest::READABLE, || take(listener)).await {
             Ok(accepted) => return accepted,
@@ -104,42 +111,59 @@ fn take(listener: &impl AsFd) -> io::Result<(Link, SocketAddr)> {
     Ok((Link::fresh(socket), peer.ok_or(io::ErrorKind::InvalidData)?))
 }
 
-/// Serves a new connection. Each kind has tasks of its own, with no more memory than it needs.
+/// Serves a new connection. Each kind has tasks of its own, with no more memory than it needs. It counts from now on, also
+/// where its task begins only later.
 fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (link, peer): (Link, SocketAddr)) {
     let worker = worker.clone();
+    if let Door::Front = door
+        && !worker.table().shared.expects_preface(peer.ip())
+    {
+        let client = Client::new(&worker, Stream::Plain(link), peer);
+        worker.seats.serve(&worker, Job { client, refusal: None, entrance: Entrance::Front });
+        return;
+    }
+    let watched = worker.watches.watch();
     if worker.table().shared.expects_preface(peer.ip()) {
-        tokio::task::spawn_local(introduced(worker, address, door, link, peer));
+        tokio::task::spawn_local(introduced(worker, address, door, (link, peer), watched));
         return;
     }
     match door {
-        Door::Front => {
-            let client = Client::new(&worker, Stream::Plain(link), peer);
-            worker.seats.serve(&worker, Job { client, refusal: None, entrance: Entrance::Front });
+        Door::Secure => drop(tokio::task::spawn_local(secured(worker, link, peer, watched))),
+        Door::Front | Door::Port => {
+            drop(tokio::task::spawn_local(port(worker, address, link, peer, watched)))
         }
-        Door::Secure => drop(tokio::task::spawn_local(secured(worker, link, peer))),
-        Door::Port => drop(tokio::task::spawn_local(port(worker, address, link, peer))),
     }
 }
 
 /// A connection of a proxy that says first for whom it is.
-async fn introduced(worker: Rc<Worker>, address: SocketAddr, door: Door, mut link: Link, peer: SocketAddr) {
-    match (preface::admit(&worker, &mut link, peer).await, door) {
+async fn introduced(
+    worker: Rc<Worker>,
+    address: SocketAddr,
+    door: Door,
+    (mut link, peer): (Link, SocketAddr),
+    watched: Watched,
+) {
+    let admitted = preface::admit(&worker, &mut link, peer, &watched).await;
+    match (admitted, door) {
         (None, _) => worker.left.notify_one(),
         (Some(peer), Door::Front) => {
+            drop(watched);
             connection::serve(&worker, Stream::Plain(link), peer, Entrance::Front).await;
             worker.left.notify_one();
         }
-        (Some(peer), Door::Secure) => secured(worker, link, peer).await,
-        (Some(peer), Door::Port) => port(worker, address, link, peer).await,
+        (Some(peer), Door::Secure) => secured(worker, link, peer, watched).await,
+        (Some(peer), Door::Port) => port(worker, address, link, peer, watched).await,
     }
 }
 
-async fn secured(worker: Rc<Worker>, link: Link, peer: SocketAddr) {
-    secure::serve(&worker, link, peer).await;
+async fn secured(worker: Rc<Worker>, link: Link, peer: SocketAddr, watched: Watched) {
+    secure::serve(&worker, link, peer, watched).await;
     worker.left.notify_one();
 }
 
-async fn port(worker: Rc<Worker>, address: SocketAddr, link: Link, peer: SocketAddr) {
+async fn port(worker: Rc<Worker>, address: SocketAddr, link: Link, peer: SocketAddr, watched: Watched) {
+    // What serves it is counted in its place.
+    drop(watched);
     detect::serve(&worker, Stream::Plain(link), peer, address).await;
     worker.left.notify_one();
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use crate::refusal::Refusal;
 use crate::status::{HedgeStatus, RefusedStatus, TlsStatus};
 use crate::table::PoolKey;
 
@@ -55,6 +56,12 @@ impl Decisions {
             Some(pool) => decided.refused.get_mut(pool).expect("it is there"),
         };
         *reasons.entry(reason).or_default() += 1;
+    }
+
+    /// So many connections had to make room for others.
+    pub(crate) fn crowded_out(&self, count: usize) {
+        let decided = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *decided.without.entry(Refusal::CROWDED.code).or_default() += count as u64;
     }
 
     /// A breaker opened.

@@ -1,0 +1,67 @@
+//! Who gives way to whom.
+
+use std::net::IpAddr;
+
+use base::Instant;
+
+use super::{Held, Holder, Stage, give_way};
+
+fn held(place: usize, holder: &str, stage: Stage, moved: u64) -> Held {
+    let holder = holder.parse().map_or(Holder::MANY, |address: IpAddr| Holder::of(address));
+    Held { place, holder, stage, moved: Instant(moved) }
+}
+
+/// So many of one holder from this place on, each moved later than the one before.
+fn many(from: usize, count: usize, holder: &str, stage: Stage) -> Vec<Held> {
+    (from..from + count).map(|place| held(place, holder, stage, place as u64)).collect()
+}
+
+#[test]
+fn the_largest_holder_loses_what_rests_longest() {
+    let mut all = many(0, 20, "192.0.2.1", Stage::Resting);
+    all.extend(many(20, 44, "192.0.2.2", Stage::Resting));
+    all.extend(many(64, 64, "192.0.2.3", Stage::Busy));
+    assert_eq!(give_way(all, 128), [20, 21, 22, 23]);
+}
+
+#[test]
+fn who_has_not_asked_gives_way_where_he_holds_an_eighth() {
+    let mut all = many(0, 16, "192.0.2.1", Stage::Asking);
+    all.extend(many(16, 15, "192.0.2.2", Stage::Asking));
+    all.extend((31..128).map(|place| held(place, &format!("198.51.100.{place}"), Stage::Busy, 0)));
+    assert_eq!(give_way(all, 128), [0], "and no more, as then it is a holder like others");
+}
+
+#[test]
+fn who_works_gives_way_only_down_to_a_quarter_and_last_who_moved_last() {
+    let mut all = many(0, 34, "192.0.2.1", Stage::Busy);
+    all.extend((34..128).map(|place| held(place, &format!("198.51.100.{place}"), Stage::Busy, 0)));
+    assert_eq!(give_way(all.clone(), 128), [0, 1]);
+    all[0].moved = Instant(1000);
+    assert_eq!(give_way(all, 128), [1, 2]);
+}
+
+#[test]
+fn among_equals_nobody_who_asks_is_disturbed() {
+    let each = |stage| {
+        (0..128).map(|place| held(place, &format!("198.51.100.{place}"), stage, 0)).collect::<Vec<_>>()
+    };
+    assert!(give_way(each(Stage::Asking), 128).is_empty());
+    assert!(give_way(each(Stage::Busy), 128).is_empty());
+    assert_eq!(give_way(each(Stage::Resting), 128).len(), 4);
+}
+
+#[test]
+fn who_speaks_for_many_never_gives_way() {
+    let all = many(0, 128, "a proxy", Stage::Resting);
+    assert!(give_way(all, 128).is_empty());
+}
+
+#[test]
+fn a_network_is_one_holder_and_an_address_is_the_same_in_both_families() {
+    let of = |address: &str| Holder::of(address.parse().expect("an address"));
+    assert_eq!(of("2001:db8::1"), of("2001:db8::2:3"));
+    assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+}
