@@ -127,7 +127,7 @@ async fn answer(request: Request, place: &Place) -> (Reply, Vec<OwnedFd>) {
             },
         },
         Request::Explain { ask } => {
-            Reply::Explained { explanation: Box::new(place.server.lock().await.explain(&ask)) }
+            Reply::Explained { explanation: Box::new(place.server.lock().await.explain(&ask).await) }
         }
         Request::Leave { revision, generation } => match place.give_up(revision, generation).await {
             Ok(all) => {

@@ -630,27 +630,17 @@ async fn what_the_edge_refuses_is_refused_to_all_who_wait() {
 async fn the_log_and_the_explanation_tell_what_the_cache_did() {
     let origin = Origin::new(|_, number| page("Cache-Control: max-age=60\r\n", number)).await;
     let edge = caching(&origin, Caching::default()).await;
-    let explained = |method: &str, fields: &[(&str, &str)]| {
-        let ask = crate::explain::Ask {
-            method: method.into(),
-            secure: false,
-            host: "a.example".into(),
-            port: None,
-            target: "/".into(),
-            fields: fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
-            client: [127, 0, 0, 1].into(),
-        };
-        let steps = edge.server.explain(&ask).steps;
-        steps.into_iter().find(|step| step.name == "cache").map(|step| step.found).unwrap_or_default()
+    let explained = |method: &'static str, fields: &'static [(&str, &str)]| {
+        edge.explained((method, "a.example/"), fields, "cache")
     };
     let shared = "nothing is kept; its answer is shared with those who ask the same meanwhile";
-    assert_eq!(explained("GET", &[]), shared);
+    assert_eq!(explained("GET", &[]).await, shared);
     edge.fetch("/", "").await;
     edge.fetch("/", "").await;
-    assert_eq!(explained("GET", &[]), "an answer of 6 bytes is kept, fresh for 60 s");
-    assert_eq!(explained("POST", &[]), "nothing that is kept is for it (method)");
-    assert_eq!(explained("GET", &[("Range", "bytes=0-1")]), "nothing that is kept is for it (range)");
-    let known = explained("GET", &[("Authorization", "Basic x")]);
+    assert_eq!(explained("GET", &[]).await, "an answer of 6 bytes is kept, fresh for 60 s");
+    assert_eq!(explained("POST", &[]).await, "nothing that is kept is for it (method)");
+    assert_eq!(explained("GET", &[("Range", "bytes=0-1")]).await, "nothing that is kept is for it (range)");
+    let known = explained("GET", &[("Authorization", "Basic x")]).await;
     assert_eq!(known, "what is kept is not for those who show who they are");
     assert_eq!(edge.sums().hits, 1, "nothing is counted by that");
     let log = edge._folder.path().join("access.log");
