@@ -21,6 +21,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
+use crate::cache::{Purge, Purged};
 use crate::explain::{Ask, Explanation};
 use crate::files::FileStore;
 use crate::handover::Handover;
@@ -212,6 +213,19 @@ impl Edge {
         let mut state = self.inner.connected().await?;
         match self.inner.converse(&mut state, &Request::Explain { ask }).await? {
             Reply::Explained { explanation } => Ok(*explanation),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Throws kept answers away, also those of edges that were replaced and are not done.
+    pub async fn purge(&self, which: Purge) -> Result<Vec<Purged>, EdgeError> {
+        let mut state = self.inner.connected().await?;
+        let request = Request::Purge { which };
+        match self.inner.converse(&mut state, &request).await? {
+            Reply::Purged { purged } => {
+                state.leaving.purge(&request).await;
+                Ok(purged)
+            }
             other => Err(unexpected(&other)),
         }
     }

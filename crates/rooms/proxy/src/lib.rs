@@ -54,6 +54,7 @@ mod tunnel;
 mod watch;
 mod worker;
 
+pub use cache::{Address, Purge, Purged};
 pub use client::{Edge, EdgeConfig, EdgeError, identity};
 pub use explain::{Ask, Candidate, Explanation, Step, Verdict};
 pub use files::{FileStore, FilesError};

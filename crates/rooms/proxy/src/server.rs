@@ -28,6 +28,7 @@ use spec::Protocol;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access_log::{self, Line};
+use crate::cache::{self, Purge, Purged};
 use crate::explain::{self, Ask, Explanation, Present, Seen, Threads};
 use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::{LogFormat, Settings};
@@ -439,6 +440,11 @@ impl Server {
         let all = self.present(&key).await;
         let threads = Some(Threads { key: &key, all: &all });
         explain::explain(&Seen { threads, now: SystemClock.now(), ..seen }, ask)
+    }
+
+    /// Throws kept answers away, which all threads share.
+    pub(crate) fn purge(&self, which: &Purge) -> Vec<Purged> {
+        cache::purge(&self.table.pools, which)
     }
 
     /// What all threads know of a pool.

@@ -205,6 +205,33 @@ pub(crate) struct Noted {
     pub(crate) stored: bool,
 }
 
+/// What the key of an answer says.
+pub(super) struct Parts<'a> {
+    pub(super) secure: bool,
+    /// The host that the client names, and the one that a proxy of ours says it named.
+    pub(super) host: &'a [u8],
+    pub(super) behind: &'a [u8],
+    /// Path and query, as the client sees them.
+    pub(super) target: &'a [u8],
+    /// Where the target ends in the key, and what it varies by begins.
+    pub(super) end: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// Reads a key as [`target`] writes it.
+    pub(super) fn of(key: &'a [u8]) -> Option<Self> {
+        let (secure, mut rest) = key.split_first()?;
+        let mut part = || {
+            let (length, behind) = rest.split_first_chunk()?;
+            let (part, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            rest = behind;
+            Some(part)
+        };
+        let (host, behind, target, _, _) = (part()?, part()?, part()?, part()?, part()?);
+        Some(Self { secure: *secure != 0, host, behind, target, end: key.len() - rest.len() })
+    }
+}
+
 /// What tells answers from each other before their `Vary`: each part with its length in front, so that no two lists of parts
 /// are alike.
 fn target(asked: &Incoming<'_>) -> Vec<u8> {

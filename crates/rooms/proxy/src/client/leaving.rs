@@ -105,6 +105,13 @@ impl AllLeaving {
         seen.sending.dedup();
     }
 
+    /// Has those that know how throw kept answers away; the others give none but to who is just asking.
+    pub(super) async fn purge(&mut self, request: &Request) {
+        for leaving in self.list.iter_mut().filter(|leaving| leaving.knows_us) {
+            leaving.ask(request).await;
+        }
+    }
+
     /// Tells all to end.
     pub(super) async fn stop(&mut self) {
         for leaving in &mut self.list {

@@ -19,6 +19,7 @@ mod ports;
 mod preface;
 mod press;
 mod priorities;
+mod purged;
 mod replaced;
 mod rules;
 mod secure;

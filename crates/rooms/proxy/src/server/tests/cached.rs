@@ -8,7 +8,7 @@ use super::*;
 use crate::status::CacheStatus;
 
 /// An instance that answers as its script says, each request only when it is let.
-struct Origin {
+pub(super) struct Origin {
     backend: Backend,
     asked: Arc<AtomicUsize>,
     gate: Arc<Semaphore>,
@@ -19,14 +19,14 @@ struct Origin {
 impl Origin {
     /// `script` gives the answer by the head and the number of the request; nothing closes the connection. All answers are
     /// let at once.
-    async fn new(script: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> Self {
+    pub(super) async fn new(script: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> Self {
         let origin = Self::held(script).await;
         origin.let_through(1 << 20);
         origin
     }
 
     /// The same, but no answer is let before [`Origin::let_through`].
-    async fn held(script: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> Self {
+    pub(super) async fn held(script: impl Fn(&str, usize) -> String + Send + Sync + 'static) -> Self {
         let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let heads = Arc::new(std::sync::Mutex::new(Vec::new()));
         let closes = Arc::new(AtomicUsize::new(0));
@@ -53,7 +53,7 @@ impl Origin {
         Self { backend, asked, gate, heads, closes }
     }
 
-    fn let_through(&self, count: usize) {
+    pub(super) fn let_through(&self, count: usize) {
         self.gate.add_permits(count);
     }
 
@@ -62,7 +62,7 @@ impl Origin {
         self.closes.store(count, Ordering::SeqCst);
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
@@ -72,19 +72,19 @@ impl Origin {
 }
 
 /// An answer with these lines, which says as which it was made.
-fn page(lines: &str, number: usize) -> String {
+pub(super) fn page(lines: &str, number: usize) -> String {
     let body = format!("page {number}");
     format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// An edge whose service has its answers kept so.
-async fn caching(origin: &Origin, cache: Caching) -> TestEdge {
+pub(super) async fn caching(origin: &Origin, cache: Caching) -> TestEdge {
     let mut edge = TestEdge::start(quick()).await;
     edge.apply(cached_share(origin, cache)).await;
     edge
 }
 
-fn cached_share(origin: &Origin, cache: Caching) -> RouteShare {
+pub(super) fn cached_share(origin: &Origin, cache: Caching) -> RouteShare {
     let mut share = share(&[origin.backend.address], &[]);
     let policy = EdgePolicy { cache: Some(cache), ..EdgePolicy::default() };
     share.pools.values_mut().for_each(|pool| pool.policy = policy.clone());
@@ -92,12 +92,12 @@ fn cached_share(origin: &Origin, cache: Caching) -> RouteShare {
 }
 
 impl TestEdge {
-    fn sums(&self) -> CacheStatus {
+    pub(super) fn sums(&self) -> CacheStatus {
         self.server.status().pools[0].cache.expect("it has one")
     }
 
     /// A GET with these lines.
-    async fn fetch(&self, path: &'static str, lines: &'static str) -> String {
+    pub(super) async fn fetch(&self, path: &'static str, lines: &'static str) -> String {
         asking(self.http, path, lines).await
     }
 }
