@@ -126,6 +126,7 @@ pub struct Edge {
 
 struct Inner {
     config: EdgeConfig,
+    files: FileStore,
     state: Mutex<State>,
     /// There is a connection again.
     back: Notify,
@@ -164,6 +165,7 @@ impl Edge {
             leaving: AllLeaving::default(),
         };
         let inner = Arc::new(Inner {
+            files: FileStore::under(&config.root),
             config,
             state: Mutex::new(state),
             back: Notify::new(),
@@ -190,7 +192,16 @@ impl Edge {
 
     /// The files that the edge serves itself.
     pub fn files(&self) -> FileStore {
-        FileStore::under(&self.inner.config.root)
+        self.inner.files.clone()
+    }
+
+    /// The folders of files that a table in force names, also one of an edge that was replaced and is not done.
+    pub async fn folders(&self) -> BTreeSet<String> {
+        let state = self.inner.state.lock().await;
+        let documents = state.leaving.documents().chain([&state.document]);
+        let pools =
+            documents.flat_map(|document| document.shares.values()).flat_map(|share| share.pools.values());
+        pools.flat_map(|pool| &pool.policy.files).map(|files| files.tree.clone()).collect()
     }
 
     /// Where the edge answers HTTP by host and path.

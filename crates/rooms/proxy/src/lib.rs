@@ -57,7 +57,7 @@ mod worker;
 pub use cache::{Address, Purge, Purged};
 pub use client::{Edge, EdgeConfig, EdgeError, identity};
 pub use explain::{Ask, Candidate, Explanation, Step, Verdict};
-pub use files::{FileStore, FilesError};
+pub use files::{FileStore, FilesError, Swept};
 pub use limits::{LogFormat, Settings};
 pub use listen::ListenError;
 pub use refusal::Refusal;

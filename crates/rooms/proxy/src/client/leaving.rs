@@ -86,6 +86,11 @@ impl AllLeaving {
         }
     }
 
+    /// What they go by, as far as is known.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.list.iter().map(|leaving| &leaving.document)
+    }
+
     /// Adds what these do and did.
     pub(super) async fn add_to(&mut self, seen: &mut TrafficSeen) {
         add(&mut seen.answered, &self.settled);
