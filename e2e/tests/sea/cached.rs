@@ -79,6 +79,14 @@ fn forget(sea: &Sea) -> Result<()> {
         ensure!(told.starts_with("nothing: no answer is kept for `"), "{told}");
     }
     ensure!(is_kept()? == before, "it stays");
+    // The program knows no ranges; the edge does.
+    for (range, status, body) in
+        [("0-0", " 206", &*before), ("1-", " 416", ""), ("0-0,2-3", " 200", &*before)]
+    {
+        let part = sea.shown("http://shop.example/slow", &["-r", range])?;
+        ensure!(part.contains(status) && part.trim_end().ends_with(body), "{range}: {part}");
+        ensure!(part.contains("cache-status: sea; hit"), "{range}: {part}");
+    }
     for order in [&["shop.example/slow"][..], &["--prefix", "http://shop.example/s"], &["--all", "shop"]] {
         let told = purge(order);
         ensure!(told.starts_with("threw away 1 answer of `shop/web`"), "{order:?}: {told}");

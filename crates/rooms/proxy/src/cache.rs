@@ -11,6 +11,7 @@
 mod catch;
 mod fetch;
 mod kept;
+mod part;
 mod pipe;
 mod purge;
 mod wanted;

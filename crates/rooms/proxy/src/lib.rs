@@ -38,6 +38,7 @@ mod peers;
 mod preface;
 mod priority;
 mod protocol;
+mod range;
 mod refusal;
 mod rules;
 mod seats;

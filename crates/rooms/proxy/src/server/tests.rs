@@ -15,6 +15,7 @@ mod hedges;
 mod hops;
 mod issued;
 mod odd;
+mod parts;
 mod ports;
 mod preface;
 mod press;
