@@ -49,7 +49,9 @@ services:
     stop_grace_period: 1s
     deploy: {replicas: 2, update_config: {parallelism: 2, monitor: 1s}}
     x-sea:
-      route: shop.example -> 50051
+      routes:
+        - {host: shop.example, port: 50051}
+        - {host: shop.example, path: /asked, port: 50051, forward_auth: "cart:50051/verify"}
       edge:
         protocol: h2
         check: {grpc: SERVICE, timeout: 5s, retries: 1, interval: 200ms, start_period: 5s}
@@ -167,6 +169,10 @@ fn an_instance_whose_health_service_of_grpc_says_not_serving_gets_nothing_until_
     let list = sea.json(&["ps"]);
     let one = list.as_array().into_iter().flatten().next().map(short).unwrap_or_default();
     ensure!(both.contains(&one), "{one} of {both:?}");
+    // What is asked first is asked in HTTP/2 too.
+    let asked = sea.get("shop.example", "/asked")?;
+    ensure!(asked.status == 200 && both.contains(&asked.body), "{asked:?}");
+    sea.sea(&["route", "explain", "http://shop.example/asked"]).exits(0).mentions("asked first");
 
     sea.sea(&["exec", &one, "touch", "/tmp/off"]).exits(0);
     let left = until("one answers alone", 20, || answering(&sea).ok().filter(|names| names.len() == 1))?;
