@@ -62,6 +62,47 @@ fn page(sea: &Sea, path: &str) -> Result<(String, String)> {
     Ok((answer.body, told))
 }
 
+/// Has the edge forget pages, so that they are made anew.
+fn forget(sea: &Sea) -> Result<()> {
+    let purge = |words: &[&str]| sea.sea(&[&["route", "purge"], words].concat()).exits(0).text().to_owned();
+    // A page is kept when its fetch is over, a moment after its caller has the last byte.
+    let is_kept = || {
+        until_ok("the page is kept", 10, || {
+            let (page, told) = page(sea, "/slow")?;
+            ensure!(told.starts_with("sea; hit"), "{told}");
+            Ok(page)
+        })
+    };
+    let mut before = is_kept()?;
+    for none in ["https://shop.example/slow", "shop.example/slo", "other.example/slow"] {
+        let told = purge(&[none]);
+        ensure!(told.starts_with("nothing: no answer is kept for `"), "{told}");
+    }
+    ensure!(is_kept()? == before, "it stays");
+    // The program knows no ranges; the edge does.
+    for (range, status, body) in
+        [("0-0", " 206", &*before), ("1-", " 416", ""), ("0-0,2-3", " 200", &*before)]
+    {
+        let part = sea.shown("http://shop.example/slow", &["-r", range])?;
+        ensure!(part.contains(status) && part.trim_end().ends_with(body), "{range}: {part}");
+        ensure!(part.contains("cache-status: sea; hit"), "{range}: {part}");
+    }
+    for order in [&["shop.example/slow"][..], &["--prefix", "http://shop.example/s"], &["--all", "shop"]] {
+        let told = purge(order);
+        ensure!(told.starts_with("threw away 1 answer of `shop/web`"), "{order:?}: {told}");
+        let (made, told) = page(sea, "/slow")?;
+        ensure!(made != before && told.starts_with("sea; fwd=miss"), "{made} after {before}: {told}");
+        before = is_kept()?;
+    }
+    let told = sea.json(&["route", "purge", "--all", "shop/web"]);
+    ensure!(told["services"][0]["service"] == "shop/web" && told["answers"] == 1, "{told}");
+    let told = purge(&["--all", "nobody"]);
+    ensure!(told.starts_with("nothing: no service that is meant keeps answers"), "{told}");
+    sea.sea(&["route", "purge", "ftp://a/"]).exits(1).complains("of another scheme");
+    is_kept()?;
+    Ok(())
+}
+
 #[test]
 fn a_slow_page_is_made_once_for_a_hundred_callers() -> Result<()> {
     let sea = Sea::with_images(&["python"])?;
@@ -89,6 +130,7 @@ fn a_slow_page_is_made_once_for_a_hundred_callers() -> Result<()> {
         ensure!(body == "1", "{body}");
     }
     ensure!(page(&sea, "/made/slow")?.0 == "1", "it was made more than once");
+    forget(&sea)?;
 
     // What is stale goes out at once, and one request renews it.
     let (first, _) = page(&sea, "/news")?;

@@ -38,6 +38,60 @@ configs:
           return ("fine", 200) if well else ("the disk is full", 503)
 "#;
 
+/// Calls of gRPC over HTTP/2 as far as its health service goes, and pages beside them: a request with a body is a call.
+const CALLS: &str = r#"
+name: shop
+services:
+  cart:
+    image: python:3.11-slim
+    command: [python3, -u, /srv/calls.py]
+    configs: [{source: calls, target: /srv/calls.py}]
+    stop_grace_period: 1s
+    deploy: {replicas: 2, update_config: {parallelism: 2, monitor: 1s}}
+    x-sea:
+      routes:
+        - {host: shop.example, port: 50051}
+        - {host: shop.example, path: /asked, port: 50051, forward_auth: "cart:50051/verify"}
+      edge:
+        protocol: h2
+        check: {grpc: SERVICE, timeout: 5s, retries: 1, interval: 200ms, start_period: 5s}
+configs:
+  calls:
+    content: |
+      import os, socketserver
+      def frame(kind, flags, stream, payload):
+          return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+      def field(name, value):
+          return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+      def page(stream):
+          return frame(1, 4, stream, b"\x88") + frame(0, 1, stream, os.uname().nodename.encode())
+      def call(stream, message):
+          name = message[7:]
+          status = 3 if name != b"shop.Cart" else 2 if os.path.exists("/tmp/off") else 1
+          head = b"\x88" + field(b"content-type", b"application/grpc")
+          reply = bytes([0, 0, 0, 0, 2, 8, status])
+          return frame(1, 4, stream, head) + frame(0, 0, stream, reply) + frame(1, 5, stream, field(b"grpc-status", b"0"))
+      class Calls(socketserver.BaseRequestHandler):
+          def handle(self):
+              heard, say, bodies = self.request.makefile("rb"), self.request.sendall, {}
+              heard.read(24)
+              say(frame(4, 0, 0, b""))
+              while len(head := heard.read(9)) == 9:
+                  kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+                  payload = heard.read(int.from_bytes(head[:3], "big"))
+                  if kind in (4, 6) and not flags & 1:
+                      say(frame(kind, 1, 0, payload if kind == 6 else b""))
+                  elif kind == 1 and flags & 1:
+                      say(page(stream))
+                  elif kind == 0:
+                      bodies[stream] = bodies.get(stream, b"") + payload
+                      if flags & 1:
+                          say(call(stream, bodies.pop(stream)))
+      class Server(socketserver.ThreadingTCPServer):
+          allow_reuse_address = daemon_threads = True
+      Server(("", 50051), Calls).serve_forever()
+"#;
+
 fn write(sea: &Sea, path: &str, start: &str) {
     sea.write("compose.yaml", &FILE.replace("PATH", path).replace(", START", start));
 }
@@ -103,4 +157,37 @@ fn an_instance_that_fails_its_check_gets_no_requests_until_it_passes_again() -> 
 /// The id that a container has for a host's name.
 fn short(view: &serde_json::Value) -> String {
     view["id"].as_str().unwrap_or_default().chars().take(12).collect()
+}
+
+#[test]
+fn an_instance_whose_health_service_of_grpc_says_not_serving_gets_nothing_until_it_serves() -> Result<()> {
+    let sea = Sea::with_images(&["python"])?;
+    sea.write("compose.yaml", &CALLS.replace("SERVICE", "shop.Cart"));
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let both = until("both answer", 20, || answering(&sea).ok().filter(|names| names.len() == 2))?;
+    let before = instances(&sea);
+    let list = sea.json(&["ps"]);
+    let one = list.as_array().into_iter().flatten().next().map(short).unwrap_or_default();
+    ensure!(both.contains(&one), "{one} of {both:?}");
+    // What is asked first is asked in HTTP/2 too.
+    let asked = sea.get("shop.example", "/asked")?;
+    ensure!(asked.status == 200 && both.contains(&asked.body), "{asked:?}");
+    sea.sea(&["route", "explain", "http://shop.example/asked"]).exits(0).mentions("asked first");
+
+    sea.sea(&["exec", &one, "touch", "/tmp/off"]).exits(0);
+    let left = until("one answers alone", 20, || answering(&sea).ok().filter(|names| names.len() == 1))?;
+    ensure!(!left.contains(&one), "{one} is not it: {left:?}");
+    sea.sea(&["status"]).exits(0).mentions(" is spared: grpc://").mentions(": `shop.Cart` is NOT_SERVING");
+    sea.sea(&["exec", &one, "rm", "/tmp/off"]).exits(0);
+    until("both answer again", 20, || answering(&sea).ok().filter(|names| *names == both))?;
+    ensure!(before == instances(&sea), "nobody was started anew");
+
+    // A name that the server does not know does not pass.
+    sea.write(
+        "compose.yaml",
+        &CALLS.replace("SERVICE", "shop.Till").replace("start_period: 5s", "start_period: 0s"),
+    );
+    sea.sea(&["up", "-d", "--wait"]).exits(3).complains("fails the check of the edge");
+    until("the release before answers", 20, || answering(&sea).ok().filter(|names| *names == both))?;
+    sea.end()
 }

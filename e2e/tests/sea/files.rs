@@ -75,6 +75,9 @@ fn a_folder_of_the_project_belongs_to_its_release() -> Result<()> {
     sea.sea(&["plan"]).exits(2);
     sea.sea(&["up", "-d", "--wait"]).exits(0);
     ensure!(shown("/static/css/a.css", &[])?.ends_with("\n\nsecond"), "the new file");
+    // What a kept release may need stays, and a rollback finds it.
+    let pruned = sea.json(&["prune", "-y"]);
+    ensure!(!pruned.to_string().contains("files "), "{pruned}");
     sea.sea(&["rollback"]).exits(0);
     ensure!(shown("/static/css/a.css", &[])?.ends_with("\n\nfirst"), "the old file is back");
     ensure!(before == ids(), "{before:?}");

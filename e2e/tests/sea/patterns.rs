@@ -103,6 +103,8 @@ fn what_an_instance_does_not_answer_another_does() -> Result<()> {
     ensure!(told.starts_with("a second instance is asked when the first says nothing for 50 ms"), "{told}");
     let told = sea.explained("priority", URL, &["-H", "Priority: u=6"]);
     ensure!(told.starts_with("`sheddable`, by its field `priority`"), "{told}");
+    let told = [sea.explained("breaker", URL, &[]), sea.explained("retries", URL, &[])].join(", ");
+    ensure!(told.starts_with("closed, 1000 of 1000 requests may be sent again"), "{told}");
     // Second requests are a share of the first, so there have to be some.
     for _ in 0..60 {
         ask(&sea, &["-H", "Priority: u=6"])?;

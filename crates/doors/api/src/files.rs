@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use base::{Kind, Report};
 use futures_util::TryStreamExt;
 use spec::{App, FileTree};
-use talk::TreeView;
+use talk::{Pruned, TreeView};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::answer::{Answer, Refusal, ok};
@@ -25,7 +25,7 @@ pub(crate) fn routes() -> Router<Arc<Daemon>> {
 
 /// `POST /v1/files`: the list of a folder. Says what is missing of it, and keeps it when nothing is.
 async fn register(State(daemon): Shared, Json(list): Json<FileTree>) -> Answer<TreeView> {
-    let (files, named) = (daemon.edge.files(), named(&daemon));
+    let (files, named) = (daemon.edge.files(), named(&daemon).await);
     let now = daemon.clock.wall();
     let registered = tokio::task::spawn_blocking(move || {
         let registered = files.register(&list)?;
@@ -53,10 +53,25 @@ fn broken(error: &tokio::task::JoinError) -> Refusal {
     Refusal(Report::new(Kind::Internal, "the work on a file was broken off").because(error))
 }
 
-/// The folders that kept releases name.
-fn named(daemon: &Daemon) -> BTreeSet<String> {
+/// Removes the folders that no kept release and no table in force names, with the files that are theirs alone.
+pub(crate) async fn prune(daemon: &Daemon) -> Result<Pruned, Refusal> {
+    let (files, named, now) = (daemon.edge.files(), named(daemon).await, daemon.clock.wall());
+    let swept = tokio::task::spawn_blocking(move || files.sweep(&named, now));
+    let swept = swept.await.map_err(|error| broken(&error))?.map_err(|error| {
+        Refusal(
+            Report::new(Kind::Unavailable, "files that nothing names could not be removed").because(error),
+        )
+    })?;
+    let removed = swept.folders.iter().map(|tree| format!("files {}", tree.get(..12).unwrap_or(tree)));
+    Ok(Pruned { removed: removed.collect(), freed: swept.freed })
+}
+
+/// The folders that kept releases and tables in force name.
+async fn named(daemon: &Daemon) -> BTreeSet<String> {
+    let mut named = daemon.edge.folders().await;
     let releases = daemon.apps.names().into_iter().filter_map(|app| daemon.apps.releases(&app)).flatten();
-    releases.flat_map(|release| trees(&release.app)).collect()
+    named.extend(releases.flat_map(|release| trees(&release.app)));
+    named
 }
 
 fn trees(app: &App) -> Vec<String> {

@@ -406,12 +406,18 @@ fn caches(text: &mut Text, status: &EdgeStatus) {
             text.sample(name, &[labels, &[("result", result)]].concat(), count);
         }
     });
-    let rows: [Row<CacheStatus>; 6] = [
+    let rows: [Row<CacheStatus>; 7] = [
         (
             "proxy_cache_renewals_total",
             "counter",
             |cache| cache.renewed,
             "New answers that were fetched while the one before was given.",
+        ),
+        (
+            "proxy_cache_purged_total",
+            "counter",
+            |cache| cache.purged,
+            "Answers that were thrown away by hand.",
         ),
         ("proxy_cache_answers", "gauge", |cache| cache.answers, "Answers that are kept."),
         ("proxy_cache_bytes", "gauge", |cache| cache.bytes, "What they take."),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use talk::Pruned;
 
 use crate::answer::{Answer, Refusal, broken, ok};
-use crate::{Daemon, Shared};
+use crate::{Daemon, Shared, files};
 
 /// How far pruning goes.
 #[derive(Debug, Default, Deserialize)]
@@ -20,7 +20,8 @@ pub(crate) struct PruneQuery {
     pub(crate) volumes: bool,
 }
 
-/// `POST /v1/prune`: containers that ended, networks that nobody is on, images that nobody needs.
+/// `POST /v1/prune`: containers that ended, networks that nobody is on, images and files of the edge that nobody
+/// needs.
 pub(crate) async fn prune(State(daemon): Shared, Query(query): Query<PruneQuery>) -> Answer<Pruned> {
     let mut pruned = ended(&daemon).await;
     add(&mut pruned, networks(&daemon).await?);
@@ -28,6 +29,7 @@ pub(crate) async fn prune(State(daemon): Shared, Query(query): Query<PruneQuery>
         add(&mut pruned, volumes(&daemon, false)?);
     }
     add(&mut pruned, images(&daemon, query.all).await?);
+    add(&mut pruned, files::prune(&daemon).await?);
     ok(pruned)
 }
 

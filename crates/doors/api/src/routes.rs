@@ -1,4 +1,6 @@
-//! `/v1/routes`: what the edge carries, and what it would do with a request.
+//! `/v1/routes`: what the edge carries, what it would do with a request, and what it is to keep no longer.
+
+mod purge;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -19,7 +21,10 @@ use crate::answer::{Answer, Refusal, ok};
 use crate::{Daemon, Shared};
 
 pub(crate) fn routes() -> Router<Arc<Daemon>> {
-    Router::new().route("/routes", get(list)).route("/routes/explain", post(explain))
+    Router::new()
+        .route("/routes", get(list))
+        .route("/routes/explain", post(explain))
+        .route("/routes/purge", post(purge::purge))
 }
 
 /// `GET /v1/routes`.
@@ -150,41 +155,63 @@ fn quantile(latency: &[u64], share: f64) -> Option<f64> {
     Some(0.064 * f64::powi(2.0, bucket.min(latency.len() - 2) as i32))
 }
 
+/// A URL taken apart.
+struct Url {
+    /// Nothing where it names no scheme.
+    secure: Option<bool>,
+    host: String,
+    port: Option<u16>,
+    /// Path and query.
+    target: String,
+}
+
+impl Url {
+    fn of(text: &str) -> Result<Self, Refusal> {
+        let bad = |why: &str| {
+            let report = Report::new(Kind::Invalid, format!("`{text}` {why}"));
+            Refusal(report.hint("write it as in `https://shop.example/api?x=1`"))
+        };
+        // Without a scheme it is HTTP, as for curl.
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = url.parse().map_err(|_| bad("is not a URL"))?;
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) | None => return Err(bad("is of another scheme than http and https")),
+        };
+        let Some(authority) = uri.authority() else { return Err(bad("names no host")) };
+        if authority.as_str().contains('@') {
+            return Err(bad("holds a name and a password, which no browser sends"));
+        }
+        // What is behind a `#` stays with the browser.
+        let target = url.split_once("://").map_or("", |(_, rest)| rest);
+        let target = target.split('#').next().unwrap_or_default();
+        let target = target.find(['/', '?']).map_or("/", |at| &target[at..]);
+        let slash = if target.starts_with('?') { "/" } else { "" };
+        Ok(Self {
+            secure: text.contains("://").then_some(secure),
+            host: authority.to_string(),
+            port: authority.port_u16(),
+            target: format!("{slash}{target}"),
+        })
+    }
+}
+
 /// The request that a URL asks for.
 fn ask(question: RouteQuestion) -> Result<Ask, Refusal> {
     let RouteQuestion { method, url, headers, client } = question;
-    let bad = |why: &str| {
-        let report = Report::new(Kind::Invalid, format!("`{url}` {why}"));
-        Refusal(report.hint("write it as in `https://shop.example/api?x=1`"))
-    };
-    // Without a scheme it is HTTP, as for curl.
-    let url = if url.contains("://") { url.clone() } else { format!("http://{url}") };
-    let uri: Uri = url.parse().map_err(|_| bad("is not a URL"))?;
-    let secure = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        Some(_) | None => return Err(bad("is of another scheme than http and https")),
-    };
-    let Some(authority) = uri.authority() else { return Err(bad("names no host")) };
-    if authority.as_str().contains('@') {
-        return Err(bad("holds a name and a password, which no browser sends"));
-    }
+    let Url { secure, host, port, target } = Url::of(&url)?;
     let broken = |text: &str| text.contains(['\r', '\n']);
     if broken(&method) || headers.iter().any(|(name, value)| broken(name) || broken(value)) {
         let report = Report::new(Kind::Invalid, "a method or a header has several lines");
         return Err(Refusal(report.hint("write each header by itself, as in `-H 'Accept: text/html'`")));
     }
-    // What is behind a `#` stays with the browser.
-    let target = url.split_once("://").map_or("", |(_, rest)| rest);
-    let target = target.split('#').next().unwrap_or_default();
-    let target = target.find(['/', '?']).map_or("/", |at| &target[at..]);
-    let slash = if target.starts_with('?') { "/" } else { "" };
     Ok(Ask {
         method,
-        secure,
-        host: authority.to_string(),
-        port: authority.port_u16(),
-        target: format!("{slash}{target}"),
+        secure: secure.unwrap_or(false),
+        host,
+        port,
+        target,
         fields: headers,
         client: client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     })

@@ -5,6 +5,7 @@ mod config;
 mod daemon;
 mod edge;
 mod registry;
+mod route;
 mod run;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use config::ConfigArgs;
 pub use daemon::DaemonArgs;
 pub use edge::{AcmeArgs, EdgeArgs};
 pub use registry::{LoginArgs, LogoutArgs, PullArgs, PushArgs, RegistryArgs, RegistryCommand, ServeArgs};
+pub use route::{RouteCommand, RouteExplainArgs, RoutePurgeArgs};
 pub use run::RunArgs;
 
 const EXAMPLES: &str = "Examples:
@@ -228,10 +230,10 @@ pub enum Command {
     /// List what the edge carries, and how it goes
     #[command(after_help = "Examples:\n  sea routes\n  sea routes --format json")]
     Routes,
-    /// Ask the edge about a request
+    /// Ask the edge about a request, or have it forget answers that it keeps
     #[command(
         subcommand,
-        after_help = "Examples:\n  sea route explain https://shop.example/api\n  sea route explain -X POST -H 'Content-Length: 100' http://localhost:8080/"
+        after_help = "Examples:\n  sea route explain https://shop.example/api\n  sea route explain -X POST -H 'Content-Length: 100' http://localhost:8080/\n  sea route purge --prefix https://shop.example/news"
     )]
     Route(RouteCommand),
     /// Print what the edge counts, as Prometheus reads it
@@ -693,29 +695,6 @@ pub enum NetworkCommand {
     },
     /// Remove networks that nobody is on
     Prune,
-}
-
-/// `sea route …`.
-#[derive(Debug, Subcommand)]
-pub enum RouteCommand {
-    /// Say what would happen to a request, and why, without sending it
-    Explain(RouteExplainArgs),
-}
-
-/// `sea route explain`.
-#[derive(Debug, Args)]
-pub struct RouteExplainArgs {
-    /// Its URL, of HTTP if it names no scheme; a port, if it names one, is one of the edge's
-    pub url: String,
-    /// The method
-    #[arg(short = 'X', long, default_value = "GET")]
-    pub method: String,
-    /// A field of the request: 'NAME: VALUE'
-    #[arg(short = 'H', long = "header")]
-    pub headers: Vec<String>,
-    /// The client's address
-    #[arg(long, value_name = "ADDRESS")]
-    pub from: Option<std::net::IpAddr>,
 }
 
 /// `sea prune`.

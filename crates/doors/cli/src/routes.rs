@@ -1,11 +1,14 @@
-//! `sea routes`, `sea route explain` and `sea metrics`.
+//! `sea routes`, `sea route …` and `sea metrics`.
 
 use base::{Kind, Report, Timestamp};
 use http_body_util::BodyExt;
 use hyper::Method;
-use talk::{RouteCertificate, RouteExplained, RouteInstance, RouteQuestion, RouteView, RoutesView};
+use talk::{
+    RouteCertificate, RouteExplained, RouteInstance, RoutePurge, RoutePurged, RouteQuestion, RouteView,
+    RoutesView,
+};
 
-use crate::args::{RouteCommand, RouteExplainArgs};
+use crate::args::{RouteCommand, RouteExplainArgs, RoutePurgeArgs};
 use crate::output::{say, say_json};
 use crate::table::{self, short};
 use crate::{Done, Session, report};
@@ -69,7 +72,27 @@ impl Session {
 
     /// `sea route …`.
     pub(crate) async fn route(&self, command: RouteCommand) -> Done {
-        let RouteCommand::Explain(RouteExplainArgs { url, method, headers, from }) = command;
+        match command {
+            RouteCommand::Explain(question) => self.explain(question).await,
+            RouteCommand::Purge(order) => self.purge(order).await,
+        }
+    }
+
+    async fn purge(&self, RoutePurgeArgs { url, prefix, all }: RoutePurgeArgs) -> Done {
+        let order = RoutePurge { url, prefix, all };
+        let told: RoutePurged =
+            self.client.call(Method::POST, "/v1/routes/purge", &order).await.map_err(report)?;
+        if self.json() {
+            say_json(&told);
+        } else if self.quiet() {
+            say(told.answers);
+        } else {
+            say(told.message);
+        }
+        Ok(0)
+    }
+
+    async fn explain(&self, RouteExplainArgs { url, method, headers, from }: RouteExplainArgs) -> Done {
         let headers = headers.iter().map(|text| header(text)).collect::<Result<_, _>>()?;
         let question = RouteQuestion { method, url, headers, client: from };
         let told: RouteExplained =

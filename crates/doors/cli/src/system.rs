@@ -80,7 +80,8 @@ fn confirmed(args: &PruneArgs) -> Result<bool, Report> {
     let images = if args.all { "images that nobody uses" } else { "images without names" };
     let volumes = if args.volumes { ", anonymous volumes that nobody uses" } else { "" };
     note(format!(
-        "This removes containers that ended, networks that nobody is on{volumes}, and {images}. Go on? [y/N]"
+        "This removes containers that ended, networks that nobody is on{volumes}, {images}, and files of the edge that no \
+         release needs. Go on? [y/N]"
     ));
     let mut answer = String::new();
     std::io::stdin()

@@ -293,6 +293,13 @@ impl Breaker {
         }
     }
 
+    /// How many trial calls are out at this moment, and how many may be.
+    pub fn trials(&self, now: Instant) -> (usize, usize) {
+        let out = self.trials.iter().flatten().filter(|trial| now < trial.lost_at).count();
+        let out = if matches!(self.state, State::Trying { .. }) { out } else { 0 };
+        (out, self.trials.len())
+    }
+
     fn try_out(&mut self, now: Instant) -> Result<Permit, Refused> {
         let mut until = now + self.policy.trial_wait;
         for (at, place) in self.trials.iter_mut().enumerate() {

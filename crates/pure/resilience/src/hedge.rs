@@ -138,6 +138,11 @@ impl Hedger {
         self.delay
     }
 
+    /// After which silence [`fire`](Self::fire) is asked now, for whoever looks; none while too little was seen.
+    pub fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
     /// Takes leave for a second request, when the delay has passed without an answer.
     ///
     /// # Errors

@@ -11,7 +11,9 @@
 mod catch;
 mod fetch;
 mod kept;
+mod part;
 mod pipe;
+mod purge;
 mod wanted;
 
 use std::collections::HashMap;
@@ -36,6 +38,8 @@ pub(crate) use catch::Inlet;
 pub(crate) use fetch::{Order, Told, begin};
 pub(crate) use kept::Kept;
 pub(crate) use pipe::Outlet;
+pub(crate) use purge::purge;
+pub use purge::{Address, Purge, Purged};
 pub(crate) use wanted::{Credential, Incoming, Noted, Wanted};
 
 /// Who waits for an answer to another's request: as many as a thread may have connections, nearly.
@@ -70,6 +74,7 @@ pub(crate) struct Counts {
     joined: AtomicU64,
     passed: AtomicU64,
     renewed: AtomicU64,
+    purged: AtomicU64,
 }
 
 /// What became of a request.
@@ -294,7 +299,8 @@ impl Cache {
     /// What was done, and what is kept.
     pub(crate) fn sums(&self) -> CacheStatus {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counts { hits, stale, on_error, misses, confirmed, joined, passed, renewed } = &self.counts;
+        let Counts { hits, stale, on_error, misses, confirmed, joined, passed, renewed, purged } =
+            &self.counts;
         let inner = self.locked();
         let (fetches, waiting) = inner.flights.load();
         CacheStatus {
@@ -306,6 +312,7 @@ impl Cache {
             joined: read(joined),
             passed: read(passed),
             renewed: read(renewed),
+            purged: read(purged),
             answers: inner.store.len() as u64,
             bytes: inner.store.bytes(),
             most_bytes: self.policy.size.0,

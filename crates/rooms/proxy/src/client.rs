@@ -21,6 +21,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
+use crate::cache::{Purge, Purged};
 use crate::explain::{Ask, Explanation};
 use crate::files::FileStore;
 use crate::handover::Handover;
@@ -125,6 +126,7 @@ pub struct Edge {
 
 struct Inner {
     config: EdgeConfig,
+    files: FileStore,
     state: Mutex<State>,
     /// There is a connection again.
     back: Notify,
@@ -163,6 +165,7 @@ impl Edge {
             leaving: AllLeaving::default(),
         };
         let inner = Arc::new(Inner {
+            files: FileStore::under(&config.root),
             config,
             state: Mutex::new(state),
             back: Notify::new(),
@@ -189,7 +192,16 @@ impl Edge {
 
     /// The files that the edge serves itself.
     pub fn files(&self) -> FileStore {
-        FileStore::under(&self.inner.config.root)
+        self.inner.files.clone()
+    }
+
+    /// The folders of files that a table in force names, also one of an edge that was replaced and is not done.
+    pub async fn folders(&self) -> BTreeSet<String> {
+        let state = self.inner.state.lock().await;
+        let documents = state.leaving.documents().chain([&state.document]);
+        let pools =
+            documents.flat_map(|document| document.shares.values()).flat_map(|share| share.pools.values());
+        pools.flat_map(|pool| &pool.policy.files).map(|files| files.tree.clone()).collect()
     }
 
     /// Where the edge answers HTTP by host and path.
@@ -212,6 +224,19 @@ impl Edge {
         let mut state = self.inner.connected().await?;
         match self.inner.converse(&mut state, &Request::Explain { ask }).await? {
             Reply::Explained { explanation } => Ok(*explanation),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Throws kept answers away, also those of edges that were replaced and are not done.
+    pub async fn purge(&self, which: Purge) -> Result<Vec<Purged>, EdgeError> {
+        let mut state = self.inner.connected().await?;
+        let request = Request::Purge { which };
+        match self.inner.converse(&mut state, &request).await? {
+            Reply::Purged { purged } => {
+                state.leaving.purge(&request).await;
+                Ok(purged)
+            }
             other => Err(unexpected(&other)),
         }
     }

@@ -52,8 +52,11 @@ pub(crate) struct Stands {
     pub(crate) threads: usize,
     /// It does worse than the others.
     pub(crate) ejected_by: usize,
+    /// By the one that is the last to take it back.
+    pub(crate) ejected_for: Duration,
     /// It asked to be spared.
     pub(crate) spared_by: usize,
+    pub(crate) spared_for: Duration,
     /// By all of them, as it took no connection.
     pub(crate) avoided_for: Duration,
 }
@@ -142,16 +145,15 @@ impl EndpointState {
 
     /// How it stands with all threads.
     pub(crate) fn stands(&self, now: Instant) -> Stands {
-        let count = |until: fn(&Counters) -> &AtomicU64| {
-            self.threads.iter().filter(|t| until(t).load(Ordering::Relaxed) > now.0).count()
+        let out = |until: fn(&Counters) -> &AtomicU64| {
+            let times = self.threads.iter().map(|t| Instant(until(t).load(Ordering::Relaxed)).since(now));
+            let times = times.filter(|time| !time.is_zero());
+            (times.clone().count(), times.max().unwrap_or_default())
         };
+        let (ejected_by, ejected_for) = out(|t| &t.out_until);
+        let (spared_by, spared_for) = out(|t| &t.spared_until);
         let avoided_for = Instant(self.avoided_until.load(Ordering::Relaxed)).since(now);
-        Stands {
-            threads: self.threads.len(),
-            ejected_by: count(|t| &t.out_until),
-            spared_by: count(|t| &t.spared_until),
-            avoided_for,
-        }
+        Stands { threads: self.threads.len(), ejected_by, ejected_for, spared_by, spared_for, avoided_for }
     }
 
     pub(crate) fn is_avoided(&self, now: Instant) -> bool {

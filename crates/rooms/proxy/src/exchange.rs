@@ -16,7 +16,7 @@ mod race;
 mod replace;
 
 pub(crate) use hedge::{hedger, may_hedge};
-pub(crate) use obtain::connect;
+pub(crate) use obtain::{connect, dress};
 pub(crate) use race::connect_once;
 pub(crate) use replace::push_lines;
 
@@ -298,7 +298,7 @@ impl<'a> Exchange<'a> {
             forked.copy(self.worker, &self.client.sent.bytes);
         }
         if let Some(early) = early {
-            self.up = Some(obtain::dress(self.worker, &self.pool, early).await?);
+            self.up = Some(dress(self.worker, &self.pool, early).await?);
         }
         Ok(())
     }

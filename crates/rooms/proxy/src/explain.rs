@@ -2,11 +2,13 @@
 //! bounds as any other, but not sent, and not counted.
 
 mod patterns;
+mod present;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use base::{Clock, ContainerId, SystemClock};
+use base::{Clock, ContainerId, Instant, SystemClock};
 use serde::{Deserialize, Serialize};
 use spec::Protocol;
 
@@ -16,12 +18,14 @@ use crate::endpoint::EndpointState;
 use crate::files::Found;
 use crate::fork;
 use crate::forward;
-use crate::gate::Bounds;
+use crate::gate::{Bounds, Work};
 use crate::head::Field;
 use crate::head::request::{self, RequestHead};
 use crate::refusal::Refusal;
 use crate::rules::{Care, Incoming};
 use crate::table::{PoolKey, PoolSpec, Rule, Table, Target};
+
+pub(crate) use present::{Circuit, Present, Threads};
 
 /// A request that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +127,9 @@ pub(crate) struct Seen<'a> {
     pub(crate) table: &'a Table,
     pub(crate) http: &'a [SocketAddr],
     pub(crate) https: &'a [SocketAddr],
+    pub(crate) now: Instant,
+    /// What the threads say of the pool at [`destination`], if they were asked.
+    pub(crate) threads: Option<Threads<'a>>,
 }
 
 /// Where a request comes in.
@@ -155,7 +162,7 @@ impl From<Refusal> for Stop {
 
 /// Explains a request.
 pub(crate) fn explain(seen: &Seen<'_>, ask: &Ask) -> Explanation {
-    let mut told = Told { steps: Vec::new(), candidates: Vec::new() };
+    let mut told = Told::new(seen.now);
     let verdict = told.walk(seen, ask).unwrap_or_else(|stop| match stop {
         Stop::Refused(Refusal { status, code, why, .. }, location) => {
             Verdict::Refused { status, code: code.into(), why: why.into(), location }
@@ -165,13 +172,27 @@ pub(crate) fn explain(seen: &Seen<'_>, ask: &Ask) -> Explanation {
     Explanation { steps: told.steps, verdict, candidates: told.candidates }
 }
 
+/// The pool whose instances would be asked, if it comes so far.
+pub(crate) fn destination(seen: &Seen<'_>, ask: &Ask) -> Option<PoolKey> {
+    let mut told = Told::new(seen.now);
+    // How it would end is not known before the threads have said what they know.
+    let _ = told.walk(seen, ask);
+    told.pool
+}
+
 /// What has been found so far.
 struct Told {
+    now: Instant,
     steps: Vec<Step>,
+    pool: Option<PoolKey>,
     candidates: Vec<Candidate>,
 }
 
 impl Told {
+    fn new(now: Instant) -> Self {
+        Self { now, steps: Vec::new(), pool: None, candidates: Vec::new() }
+    }
+
     fn say(&mut self, name: &str, found: impl Into<String>) {
         self.steps.push(Step { name: name.into(), found: found.into() });
     }
@@ -198,10 +219,14 @@ impl Told {
             return Ok(verdict);
         }
         self.cache(pool, &fields, (&asked, &onward(&care, target, &head, buf)), &care);
-        self.bounds(pool, ask, &head, &fields, buf)?;
+        self.pool = Some(pool.key.clone());
+        let work = self.allowance(pool, &fields, &asked)?;
+        self.breaker(seen.threads, pool)?;
+        self.work(pool, work, (&fields, &asked))?;
         self.instances(pool);
-        self.hedge(pool, &fields, &asked);
+        self.hedge(pool, seen.threads, (&fields, &asked));
         self.sticky(pool, &fields, buf);
+        self.retries(seen.threads, pool);
         if self.candidates.is_empty() {
             return Ok(Verdict::Held { service: pool.service.clone() });
         }
@@ -311,7 +336,7 @@ impl Told {
             );
         }
         let Some(sides) = &fork.sides else { return pool };
-        let now = SystemClock.now();
+        let now = self.now;
         let takes = |state: &Arc<EndpointState>| {
             let stands = state.stands(now);
             stands.avoided_for.is_zero() && stands.spared_by < stands.threads
@@ -396,47 +421,55 @@ impl Told {
         self.say("cache", cache.explain(&wanted, (fields, buf)));
     }
 
-    /// Whether the service has room for it.
-    fn bounds(
+    /// Whether it is small enough, and its client has some of its allowance left.
+    fn allowance(
         &mut self,
         pool: &PoolSpec,
-        ask: &Ask,
-        head: &RequestHead,
         fields: &[Field],
-        buf: &[u8],
-    ) -> Result<(), Stop> {
+        asked: &Asked<'_>,
+    ) -> Result<Option<Work>, Stop> {
+        let Asked { ask, head, buf } = *asked;
         if let (Some(most), Some(length)) = (pool.policy.max_body, head.framing.length) {
             self.say("body", format!("{length} bytes, of {} at most", most.0));
             if length > most.0 {
                 return Err(Refusal::BODY_SIZE.into());
             }
         }
-        let Some(gate) = &pool.gate else { return Ok(()) };
+        let Some(gate) = &pool.gate else { return Ok(None) };
         let named = |name: &str| fields.iter().find(|f| f.name.of(buf).eq_ignore_ascii_case(name.as_bytes()));
         let field = gate.header().and_then(named).map(|field| field.value.of(buf));
         let Bounds { allowance, work } = gate.look(ask.client.to_canonical(), field);
-        let asked = Incoming { client: ask.client.to_canonical(), head, fields, buf, prefix: 0 };
         if let Some((left, burst)) = allowance {
             let count = left.unwrap_or(0);
             self.say("rate", format!("{count} of {burst} requests are left"));
             left?;
         }
-        if let Some(work) = work {
-            self.say(
-                "limit",
-                format!("{} of {} requests are at work, {} wait", work.now, work.most, work.waiting),
-            );
-            self.priority(pool, &asked, &work)?;
-            if work.now >= work.most && work.waiting >= work.queue {
-                return Err(Refusal::OVERLOADED.into());
-            }
+        Ok(work)
+    }
+
+    /// Whether the service has room for it.
+    fn work(
+        &mut self,
+        pool: &PoolSpec,
+        work: Option<Work>,
+        (fields, asked): (&[Field], &Asked<'_>),
+    ) -> Result<(), Stop> {
+        let Some(work) = work else { return Ok(()) };
+        let Asked { ask, head, buf } = *asked;
+        let found = format!("{} of {} requests are at work, {} wait", work.now, work.most, work.waiting);
+        let is_learnt = pool.policy.limit.is_some_and(|limit| limit.requests.is_none());
+        self.say("limit", found + if is_learnt { "; the limit is found by the edge" } else { "" });
+        let incoming = Incoming { client: ask.client.to_canonical(), head, fields, buf, prefix: 0 };
+        self.priority(pool, &incoming, &work)?;
+        if work.now >= work.most && work.waiting >= work.queue {
+            return Err(Refusal::OVERLOADED.into());
         }
         Ok(())
     }
 
     /// Who may be asked.
     fn instances(&mut self, pool: &PoolSpec) {
-        self.candidates = pool.endpoints.iter().map(|state| candidate(state)).collect();
+        self.candidates = pool.endpoints.iter().map(|state| candidate(state, self.now)).collect();
         let well = self.candidates.iter().filter(|one| one.passed_over.is_none()).count();
         let found = match (well, self.candidates.len()) {
             (_, 0) => "there is none: the request waits for one".to_owned(),
@@ -449,18 +482,20 @@ impl Told {
     }
 }
 
-fn candidate(state: &EndpointState) -> Candidate {
-    let stands = state.stands(SystemClock.now());
+fn candidate(state: &EndpointState, now: Instant) -> Candidate {
+    let stands = state.stands(now);
     let mut why = Vec::new();
     if !stands.avoided_for.is_zero() {
-        why.push(format!("took no connection; avoided for {} ms", stands.avoided_for.as_millis()));
+        why.push(format!("took no connection; avoided for {}", present::time(stands.avoided_for)));
     }
-    let by = |count: usize| format!("by {count} of {} threads", stands.threads);
+    let by = |count: usize, longest: Duration| {
+        format!("by {count} of {} threads, for {} at most", stands.threads, present::time(longest))
+    };
     if stands.ejected_by > 0 {
-        why.push(format!("ejected {}", by(stands.ejected_by)));
+        why.push(format!("ejected {}", by(stands.ejected_by, stands.ejected_for)));
     }
     if stands.spared_by > 0 {
-        why.push(format!("asked to be spared, heard {}", by(stands.spared_by)));
+        why.push(format!("asked to be spared, heard {}", by(stands.spared_by, stands.spared_for)));
     }
     Candidate {
         instance: state.instance.clone(),

@@ -24,7 +24,7 @@ use spec::{FileTree, Files, Missing};
 use crate::events;
 
 pub(crate) use answer::{Answer, Conditions};
-pub use store::{FileStore, FilesError};
+pub use store::{FileStore, FilesError, Swept};
 pub(crate) use wanted::{Found, Served, Wanted};
 
 /// The folder under the edge's own.

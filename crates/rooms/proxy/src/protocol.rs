@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use crate::cache::{Purge, Purged};
 use crate::explain::{Ask, Explanation};
 use crate::handover::{Inventory, Talk};
 use crate::limits::FRAME_BYTES;
@@ -20,8 +21,8 @@ use crate::status::EdgeStatus;
 use crate::table::Document;
 
 /// The version of these words and of `table.json`. 2 brought TLS: an edge of version 1 would pass over it. 3 brought the
-/// rules of routes and the handover.
-pub(crate) const VERSION: u32 = 3;
+/// rules of routes and the handover, 4 that kept answers are thrown away by hand.
+pub(crate) const VERSION: u32 = 4;
 /// Versions of `table.json` that are read: what they do not say has a default.
 pub(crate) const READ: std::ops::RangeInclusive<u32> = 1..=VERSION;
 
@@ -42,6 +43,10 @@ pub(crate) enum Request {
     Status,
     Explain {
         ask: Ask,
+    },
+    /// Throw kept answers away.
+    Purge {
+        which: Purge,
     },
     /// Give duplicates of all listening sockets, and go on.
     HandOver,
@@ -103,6 +108,9 @@ pub(crate) enum Reply {
     },
     Explained {
         explanation: Box<Explanation>,
+    },
+    Purged {
+        purged: Vec<Purged>,
     },
 }
 

@@ -28,7 +28,8 @@ use spec::Protocol;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access_log::{self, Line};
-use crate::explain::{self, Ask, Explanation, Seen};
+use crate::cache::{self, Purge, Purged};
+use crate::explain::{self, Ask, Explanation, Present, Seen, Threads};
 use crate::handover::{Handover, Place, Purpose, Talk, TicketKeys};
 use crate::limits::{LogFormat, Settings};
 use crate::listen::ListenError;
@@ -37,7 +38,7 @@ use crate::status::{
     CacheStatus, ClassStatus, EdgeStatus, EndpointStatus, MirrorStatus, PoolStatus, SideStatus, StickStatus,
     TlsStatus,
 };
-use crate::table::{Document, HTTPS_PORT, Table, TableFlaw};
+use crate::table::{Document, HTTPS_PORT, PoolKey, Table, TableFlaw};
 use crate::tls::{Keeper, TlsFlaw};
 use crate::worker::{self, Command, Decided, Gauges, Manner, Plan, Socket};
 use instances::Instances;
@@ -433,8 +434,35 @@ impl Server {
     }
 
     /// What would happen to a request.
-    pub(crate) fn explain(&self, ask: &Ask) -> Explanation {
-        explain::explain(&Seen { table: &self.table, http: &self.http, https: &self.https }, ask)
+    pub(crate) async fn explain(&self, ask: &Ask) -> Explanation {
+        let (http, https, now) = (&self.http[..], &self.https[..], SystemClock.now());
+        let seen = Seen { table: &self.table, http, https, now, threads: None };
+        let Some(key) = explain::destination(&seen, ask) else { return explain::explain(&seen, ask) };
+        let all = self.present(&key).await;
+        let threads = Some(Threads { key: &key, all: &all });
+        explain::explain(&Seen { threads, now: SystemClock.now(), ..seen }, ask)
+    }
+
+    /// Throws kept answers away, which all threads share.
+    pub(crate) fn purge(&self, which: &Purge) -> Vec<Purged> {
+        cache::purge(&self.table.pools, which)
+    }
+
+    /// What all threads know of a pool.
+    async fn present(&self, key: &PoolKey) -> Vec<Present> {
+        let mut waiting = Vec::new();
+        for worker in &self.workers {
+            let (told, present) = oneshot::channel();
+            // One that is gone knows nothing.
+            if worker.send(Command::Tell { key: key.clone(), told }).is_ok() {
+                waiting.push(present);
+            }
+        }
+        let mut all = Vec::new();
+        for present in waiting {
+            all.extend(present.await.ok().flatten());
+        }
+        all
     }
 
     /// Goes on with the tickets of the edge before.

@@ -228,6 +228,9 @@ pub struct CacheStatus {
     pub passed: u64,
     /// Fetches beside requests that got a stale answer.
     pub renewed: u64,
+    /// Answers that were thrown away by hand.
+    #[serde(default)]
+    pub purged: u64,
     /// Answers that are kept.
     pub answers: u64,
     /// What they take.

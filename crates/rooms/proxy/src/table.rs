@@ -307,13 +307,8 @@ impl Table {
             if pool.is_none() && rule.rules.redirect.is_none() {
                 return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.pool.clone() });
             }
-            if rule.rules.forward_auth.is_some() {
-                let http2 = |name: &str| share.pools.get(name).map(|pool| pool.protocol == PoolProtocol::H2);
-                match http2(&rule.asks) {
-                    Some(false) => {}
-                    Some(true) => return Err(bad(&shown, "services are asked in HTTP/1.1".into())),
-                    None => return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.asks.clone() }),
-                }
+            if rule.rules.forward_auth.is_some() && !share.pools.contains_key(&rule.asks) {
+                return Err(TableFlaw::NoPool { owner: owner.into(), pool: rule.asks.clone() });
             }
             let plain = shown.strip_prefix("*.").unwrap_or(&shown);
             let named = shown == "*" || crate::head::request::is_host(plain.as_bytes());

@@ -20,13 +20,14 @@ use tokio::time::Sleep;
 
 use crate::access_log::Line;
 use crate::buffer::Buffers;
+use crate::explain::{Circuit, Present};
 use crate::handover::Talk;
 use crate::head::Field;
 use crate::limits::{LEAVING, Settings};
 use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
 use crate::seats::Seats;
-use crate::table::Table;
+use crate::table::{PoolKey, Table};
 use crate::watch::Watches;
 
 pub(crate) use gauges::{Decided, Gauges};
@@ -40,6 +41,8 @@ pub(crate) enum Command {
         close: Vec<(SocketAddr, bool)>,
         done: oneshot::Sender<()>,
     },
+    /// Tell what this thread knows of a pool; nothing where it does not have it.
+    Tell { key: PoolKey, told: oneshot::Sender<Option<Present>> },
     /// Accept nothing more, and end when the last request has ended; gives the clients of UDP ports.
     Leave { manner: Manner, done: oneshot::Sender<Vec<(Talk, OwnedFd)>> },
 }
@@ -120,6 +123,11 @@ impl Budget {
     /// A request came.
     pub(crate) fn earn(&self) {
         self.0.set((self.0.get() + Self::SHARE).min(Self::MOST));
+    }
+
+    /// How many are left, and how many there can be.
+    fn left(&self) -> (u32, u32) {
+        (self.0.get() as u32, Self::MOST as u32)
     }
 
     /// Takes one repetition if there is one.
@@ -239,6 +247,10 @@ impl Worker {
                     // The control thread may have gone; the table is in force all the same.
                     let _ = done.send(());
                 }
+                Some(Command::Tell { key, told }) => {
+                    // Nobody need hear it.
+                    let _ = told.send(self.present(&key));
+                }
                 Some(Command::Leave { manner, done }) => {
                     let talks = self.stop_accepting().await;
                     self.draining.set(true);
@@ -262,6 +274,18 @@ impl Worker {
             }
         }
         self.log.borrow_mut().flush();
+    }
+
+    /// What is in force for a pool on this thread.
+    fn present(&self, key: &PoolKey) -> Option<Present> {
+        let table = self.table();
+        let pool = table.pool(key)?;
+        let now = SystemClock.now();
+        Some(Present {
+            breaker: pool.breaker.as_ref().map(|breaker| Circuit::of(&breaker.borrow(), now)),
+            delay: pool.hedger.as_ref().and_then(|hedger| hedger.borrow().delay()),
+            retries: self.budget.left(),
+        })
     }
 
     fn take(&self, table: Arc<Table>) {

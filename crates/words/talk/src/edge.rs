@@ -180,3 +180,37 @@ pub struct RouteCandidate {
     /// Why it is passed over while there are others; none where it takes requests.
     pub passed_over: Option<String>,
 }
+
+/// `POST /v1/routes/purge`: either a URL or a name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RoutePurge {
+    /// As in `https://shop.example/news`; without a scheme both are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// All that begin like the URL are meant.
+    #[serde(default)]
+    pub prefix: bool,
+    /// An app or a service, as in `shop` or `shop/web`, whose kept answers are all meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<String>,
+}
+
+/// What was thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutePurged {
+    /// How many kept answers, of all services together.
+    pub answers: u64,
+    /// The services that keep answers and were looked through.
+    pub services: Vec<ServicePurged>,
+    /// The same for people.
+    pub message: String,
+}
+
+/// What a service threw away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServicePurged {
+    /// As in `shop/web`.
+    pub service: String,
+    /// How many kept answers.
+    pub answers: u64,
+}

@@ -14,6 +14,7 @@ const CACHE: CacheStatus = CacheStatus {
     joined: 99,
     passed: 7,
     renewed: 3,
+    purged: 11,
     answers: 8,
     bytes: 12_345,
     most_bytes: 1 << 20,
@@ -152,6 +153,7 @@ fn what_the_edge_counts_is_written_with_its_labels() {
         proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="joined"} 99
         proxy_cache_requests_total{app="shop",service="web",pool="web:80",result="passed"} 7
         proxy_cache_renewals_total{app="shop",service="web",pool="web:80"} 3
+        proxy_cache_purged_total{app="shop",service="web",pool="web:80"} 11
         proxy_cache_answers{app="shop",service="web",pool="web:80"} 8
         proxy_cache_bytes{app="shop",service="web",pool="web:80"} 12345
         proxy_cache_limit_bytes{app="shop",service="web",pool="web:80"} 1048576

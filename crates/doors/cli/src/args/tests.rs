@@ -30,6 +30,22 @@ fn short_flags_mean_what_docker_means_by_them() {
 }
 
 #[test]
+fn what_is_thrown_away_is_a_url_or_all_of_somebody() {
+    for (words, good) in [
+        (&["a.example/x"][..], true),
+        (&["--prefix", "a.example/x"], true),
+        (&["--all", "shop"], true),
+        (&[], false),
+        (&["--prefix"], false),
+        (&["--prefix", "--all", "shop"], false),
+        (&["--all", "shop", "a.example/x"], false),
+    ] {
+        let parsed = Cli::try_parse_from([&["sea", "route", "purge"], words].concat());
+        assert_eq!(parsed.is_ok(), good, "{words:?}");
+    }
+}
+
+#[test]
 fn behind_the_image_nothing_is_a_flag_of_ours() {
     for words in
         [&["busybox", "-d", "-p", "8080"][..], &["nginx:1.22", "-t", "-q", "--help"], &["b", "--name", "x"]]

@@ -423,13 +423,14 @@ configs: {page: {content: <h1>}}
 fn a_route_may_have_another_service_asked_first() {
     let text = |asks: &str| {
         format!(
-            "services:\n  a: {{image: x, x-sea: {{route: {{path: /, port: 1, forward_auth: {asks}}}}}}}\n  auth: {{image: x}}\n  far: {{image: x, expose: ['1'], x-sea: {{route: /far, edge: {{protocol: h2}}}}}}\n"
+            "services:\n  a: {{image: x, x-sea: {{route: {{path: /, port: 1, forward_auth: {asks}}}}}}}\n  auth: {{image: x}}\n  far: {{image: x, expose: ['1'], x-sea: {{edge: {{protocol: h2}}}}}}\n"
         )
     };
     let of = |asks: &str| {
         let rules = &app(&text(asks)).services[0].routes[0].rules;
         serde_json::to_string(&rules.forward_auth).unwrap()
     };
+    assert_eq!(of("far:1"), r#"{"service":"far","port":1,"path":"/"}"#);
     assert_eq!(of("auth:4180"), r#"{"service":"auth","port":4180,"path":"/"}"#);
     assert_eq!(
         of("{to: auth:4180/verify, copy: [X-User, x-email]}"),
@@ -446,7 +447,6 @@ fn a_route_may_have_another_service_asked_first() {
         "auth:0",
         "5",
         "none:80",
-        "far:1",
         "auth:1/../x",
         "{copy: X}",
         "{to: 'auth:1', copy: [Host], more: 1}",
@@ -459,7 +459,6 @@ fn a_route_may_have_another_service_asked_first() {
         `auth:0` is no service with a port
         `` is no service with a port
         there is no service `none` here
-        `far` speaks HTTP/2 only
         `/../x` is no path
         `` is no service with a port
         `Host` belongs to the connection, not to the message, there is no such key"#]]

@@ -91,6 +91,21 @@ fn only_so_many_trials_are_out_at_once_and_a_lost_one_wedges_nothing() {
 }
 
 #[test]
+fn trials_that_are_out_are_told_until_they_are_back_or_lost() {
+    let (mut breaker, mut rng) = (Breaker::new(policy()), Rng::seeded(1));
+    let at = Instant::from_secs;
+    assert_eq!(breaker.trials(at(0)), (0, 3));
+    breaker.trip(at(0), &mut rng);
+    let [first, second] = [(); 2].map(|()| breaker.admit(at(9)).expect("a trial"));
+    assert_eq!(breaker.trials(at(9)), (2, 3));
+    breaker.settle(first, Outcome::Ignored, at(9), &mut rng);
+    assert_eq!(breaker.trials(at(9)), (1, 3));
+    assert_eq!(breaker.trials(at(9 + 3600)), (0, 3), "it is lost");
+    breaker.settle(second, Outcome::Failure, at(9), &mut rng);
+    assert_eq!(breaker.trials(at(9)), (0, 3), "it is open");
+}
+
+#[test]
 fn late_results_decide_nothing() {
     check(policy(), "a b - - - - @2 a- b- + + +", expect!["opened 1s Failures; closed"]);
     check(policy(), "a b c d - - - - @2 + + + a- b- c- d-", expect!["opened 1s Failures; closed"]);

@@ -133,6 +133,21 @@ impl<V> Store<V> {
         self.remove_item(key).map(|item| item.value)
     }
 
+    /// All keys with their values, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        self.items.iter().filter_map(|(_, item)| item.as_ref()).map(|item| (&*item.key, &item.value))
+    }
+
+    /// Takes the values out for which this holds. Looks at every one.
+    pub fn remove_where(&mut self, mut holds: impl FnMut(&[u8], &V) -> bool) {
+        let meant = self.items.iter().filter_map(|(_, item)| item.as_ref());
+        let meant: Vec<_> =
+            meant.filter(|item| holds(&item.key, &item.value)).map(|item| item.key.clone()).collect();
+        for key in meant {
+            self.remove_item(&key);
+        }
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.by_key.len()

@@ -133,7 +133,8 @@ fn fetching(request: &[u8], before: Option<&Kept>, time: Option<Duration>) -> Ve
     out.extend_from_slice(&request[head.method.to as usize..line]);
     for field in &fields {
         let name = field.name.of(request);
-        let own = [&b"if-none-match"[..], b"if-modified-since"].iter().any(|n| name.eq_ignore_ascii_case(n));
+        let own = [&b"if-none-match"[..], b"if-modified-since", b"range", b"if-range"];
+        let own = own.iter().any(|own| name.eq_ignore_ascii_case(own));
         if !own && !matches!(field.known, Known::TimeoutMs | Known::GrpcTimeout) {
             push_field(&mut out, request, field);
         }

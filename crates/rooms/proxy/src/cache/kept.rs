@@ -19,7 +19,7 @@ pub(crate) struct Kept {
     /// The first line of its head.
     line: Vec<u8>,
     /// Its fields, but for those of framing and age.
-    lines: Vec<u8>,
+    pub(super) lines: Vec<u8>,
     pub(super) body: Bytes,
     /// What it was chosen by, and the key under which requests find it.
     pub(super) vary: Vary,
@@ -211,6 +211,9 @@ impl Kept {
         if wanted.holds(self) {
             return Outlet::there(self.held_head(now), Bytes::new());
         }
+        if let Some(part) = self.part(wanted, now) {
+            return part;
+        }
         let body = if wanted.head_only { Bytes::new() } else { self.body.clone() };
         Outlet::there(self.head(now), body)
     }
@@ -244,7 +247,7 @@ impl Kept {
         head
     }
 
-    fn push_age(&self, head: &mut Vec<u8>, now: Instant) {
+    pub(super) fn push_age(&self, head: &mut Vec<u8>, now: Instant) {
         if let Some(age) = self.age(now) {
             head.extend_from_slice(b"age: ");
             push_number(head, age.as_secs());

@@ -35,6 +35,9 @@ pub(crate) struct Wanted {
     pragma: Option<Vec<u8>>,
     if_none_match: Option<Vec<u8>>,
     if_modified_since: Option<Vec<u8>>,
+    /// The part of the answer that it wants, which nothing is fetched for others by.
+    pub(super) range: Option<Vec<u8>>,
+    pub(super) if_range: Option<Vec<u8>>,
     /// The line of the answer that tells what the cache did (RFC 9211).
     line: Vec<u8>,
 }
@@ -66,7 +69,6 @@ impl Wanted {
             Method::Idempotent | Method::Once => Some("method"),
             Method::Get | Method::Head if head.upgrade.is_some() => Some("upgrade"),
             Method::Get | Method::Head if body || head.expects_continue => Some("body"),
-            Method::Get | Method::Head if has("range") => Some("range"),
             Method::Get | Method::Head if has("if-match") || has("if-unmodified-since") => Some("condition"),
             Method::Get | Method::Head => None,
         };
@@ -86,6 +88,9 @@ impl Wanted {
             pragma: value("pragma"),
             if_none_match: value("if-none-match"),
             if_modified_since: value("if-modified-since"),
+            // Other methods know no parts.
+            range: value("range").filter(|_| head.kind == Method::Get),
+            if_range: value("if-range"),
             line: Vec::new(),
         })
     }
@@ -124,6 +129,8 @@ impl Wanted {
         }
         let alone = match self.credential {
             _ if self.head_only => "head",
+            // A part of it would be of use to nobody else.
+            _ if self.range.is_some() => "range",
             // It must not be kept, so that nobody else could have it: others are not to wait for it.
             _ if directives.no_store => "no-store",
             Credential::Authorized => "credentials",
@@ -203,6 +210,33 @@ pub(crate) struct Noted {
     pub(crate) was_stale: bool,
     /// The answer is kept for others.
     pub(crate) stored: bool,
+}
+
+/// What the key of an answer says.
+pub(super) struct Parts<'a> {
+    pub(super) secure: bool,
+    /// The host that the client names, and the one that a proxy of ours says it named.
+    pub(super) host: &'a [u8],
+    pub(super) behind: &'a [u8],
+    /// Path and query, as the client sees them.
+    pub(super) target: &'a [u8],
+    /// Where the target ends in the key, and what it varies by begins.
+    pub(super) end: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// Reads a key as [`target`] writes it.
+    pub(super) fn of(key: &'a [u8]) -> Option<Self> {
+        let (secure, mut rest) = key.split_first()?;
+        let mut part = || {
+            let (length, behind) = rest.split_first_chunk()?;
+            let (part, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            rest = behind;
+            Some(part)
+        };
+        let (host, behind, target, _, _) = (part()?, part()?, part()?, part()?, part()?);
+        Some(Self { secure: *secure != 0, host, behind, target, end: key.len() - rest.len() })
+    }
 }
 
 /// What tells answers from each other before their `Vary`: each part with its length in front, so that no two lists of parts

@@ -86,6 +86,11 @@ impl AllLeaving {
         }
     }
 
+    /// What they go by, as far as is known.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.list.iter().map(|leaving| &leaving.document)
+    }
+
     /// Adds what these do and did.
     pub(super) async fn add_to(&mut self, seen: &mut TrafficSeen) {
         add(&mut seen.answered, &self.settled);
@@ -103,6 +108,13 @@ impl AllLeaving {
         }
         seen.sending.sort();
         seen.sending.dedup();
+    }
+
+    /// Has those that know how throw kept answers away; the others give none but to who is just asking.
+    pub(super) async fn purge(&mut self, request: &Request) {
+        for leaving in self.list.iter_mut().filter(|leaving| leaving.knows_us) {
+            leaving.ask(request).await;
+        }
     }
 
     /// Tells all to end.

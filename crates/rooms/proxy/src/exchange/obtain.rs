@@ -116,7 +116,7 @@ impl Exchange<'_> {
 }
 
 /// The connection as the pool speaks it: where that is HTTP/2, a stream on it.
-pub(super) async fn dress(worker: &Rc<Worker>, pool: &LocalPool, up: Upstream) -> Result<Upstream, Refusal> {
+pub(crate) async fn dress(worker: &Rc<Worker>, pool: &LocalPool, up: Upstream) -> Result<Upstream, Refusal> {
     if !pool.http2 {
         return Ok(up);
     }

@@ -1,10 +1,9 @@
 //! What is said of second requests, of how urgent a request is, and of the instance that a client is bound to.
 
-use base::{Clock, SystemClock};
 use resilience::balance::sticky::CookieValue;
 use spec::{Hedge, HedgeAfter};
 
-use super::{Asked, Stop, Told};
+use super::{Asked, Stop, Threads, Told};
 use crate::endpoint::Stands;
 use crate::exchange::may_hedge;
 use crate::gate::{Work, line_of};
@@ -34,7 +33,7 @@ impl Told {
                 "its cookie `{name}` is of no instance here: it goes to any, and the answer gives another"
             ),
             Some(state) => {
-                let stands = state.stands(SystemClock.now());
+                let stands = state.stands(self.now);
                 let well = stands == Stands { threads: stands.threads, ..Stands::default() };
                 let but = if well { "" } else { ", which is passed over, so to another" };
                 format!("to `{}` by its cookie `{name}`{but}", state.instance.short())
@@ -67,7 +66,12 @@ impl Told {
     }
 
     /// Whether a second instance would be asked, and when.
-    pub(super) fn hedge(&mut self, pool: &PoolSpec, fields: &[Field], asked: &Asked<'_>) {
+    pub(super) fn hedge(
+        &mut self,
+        pool: &PoolSpec,
+        threads: Option<Threads<'_>>,
+        (fields, asked): (&[Field], &Asked<'_>),
+    ) {
         let Some(Hedge { after, share }) = pool.policy.hedge else { return };
         let found = if !may_hedge(asked.head, fields, asked.buf) {
             "none: only GET, HEAD, OPTIONS and TRACE without a body are sent twice, no streams of events, and none that \
@@ -81,9 +85,14 @@ impl Told {
                 HedgeAfter::Quantile(of) => format!("for longer than {} % of the answers take", percent(of)),
                 HedgeAfter::Time(time) => format!("for {} ms", time.as_secs_f64() * 1e3),
             };
+            let learnt = match after {
+                HedgeAfter::Quantile(_) => self.learnt(threads, pool),
+                HedgeAfter::Time(_) => String::new(),
+            };
             let share = percent(share);
             format!(
-                "a second instance is asked when the first says nothing {silence}, for at most {share} % of the requests"
+                "a second instance is asked when the first says nothing {silence}, for at most {share} % of the \
+                 requests{learnt}"
             )
         };
         self.say("hedge", found);

@@ -15,6 +15,9 @@ use spec::{EdgePolicy, Limit, PathPrefix, Rate, RateKey, Redirect, RouteRules};
 use super::*;
 use crate::table::Document;
 
+/// The moment at which is asked.
+pub(super) const NOW: Instant = Instant(1_000_000_000_000);
+
 /// `shop` has two services by host and path, one of them bounded, and a published port; `other` has all other hosts.
 fn table() -> Table {
     let endpoint = |port: u16| Endpoint {
@@ -60,7 +63,7 @@ fn table() -> Table {
     .expect("a table")
 }
 
-fn rule(host: Option<&str>, path: &str, pool: &str, only: bool) -> RouteRule {
+pub(super) fn rule(host: Option<&str>, path: &str, pool: &str, only: bool) -> RouteRule {
     RouteRule {
         host: host.map(str::to_owned),
         path: PathPrefix(path.into()),
@@ -106,7 +109,7 @@ fn rules_of_shop() -> Vec<RouteRule> {
 }
 
 /// `[METHOD] URL`, then fields.
-fn ask(text: &str) -> Ask {
+pub(super) fn ask(text: &str) -> Ask {
     let mut lines = text.lines();
     let (method, url) = lines.next().and_then(|line| line.split_once(' ')).expect("a method and a URL");
     let (scheme, rest) = url.split_once("://").expect("a scheme");
@@ -128,7 +131,7 @@ fn ask(text: &str) -> Ask {
 #[track_caller]
 fn check(table: &Table, text: &str, want: Expect) {
     let (http, https) = ([([0, 0, 0, 0], 80).into()], [([0, 0, 0, 0], 8443).into()]);
-    let told = explain(&Seen { table, http: &http, https: &https }, &ask(text));
+    let told = explain(&Seen { table, http: &http, https: &https, now: NOW, threads: None }, &ask(text));
     let mut shown: String =
         told.steps.iter().map(|step| format!("{}: {}\n", step.name, step.found)).collect();
     for one in told.candidates.iter().filter(|one| one.passed_over.is_some()) {
@@ -319,7 +322,7 @@ fn bounds_are_looked_at_and_not_used_up() {
     let table = table();
     (0..3).for_each(|_| {
         drop(explain(
-            &Seen { table: &table, http: &[([0, 0, 0, 0], 80).into()], https: &[] },
+            &Seen { table: &table, http: &[([0, 0, 0, 0], 80).into()], https: &[], now: NOW, threads: None },
             &ask("GET http://shop.example/api"),
         ))
     });
@@ -355,10 +358,11 @@ fn bounds_are_looked_at_and_not_used_up() {
 fn who_is_passed_over_is_told_with_the_reason() {
     let table = table();
     let pool = table.pools.iter().find(|pool| pool.service == "shop/web").expect("a pool");
-    let late = Instant(u64::MAX);
-    pool.endpoints[0].ejected(1, late);
-    pool.endpoints[1].spare(0, late);
-    pool.endpoints[1].spare(1, late);
+    let after = |ms: u64| NOW + Duration::from_millis(ms);
+    pool.endpoints[0].ejected(1, after(30_000));
+    pool.endpoints[0].ejected(0, NOW);
+    pool.endpoints[1].spare(0, after(900));
+    pool.endpoints[1].spare(1, after(1500));
     check(
         &table,
         "GET http://shop.example/x",
@@ -367,8 +371,8 @@ fn who_is_passed_over_is_told_with_the_reason() {
             head: nothing in it can be read in two ways
             route: to `shop/web`, by the rule for this very host and `/`
             instances: all 2 are passed over; one is tried all the same, unless all asked to be spared
-            10.0.0.1:1: ejected by 1 of 2 threads
-            10.0.0.1:2: asked to be spared, heard by 2 of 2 threads
+            10.0.0.1:1: ejected by 1 of 2 threads, for 30 s at most
+            10.0.0.1:2: asked to be spared, heard by 2 of 2 threads, for 1500 ms at most
             Sent { service: "shop/web", target: "/x" }
         "#]],
     );
@@ -381,7 +385,7 @@ fn who_is_passed_over_is_told_with_the_reason() {
             head: nothing in it can be read in two ways
             route: to `shop/web`, by the rule for this very host and `/`
             instances: 1 of 2; the one for which latency times load is least
-            10.0.0.1:2: asked to be spared, heard by 2 of 2 threads
+            10.0.0.1:2: asked to be spared, heard by 2 of 2 threads, for 1500 ms at most
             Sent { service: "shop/web", target: "/x" }
         "#]],
     );

@@ -5,6 +5,7 @@ use resilience::http_date;
 
 use super::Entry;
 use crate::head::{Field, elements};
+use crate::range::Part;
 
 /// The fields of a request that decide about the answer.
 #[derive(Debug, Default)]
@@ -31,6 +32,16 @@ pub(crate) enum Answer {
     Other,
     /// There are no such bytes: 416.
     Beyond,
+}
+
+impl From<Part> for Answer {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Whole => Self::Whole,
+            Part::Bytes(from, to) => Self::Part(from, to),
+            Part::Beyond => Self::Beyond,
+        }
+    }
 }
 
 impl Answer {
@@ -102,7 +113,7 @@ impl Conditions {
             // A weak tag is none that could prove bytes to be the same.
             Some(tag) => http_date::parse(tag, now) == Some(modified),
         };
-        if same { part(range, entry.size) } else { Answer::Whole }
+        if same { Part::of(range, entry.size).into() } else { Answer::Whole }
     }
 }
 
@@ -113,37 +124,6 @@ fn is_listed(list: &[u8], etag: &str, weak: bool) -> bool {
             let strong = tag.strip_prefix(b"W/").filter(|_| weak).unwrap_or(tag);
             strong == etag.as_bytes()
         })
-}
-
-/// The one range of bytes that is asked for. What cannot be read, and more than one, is as if nothing were said.
-fn part(range: &[u8], size: u64) -> Answer {
-    let Some((unit, set)) = std::str::from_utf8(range).ok().and_then(|range| range.split_once('=')) else {
-        return Answer::Whole;
-    };
-    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
-        return Answer::Whole;
-    }
-    let Some((from, to)) = set.trim().split_once('-') else { return Answer::Whole };
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        // More digits than fit stand for more bytes than there are.
-        digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
-    };
-    match (number(from), number(to)) {
-        (None, Some(last)) if from.is_empty() => match last.min(size) {
-            0 => Answer::Beyond,
-            last => Answer::Part(size - last, size - 1),
-        },
-        (Some(from), to_given) if to.is_empty() || to_given.is_some() => {
-            let to = to_given.unwrap_or(u64::MAX);
-            match (from <= to, from < size) {
-                (false, _) => Answer::Whole,
-                (true, false) => Answer::Beyond,
-                (true, true) => Answer::Part(from, to.min(size - 1)),
-            }
-        }
-        _ => Answer::Whole,
-    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use base::{Kind, Problem, Timestamp};
+use base::{Bytes, Kind, Problem, Timestamp};
 use data_encoding::HEXLOWER;
 use spec::{FileTree, TreeFlaw};
 
@@ -75,6 +76,20 @@ impl Problem for FilesError {
 #[derive(Debug, Clone)]
 pub struct FileStore {
     folder: PathBuf,
+    /// Held by who names files and by who removes what nothing names: one must not come between the other's look and its
+    /// deed.
+    naming: Arc<Mutex<()>>,
+}
+
+/// What was removed because nothing names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// The folders, by their digests.
+    pub folders: Vec<String>,
+    /// How many files of folders that nobody else has.
+    pub files: usize,
+    /// How much room that made.
+    pub freed: Bytes,
 }
 
 /// The name of a list.
@@ -90,7 +105,7 @@ impl FileStore {
 
     /// Those in the folder of an edge.
     pub(crate) fn at(edge: &Path) -> Self {
-        Self { folder: edge.join(FOLDER) }
+        Self { folder: edge.join(FOLDER), naming: Arc::default() }
     }
 
     fn disk(&self, source: io::Error) -> FilesError {
@@ -104,6 +119,7 @@ impl FileStore {
             return Err(FilesError::Flaw { source });
         }
         let tree = digest_of(list);
+        let _naming = self.naming();
         let digests: BTreeSet<&String> = list.files.values().map(|file| &file.sha256).collect();
         let is_missing = |digest: &&&String| !self.folder.join(digest).is_file();
         let missing: Vec<String> =
@@ -117,6 +133,11 @@ impl FileStore {
                 .map_err(|error| self.disk(error))?;
         }
         Ok((tree, missing))
+    }
+
+    /// It guards no data, so a panic leaves nothing half done.
+    fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up a file with this digest.
@@ -175,7 +196,9 @@ impl FileStore {
     }
 
     /// Removes what neither these folders name nor is young.
-    pub fn sweep(&self, kept: &BTreeSet<String>, now: Timestamp) -> io::Result<()> {
+    pub fn sweep(&self, kept: &BTreeSet<String>, now: Timestamp) -> io::Result<Swept> {
+        let _naming = self.naming();
+        let mut swept = Swept::default();
         let there = entries(&self.folder)?;
         let is_young = |since: &Timestamp| now.since(*since) < YOUNG;
         let mut named: BTreeSet<String> = BTreeSet::new();
@@ -189,16 +212,26 @@ impl FileStore {
         }
         for (name, since) in &there {
             if name != INCOMING && !named.contains(name) && !is_young(since) {
-                fs::remove_file(self.folder.join(name))?;
+                swept.freed.0 += remove(&self.folder.join(name))?;
+                match name.strip_suffix(".tree") {
+                    Some(tree) => swept.folders.push(tree.to_owned()),
+                    None => swept.files += 1,
+                }
             }
         }
         // What a daemon that died had begun.
         let incoming = self.folder.join(INCOMING);
         for (name, _) in entries(&incoming)?.into_iter().filter(|(_, since)| !is_young(since)) {
-            fs::remove_file(incoming.join(name))?;
+            swept.freed.0 += remove(&incoming.join(name))?;
         }
-        Ok(())
+        Ok(swept)
     }
+}
+
+/// Removes a file; gives the room that it took.
+fn remove(file: &Path) -> io::Result<u64> {
+    let bytes = fs::symlink_metadata(file)?.len();
+    fs::remove_file(file).map(|()| bytes)
 }
 
 /// What is in a folder, and since when; nothing if it is not there.

@@ -119,7 +119,10 @@ impl Ask {
     async fn talk(&mut self, worker: &Rc<Worker>) -> Option<Result<Vec<u8>, Kept>> {
         let now = worker.watches.now();
         let picked = self.pool.pick(&[], now, (None, &mut worker.rng.borrow_mut()));
-        let kept = picked.and_then(|endpoint| endpoint.take_idle(now, worker.settings.upstream_idle, true));
+        let kept = picked.and_then(|endpoint| match self.pool.http2 {
+            true => endpoint.take_stream(worker),
+            false => endpoint.take_idle(now, worker.settings.upstream_idle, true),
+        });
         // A kept connection may end at the moment of its use, and a question may be asked twice.
         let first = match kept {
             Some(mut up) => self.ask(worker, &mut up).await.map(|said| (up, said)),
@@ -129,7 +132,8 @@ impl Ask {
             Some(done) => done,
             None => {
                 let up = exchange::connect(worker, &mut self.pool, &[], None).await.ok()?;
-                let mut up = preface::introduce(&self.pool, up, None).await.ok()?;
+                let up = preface::introduce(&self.pool, up, None).await.ok()?;
+                let mut up = exchange::dress(worker, &self.pool, up).await.ok()?;
                 let said = self.ask(worker, &mut up).await?;
                 (up, said)
             }

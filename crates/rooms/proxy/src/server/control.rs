@@ -127,8 +127,9 @@ async fn answer(request: Request, place: &Place) -> (Reply, Vec<OwnedFd>) {
             },
         },
         Request::Explain { ask } => {
-            Reply::Explained { explanation: Box::new(place.server.lock().await.explain(&ask)) }
+            Reply::Explained { explanation: Box::new(place.server.lock().await.explain(&ask).await) }
         }
+        Request::Purge { which } => Reply::Purged { purged: place.server.lock().await.purge(&which) },
         Request::Leave { revision, generation } => match place.give_up(revision, generation).await {
             Ok(all) => {
                 let (talks, sockets) = all.into_iter().unzip();

@@ -16,10 +16,12 @@ mod hedges;
 mod hops;
 mod issued;
 mod odd;
+mod parts;
 mod ports;
 mod preface;
 mod press;
 mod priorities;
+mod purged;
 mod replaced;
 mod rules;
 mod secure;
@@ -47,6 +49,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::{Addresses, HttpsFront, Manner, Server};
+use crate::explain::Ask;
 use crate::handover::Handover;
 use crate::limits::Settings;
 use crate::table::Document;
@@ -136,6 +139,22 @@ impl TestEdge {
     }
 
     /// What its service wants.
+    /// What the explanation of a request says in the step of this name.
+    async fn explained(&self, (method, url): (&str, &str), fields: &[(&str, &str)], step: &str) -> String {
+        let (host, target) = url.split_at(url.find('/').expect("a path"));
+        let ask = Ask {
+            method: method.into(),
+            secure: false,
+            host: host.into(),
+            port: None,
+            target: target.into(),
+            fields: fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            client: [127, 0, 0, 1].into(),
+        };
+        let steps = self.server.explain(&ask).await.steps;
+        steps.into_iter().find(|it| it.name == step).map(|it| it.found).unwrap_or_default()
+    }
+
     fn policy(&self) -> spec::EdgePolicy {
         self.server.document.shares["shop"].pools["web"].policy.clone()
     }

@@ -187,7 +187,7 @@ async fn an_heir_that_is_killed_before_it_takes_over_changes_nothing() {
     let (pid, http) = (edge.status().await.expect("a status").pid, edge.http().await[0]);
     // What an heir asks for, up to the word that counts.
     let mut line = UnixStream::connect(root.path().join("edge/edge.sock")).await.expect("it accepts");
-    for word in [r#"{"hello":{"version":3}}"#, r#""hand_over""#] {
+    for word in [r#"{"hello":{"version":4}}"#, r#""hand_over""#] {
         let length = u32::try_from(word.len()).expect("short").to_be_bytes();
         line.write_all(&[&length[..], word.as_bytes()].concat()).await.expect("it reads");
         let size = line.read_u32().await.expect("an answer");

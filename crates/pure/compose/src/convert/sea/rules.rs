@@ -360,15 +360,10 @@ impl Reader<'_, '_> {
             self.fault(node, "forward_auth", format!("`{to}` is no service with a port"), HELP);
             return None;
         };
-        let Some(asked) = self.desk.project.root.get("services").and_then(|all| all.get(service.as_str()))
-        else {
+        let services = self.desk.project.root.get("services");
+        if services.and_then(|all| all.get(service.as_str())).is_none() {
             self.fault(node, "forward_auth", format!("there is no service `{service}` here"), HELP);
             return None;
-        };
-        let edge = asked.get("x-sea").and_then(|sea| sea.get("edge"));
-        if edge.and_then(|edge| edge.get("protocol")).and_then(Node::str) == Some("h2") {
-            let help = "services are asked in HTTP/1.1";
-            self.fault(node, "forward_auth", format!("`{service}` speaks HTTP/2 only"), help);
         }
         let path = PathPrefix(if path.is_empty() { "/".to_owned() } else { path.to_owned() });
         if let Some(flaw) = path.flaw() {

@@ -33,6 +33,22 @@ fn what_is_popular_survives_a_scan_that_washes_an_lru_list_out() {
 }
 
 #[test]
+fn those_that_are_meant_go_and_their_room_is_free() {
+    let mut store = Store::new(80_000);
+    for (key, value) in [(&b"a1"[..], 1), (b"a2", 2), (b"b1", 3)] {
+        store.insert(key, value, 100).expect("it is small");
+    }
+    let before = store.bytes();
+    store.remove_where(|key, value| key.starts_with(b"a") && *value > 1);
+    let mut left: Vec<_> = store.iter().map(|(key, value)| (key.to_vec(), *value)).collect();
+    left.sort();
+    assert_eq!(left, [(b"a1".to_vec(), 1), (b"b1".to_vec(), 3)]);
+    assert_eq!((store.len(), store.bytes()), (2, before / 3 * 2));
+    store.remove_where(|_, _| true);
+    assert!(store.is_empty() && store.bytes() == 0 && store.iter().next().is_none());
+}
+
+#[test]
 fn what_is_too_large_is_refused_and_the_old_value_goes() {
     let mut store = Store::new(8_000);
     store.insert(b"a", 1, 100).expect("it is small");

@@ -30,7 +30,10 @@ fn table(policy: EdgePolicy, instances: u8) -> Table {
 /// What is said in the step of this name.
 #[track_caller]
 fn check(table: &Table, text: &str, step: &str, want: Expect) {
-    let told = explain(&Seen { table, http: &[([0, 0, 0, 0], 80).into()], https: &[] }, &ask(text));
+    let told = explain(
+        &Seen { table, http: &[([0, 0, 0, 0], 80).into()], https: &[], now: NOW, threads: None },
+        &ask(text),
+    );
     let said = told.steps.iter().find(|it| it.name == step).map_or("nothing", |it| &*it.found);
     want.assert_eq(said);
 }

@@ -44,7 +44,10 @@ fn forked(sticky: Sticky, next: &[u16]) -> Table {
 /// What is said beyond the usual, and how it ends.
 #[track_caller]
 fn check(table: &Table, text: &str, want: Expect) {
-    let told = explain(&Seen { table, http: &[([0, 0, 0, 0], 80).into()], https: &[] }, &ask(text));
+    let told = explain(
+        &Seen { table, http: &[([0, 0, 0, 0], 80).into()], https: &[], now: NOW, threads: None },
+        &ask(text),
+    );
     let usual = ["entrance", "head", "route", "instances"];
     let steps = told.steps.iter().filter(|step| !usual.contains(&step.name.as_str()));
     let shown: String = steps.map(|step| format!("{}: {}\n", step.name, step.found)).collect();

@@ -74,9 +74,11 @@ fn what_nothing_names_goes_when_it_is_no_longer_young() {
     let about = fs::metadata(root.path().join("edge/files")).expect("a folder");
     let now = Timestamp::from_secs(about.ctime());
     let kept = BTreeSet::from([new.clone()]);
-    store.sweep(&kept, now).expect("swept");
-    assert!(store.holds(&old), "it is young");
-    store.sweep(&kept, Timestamp::from_secs(now.secs() + 3700)).expect("swept");
+    assert_eq!(store.sweep(&kept, now).expect("swept"), Swept::default(), "it is young");
+    assert!(store.holds(&old));
+    let length = fs::metadata(root.path().join(format!("edge/files/{old}.tree"))).expect("a list").len();
+    let swept = store.sweep(&kept, Timestamp::from_secs(now.secs() + 3700)).expect("swept");
+    assert_eq!(swept, Swept { folders: vec![old.clone()], files: 1, freed: Bytes(length + 3) });
     assert!(store.holds(&new) && !store.holds(&old));
     let there = |bytes: &[u8]| root.path().join("edge/files").join(sha256(bytes)).is_file();
     assert!(!there(b"one") && there(b"two") && there(b"both"));

@@ -1,7 +1,13 @@
 //! Another service that is asked first: what it hears, and what becomes of the request by what it says.
 
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Request, Response};
+use plan::traffic::PoolProtocol;
 use spec::ForwardAuth;
 
+use super::calls::far;
 use super::secure::mirror;
 use super::streams::Talk;
 use super::*;
@@ -82,6 +88,46 @@ async fn who_is_let_through_goes_on_with_what_the_service_says_of_him() {
         answer.status() == 200 && seen.contains("x-forwarded-uri: /x") && seen.contains("X-User: ann\r\n"),
         "{seen}"
     );
+}
+
+/// Speaks HTTP/2: lets nobody in without a cookie, and tells who it is.
+async fn telling_in_http2(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let value = |name: &str| request.headers().get(name).map_or("-", |value| value.to_str().expect("text"));
+    let seen = format!("{} {} {}", request.method(), request.uri().path(), value("x-forwarded-uri"));
+    let known = value("cookie") == "known=1";
+    let answer = Response::builder().status(if known { 200 } else { 401 }).header("x-user", seen);
+    let mut send = respond.send_response(answer.body(()).expect("an answer"), known).expect("it is sent");
+    if !known {
+        send.send_data("who are you?".into(), true).expect("it is sent");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_speaks_http_2_is_asked_in_http_2() {
+    let (backend, auth) = (mirror().await, far(telling_in_http2).await);
+    let mut edge = TestEdge::start(quick()).await;
+    let mut share = asked_first(&backend, &auth);
+    share.pools.get_mut("auth").expect("the pool").protocol = PoolProtocol::H2;
+    edge.apply(share).await;
+    let mut stream = edge.connect().await;
+    for _ in 0..3 {
+        stream
+            .write_all(b"PUT /a?b HTTP/1.1\r\nHost: a\r\nCookie: known=1\r\n\r\n")
+            .await
+            .expect("the edge reads");
+        head(&mut stream).await;
+        let seen = head(&mut stream).await;
+        assert!(seen.starts_with("PUT /a?b ") && seen.contains("\r\nx-user: GET /verify /a?b\r\n"), "{seen}");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("the edge reads");
+        let answer = read_until(&mut stream, "who are you?").await;
+        assert!(status(&answer) == "401" && answer.contains("x-sea-refused: forward-auth\r\n"), "{answer}");
+    }
+    assert_eq!(
+        (auth.connections(), backend.connections()),
+        (1, 1),
+        "questions are streams of one connection"
+    );
+    edge.at_rest(&auth).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::streams::{Talk, drain, pour, whole};
 use super::*;
 
 /// An instance that speaks HTTP/2 and runs `serve` for each stream.
-async fn far<F, D>(serve: F) -> Backend
+pub(super) async fn far<F, D>(serve: F) -> Backend
 where
     F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> D + Clone + Send + Sync + 'static,
     D: Future<Output = ()> + Send + 'static,

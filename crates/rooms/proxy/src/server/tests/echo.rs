@@ -1,8 +1,14 @@
 //! WebSockets by their frames: an instance that reads each and sends it back, and a client that looks at what returns,
-//! in clear text and in TLS.
+//! in clear text, in TLS, and as a stream of HTTP/2 (RFC 8441).
 
-use tokio::io::{AsyncRead, AsyncWrite};
+mod ends;
 
+use std::pin::Pin;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+
+use super::streams::{Talk, pour};
 use super::*;
 
 const CONTINUATION: u8 = 0;
@@ -20,6 +26,13 @@ const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: ke
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: superchat\r\n\
                         Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n\r\n";
+
+/// What that says beyond what HTTP/2 says in another way.
+const OFFERS: [(&str, &str); 3] = [
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-protocol", "chat, superchat"),
+    ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+];
 
 /// A frame: whether it is a message's last, whether an extension has marked it, what it is, and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +92,9 @@ async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
 async fn echo() -> Backend {
     Backend::new(|mut stream, _| async move {
         let Some(head) = next_head(&mut stream).await else { return };
-        for line in ["Sec-WebSocket-Protocol: chat, superchat", "permessage-deflate; client_max_window_bits"]
-        {
-            assert!(head.contains(line), "{head}");
+        let head = head.to_ascii_lowercase();
+        for (name, value) in OFFERS {
+            assert!(head.contains(&format!("{name}: {value}\r\n")), "{head}");
         }
         let greeting = [SWITCHED.as_bytes(), &wire(&of(TEXT, b"hello"), None)].concat();
         stream.write_all(&greeting).await.expect("the edge reads");
@@ -119,17 +132,22 @@ fn exchange() -> Vec<Frame> {
     all
 }
 
+/// A mask, another for each frame.
+fn key(number: usize) -> Option<[u8; 4]> {
+    Some((number as u32 * 0x0101_a0f7).to_be_bytes())
+}
+
 /// Sends the handshake with the first frame in one packet, then all others, and looks at what comes back.
 async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let frames = exchange();
-    let mut wanted = vec![of(TEXT, b"hello")];
-    wanted.extend(frames.iter().map(|frame| match frame.opcode {
-        PING => Frame { opcode: PONG, ..frame.clone() },
-        _ => frame.clone(),
-    }));
-    let key = |number: usize| Some((number as u32 * 0x0101_a0f7).to_be_bytes());
-    let early = [HANDSHAKE.as_bytes(), &wire(&frames[0], key(1))].concat();
+    let early = [HANDSHAKE.as_bytes(), &wire(&frames[0], key(0))].concat();
     stream.write_all(&early).await.expect("the edge reads");
+    switched(&mut stream).await;
+    trade(stream, &frames, 1).await;
+}
+
+/// Reads the answer to the handshake.
+async fn switched(stream: &mut (impl AsyncRead + Unpin)) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("an answer"));
@@ -139,9 +157,18 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     for line in SWITCHED.lines().filter(|line| line.starts_with("Sec-")) {
         assert!(head.contains(line), "{line} is missing in {head}");
     }
+}
+
+/// Sends the frames, of which so many are on their way, and looks at what comes back.
+async fn trade(stream: impl AsyncRead + AsyncWrite + Unpin, frames: &[Frame], early: usize) {
+    let mut wanted = vec![of(TEXT, b"hello")];
+    wanted.extend(frames.iter().map(|frame| match frame.opcode {
+        PING => Frame { opcode: PONG, ..frame.clone() },
+        _ => frame.clone(),
+    }));
     let (mut reader, mut writer) = tokio::io::split(stream);
     let send = async {
-        for (number, frame) in frames.iter().enumerate().skip(1) {
+        for (number, frame) in frames.iter().enumerate().skip(early) {
             writer.write_all(&wire(frame, key(number))).await.expect("the edge reads");
         }
         writer.flush().await.expect("the edge reads");
@@ -157,6 +184,57 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     tokio::time::timeout(LONG, async { tokio::join!(send, hear) }).await.expect("all in time");
 }
 
+/// A WebSocket in a stream of HTTP/2, with these bytes sent before its answer. Bytes go on while this lives; a stream that
+/// is reset ends without an end of its own.
+async fn in_http2(talk: &mut Talk, early: Vec<u8>) -> DuplexStream {
+    let (answer, mut send) = talk.websocket("/chat", &OFFERS).await;
+    pour(&mut send, early.into(), false).await;
+    let answer = tokio::time::timeout(LONG, answer).await.expect("an answer in time").expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "superchat");
+    let chosen = "permessage-deflate; server_no_context_takeover";
+    assert_eq!(answer.headers()["sec-websocket-extensions"], chosen);
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (mut reader, mut writer) = tokio::io::split(theirs);
+    tokio::spawn(async move {
+        let mut piece = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = reader.read(&mut piece).await {
+            pour(&mut send, Bytes::copy_from_slice(&piece[..count]), false).await;
+        }
+        let _ = send.send_data(Bytes::new(), true);
+    });
+    let mut body = answer.into_body();
+    tokio::spawn(async move {
+        while let Some(Ok(piece)) = body.data().await {
+            let _ = body.flow_control().release_capacity(piece.len());
+            if writer.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        let _ = writer.shutdown().await;
+    });
+    ours
+}
+
+/// Anything that bytes go through.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
+
+/// A socket that is open and has been greeted, over HTTP/1.1 or HTTP/2. What carries it has to be kept.
+async fn open(edge: &TestEdge, http2: bool) -> (Pin<Box<dyn Socket>>, Option<Talk>) {
+    let (mut socket, talk): (Pin<Box<dyn Socket>>, _) = if http2 {
+        let mut talk = Talk::to(edge).await;
+        (Box::pin(in_http2(&mut talk, Vec::new()).await), Some(talk))
+    } else {
+        let mut stream = edge.connect().await;
+        stream.write_all(HANDSHAKE.as_bytes()).await.expect("the edge reads");
+        switched(&mut stream).await;
+        (Box::pin(stream), None)
+    };
+    assert_eq!(next(&mut socket).await, Some(of(TEXT, b"hello")));
+    (socket, talk)
+}
+
 #[tokio::test]
 async fn frames_of_all_kinds_and_lengths_come_back() {
     let backend = echo().await;
@@ -170,6 +248,21 @@ async fn frames_of_all_kinds_and_lengths_come_back_in_tls() {
     let backend = echo().await;
     let (edge, client) = secure::example(quick(), &backend).await;
     converse(secure::connect(edge.https, "a.example", &client).await.expect("a handshake")).await;
+    edge.at_rest(&backend).await;
+}
+
+#[tokio::test]
+async fn frames_of_all_kinds_and_lengths_come_back_in_a_stream_of_http_2() {
+    let backend = echo().await;
+    let edge = TestEdge::to(quick(), &[&backend]).await;
+    let frames = exchange();
+    let mut talk = Talk::to(&edge).await;
+    let socket = in_http2(&mut talk, wire(&frames[0], key(0))).await;
+    trade(socket, &frames, 1).await;
+    edge.at_rest(&backend).await;
+    // The connection goes on, with another socket.
+    let socket = in_http2(&mut talk, Vec::new()).await;
+    trade(socket, &frames[frames.len() - 3..], 0).await;
     edge.at_rest(&backend).await;
 }
 

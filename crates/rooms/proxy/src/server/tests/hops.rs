@@ -162,6 +162,13 @@ async fn a_service_that_hangs_is_spared_and_found_again() {
     };
     tokio::time::timeout(LONG, spared).await.expect("the breaker opens");
 
+    // Whoever only looks makes no trial call: it stays so for ever.
+    let told = explained(&edge).await;
+    assert!(told.starts_with("open for "), "{told}");
+    let over = async { while explained(&edge).await != "open until the next call, which is a trial" {} };
+    tokio::time::timeout(LONG, over).await.expect("its rest ends");
+    assert_eq!(explained(&edge).await, "open until the next call, which is a trial");
+
     hung.store(0, Ordering::SeqCst);
     let found = async {
         while tally(&edge, 40, "").await.get("200") != Some(&40) {
@@ -169,6 +176,12 @@ async fn a_service_that_hangs_is_spared_and_found_again() {
         }
     };
     tokio::time::timeout(LONG, found).await.expect("the breaker closes");
+    assert_eq!(explained(&edge).await, "closed");
+}
+
+/// What is said of the breaker.
+async fn explained(edge: &TestEdge) -> String {
+    edge.explained(("GET", "a/"), &[], "breaker").await
 }
 
 #[tokio::test]

@@ -127,19 +127,12 @@ async fn a_more_urgent_request_takes_the_place_of_one_that_waits() {
     let first = spawn(get("/"));
     until(|| edge.in_flight(&backend) == 1).await;
     let waits = spawn(get("/export"));
-    let waiting = |edge: &TestEdge| {
-        let shown = edge.server.explain(&crate::explain::Ask {
-            method: "GET".into(),
-            secure: false,
-            host: "a".into(),
-            port: None,
-            target: "/export".into(),
-            fields: Vec::new(),
-            client: [127, 0, 0, 1].into(),
-        });
-        shown.steps.iter().any(|step| step.name == "limit" && step.found.ends_with("1 wait"))
+    let lined_up = async {
+        while !edge.explained(("GET", "a/export"), &[], "limit").await.ends_with("1 wait") {
+            tokio::task::yield_now().await;
+        }
     };
-    until(|| waiting(&edge)).await;
+    tokio::time::timeout(LONG, lined_up).await.expect("it waits");
     // Another like it finds no place, and a stranger makes himself no more urgent than he is.
     for request in [get("/export"), get("/export").replace("Host", "Priority: u=0\r\nHost")] {
         let answer = edge.ask(&request).await;

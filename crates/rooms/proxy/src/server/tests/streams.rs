@@ -46,6 +46,23 @@ impl Talk {
         whole(answer).await
     }
 
+    /// Asks for a WebSocket (RFC 8441), with these fields.
+    pub(super) async fn websocket(
+        &mut self,
+        path: &str,
+        fields: &[(&'static str, &'static str)],
+    ) -> (ResponseFuture, SendStream<Bytes>) {
+        // The settings must have come, as they say that it may be asked for.
+        self.send = self.send.clone().ready().await.expect("a connection");
+        until(|| self.send.is_extended_connect_protocol_enabled()).await;
+        let mut asked = request("CONNECT", path);
+        asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        for (name, value) in fields {
+            asked.headers_mut().append(*name, http::HeaderValue::from_static(value));
+        }
+        self.begin(asked, false).await
+    }
+
     /// How the connection ends.
     async fn end(self) -> Result<(), h2::Error> {
         drop(self.send);
@@ -499,13 +516,7 @@ async fn a_websocket_is_opened_by_connect_and_carries_bytes_both_ways() {
     .await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
     let mut talk = Talk::to(&edge).await;
-    // The settings must have come, as they say that it may be asked for.
-    talk.send = talk.send.ready().await.expect("a connection");
-    until(|| talk.send.is_extended_connect_protocol_enabled()).await;
-    let mut asked =
-        Request::builder().method("CONNECT").uri("http://a.example/chat").body(()).expect("a request");
-    asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
-    let (answer, mut send) = talk.begin(asked, false).await;
+    let (answer, mut send) = talk.websocket("/chat", &[]).await;
     // What is sent too early waits, and is no request.
     send.send_data("GET / HTTP/1.1\r\n\r\n".into(), false).expect("it is sent");
     let answer = answer.await.expect("an answer");
@@ -536,12 +547,7 @@ async fn an_instance_that_ends_its_half_of_a_tunnel_still_hears_the_client() {
     .await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
     let mut talk = Talk::to(&edge).await;
-    talk.send = talk.send.ready().await.expect("a connection");
-    until(|| talk.send.is_extended_connect_protocol_enabled()).await;
-    let mut asked =
-        Request::builder().method("CONNECT").uri("http://a.example/").body(()).expect("a request");
-    asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
-    let (answer, mut send) = talk.begin(asked, false).await;
+    let (answer, mut send) = talk.websocket("/", &[]).await;
     let mut body = answer.await.expect("an answer").into_body();
     assert_eq!(drain(&mut body).await.expect("an orderly end"), b"bye");
     // The connection and its one stream, as of the last tick.
@@ -557,12 +563,7 @@ async fn a_websocket_that_the_instance_refuses_is_an_answer() {
     let backend = canned("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
     let mut talk = Talk::to(&edge).await;
-    talk.send = talk.send.ready().await.expect("a connection");
-    until(|| talk.send.is_extended_connect_protocol_enabled()).await;
-    let mut asked =
-        Request::builder().method("CONNECT").uri("http://a.example/").body(()).expect("a request");
-    asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
-    let (answer, mut send) = talk.begin(asked, false).await;
+    let (answer, mut send) = talk.websocket("/", &[]).await;
     send.send_data("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n".into(), false).expect("it is sent");
     let (head, text) = whole(answer).await;
     assert_eq!((head.status().as_u16(), &*text), (403, "no"));
