@@ -251,6 +251,7 @@ impl Networks {
         let (names, served) = (self.names.clone(), self.served.clone());
         off_thread(move || {
             let outcome = change(&mut realm);
+            realm.lead_services();
             // Still in turn, so that tables follow each other as changes did.
             names.publish(realm.names());
             *served.lock().unwrap_or_else(PoisonError::into_inner) = realm.served();

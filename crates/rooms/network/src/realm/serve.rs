@@ -1,4 +1,5 @@
-//! Addresses of services: one for each service that wants it on each of its networks, which the edge answers.
+//! Addresses of services: one for each service that wants it on each of its networks. The edge answers where it listens;
+//! all else goes to the instances (`straight`).
 //!
 //! They stand in the network's record and lie on its bridge, from its upper end down, so that they are seldom in the way of
 //! those of containers, which begin at the lower.
@@ -7,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use base::{AppName, ServiceName};
 
-use super::{Realm, create};
+use super::{Realm, create, host};
 use crate::names::Member;
 use crate::netlink::link;
 use crate::order::ServedOrder;
@@ -80,6 +81,9 @@ impl Realm {
         for (network, _) in changed {
             let index = self.make_bridge(&network).map_err(kernel)?;
             self.take_stray_addresses(&network, index).map_err(kernel)?;
+            if !network.served.is_empty() {
+                host::pass_within(&network);
+            }
         }
         base::crash::point("network: services have addresses");
         Ok(())

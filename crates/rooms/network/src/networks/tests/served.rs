@@ -7,15 +7,15 @@ use base::{AppName, Problem, ServiceName};
 use crate::order::{AttachOrder, IpamOrder, NetworkOrder, ServedOrder};
 use crate::testbed::{Place, ip, joins, network, open, order};
 
-fn shop() -> AppName {
+pub(super) fn shop() -> AppName {
     "shop".parse().unwrap()
 }
 
-fn api() -> ServiceName {
+pub(super) fn api() -> ServiceName {
     "api".parse().unwrap()
 }
 
-fn wish(on: &str) -> ServedOrder {
+pub(super) fn wish(on: &str) -> ServedOrder {
     ServedOrder { network: network(on), service: api(), names: vec!["api".into()], avoid: Vec::new() }
 }
 
