@@ -149,3 +149,93 @@ print(seen)";
     sea.sea(&["-f", "other.yaml", "down"]).exits(0);
     sea.end()
 }
+
+const ECHO: &str = r#"
+name: echo
+services:
+  echo:
+    image: python:3.11-slim
+    init: true
+    stop_grace_period: 1s
+    command:
+      - python3
+      - -c
+      - |
+        import socket, threading
+        name = (socket.gethostname() + MARK).encode()
+        def words(port):
+          there = socket.create_server(('', port))
+          while True:
+            one, _ = there.accept()
+            one.sendall(name)
+            one.close()
+        threading.Thread(target=words, args=(9000,), daemon=True).start()
+        there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        there.bind(('', 8125))
+        while True:
+          _, client = there.recvfrom(100)
+          there.sendto(name, client)
+    healthcheck: {test: [CMD, python3, -c, "import socket; socket.create_connection(('127.0.0.1', 9000), 1)"], interval: 200ms}
+    deploy: {replicas: 2, update_config: {monitor: 200ms}}
+    x-sea: {edge: {between: [8080]}}
+  web:
+    image: python:3.11-slim
+    command: [sleep, "1000000"]
+    init: true
+    stop_grace_period: 1s
+"#;
+
+/// Who answers at the service's name, by datagrams of many sockets and by connections to a port that is not listed.
+fn answering(sea: &Sea) -> Result<(usize, usize)> {
+    let program = "def word():
+  one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.settimeout(5)
+  one.sendto(b'?', ('echo', 8125)); return one.recv(100)
+def line():
+  one = socket.create_connection(('echo', 9000), 5); return one.recv(100)
+print(len({word() for _ in range(12)}), len({line() for _ in range(12)}))";
+    let told = python(sea, "echo-web-1", program);
+    let (words, lines) = told.split_once(' ').with_context(|| told.clone())?;
+    Ok((words.parse()?, lines.parse()?))
+}
+
+#[test]
+fn what_the_edge_does_not_answer_goes_straight_to_an_instance() -> Result<()> {
+    let sea = Sea::with_images(&["python"])?;
+    sea.write("compose.yaml", &ECHO.replace("MARK", "''"));
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    ensure!(addresses(&sea, "echo-web-1", "echo").len() == 1);
+    ensure!(answering(&sea)? == (2, 2));
+    sea.sea(&["scale", "echo=3"]).exits(0);
+    until_ok("the third is called, too", 20, || {
+        ensure!(answering(&sea)? == (3, 3));
+        Ok(())
+    })?;
+
+    // One socket that goes on is led from instances that leave to those that come, and misses no more than an answer that was
+    // on its way at each of these moments.
+    let lasting = "import time
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); one.settimeout(3); seen = []; lost = 0
+at = (socket.gethostbyname('echo'), 8125)
+end = time.time() + 60
+while time.time() < end and not (seen and seen[-1].endswith(b'new')):
+  one.sendto(b'?', at)
+  try: word = one.recv(100)
+  except OSError: lost += 1
+  else: seen += [] if word in seen else [word]
+print('lost', lost <= len(seen) - 1, 'last', seen[-1].decode(), lost, seen)";
+    let told = std::thread::scope(|scope| {
+        let calling = scope.spawn(|| python(&sea, "echo-web-1", lasting));
+        sea.write("compose.yaml", &ECHO.replace("MARK", "'new'").replace("replicas: 2", "replicas: 3"));
+        sea.sea(&["up", "-d", "--wait"]).exits(0);
+        calling.join().expect("it calls")
+    });
+    ensure!(told.starts_with("lost True last ") && told.contains("new"), "{told}");
+    ensure!(answering(&sea)? == (3, 3));
+
+    // The next daemon leads as the last one did.
+    sea.end_daemon(Signal::KILL)?;
+    sea.start_daemon()?;
+    ensure!(answering(&sea)? == (3, 3));
+    sea.sea(&["down"]).exits(0);
+    sea.end()
+}
