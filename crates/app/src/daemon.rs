@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::between::Between;
 use crate::certificates;
 use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
@@ -199,7 +200,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
         images: images.clone(),
         shims,
         networks: networks.clone(),
-        traffic: Arc::new(edge.clone()),
+        traffic: Arc::new(Between::new(edge.clone(), networks.clone())),
         store: store.clone(),
         clock: clock.clone(),
     };

@@ -53,6 +53,8 @@ pub(crate) struct Served {
     pub(crate) address: IpAddr,
     /// Those that are ready.
     pub(crate) instances: Vec<IpAddr>,
+    /// Ports of TCP, each with the one of this address at which the edge listens for it.
+    pub(crate) answered: Vec<(u16, u16)>,
 }
 
 /// The batch that makes the filters of these networks hold and no others; without networks there is no table.

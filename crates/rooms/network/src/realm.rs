@@ -13,7 +13,7 @@ mod settle;
 mod straight;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use base::{ContainerId, NetworkName, Rng};
@@ -43,6 +43,8 @@ pub(crate) struct Realm {
     kernel: Kernel,
     /// What the filters were made of last; none before they were made at all.
     fenced: Option<Vec<Fence>>,
+    /// By owner: at which addresses and ports of services the edge listens, and where.
+    answered: BTreeMap<String, BTreeSet<(SocketAddr, u16)>>,
     /// Tests stop an operation in its middle here, as a crash would.
     #[cfg(test)]
     pub(crate) crash: Option<CrashPoint>,
@@ -135,6 +137,7 @@ impl Realm {
             rng: Rng::from_kernel(),
             kernel: Kernel::default(),
             fenced: None,
+            answered: BTreeMap::new(),
             #[cfg(test)]
             crash: None,
         })

@@ -22,7 +22,12 @@ pub(super) fn add(
 ) {
     let root = PathPrefix("/".into());
     for (service, spec) in &release.app.services {
+        let mut bound = BTreeSet::new();
         for port in &spec.edge.between {
+            // The edge has one place for two that are a multiple of 4096 apart. The higher one is led to instances.
+            if !bound.insert(port | 0xF000) {
+                continue;
+            }
             let lead = Lead {
                 way: Way::Route { host: None, path: &root },
                 service,

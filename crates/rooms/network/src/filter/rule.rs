@@ -1,12 +1,13 @@
 //! One rule of the filters: what a packet must be like, and what becomes of it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::netlink::message::Body;
 use base::Cidr;
 
 const REGISTER: u32 = 1;
+const SECOND_REGISTER: u32 = 2;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 const META_IN_NAME: u32 = 6;
@@ -16,6 +17,8 @@ const META_TRANSPORT: u32 = 16;
 const BASE_NETWORK: u32 = 1;
 const BASE_TRANSPORT: u32 = 2;
 const TCP: u8 = 6;
+/// Of the two addresses, the one that is changed.
+const DESTINATION: u32 = 1;
 /// The bits of `established` and `related`.
 const STATE_KNOWN: u32 = 0x02 | 0x04;
 
@@ -138,15 +141,35 @@ impl Rule {
             .compare(EQUAL, &family.bytes(address))
     }
 
-    /// Of TCP, to an address and port where a program of this machine listens that meant this very address.
-    pub(crate) fn awaited(self) -> Self {
-        const WILDCARD: u32 = 2;
-        let look = Body::default().with_big_number(1, WILDCARD).with_big_number(2, REGISTER);
-        self.say("meta l4proto tcp socket wildcard 0")
+    /// Of TCP, to this port.
+    pub(crate) fn port(self, port: u16) -> Self {
+        let load = Body::default()
+            .with_big_number(1, REGISTER)
+            .with_big_number(2, BASE_TRANSPORT)
+            .with_big_number(3, 2)
+            .with_big_number(4, 2);
+        self.say(&format!("tcp dport {port}"))
             .meta(META_TRANSPORT)
             .compare(EQUAL, &[TCP])
-            .expression("socket", look)
-            .compare(EQUAL, &[0])
+            .expression("payload", load)
+            .compare(EQUAL, &port.to_be_bytes())
+    }
+
+    /// They go to this address and port, whatever they were sent to.
+    pub(crate) fn on_to(self, address: IpAddr, port: u16) -> Self {
+        let family = Family::of(address);
+        let put = |register: u32, value: &[u8]| {
+            Body::default().with_big_number(1, register).with_nested(2, Body::default().with(1, value))
+        };
+        let lead = Body::default()
+            .with_big_number(1, DESTINATION)
+            .with_big_number(2, family.number)
+            .with_big_number(3, REGISTER)
+            .with_big_number(5, SECOND_REGISTER);
+        self.say(&format!("dnat {} to {}", family.word, SocketAddr::new(address, port)))
+            .expression("immediate", put(REGISTER, &family.bytes(address)))
+            .expression("immediate", put(SECOND_REGISTER, &port.to_be_bytes()))
+            .expression("nat", lead)
     }
 
     /// That tell a neighbour of a shorter way.
@@ -168,7 +191,6 @@ impl Rule {
     /// They go to one after another of those in the map of this number, whatever they were sent to.
     pub(crate) fn in_turn(self, map: u32, among: &[IpAddr]) -> Self {
         const IN_TURN: u32 = 0;
-        const DESTINATION: u32 = 1;
         let Some(family) = among.first().map(|one| Family::of(*one)) else { return self };
         let count = u32::try_from(among.len()).expect("a service has fewer instances");
         let number = Body::default()

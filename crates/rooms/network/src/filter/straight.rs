@@ -24,24 +24,25 @@ pub(super) struct Way {
     map: Option<(u32, Vec<IpAddr>)>,
 }
 
-/// Where packets go that come to services' addresses over their own bridge: to who listens there, or to an instance.
-/// The edge's own sockets decide, so a port is never let go of before or after the edge listens there.
+/// Where packets go that come to services' addresses over their own bridge: to the edge where it listens, else to an
+/// instance.
 pub(super) fn services(fences: &[Fence]) -> Vec<Way> {
     let mut ways = Vec::new();
     let led = |fence: &Fence, served: &Served| {
         fence.talk && served.instances.iter().any(|one| one.is_ipv4() == served.address.is_ipv4())
     };
     for fence in fences {
-        let all: Vec<_> = fence.served.iter().filter(|served| led(fence, served)).collect();
-        if all.is_empty() {
-            continue;
-        }
-        let awaited = Rule::new().from(&fence.bridge).awaited().then(Verdict::Accept);
-        ways.push(Way { rule: awaited, map: None });
-        for served in all {
+        for served in &fence.served {
+            for (port, behind) in &served.answered {
+                let rule = Rule::new().from(&fence.bridge).destination(served.address).port(*port);
+                ways.push(Way { rule: rule.on_to(served.address, *behind), map: None });
+            }
+            if !led(fence, served) {
+                continue;
+            }
             let alike = |one: &&IpAddr| one.is_ipv4() == served.address.is_ipv4();
             let among: Vec<_> = served.instances.iter().filter(alike).copied().collect();
-            let number = u32::try_from(ways.len()).expect("a root has few networks");
+            let number = u32::try_from(ways.len() + 1).expect("a root has few networks");
             let rule = Rule::new().from(&fence.bridge).destination(served.address).in_turn(number, &among);
             ways.push(Way { rule, map: Some((number, among)) });
         }

@@ -48,6 +48,7 @@ fn addresses_of_services_are_for_their_own_network_and_lead_to_its_instances() {
     let served = |address: &str, instances: &[&str]| Served {
         address: address.parse().unwrap(),
         instances: instances.iter().map(|one| one.parse().unwrap()).collect(),
+        answered: if instances.len() > 2 { vec![(80, 61520)] } else { Vec::new() },
     };
     let both = ["172.18.0.2", "fd5e::2", "172.18.0.3"];
     let all = vec![served("172.18.0.254", &both), served("172.18.0.253", &[]), served("fd5e::ffff", &both)];
@@ -56,8 +57,9 @@ fn addresses_of_services_are_for_their_own_network_and_lead_to_its_instances() {
     let rules = ways.chain(inward(&fences)).chain(outward(&fences)).chain(hush(&fences));
     let lines: String = rules.map(|rule| format!("{rule}\n")).collect();
     expect![[r#"
-        iifname "sea1" meta l4proto tcp socket wildcard 0 accept
+        iifname "sea1" ip daddr 172.18.0.254 tcp dport 80 dnat ip to 172.18.0.254:61520
         iifname "sea1" ip daddr 172.18.0.254 dnat to numgen inc mod 2 of 172.18.0.2, 172.18.0.3
+        iifname "sea1" ip6 daddr fd5e::ffff tcp dport 80 dnat ip6 to [fd5e::ffff]:61520
         iifname "sea1" ip6 daddr fd5e::ffff dnat to numgen inc mod 1 of fd5e::2
         ct state established,related accept
         iifname != "sea1" ip daddr 172.18.0.254 drop
@@ -95,8 +97,11 @@ fn nothing_leaves_an_internal_network_and_options_are_obeyed() {
 fn a_batch_for_as_many_networks_as_a_root_may_have_fits_a_packet() {
     let of = |n: u32| {
         let address = |at| std::net::Ipv4Addr::from_bits(n << 8 | at).into();
-        let served =
-            (0..8).map(|at| Served { address: address(at), instances: (100..104).map(address).collect() });
+        let served = (0..8).map(|at| Served {
+            address: address(at),
+            instances: (100..104).map(address).collect(),
+            answered: vec![(80, 61520), (443, 61883)],
+        });
         Fence { served: served.collect(), ..fence(&format!("sea12345678{n:04}")) }
     };
     let fences: Vec<_> = (0..512).map(of).collect();

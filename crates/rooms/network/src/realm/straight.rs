@@ -1,12 +1,13 @@
 //! Where services' addresses lead that the edge does not answer: to the instances that are ready, as names would.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Realm, create};
 use crate::events;
 use crate::filter::{self, Fence, Served};
 use crate::netlink::{Refusal, flow};
+use crate::networks::Answered;
 use crate::problems::KernelError;
 use crate::record::{NetworkRecord, ServedRecord};
 
@@ -17,9 +18,11 @@ impl Realm {
     }
 
     fn fence(&self, network: &NetworkRecord) -> Fence {
-        let lead = |served: &ServedRecord| Served {
-            address: IpAddr::V4(served.address),
-            instances: self.instances(network, served),
+        let lead = |served: &ServedRecord| {
+            let address = IpAddr::V4(served.address);
+            let its = self.answered.values().flatten().filter(|(at, _)| at.ip() == address);
+            let answered = its.map(|(at, behind)| (at.port(), *behind)).collect();
+            Served { address, instances: self.instances(network, served), answered }
         };
         Fence {
             bridge: network.bridge.clone(),
@@ -29,6 +32,27 @@ impl Realm {
             subnets: network.subnets.iter().map(|s| s.subnet).collect(),
             served: network.served.iter().map(lead).collect(),
         }
+    }
+
+    /// Leaves to the edge only what is kept of what an owner's services had answered; returns what that was.
+    pub(crate) fn keep_answered(&mut self, owner: &str, kept: &Answered) -> Answered {
+        let Some(had) = self.answered.get_mut(owner) else { return Answered::new() };
+        let before = had.clone();
+        had.retain(|one| kept.contains(one));
+        self.lead_services();
+        before
+    }
+
+    /// Leaves to the edge what it is wanted to answer for an owner's services, where it listens.
+    pub(crate) fn answer(&mut self, owner: &str, mut wanted: Answered) {
+        if self.answered.get(owner).is_some_and(|had| *had == wanted) {
+            return;
+        }
+        let listening = listening();
+        wanted.retain(|(at, behind)| listening.contains(&SocketAddr::new(at.ip(), *behind)));
+        self.answered.insert(owner.to_owned(), wanted);
+        self.answered.retain(|_, ports| !ports.is_empty());
+        self.lead_services();
     }
 
     /// The addresses of a service's instances that are ready.
@@ -127,4 +151,22 @@ impl Realm {
         }
         Ok(())
     }
+}
+
+/// Where programs of this machine listen for TCP.
+fn listening() -> BTreeSet<SocketAddr> {
+    // Of the thread's own namespace.
+    let text = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
+    text.lines().filter_map(listener).collect()
+}
+
+/// The address of a line of `/proc/net/tcp` that tells of a listener.
+fn listener(line: &str) -> Option<SocketAddr> {
+    const LISTENS: &str = "0A";
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let (address, port) = words.next()?.split_once(':')?;
+    words.nth(1).filter(|state| *state == LISTENS)?;
+    // The address's bytes stand there as a number of this machine.
+    let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+    Some(SocketAddr::new(address.into(), u16::from_str_radix(port, 16).ok()?))
 }

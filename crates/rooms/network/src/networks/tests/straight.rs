@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use super::served::{api, shop, wish};
+use crate::networks::Answered;
 use crate::order::{AttachOrder, NetworkOrder};
 use crate::testbed::{Place, container, joins, network, open, order};
 
@@ -106,14 +107,21 @@ fn lead(host: &Place) {
         networks.set_ready(&container(2), false).await.unwrap();
         assert_eq!(caller.asks(IpAddr::V4(address), greeter).as_deref(), Some(gateway(address).as_str()));
 
-        // Who listens at the very address has the port; who listens at all addresses of the host has not.
+        // The edge has a port as long as it listens, and behind it; who listens at all addresses of the host has not.
+        let asks = || caller.asks(IpAddr::V4(address), greeter);
         let all = host.inside(|| TcpListener::bind(("0.0.0.0", greeter)).unwrap());
-        assert!(caller.asks(IpAddr::V4(address), greeter).is_some(), "still led");
-        drop(all);
-        let edge = host.inside(|| TcpListener::bind((address, greeter)).unwrap());
-        let answering = std::thread::spawn(move || edge.accept().map(drop).is_ok());
-        assert_eq!(caller.asks(IpAddr::V4(address), greeter).as_deref(), Some(""), "the edge answers");
-        assert!(answering.join().unwrap());
+        assert!(asks().is_some_and(|said| !said.is_empty()), "straight");
+        let wish = Answered::from([(SocketAddr::new(IpAddr::V4(address), greeter), 63000)]);
+        networks.answer("shop", wish.clone()).await;
+        assert!(asks().is_some_and(|said| !said.is_empty()), "the edge does not listen");
+        let edge = host.inside(|| TcpListener::bind((address, 63000)).unwrap());
+        let edge = std::thread::spawn(move || edge.accept().map(drop).map(|()| edge));
+        networks.answer("shop", wish.clone()).await;
+        assert_eq!(asks().as_deref(), Some(""), "the edge answers");
+        assert!(networks.keep_answered("else", Answered::new()).await.is_empty());
+        assert_eq!(networks.keep_answered("shop", Answered::new()).await, wish);
+        assert!(asks().is_some_and(|said| !said.is_empty()), "straight again");
+        drop((all, edge.join().unwrap()));
 
         assert_eq!(ask(&socket(&stranger), at), None, "another network is led nowhere");
         assert_eq!(ask(&socket(host), at), None, "and so is the host");
