@@ -28,6 +28,9 @@ pub(super) fn add(
             if !bound.insert(port | 0xF000) {
                 continue;
             }
+            // A file that says what is spoken spares the edge to find out.
+            let published = spec.ports.iter().find(|one| one.port == *port && one.protocol != Protocol::Udp);
+            let protocol = published.map_or(Protocol::Auto, |one| one.protocol);
             let lead = Lead {
                 way: Way::Route { host: None, path: &root },
                 service,
@@ -35,14 +38,14 @@ pub(super) fn add(
                 strip_prefix: false,
                 https: None,
                 rules: None,
-                protocol: Protocol::Auto,
+                protocol,
             };
             for (_, address) in fleet.served.iter().filter(|(of, _)| of == service) {
                 let ends = ends(fleet, leaving, &lead, |_| Some(*port));
                 let pool = add_pool(wanted, share, &lead, ends);
                 share.listeners.push(Listener {
                     address: SocketAddr::new((*address).into(), *port),
-                    protocol: Protocol::Auto,
+                    protocol,
                     pool,
                     between: true,
                 });
