@@ -200,7 +200,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
         images: images.clone(),
         shims,
         networks: networks.clone(),
-        traffic: Arc::new(Between::new(edge.clone(), networks.clone())),
+        traffic: Arc::new(edge.clone()),
         store: store.clone(),
         clock: clock.clone(),
     };
@@ -219,7 +219,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     let apps = control::Apps::open(
         store.clone(),
         Arc::new(containers.clone()),
-        Arc::new(edge.clone()),
+        Arc::new(Between::new(edge.clone(), networks.clone())),
         Arc::new(ImagesPort(images.clone())),
         clock.clone(),
         tasks.clone(),

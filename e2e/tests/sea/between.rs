@@ -61,6 +61,17 @@ fn call(sea: &Sea, container: &str, url: &str) -> String {
     python(sea, container, &program)
 }
 
+/// How many requests the edge has answered well for services, by the instances that are there.
+fn answered(sea: &Sea) -> u64 {
+    let routes = sea.json(&["routes"]);
+    let all = routes["routes"].as_array().into_iter().flatten();
+    let instances = all.flat_map(|route| route["instances"].as_array().into_iter().flatten());
+    let by_instance: std::collections::BTreeMap<_, _> = instances
+        .map(|one| (one["id"].to_string(), one["answers"][1].as_u64().unwrap_or_default()))
+        .collect();
+    by_instance.values().sum()
+}
+
 /// Kills one instance of the service, as a crash does.
 fn kill_one(sea: &Sea) -> Result<()> {
     let list = sea.json(&["ps"]);
@@ -110,6 +121,7 @@ print(seen)";
         killed.map(|()| calling.join().expect("it calls"))
     })?;
     ensure!(!told.contains("lost") && told.matches(": ").count() >= 3, "{told}");
+    ensure!(answered(&sea) >= 100, "they came through the edge: {}", sea.json(&["routes"]));
 
     // An internal network is answered; another network, the neighbour's and the host are not.
     let url = format!("http://{at}:8080/");
