@@ -251,3 +251,93 @@ print('lost', lost <= len(seen) - 1, 'last', seen[-1].decode(), lost, seen)";
     sea.sea(&["down"]).exits(0);
     sea.end()
 }
+
+/// Of three services, two name a port and one of them wants no edge.
+const NAMED: &str = r#"
+name: named
+services:
+  api:
+    image: busybox:1.36
+    command: [sh, -c, "mkdir -p /www; echo MARK > /www/index.html; exec httpd -f -p PORT -h /www"]
+    expose: ["PORT"]
+    stop_grace_period: 1s
+    deploy: {replicas: 2, update_config: {monitor: 200ms}}
+  plain:
+    image: python:3.11-slim
+    init: true
+    command:
+      - python3
+      - -c
+      - |
+        import socket
+        there = socket.create_server(('', 9000))
+        while True:
+          one, _ = there.accept()
+          one.sendall(b'welcome')
+          one.close()
+    ports: ["127.0.0.1::9000"]
+    stop_grace_period: 1s
+    deploy: {replicas: 2}
+  out:
+    image: busybox:1.36
+    command: [httpd, -f, -p, "8080"]
+    expose: ["8080"]
+    stop_grace_period: 1s
+    deploy: {replicas: 2}
+    x-sea: {edge: {between: false}}
+  web:
+    image: python:3.11-slim
+    command: [sleep, "1000000"]
+    init: true
+    stop_grace_period: 1s
+"#;
+
+#[test]
+fn a_service_that_names_its_ports_is_called_through_the_edge_unless_it_opts_out() -> Result<()> {
+    let sea = Sea::with_images(&["busybox", "python"])?;
+    // A program of the host has the port on all addresses, and is in nobody's way.
+    let beside = std::net::TcpListener::bind("0.0.0.0:0")?;
+    let port = beside.local_addr()?.port().to_string();
+    let file = |mark: &str| NAMED.replace("PORT", &port).replace("MARK", mark);
+    sea.write("compose.yaml", &file("old"));
+    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    let leads_to = |name: &str| addresses(&sea, "named-web-1", name).len();
+    ensure!((leads_to("api"), leads_to("plain"), leads_to("out")) == (1, 1, 2));
+    let shown = sea.json(&["routes"]).to_string();
+    ensure!(shown.contains(&format!(":{port}/tcp")) && !shown.contains(":8080/tcp"), "{shown}");
+    let chosen = sea.sea(&["plan"]).text().to_owned();
+    ensure!(chosen.contains("x-sea.edge.between") && chosen.contains(&format!("[{port}]")), "{chosen}");
+
+    // Calls on connections of their own and on one that is kept lose nothing while instances come and go.
+    let calls = format!(
+        "import http.client, time
+end = time.time() + 60; seen = []; lost = []; count = 0
+kept = http.client.HTTPConnection('api', {port}, timeout=5)
+def keep():
+  kept.request('GET', '/'); return kept.getresponse().read()
+while time.time() < end and not (b'new\\n' in seen and seen[-1] == b'last'):
+  for ask in (lambda: u.urlopen('http://api:{port}/', timeout=5).read(), keep):
+    count += 1
+    try: word = ask()
+    except Exception as e: lost.append(repr(e)); kept.close()
+    else: seen += [] if word in seen else [word]
+  if b'new\\n' in seen and count > 2000: seen.append(b'last')
+print('lost', len(lost), lost[:3], 'of', count, seen)"
+    );
+    let told = std::thread::scope(|scope| {
+        let calling = scope.spawn(|| python(&sea, "named-web-1", &calls));
+        sea.sea(&["scale", "api=4"]).exits(0);
+        sea.sea(&["scale", "api=1"]).exits(0);
+        sea.write("compose.yaml", &file("new"));
+        sea.sea(&["up", "-d", "--wait"]).exits(0);
+        calling.join().expect("it calls")
+    });
+    ensure!(told.starts_with("lost 0 ") && told.contains("old") && told.contains("new"), "{told}");
+    ensure!(answered(&sea) > 0, "they came through the edge: {}", sea.json(&["routes"]));
+    // Who speaks first is passed on as bytes.
+    let welcome = python(&sea, "named-web-1", "print(socket.create_connection(('plain', 9000), 5).recv(7))");
+    ensure!(welcome == "b'welcome'", "{welcome}");
+    drop(beside);
+    sea.sea(&["down"]).exits(0);
+    sea.end()
+}

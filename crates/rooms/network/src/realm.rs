@@ -158,7 +158,8 @@ impl Realm {
             dns: record.dns.clone(),
             links: record.links.clone(),
         };
-        let members = on.map(member).chain(network.served.iter().map(serve::member)).collect();
+        let both = |record| serve::by_ipv6(network, record).into_iter().chain([member(record)]);
+        let members = on.flat_map(both).chain(network.served.iter().map(serve::member)).collect();
         NamesOfNetwork {
             network: network.name.to_string(),
             bridge: network.bridge.clone(),

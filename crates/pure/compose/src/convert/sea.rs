@@ -166,7 +166,9 @@ fn check_ways(desk: &mut Desk<'_>, (name, service): (&str, &Map), (node, key): (
     let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
     let silent = node.get("between").is_none() && !named(service, &sea.routes).is_empty();
     let called = split::leads_to(desk.project, name) || !sea.edge.between.is_empty() || silent;
-    if sea.routes.is_empty() && !published && !called {
+    // Who only says that nobody comes through the edge means it.
+    let asks = node.map().is_some_and(|map| map.iter().any(|(key, _)| key != "between"));
+    if sea.routes.is_empty() && !published && !called && asks {
         let message = "no request comes here through the edge, for want of a route or a published port";
         desk.warn("C0209", node, format!("{key}.edge"), message);
     }

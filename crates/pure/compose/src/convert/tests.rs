@@ -242,6 +242,14 @@ services:
   c: {image: x, expose: [80], x-sea: {edge: {between: []}}}
   d: {image: x, expose: [80], x-sea: {edge: {between: false}}}
 ");
+    told(
+        "services: {a: {image: x, deploy: {replicas: 2}, x-sea: {edge: {between: false}}}}",
+        expect![[r#"
+            a restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            a deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            a logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+        "#]],
+    );
     let lines: Vec<_> =
         app.services.values().map(|service| serde_json::to_string(&service.edge).unwrap()).collect();
     expect![[r#"

@@ -28,6 +28,15 @@ pub(super) fn aliases(network: &NetworkRecord, record: &AttachmentRecord) -> Vec
     }
 }
 
+/// The names that a container shares by IPv6, for which services have no addresses of their own. It is told before the container
+/// itself, whose address it is.
+pub(super) fn by_ipv6(network: &NetworkRecord, record: &AttachmentRecord) -> Option<Member> {
+    let own = aliases(network, record) == record.aliases;
+    let address = record.ipv6.filter(|_| !own)?;
+    let (aliases, addresses) = (record.aliases.clone(), vec![IpAddr::V6(address)]);
+    Some(Member { aliases, addresses, ready: record.ready, ..Member::default() })
+}
+
 /// The service itself, as names see it.
 pub(super) fn member(served: &ServedRecord) -> Member {
     Member {
