@@ -7,6 +7,7 @@ mod patterns;
 mod rules;
 mod split;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use spec::{
@@ -57,8 +58,16 @@ const ROUTE_KEYS: &[&str] = &[
     "forward_auth",
 ];
 
-/// Reads a service's `x-sea`.
-pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
+/// Reads a service's `x-sea`, and adds what it means when it says nothing. Nobody calls jobs.
+pub(super) fn of(desk: &mut Desk<'_>, name: &str, service: &Map, jobs: &BTreeSet<String>) -> Sea {
+    let mut sea = read(desk, name, service);
+    if !jobs.contains(name) {
+        answer_named(desk, (name, service), &mut sea);
+    }
+    sea
+}
+
+fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     let mut sea = Sea::default();
     let Some(node) = service.get("x-sea") else { return sea };
     let key = format!("services.{name}.x-sea");
@@ -133,7 +142,7 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
 const MOST_PORTS: usize = 16;
 
 /// The ports at which the edge answers for a service that does not say: those of TCP that its file names for it.
-pub(super) fn answer_named(desk: &mut Desk<'_>, (name, service): (&str, &Map), sea: &mut Sea) {
+fn answer_named(desk: &mut Desk<'_>, (name, service): (&str, &Map), sea: &mut Sea) {
     let edge = service.get("x-sea").and_then(|node| node.get("edge"));
     if edge.is_some_and(|edge| edge.get("between").is_some()) {
         return;
