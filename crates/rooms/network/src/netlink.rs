@@ -22,7 +22,7 @@ use message::{Answer, Request};
 /// Large enough for a packet of a dump, which the kernel keeps to 32 KiB.
 const RECEIVE_BYTES: usize = 64 << 10;
 /// Room for one batch of filters with rules for each of the networks and for each of their services.
-const SEND_BYTES: usize = 16 << 20;
+const SEND_BYTES: usize = 32 << 20;
 
 /// How often, and with which pause, a link is looked at that is about to come up.
 const LOOKS: u32 = 4000;

@@ -33,9 +33,12 @@ pub(super) fn services(fences: &[Fence]) -> Vec<Way> {
     };
     for fence in fences {
         for served in &fence.served {
+            // Who gives itself another network's address would have the answer sent there.
+            let subnet = fence.subnets.iter().find(|one| one.is_ipv4() == served.address.is_ipv4());
+            let Some(subnet) = subnet else { continue };
+            let called = || Rule::new().from(&fence.bridge).source(subnet).destination(served.address);
             for (port, behind) in &served.answered {
-                let rule = Rule::new().from(&fence.bridge).destination(served.address).port(*port);
-                ways.push(Way { rule: rule.on_to(served.address, *behind), map: None });
+                ways.push(Way { rule: called().port(*port).on_to(served.address, *behind), map: None });
             }
             if !led(fence, served) {
                 continue;
@@ -43,7 +46,7 @@ pub(super) fn services(fences: &[Fence]) -> Vec<Way> {
             let alike = |one: &&IpAddr| one.is_ipv4() == served.address.is_ipv4();
             let among: Vec<_> = served.instances.iter().filter(alike).copied().collect();
             let number = u32::try_from(ways.len() + 1).expect("a root has few networks");
-            let rule = Rule::new().from(&fence.bridge).destination(served.address).in_turn(number, &among);
+            let rule = called().in_turn(number, &among);
             ways.push(Way { rule, map: Some((number, among)) });
         }
     }
