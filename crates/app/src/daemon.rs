@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use wire::Server;
 
+use crate::between::Between;
 use crate::certificates;
 use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
@@ -218,7 +219,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     let apps = control::Apps::open(
         store.clone(),
         Arc::new(containers.clone()),
-        Arc::new(edge.clone()),
+        Arc::new(Between::new(edge.clone(), networks.clone())),
         Arc::new(ImagesPort(images.clone())),
         clock.clone(),
         tasks.clone(),

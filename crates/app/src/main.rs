@@ -3,6 +3,7 @@
 //! One program: as `sea shim`, `sea edge` and `sea names` it is what the daemon starts for itself; as `sea daemon` it is
 //! the daemon; else it is the command of a person.
 
+mod between;
 mod certificates;
 mod daemon;
 mod doctor;

@@ -1,6 +1,6 @@
 //! What the edge is told, and what it tells back: the words of the [`Traffic`](crate::ports::Traffic) port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use base::{ContainerId, ServiceName};
@@ -63,6 +63,22 @@ pub struct Listener {
     /// The address is a service's on its network, for other services, and no published port.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub between: bool,
+}
+
+impl Listener {
+    /// Where the edge listens, to which the machine leads what comes to a service's address.
+    ///
+    /// Not the port itself: a listener there would keep programs of the host from that port on all addresses, and they
+    /// it. Above those that the kernel gives to whoever asks for any, hardly a program listens.
+    pub fn bound(address: SocketAddr) -> SocketAddr {
+        SocketAddr::new(address.ip(), address.port() | 0xF000)
+    }
+
+    /// What comes to services, and where it is to be led, as far as the edge is told to answer.
+    pub fn answered(share: &RouteShare) -> BTreeSet<(SocketAddr, u16)> {
+        let between = share.listeners.iter().filter(|listener| listener.between);
+        between.map(|listener| (listener.address, Self::bound(listener.address).port())).collect()
+    }
 }
 
 /// Instances that can answer the same requests.

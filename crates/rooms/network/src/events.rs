@@ -6,6 +6,7 @@ use base::{ContainerId, NetworkName};
 use tracing::{debug, info, warn};
 
 use crate::order::Settled;
+use crate::problems::KernelError;
 use crate::tag::Tag;
 
 /// Links were told to pass packets on, which the machine did not do before.
@@ -56,6 +57,23 @@ pub(crate) fn option_unknown(network: &NetworkName, option: &str) {
 /// Nobody answers for names yet.
 pub(crate) fn names_late(network: &NetworkName, why: &str) {
     warn!(network.name = %network, why, "nobody answers for names on network `{network}` yet: {why}");
+}
+
+/// The filters do not say where services are.
+pub(crate) fn services_lead_elsewhere(problem: &KernelError) {
+    let why = format!("{problem}: {}", problem.source);
+    warn!(%why, "services' addresses may lead to instances that are gone, until networks change again: {why}");
+}
+
+/// The kernel cannot lead packets to instances.
+pub(crate) fn services_not_led(error: &std::io::Error) {
+    warn!(%error, "services' addresses lead nowhere but to the edge: the kernel cannot balance packets: {error}");
+}
+
+/// The kernel goes on leading datagrams to one that is gone.
+pub(crate) fn flows_remembered(problem: &KernelError) {
+    let why = format!("{problem}: {}", problem.source);
+    warn!(%why, "datagrams of callers that go on sending may be led to an instance that is gone: {why}");
 }
 
 /// Everything agrees with the record again.

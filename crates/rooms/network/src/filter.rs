@@ -5,8 +5,9 @@
 //! first packet of a conversation meets these rules one by one; the rest is let through by the first rule.
 
 pub(crate) mod rule;
+mod straight;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::netlink::message::{ACK, APPEND, Body, CREATE, Request};
 use crate::tag::Tag;
@@ -24,9 +25,12 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
 const FAMILY_INET: u8 = 1;
+const HOOK_PREROUTING: u32 = 0;
 const HOOK_INPUT: u32 = 1;
 const HOOK_FORWARD: u32 = 2;
+const HOOK_OUTPUT: u32 = 3;
 const HOOK_POSTROUTING: u32 = 4;
+const PRIORITY_DESTINATION_NAT: i32 = -100;
 const PRIORITY_FILTER: i32 = 0;
 const PRIORITY_SOURCE_NAT: i32 = 100;
 
@@ -39,30 +43,55 @@ pub(crate) struct Fence {
     /// Whether its containers may speak to each other.
     pub(crate) talk: bool,
     pub(crate) subnets: Vec<Cidr>,
-    /// Addresses of services, which the edge answers for this network alone.
-    pub(crate) served: Vec<Ipv4Addr>,
+    /// Addresses of services, for this network alone.
+    pub(crate) served: Vec<Served>,
 }
 
-/// The batch that makes the filters of these networks hold and no others.
+/// An address of a service: the edge answers where it listens, and everything else goes to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) address: IpAddr,
+    /// Those that are ready.
+    pub(crate) instances: Vec<IpAddr>,
+    /// Ports of TCP, each with the one of this address at which the edge listens for it.
+    pub(crate) answered: Vec<(u16, u16)>,
+}
+
+/// The batch that makes the filters of these networks hold and no others; without networks there is no table.
 pub(crate) fn batch(tag: &Tag, fences: &[Fence]) -> Vec<Request> {
+    if fences.is_empty() {
+        return removal(tag);
+    }
     let table = tag.table();
     let named = |attribute| header().with_text(attribute, &table);
-    let mut requests = vec![
-        named(1).request(NEW_TABLE, CREATE),
-        chain(&table, "forward", "filter", (HOOK_FORWARD, PRIORITY_FILTER)),
-        chain(&table, "outward", "nat", (HOOK_POSTROUTING, PRIORITY_SOURCE_NAT)),
+    let services = straight::services(fences);
+    let chains = [
+        (("forward", "filter", HOOK_FORWARD, PRIORITY_FILTER), forward(fences)),
+        (("outward", "nat", HOOK_POSTROUTING, PRIORITY_SOURCE_NAT), outward(fences)),
+        (("inward", "filter", HOOK_INPUT, PRIORITY_FILTER), inward(fences)),
+        (("hush", "filter", HOOK_OUTPUT, PRIORITY_FILTER), straight::hush(fences)),
     ];
-    let inward = inward(fences);
-    if !inward.is_empty() {
-        requests.push(chain(&table, "inward", "filter", (HOOK_INPUT, PRIORITY_FILTER)));
+    let mut requests = vec![named(1).request(NEW_TABLE, CREATE)];
+    // Chains that few need are made when one does, and stay.
+    for (at, ((name, kind, hook, priority), rules)) in chains.iter().enumerate() {
+        if at < 2 || !rules.is_empty() {
+            requests.push(chain(&table, name, kind, (*hook, *priority)));
+        }
+    }
+    if !services.is_empty() {
+        requests.push(chain(&table, "services", "nat", (HOOK_PREROUTING, PRIORITY_DESTINATION_NAT)));
     }
     requests.push(named(1).request(DEL_RULE, 0));
-    let forward = forward(fences).into_iter().map(|rule| ("forward", rule));
-    let outward = outward(fences).into_iter().map(|rule| ("outward", rule));
-    let inward = inward.into_iter().map(|rule| ("inward", rule));
-    requests.extend(forward.chain(outward).chain(inward).map(|(chain, rule)| {
+    let append = |chain: &str, rule: Rule| {
         named(1).with_text(2, chain).with_nested(4, rule.expressions()).request(NEW_RULE, CREATE | APPEND)
-    }));
+    };
+    for ((name, ..), rules) in chains {
+        requests.extend(rules.into_iter().map(|rule| append(name, rule)));
+    }
+    for way in services {
+        requests.extend(way.map(&table));
+        requests.push(append("services", way.rule));
+    }
     // The table itself once more, unchanged, only to be confirmed: a batch is answered at its last request.
     requests.push(named(1).request(NEW_TABLE, CREATE | ACK));
     enclose(requests)
@@ -98,25 +127,29 @@ fn forward(fences: &[Fence]) -> Vec<Rule> {
 }
 
 /// Who may come to the addresses of services: their own network, and not even the host, which would let in whoever
-/// has it pass packets on.
+/// has it pass packets on. Conversations that were let in need not be looked at again.
 fn inward(fences: &[Fence]) -> Vec<Rule> {
     let of = |fence: &Fence| {
-        let rule = |address: &Ipv4Addr| Rule::new().not_from(&fence.bridge).destination(*address);
-        fence.served.iter().map(|address| rule(address).then(Verdict::Drop)).collect::<Vec<_>>()
+        let rule = |served: &Served| Rule::new().not_from(&fence.bridge).destination(served.address);
+        fence.served.iter().map(|served| rule(served).then(Verdict::Drop)).collect::<Vec<_>>()
     };
-    fences.iter().flat_map(of).collect()
+    let mut rules: Vec<_> = fences.iter().flat_map(of).collect();
+    if !rules.is_empty() {
+        rules.insert(0, Rule::new().established().then(Verdict::Accept));
+    }
+    rules
 }
 
-/// Who takes the host's address on the way out.
+/// Who takes the host's address on the way out, and the bridge's on the way to an instance.
 fn outward(fences: &[Fence]) -> Vec<Rule> {
     let open = fences.iter().filter(|f| f.masquerade && !f.internal);
-    open.flat_map(|fence| {
+    let out = open.flat_map(|fence| {
         fence
             .subnets
             .iter()
             .map(|subnet| Rule::new().source(subnet).not_to(&fence.bridge).then(Verdict::Masquerade))
-    })
-    .collect()
+    });
+    out.chain(straight::back(fences)).collect()
 }
 
 fn header() -> Body {

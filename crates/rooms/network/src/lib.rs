@@ -32,7 +32,7 @@ pub mod texts;
 
 pub use base::{Cidr, InvalidCidr};
 pub use doctor::{Fact, doctor_facts};
-pub use networks::Networks;
+pub use networks::{Answered, Networks};
 pub use order::{
     AttachOrder, Attachment, InvalidMac, IpamOrder, Mac, NamesLaunch, NetworkOrder, NetworkView, PoolOrder,
     Remarks, ServedOrder, Settings, Settled, SubnetView,

@@ -4,6 +4,7 @@
 //! ready when it returns. A socket belongs to the network namespace in which it was opened and may then be
 //! used from any thread, which is how a container's namespace is set up without standing in it.
 
+pub(crate) mod flow;
 pub(crate) mod link;
 pub(crate) mod message;
 
@@ -20,8 +21,8 @@ use message::{Answer, Request};
 
 /// Large enough for a packet of a dump, which the kernel keeps to 32 KiB.
 const RECEIVE_BYTES: usize = 64 << 10;
-/// Room for one batch of filters with a rule or more for each of the networks.
-const SEND_BYTES: usize = 4 << 20;
+/// Room for one batch of filters with rules for each of the networks and for each of their services.
+const SEND_BYTES: usize = 32 << 20;
 
 /// How often, and with which pause, a link is looked at that is about to come up.
 const LOOKS: u32 = 4000;

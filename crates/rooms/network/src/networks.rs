@@ -1,6 +1,7 @@
 //! The way into the room: each operation waits its turn and then runs to its end off the async threads.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,9 @@ const NAMES_READY: Duration = Duration::from_secs(2);
 
 /// The addresses of services, as they are at this moment.
 type Served = Arc<std::sync::Mutex<Vec<(AppName, ServiceName, Ipv4Addr)>>>;
+
+/// Addresses and ports of services, each with the port of the same address at which the edge listens for it.
+pub type Answered = BTreeSet<(SocketAddr, u16)>;
 
 /// The networks of one root. Clones are the same.
 ///
@@ -103,6 +107,20 @@ impl Networks {
     pub async fn serve(&self, app: &AppName, orders: Vec<ServedOrder>) -> Result<(), ChangeError> {
         let app = app.clone();
         self.with(move |realm| realm.serve(&app, &orders)).await
+    }
+
+    /// Leads what comes to these addresses and ports of services no longer to the edge, but for those kept; the rest goes
+    /// to instances. Returns which were led there.
+    pub async fn keep_answered(&self, owner: &str, kept: Answered) -> Answered {
+        let (mut realm, owner) = (Arc::clone(&self.realm).lock_owned().await, owner.to_owned());
+        off_thread(move || realm.keep_answered(&owner, &kept)).await
+    }
+
+    /// Leads what comes to these addresses and ports of services to the port of the same address where the edge listens,
+    /// if it does.
+    pub async fn answer(&self, owner: &str, wanted: Answered) {
+        let (mut realm, owner) = (Arc::clone(&self.realm).lock_owned().await, owner.to_owned());
+        off_thread(move || realm.answer(&owner, wanted)).await;
     }
 
     /// The addresses that services of an app have on their networks.
@@ -251,6 +269,7 @@ impl Networks {
         let (names, served) = (self.names.clone(), self.served.clone());
         off_thread(move || {
             let outcome = change(&mut realm);
+            realm.lead_services();
             // Still in turn, so that tables follow each other as changes did.
             names.publish(realm.names());
             *served.lock().unwrap_or_else(PoisonError::into_inner) = realm.served();

@@ -10,9 +10,10 @@ mod host;
 mod lead_out;
 mod serve;
 mod settle;
+mod straight;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use base::{ContainerId, NetworkName, Rng};
@@ -40,6 +41,10 @@ pub(crate) struct Realm {
     last_given: BTreeMap<String, u128>,
     rng: Rng,
     kernel: Kernel,
+    /// What the filters were made of last; none before they were made at all.
+    fenced: Option<Vec<Fence>>,
+    /// By owner: at which addresses and ports of services the edge listens, and where.
+    answered: BTreeMap<String, BTreeSet<(SocketAddr, u16)>>,
     /// Tests stop an operation in its middle here, as a crash would.
     #[cfg(test)]
     pub(crate) crash: Option<CrashPoint>,
@@ -131,6 +136,8 @@ impl Realm {
             last_given: BTreeMap::new(),
             rng: Rng::from_kernel(),
             kernel: Kernel::default(),
+            fenced: None,
+            answered: BTreeMap::new(),
             #[cfg(test)]
             crash: None,
         })
@@ -151,7 +158,8 @@ impl Realm {
             dns: record.dns.clone(),
             links: record.links.clone(),
         };
-        let members = on.map(member).chain(network.served.iter().map(serve::member)).collect();
+        let both = |record| serve::by_ipv6(network, record).into_iter().chain([member(record)]);
+        let members = on.flat_map(both).chain(network.served.iter().map(serve::member)).collect();
         NamesOfNetwork {
             network: network.name.to_string(),
             bridge: network.bridge.clone(),
@@ -261,17 +269,16 @@ impl Realm {
 
     /// Makes the filters agree with the networks; without networks there is no table.
     fn write_filters(&mut self) -> Result<(), KernelError> {
-        let batch = if self.networks.is_empty() {
-            filter::removal(&self.tag)
-        } else {
-            let fences: Vec<_> = self.networks.values().map(fence).collect();
-            filter::batch(&self.tag, &fences)
-        };
+        let fences = self.fences();
         let table = self.tag.table();
-        self.kernel.filter()?.change(&batch).map_err(|refusal| {
+        let whole = self.kernel.filter()?.change(&filter::batch(&self.tag, &fences));
+        let written = whole.or_else(|refusal| self.write_fewer(&fences, refusal));
+        written.map_err(|refusal| {
             KernelError::new(format!("write the filters `inet {table}`"), refusal.source)
         })?;
         base::crash::point("network: filters written");
+        let before = self.fenced.replace(fences);
+        self.forget_flows(before.as_deref());
         Ok(())
     }
 
@@ -375,16 +382,5 @@ fn attachment_of(container: &ContainerId, record: &AttachmentRecord, network: &N
         aliases: record.aliases.clone(),
         ready: record.ready,
         default_route: record.default_route,
-    }
-}
-
-fn fence(network: &NetworkRecord) -> Fence {
-    Fence {
-        bridge: network.bridge.clone(),
-        internal: network.internal,
-        masquerade: create::switch(network, create::OPTION_MASQUERADE),
-        talk: create::switch(network, create::OPTION_TALK),
-        subnets: network.subnets.iter().map(|s| s.subnet).collect(),
-        served: network.served.iter().map(|s| s.address).collect(),
     }
 }

@@ -244,9 +244,10 @@ impl Told {
             self.say("entrance", format!("{name} by host and path, at {first}"));
             return Ok(Way::Front);
         };
-        let published = seen.table.listeners.iter().find(|((address, udp), _)| {
-            address.port() == port && !udp && !seen.table.between.contains(address)
-        });
+        let published =
+            seen.table.listeners.iter().find(|((address, udp), _)| {
+                address.port() == port && !udp && !seen.table.is_between(address)
+            });
         if let Some(((address, _), (protocol, pool))) = published {
             let pool = &seen.table.pools[*pool];
             let what = match protocol {

@@ -115,6 +115,8 @@ pub(crate) struct Server {
     document: Document,
     /// Published ports that are open.
     open: BTreeSet<(SocketAddr, bool)>,
+    /// Addresses of services that cannot be listened on.
+    spared: BTreeSet<SocketAddr>,
     listening: Listening,
     /// What waits for the doors to be opened.
     closed: Option<Dealt>,
@@ -167,6 +169,7 @@ impl Server {
             table: table.clone(),
             document: empty,
             open: BTreeSet::new(),
+            spared: BTreeSet::new(),
             listening,
             closed: None,
             left: false,
@@ -256,7 +259,8 @@ impl Server {
         table.https_port = self.https.first().map_or(HTTPS_PORT, SocketAddr::port);
         let gone: Vec<_> =
             self.open.iter().filter(|key| !table.listeners.contains_key(key)).copied().collect();
-        self.open = table.listeners.keys().copied().collect();
+        self.open =
+            table.listeners.keys().filter(|(address, _)| !self.spared.contains(address)).copied().collect();
         self.table = Arc::new(table);
         self.instances.keep_only(&self.table);
         let pools = self.table.pools.iter().map(|pool| &pool.key).collect();
@@ -305,15 +309,27 @@ impl Server {
             Place { purpose, address: *address }
         });
         let places: Vec<_> = places.collect();
-        let opened: Result<Vec<_>, _> = places
-            .iter()
-            .map(|place| match table.between.contains(&place.address) {
-                true => self.listening.open_ahead(*place),
-                false => self.listening.open(*place),
-            })
-            .collect();
+        let (services, published): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|place| table.is_between(&place.address));
+        let opened: Result<Vec<_>, _> =
+            published.into_iter().map(|place| Ok((place, self.listening.open(place)?))).collect();
+        let mut opened = opened?;
+        let before = std::mem::take(&mut self.spared);
+        for place in services {
+            match self.listening.open_ahead(place) {
+                Ok(sockets) => opened.push((place, sockets)),
+                // What comes there goes straight to instances, which is better than a release that fails.
+                Err(error) => {
+                    if !before.contains(&place.address) {
+                        let report = Report::of(&error);
+                        tracing::warn!("connections to {} go straight to instances: {report}", place.address);
+                    }
+                    self.spared.insert(place.address);
+                }
+            }
+        }
         let mut dealt = nobody(self.workers.len());
-        for (turn, (place, sockets)) in places.iter().zip(opened?).enumerate() {
+        for (turn, (place, sockets)) in opened.into_iter().enumerate() {
             // One thread keeps the clients of a UDP port apart; ports are spread over all threads.
             let turn = if place.purpose == Purpose::Datagram { turn } else { 0 };
             self.listening.deal(place.purpose, sockets, &mut dealt, turn)?;

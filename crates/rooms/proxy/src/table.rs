@@ -1,6 +1,6 @@
 //! The one document that the edge goes by, and the form in which requests are looked up in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -151,8 +151,8 @@ pub(crate) struct Table {
     pub(crate) https_port: u16,
     /// By address and whether it is UDP.
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
-    /// Those of them that are addresses of services on their networks.
-    pub(crate) between: BTreeSet<SocketAddr>,
+    /// Those of them that are addresses of services on their networks, by where they are listened on.
+    pub(crate) between: Arc<BTreeMap<SocketAddr, SocketAddr>>,
     /// Proxies of ours, which are believed what they say of clients.
     trusted: Vec<Cidr>,
     /// Proxies whose connections open with the PROXY protocol.
@@ -235,7 +235,7 @@ impl Table {
             tls: Arc::default(),
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
-            between: BTreeSet::new(),
+            between: Arc::default(),
             trusted: document.trusted.clone(),
             prefaced: document.prefaced.clone(),
             answers: document
@@ -352,6 +352,11 @@ impl Table {
         Ok(())
     }
 
+    /// Whether it is a service's address on its network.
+    pub(crate) fn is_between(&self, address: &SocketAddr) -> bool {
+        self.between.get(&Listener::bound(*address)) == Some(address)
+    }
+
     fn add_listener(
         &mut self,
         owner: &str,
@@ -363,7 +368,7 @@ impl Table {
             .ok_or_else(|| TableFlaw::NoPool { owner: owner.into(), pool: listener.pool.clone() })?;
         let key = (listener.address, listener.protocol == Protocol::Udp);
         if listener.between {
-            self.between.insert(listener.address);
+            Arc::make_mut(&mut self.between).insert(Listener::bound(listener.address), listener.address);
         }
         if let Some((_, other)) = self.listeners.insert(key, (listener.protocol, pool)) {
             return Err(TableFlaw::ListenerTwice {

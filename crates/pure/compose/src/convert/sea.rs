@@ -7,6 +7,7 @@ mod patterns;
 mod rules;
 mod split;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use spec::{
@@ -57,8 +58,16 @@ const ROUTE_KEYS: &[&str] = &[
     "forward_auth",
 ];
 
-/// Reads a service's `x-sea`.
-pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
+/// Reads a service's `x-sea`, and adds what it means when it says nothing. Nobody calls jobs.
+pub(super) fn of(desk: &mut Desk<'_>, name: &str, service: &Map, jobs: &BTreeSet<String>) -> Sea {
+    let mut sea = read(desk, name, service);
+    if !jobs.contains(name) {
+        answer_named(desk, (name, service), &mut sea);
+    }
+    sea
+}
+
+fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     let mut sea = Sea::default();
     let Some(node) = service.get("x-sea") else { return sea };
     let key = format!("services.{name}.x-sea");
@@ -129,11 +138,46 @@ pub(super) fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
     sea
 }
 
+/// More ports than these are a range rather than a service's names for itself.
+const MOST_PORTS: usize = 16;
+
+/// The ports at which the edge answers for a service that does not say: those of TCP that its file names for it.
+fn answer_named(desk: &mut Desk<'_>, (name, service): (&str, &Map), sea: &mut Sea) {
+    let edge = service.get("x-sea").and_then(|node| node.get("edge"));
+    if edge.is_some_and(|edge| edge.get("between").is_some()) {
+        return;
+    }
+    let ports = named(service, &sea.routes);
+    if ports.is_empty() || ports.len() > MOST_PORTS {
+        return;
+    }
+    let list: Vec<_> = ports.iter().map(u16::to_string).collect();
+    let why = "other services that call its name there have the edge balance, hold and repeat for them";
+    desk.choose(name, "x-sea.edge.between", format!("[{}]", list.join(", ")), why);
+    sea.edge.between = ports;
+}
+
+/// The ports of TCP that a file names for a service which has networks of its own.
+fn named(service: &Map, routes: &[Route]) -> Vec<u16> {
+    if service.get("network_mode").and_then(Node::str).is_some_and(|mode| mode != "bridge") {
+        return Vec::new();
+    }
+    let mut ports = listed(service);
+    ports.extend(routes.iter().map(|route| route.port));
+    ports.retain(|port| *port > 0);
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
 /// Warns of wishes to an edge that has no way to the service.
 fn check_ways(desk: &mut Desk<'_>, (name, service): (&str, &Map), (node, key): (&Node, &str), sea: &Sea) {
     let published = service.get("ports").and_then(Node::list).is_some_and(|ports| !ports.is_empty());
-    let called = split::leads_to(desk.project, name) || !sea.edge.between.is_empty();
-    if sea.routes.is_empty() && !published && !called {
+    let silent = node.get("between").is_none() && !named(service, &sea.routes).is_empty();
+    let called = split::leads_to(desk.project, name) || !sea.edge.between.is_empty() || silent;
+    // Who only says that nobody comes through the edge means it.
+    let asks = node.map().is_some_and(|map| map.iter().any(|(key, _)| key != "between"));
+    if sea.routes.is_empty() && !published && !called && asks {
         let message = "no request comes here through the edge, for want of a route or a published port";
         desk.warn("C0209", node, format!("{key}.edge"), message);
     }

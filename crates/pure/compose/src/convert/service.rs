@@ -42,7 +42,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(super) fn convert(desk: &mut Desk<'_>, name: &str, map: &Map, node: &Node, whole: &Whole) -> Service {
     let project = desk.project;
     let replicas = policy::replicas(desk, name, map);
-    let sea = sea::read(desk, name, map);
+    let sea = sea::of(desk, name, map, &whole.jobs);
     let ports = network::ports(desk, name, map);
     let restart = policy::restart(desk, name, map, whole);
     let (update, rollback) = policy::updates(desk, name, map, &sea, replicas, whole);

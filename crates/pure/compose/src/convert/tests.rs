@@ -46,11 +46,12 @@ fn a_silent_file_gets_safe_defaults_and_is_told_of_them() {
     told(
         "services: {web: {image: x, ports: ['80:8080']}}",
         expect![[r#"
-        web restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
-        web deploy.update_config.order = start-first: the new one is ready before the old one leaves
-        web healthcheck = a connection to port 8080: a deploy waits until new instances take connections
-        web logging = 3 files of 10.0 MiB: a log without a bound fills the disk
-    "#]],
+            web x-sea.edge.between = [8080]: other services that call its name there have the edge balance, hold and repeat for them
+            web restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            web deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            web healthcheck = a connection to port 8080: a deploy waits until new instances take connections
+            web logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+        "#]],
     );
     told(
         "services: {job: {image: x}, web: {image: x, depends_on: {job: {condition: service_completed_successfully}}}}",
@@ -238,24 +239,57 @@ fn a_service_may_want_the_edge_between_it_and_others() {
 services:
   a: {image: x, x-sea: {edge: {between: [9090, 80, 80], connections: 200}}}
   b: {image: x, x-sea: {edge: {between: 5432}}}
-  c: {image: x, x-sea: {edge: {between: []}}}
+  c: {image: x, expose: [80], x-sea: {edge: {between: []}}}
+  d: {image: x, expose: [80], x-sea: {edge: {between: false}}}
 ");
+    told(
+        "services: {a: {image: x, deploy: {replicas: 2}, x-sea: {edge: {between: false}}}}",
+        expect![[r#"
+            a restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            a deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            a logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+        "#]],
+    );
     let lines: Vec<_> =
         app.services.values().map(|service| serde_json::to_string(&service.edge).unwrap()).collect();
     expect![[r#"
         {"between":[80,9090],"connections":200}
         {"between":[5432]}
+        {}
         {}"#]]
     .assert_eq(&lines.join("\n"));
     told(
         "services:\n  a: {image: x, x-sea: {edge: {between: [0, 8125/udp, true], connections: 0}}}\n",
         expect![[r#"
-            services.a.x-sea.edge.between: `0` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`
-            services.a.x-sea.edge.between: `8125/udp` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`
-            services.a.x-sea.edge.between: `true` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`
+            services.a.x-sea.edge.between: `0` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`, or `false` for none
+            services.a.x-sea.edge.between: `8125/udp` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`, or `false` for none
+            services.a.x-sea.edge.between: `true` is not a value of this key | write the ports of TCP at which other services call it, as in `[8080, 9090]`, or `false` for none
             services.a.x-sea.edge.connections: `0` is not a value of this key | write a whole number from 1 to 1000000
         "#]],
     );
+}
+
+#[test]
+fn the_edge_answers_at_the_ports_that_a_file_names_for_a_service() {
+    let app = app("
+services:
+  exposed: {image: x, expose: ['80', 81/tcp, 82/udp], ports: ['1:8080', '2:53/udp'], x-sea: {route: {host: a.example, port: 9000}}}
+  silent: {image: x, ports: ['3:53/udp'], depends_on: {job: {condition: service_completed_successfully}}}
+  job: {image: x, expose: [80]}
+  host: {image: x, expose: [80], network_mode: host}
+  range: {image: x, ports: ['4000-4016:4000-4016']}
+  moved: {image: x, expose: [80], x-sea: {edge: {limit: 5}}}
+");
+    let lines: Vec<_> =
+        app.services.iter().map(|(name, service)| format!("{name} {:?}", service.edge.between)).collect();
+    expect![[r#"
+        exposed [80, 81, 8080, 9000]
+        silent []
+        job []
+        host []
+        range []
+        moved [80]"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 #[test]
@@ -268,6 +302,7 @@ fn wishes_to_an_edge_that_has_no_way_to_the_service_are_warned_of() {
             a restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
             a deploy.update_config.order = start-first: the new one is ready before the old one leaves
             a logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+            b x-sea.edge.between = [1]: other services that call its name there have the edge balance, hold and repeat for them
             b restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
             b deploy.update_config.order = start-first: the new one is ready before the old one leaves
             b healthcheck = a connection to port 1: a deploy waits until new instances take connections
@@ -413,9 +448,9 @@ configs: {page: {content: <h1>}}
         |service: &spec::Service| serde_json::to_string(&(&service.routes[0].rules, &service.edge)).unwrap();
     let lines: Vec<_> = app.services.values().map(of).collect();
     expect![[r#"
-        [{"basic_auth":{"users":"list","realm":"restricted"}},{"maintenance":{"retry_after":{"secs":60,"nanos":0}},"error_pages":{"404":"page","5xx":"page"},"replace_errors":["404","503","5xx"],"compress":true}]
-        [{"basic_auth":{"users":"list","realm":"The shop","keep_authorization":true}},{"maintenance":{"allow":["10.0.0.0/8"],"retry_after":{"secs":600,"nanos":0}}}]
-        [{},{}]"#]].assert_eq(&lines.join("\n"));
+        [{"basic_auth":{"users":"list","realm":"restricted"}},{"maintenance":{"retry_after":{"secs":60,"nanos":0}},"error_pages":{"404":"page","5xx":"page"},"replace_errors":["404","503","5xx"],"between":[1],"compress":true}]
+        [{"basic_auth":{"users":"list","realm":"The shop","keep_authorization":true}},{"maintenance":{"allow":["10.0.0.0/8"],"retry_after":{"secs":600,"nanos":0}},"between":[1]}]
+        [{},{"between":[1]}]"#]].assert_eq(&lines.join("\n"));
     assert_eq!((app.secrets.len(), app.configs.len()), (1, 1), "what nobody uses is left out");
 }
 

@@ -22,7 +22,15 @@ pub(super) fn add(
 ) {
     let root = PathPrefix("/".into());
     for (service, spec) in &release.app.services {
+        let mut bound = BTreeSet::new();
         for port in &spec.edge.between {
+            // The edge has one place for two that are a multiple of 4096 apart. The higher one is led to instances.
+            if !bound.insert(port | 0xF000) {
+                continue;
+            }
+            // A file that says what is spoken spares the edge to find out.
+            let published = spec.ports.iter().find(|one| one.port == *port && one.protocol != Protocol::Udp);
+            let protocol = published.map_or(Protocol::Auto, |one| one.protocol);
             let lead = Lead {
                 way: Way::Route { host: None, path: &root },
                 service,
@@ -30,14 +38,14 @@ pub(super) fn add(
                 strip_prefix: false,
                 https: None,
                 rules: None,
-                protocol: Protocol::Auto,
+                protocol,
             };
             for (_, address) in fleet.served.iter().filter(|(of, _)| of == service) {
                 let ends = ends(fleet, leaving, &lead, |_| Some(*port));
                 let pool = add_pool(wanted, share, &lead, ends);
                 share.listeners.push(Listener {
                     address: SocketAddr::new((*address).into(), *port),
-                    protocol: Protocol::Auto,
+                    protocol,
                     pool,
                     between: true,
                 });

@@ -52,6 +52,22 @@ fn the_edge_answers_at_the_addresses_of_a_service_for_those_that_are_ready() {
 }
 
 #[test]
+fn of_two_ports_behind_which_the_edge_has_the_same_one_it_answers_the_lower() {
+    check(
+        &[3984, 8080, 9090],
+        "api-1 r1 ready, web-1 r1 ready",
+        &["10.9.0.254"],
+        expect![[r#"
+        prepare
+        10.9.0.254:3984 -> 10.0.0.1:3984 (true)
+        10.9.0.254:9090 -> 10.0.0.1:9090 (true)
+    "#]],
+    );
+    let bound = |port| crate::traffic::Listener::bound(([10, 9, 0, 254], port).into()).port();
+    assert_eq!([bound(80), bound(3984), bound(8080), bound(65535)], [61520, 65424, 65424, 65535]);
+}
+
+#[test]
 fn an_address_is_answered_while_its_service_has_no_instance() {
     check(
         &[80],

@@ -1,18 +1,24 @@
 //! One rule of the filters: what a packet must be like, and what becomes of it.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::netlink::message::Body;
 use base::Cidr;
 
 const REGISTER: u32 = 1;
+const SECOND_REGISTER: u32 = 2;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 const META_IN_NAME: u32 = 6;
 const META_OUT_NAME: u32 = 7;
 const META_PROTOCOL: u32 = 15;
+const META_TRANSPORT: u32 = 16;
 const BASE_NETWORK: u32 = 1;
+const BASE_TRANSPORT: u32 = 2;
+const TCP: u8 = 6;
+/// Of the two addresses, the one that is changed.
+const DESTINATION: u32 = 1;
 /// The bits of `established` and `related`.
 const STATE_KNOWN: u32 = 0x02 | 0x04;
 
@@ -23,6 +29,42 @@ pub(crate) enum Verdict {
     Drop,
     /// Goes on with the address of the link that it leaves by.
     Masquerade,
+}
+
+/// How rules speak of the addresses of one family.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Family {
+    word: &'static str,
+    /// As `meta nfproto` says it.
+    protocol: u8,
+    number: u32,
+    /// Where the sender's address lies in a packet; the receiver's follows.
+    source: u32,
+    pub(super) length: u32,
+    /// The key of a conversation's addresses.
+    conversation: u32,
+    /// As sets call the type of their elements.
+    pub(super) kind: u32,
+}
+
+const IPV4: Family =
+    Family { word: "ip", protocol: 2, number: 2, source: 12, length: 4, conversation: 20, kind: 7 };
+const IPV6: Family =
+    Family { word: "ip6", protocol: 10, number: 10, source: 8, length: 16, conversation: 22, kind: 8 };
+
+impl Family {
+    /// That of an address.
+    pub(super) fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { IPV4 } else { IPV6 }
+    }
+
+    /// The bytes of an address, of this family.
+    pub(super) fn bytes(self, address: IpAddr) -> Vec<u8> {
+        match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        }
+    }
 }
 
 /// A rule in the making; prints as `nft` would write it.
@@ -70,35 +112,106 @@ impl Rule {
 
     /// That come from an address of this range.
     pub(crate) fn source(self, range: &Cidr) -> Self {
-        let (word, protocol, offset, bytes) = match range.address() {
-            IpAddr::V4(v4) => ("ip", 2u8, 12, v4.octets().to_vec()),
-            IpAddr::V6(v6) => ("ip6", 10u8, 8, v6.octets().to_vec()),
-        };
-        let load = Body::default()
-            .with_big_number(1, REGISTER)
-            .with_big_number(2, BASE_NETWORK)
-            .with_big_number(3, offset)
-            .with_big_number(4, u32::try_from(bytes.len()).expect("an address has 4 or 16 bytes"));
-        self.say(&format!("{word} saddr {range}"))
-            .meta(META_PROTOCOL)
-            .compare(EQUAL, &[protocol])
-            .expression("payload", load)
+        let family = Family::of(range.address());
+        let bytes = family.bytes(range.address());
+        self.say(&format!("{} saddr {range}", family.word))
+            .field(family, family.source)
             .masked(&mask(bytes.len(), range.prefix()))
             .compare(EQUAL, &bytes)
     }
 
     /// That go to this address.
-    pub(crate) fn destination(self, address: Ipv4Addr) -> Self {
+    pub(crate) fn destination(self, address: IpAddr) -> Self {
+        let family = Family::of(address);
+        self.say(&format!("{} daddr {address}", family.word))
+            .field(family, family.source + family.length)
+            .compare(EQUAL, &family.bytes(address))
+    }
+
+    /// Of conversations that were begun with this address, whatever it was changed to.
+    pub(crate) fn began_with(self, address: IpAddr) -> Self {
+        const ORIGINAL: u8 = 0;
+        let family = Family::of(address);
         let load = Body::default()
             .with_big_number(1, REGISTER)
-            .with_big_number(2, BASE_NETWORK)
-            .with_big_number(3, 16)
-            .with_big_number(4, 4);
-        self.say(&format!("ip daddr {address}"))
-            .meta(META_PROTOCOL)
-            .compare(EQUAL, &[2])
+            .with_big_number(2, family.conversation)
+            .with(3, &[ORIGINAL]);
+        self.say(&format!("ct original {} daddr {address}", family.word))
+            .expression("ct", load)
+            .compare(EQUAL, &family.bytes(address))
+    }
+
+    /// Of TCP, to this port.
+    pub(crate) fn port(self, port: u16) -> Self {
+        let load = Body::default()
+            .with_big_number(1, REGISTER)
+            .with_big_number(2, BASE_TRANSPORT)
+            .with_big_number(3, 2)
+            .with_big_number(4, 2);
+        self.say(&format!("tcp dport {port}"))
+            .meta(META_TRANSPORT)
+            .compare(EQUAL, &[TCP])
             .expression("payload", load)
-            .compare(EQUAL, &address.octets())
+            .compare(EQUAL, &port.to_be_bytes())
+    }
+
+    /// They go to this address and port, whatever they were sent to.
+    pub(crate) fn on_to(self, address: IpAddr, port: u16) -> Self {
+        let family = Family::of(address);
+        let put = |register: u32, value: &[u8]| {
+            Body::default().with_big_number(1, register).with_nested(2, Body::default().with(1, value))
+        };
+        let lead = Body::default()
+            .with_big_number(1, DESTINATION)
+            .with_big_number(2, family.number)
+            .with_big_number(3, REGISTER)
+            .with_big_number(5, SECOND_REGISTER);
+        self.say(&format!("dnat {} to {}", family.word, SocketAddr::new(address, port)))
+            .expression("immediate", put(REGISTER, &family.bytes(address)))
+            .expression("immediate", put(SECOND_REGISTER, &port.to_be_bytes()))
+            .expression("nat", lead)
+    }
+
+    /// That tell a neighbour of a shorter way.
+    pub(crate) fn redirect(self, ipv4: bool) -> Self {
+        let (words, protocol, kind) =
+            if ipv4 { ("icmp type redirect", 1, 5) } else { ("icmpv6 type nd-redirect", 58, 137) };
+        let load = Body::default()
+            .with_big_number(1, REGISTER)
+            .with_big_number(2, BASE_TRANSPORT)
+            .with_big_number(3, 0)
+            .with_big_number(4, 1);
+        self.say(words)
+            .meta(META_TRANSPORT)
+            .compare(EQUAL, &[protocol])
+            .expression("payload", load)
+            .compare(EQUAL, &[kind])
+    }
+
+    /// They go to one after another of those in the map of this number, whatever they were sent to.
+    pub(crate) fn in_turn(self, map: u32, among: &[IpAddr]) -> Self {
+        const IN_TURN: u32 = 0;
+        let Some(family) = among.first().map(|one| Family::of(*one)) else { return self };
+        let count = u32::try_from(among.len()).expect("a service has fewer instances");
+        let number = Body::default()
+            .with_big_number(1, REGISTER)
+            .with_big_number(2, count)
+            .with_big_number(3, IN_TURN)
+            .with_big_number(4, 0);
+        let lookup = Body::default()
+            .with_text(1, super::straight::MAP)
+            .with_big_number(2, REGISTER)
+            .with_big_number(3, REGISTER)
+            .with_big_number(4, map);
+        let lead = Body::default()
+            .with_big_number(1, DESTINATION)
+            .with_big_number(2, family.number)
+            .with_big_number(3, REGISTER);
+        let all: Vec<_> = among.iter().map(IpAddr::to_string).collect();
+        self.say(&format!("dnat to numgen inc mod {count} of {}", all.join(", ")))
+            .expression("numgen", number)
+            .expression("lookup", lookup)
+            .expression("nat", lead)
     }
 
     /// What becomes of them.
@@ -117,6 +230,16 @@ impl Rule {
     /// As the kernel reads it.
     pub(crate) fn expressions(self) -> Body {
         self.expressions
+    }
+
+    /// Loads an address of the packet, of this family alone.
+    fn field(self, family: Family, offset: u32) -> Self {
+        let load = Body::default()
+            .with_big_number(1, REGISTER)
+            .with_big_number(2, BASE_NETWORK)
+            .with_big_number(3, offset)
+            .with_big_number(4, family.length);
+        self.meta(META_PROTOCOL).compare(EQUAL, &[family.protocol]).expression("payload", load)
     }
 
     fn say(mut self, words: &str) -> Self {

@@ -2,7 +2,8 @@
 
 use expect_test::{Expect, expect};
 
-use super::{Fence, batch, forward, inward, outward};
+use super::straight::{hush, services};
+use super::{Fence, Served, batch, forward, inward, outward};
 use crate::netlink::message::packet;
 
 fn fence(name: &str) -> Fence {
@@ -43,11 +44,36 @@ fn networks_are_apart_and_go_out_under_the_hosts_address() {
 }
 
 #[test]
-fn addresses_of_services_are_for_their_own_network() {
-    let served = Fence { served: vec!["172.18.0.254".parse().unwrap()], ..fence("sea1") };
-    let lines: String = inward(&[served, fence("sea2")]).iter().map(|rule| format!("{rule}\n")).collect();
+fn addresses_of_services_are_for_their_own_network_and_lead_to_its_instances() {
+    let served = |address: &str, instances: &[&str]| Served {
+        address: address.parse().unwrap(),
+        instances: instances.iter().map(|one| one.parse().unwrap()).collect(),
+        answered: if instances.len() > 2 { vec![(80, 61520)] } else { Vec::new() },
+    };
+    let both = ["172.18.0.2", "fd5e::2", "172.18.0.3"];
+    let all = vec![served("172.18.0.254", &both), served("172.18.0.253", &[]), served("fd5e::ffff", &both)];
+    let mut front = Fence { served: all, ..fence("sea1") };
+    front.subnets.push("fd5e::/64".parse().unwrap());
+    let fences = [front, fence("sea2")];
+    let ways = services(&fences).into_iter().map(|way| way.rule);
+    let rules = ways.chain(inward(&fences)).chain(outward(&fences)).chain(hush(&fences));
+    let lines: String = rules.map(|rule| format!("{rule}\n")).collect();
     expect![[r#"
+        iifname "sea1" ip saddr 172.18.0.0/24 ip daddr 172.18.0.254 tcp dport 80 dnat ip to 172.18.0.254:61520
+        iifname "sea1" ip saddr 172.18.0.0/24 ip daddr 172.18.0.254 dnat to numgen inc mod 2 of 172.18.0.2, 172.18.0.3
+        iifname "sea1" ip6 saddr fd5e::/64 ip6 daddr fd5e::ffff tcp dport 80 dnat ip6 to [fd5e::ffff]:61520
+        iifname "sea1" ip6 saddr fd5e::/64 ip6 daddr fd5e::ffff dnat to numgen inc mod 1 of fd5e::2
+        ct state established,related accept
         iifname != "sea1" ip daddr 172.18.0.254 drop
+        iifname != "sea1" ip daddr 172.18.0.253 drop
+        iifname != "sea1" ip6 daddr fd5e::ffff drop
+        ip saddr 172.18.0.0/24 oifname != "sea1" masquerade
+        ip6 saddr fd5e::/64 oifname != "sea1" masquerade
+        ip saddr 172.18.0.0/24 oifname != "sea2" masquerade
+        oifname "sea1" ct original ip daddr 172.18.0.254 masquerade
+        oifname "sea1" ct original ip6 daddr fd5e::ffff masquerade
+        oifname "sea1" icmp type redirect drop
+        oifname "sea1" icmpv6 type nd-redirect drop
     "#]]
     .assert_eq(&lines);
 }
@@ -72,7 +98,16 @@ fn nothing_leaves_an_internal_network_and_options_are_obeyed() {
 
 #[test]
 fn a_batch_for_as_many_networks_as_a_root_may_have_fits_a_packet() {
-    let fences: Vec<_> = (0..512).map(|n| fence(&format!("sea12345678{n:04}"))).collect();
+    let of = |n: u32| {
+        let address = |at| std::net::Ipv4Addr::from_bits(n << 8 | at).into();
+        let served = (0..8).map(|at| Served {
+            address: address(at),
+            instances: (100..104).map(address).collect(),
+            answered: vec![(80, 61520), (443, 61883)],
+        });
+        Fence { served: served.collect(), ..fence(&format!("sea12345678{n:04}")) }
+    };
+    let fences: Vec<_> = (0..512).map(of).collect();
     let bytes = packet(&batch(&"12345678".parse().unwrap(), &fences));
-    assert!(bytes.len() < 3 << 20, "{}", bytes.len());
+    assert!(bytes.len() < 16 << 20, "{}", bytes.len());
 }

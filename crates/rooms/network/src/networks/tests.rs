@@ -4,6 +4,7 @@ mod crash;
 mod names;
 mod served;
 mod speed;
+mod straight;
 
 use std::net::IpAddr;
 

@@ -86,11 +86,13 @@ impl Host {
 }
 
 impl Realm {
-    /// Has the kernel pass packets between the bridges of open networks and the ways out.
+    /// Has the kernel pass packets between the bridges of open networks and the ways out, and within those where
+    /// services have addresses.
     ///
     /// For IPv4 only the links concerned are told; a machine whose whole forwarding is on needs nothing.
     /// IPv6 knows only the whole machine, which then stops listening to routers unless told otherwise.
     pub(super) fn forward_packets(&self, host: &Host) {
+        self.networks.values().filter(|n| !n.served.is_empty()).for_each(pass_within);
         let open: Vec<&NetworkRecord> = self.networks.values().filter(|n| !n.internal).collect();
         if open.is_empty() {
             return;
@@ -111,6 +113,13 @@ impl Realm {
             }
             switch_on(all_ipv6, "1");
         }
+    }
+}
+
+/// Has the kernel pass packets from a bridge back into it. The filters keep an internal network's from going elsewhere.
+pub(super) fn pass_within(network: &NetworkRecord) {
+    if !is_on("/proc/sys/net/ipv4/ip_forward") {
+        switch_on(&format!("/proc/sys/net/ipv4/conf/{}/forwarding", network.bridge), "1");
     }
 }
 

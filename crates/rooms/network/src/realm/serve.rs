@@ -1,4 +1,5 @@
-//! Addresses of services: one for each service that wants it on each of its networks, which the edge answers.
+//! Addresses of services: one for each service that wants it on each of its networks. The edge answers where it listens;
+//! all else goes to the instances (`straight`).
 //!
 //! They stand in the network's record and lie on its bridge, from its upper end down, so that they are seldom in the way of
 //! those of containers, which begin at the lower.
@@ -7,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use base::{AppName, ServiceName};
 
-use super::{Realm, create};
+use super::{Realm, create, host};
 use crate::names::Member;
 use crate::netlink::link;
 use crate::order::ServedOrder;
@@ -25,6 +26,15 @@ pub(super) fn aliases(network: &NetworkRecord, record: &AttachmentRecord) -> Vec
         Some(_) => record.aliases.iter().map(|alias| format!("tasks.{alias}")).collect(),
         None => record.aliases.clone(),
     }
+}
+
+/// The names that a container shares by IPv6, for which services have no addresses of their own. It is told before the container
+/// itself, whose address it is.
+pub(super) fn by_ipv6(network: &NetworkRecord, record: &AttachmentRecord) -> Option<Member> {
+    let own = aliases(network, record) == record.aliases;
+    let address = record.ipv6.filter(|_| !own)?;
+    let (aliases, addresses) = (record.aliases.clone(), vec![IpAddr::V6(address)]);
+    Some(Member { aliases, addresses, ready: record.ready, ..Member::default() })
 }
 
 /// The service itself, as names see it.
@@ -80,6 +90,9 @@ impl Realm {
         for (network, _) in changed {
             let index = self.make_bridge(&network).map_err(kernel)?;
             self.take_stray_addresses(&network, index).map_err(kernel)?;
+            if !network.served.is_empty() {
+                host::pass_within(&network);
+            }
         }
         base::crash::point("network: services have addresses");
         Ok(())

@@ -1,6 +1,7 @@
 //! What is known of a client by its connection.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -23,6 +24,8 @@ pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSP
 pub(crate) struct Facts {
     /// The address that it came to, once somebody has asked.
     local: Cell<Option<SocketAddr>>,
+    /// Addresses of services, by where they are listened on; none where no service has any.
+    between: Option<Arc<BTreeMap<SocketAddr, SocketAddr>>>,
     /// Its own, with its port and without it.
     pub(super) from: SocketAddr,
     pub(super) address: IpAddr,
@@ -52,11 +55,14 @@ impl Facts {
         forwarded.extend_from_slice(forward::proto(tls.is_some()));
         let presented = tls.map_or_else(Vec::new, |tls| tls.presented.clone());
         forwarded.extend_from_slice(&presented);
+        let table = worker.table();
+        let between = &table.shared.between;
         Rc::new(Self {
             local: Cell::default(),
+            between: (!between.is_empty()).then(|| between.clone()),
             from: peer_address,
             address,
-            trusted: worker.table().shared.trusts(address),
+            trusted: table.shared.trusts(address),
             forwarded,
             peer,
             presented,
@@ -77,7 +83,8 @@ impl Facts {
 
     /// The address that it came to. It takes a system call, and few want to know.
     pub(crate) fn local(&self, stream: &Stream) -> SocketAddr {
-        let known = self.local.get().or_else(|| stream.local_addr());
+        let outer = |bound| self.between.as_ref().and_then(|all| all.get(&bound)).copied().unwrap_or(bound);
+        let known = self.local.get().or_else(|| stream.local_addr().map(outer));
         self.local.set(known);
         known.unwrap_or(NOWHERE)
     }
@@ -85,6 +92,6 @@ impl Facts {
     /// Whether it is no stranger who asks for this client. A proxy of ours that passes on a request passes on what that
     /// one's client says.
     pub(super) fn is_internal(&self, table: &LocalTable, client: IpAddr, stream: &Stream) -> bool {
-        table.shared.between.contains(&self.local(stream)) || (self.trusted && client == self.address)
+        table.shared.is_between(&self.local(stream)) || (self.trusted && client == self.address)
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
+use plan::traffic::Listener;
+
 use crate::handover::{Handover, Place, Purpose, Sockets, TicketKeys};
 use crate::listen::{self, Binding, ListenError};
 use crate::worker::Socket;
@@ -53,19 +55,24 @@ impl Listening {
     /// None of them is closed here when there are more than threads: what waits in it would be lost.
     pub(super) fn open(&mut self, place: Place) -> Result<Opened, ListenError> {
         let port = place.address.port();
-        let is_shared = port != 0 && self.ahead.iter().any(|ahead| ahead.port() == port);
-        self.open_as(place, if is_shared { Binding::Shared } else { Binding::Alone })
+        let is_shared = port != 0 && self.ahead.iter().any(|ahead| Listener::bound(*ahead).port() == port);
+        self.open_as(place, place.address, if is_shared { Binding::Shared } else { Binding::Alone })
     }
 
-    /// The same for the address of a service, which the machine need not have yet.
+    /// The same for the address of a service, which the machine need not have yet, at the port behind it.
     pub(super) fn open_ahead(&mut self, place: Place) -> Result<Opened, ListenError> {
-        let opened = self.open_as(place, Binding::Ahead)?;
+        let (_, sockets) = self.open_as(place, Listener::bound(place.address), Binding::Ahead)?;
         self.ahead.insert(place.address);
-        Ok(opened)
+        Ok((place.address, sockets))
     }
 
-    fn open_as(&mut self, place: Place, binding: Binding) -> Result<Opened, ListenError> {
-        let Place { purpose, address } = place;
+    fn open_as(
+        &mut self,
+        place: Place,
+        address: SocketAddr,
+        binding: Binding,
+    ) -> Result<Opened, ListenError> {
+        let purpose = place.purpose;
         let given = self.given.remove(&place).unwrap_or_default();
         match (purpose, given.is_empty()) {
             (Purpose::Datagram, true) => Ok((address, vec![listen::datagrams(address)?.into()])),

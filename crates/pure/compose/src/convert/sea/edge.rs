@@ -189,9 +189,12 @@ impl Reader<'_, '_> {
         percent.map(|percent| (percent * 10_000.0).round() as u32)
     }
 
-    /// A port or a list of ports, each once, in order.
+    /// A port or a list of ports, each once, in order; none for `false`.
     fn ports(&mut self, node: &Node) -> Vec<u16> {
-        const HELP: &str = "write the ports of TCP at which other services call it, as in `[8080, 9090]`";
+        const HELP: &str = "write the ports of TCP at which other services call it, as in `[8080, 9090]`, or `false` for none";
+        if matches!(node.value, Value::Bool(false)) {
+            return Vec::new();
+        }
         let nodes = node.list().unwrap_or(std::slice::from_ref(node));
         let mut ports = Vec::new();
         for one in nodes {

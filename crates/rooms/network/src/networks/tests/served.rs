@@ -7,15 +7,15 @@ use base::{AppName, Problem, ServiceName};
 use crate::order::{AttachOrder, IpamOrder, NetworkOrder, ServedOrder};
 use crate::testbed::{Place, ip, joins, network, open, order};
 
-fn shop() -> AppName {
+pub(super) fn shop() -> AppName {
     "shop".parse().unwrap()
 }
 
-fn api() -> ServiceName {
+pub(super) fn api() -> ServiceName {
     "api".parse().unwrap()
 }
 
-fn wish(on: &str) -> ServedOrder {
+pub(super) fn wish(on: &str) -> ServedOrder {
     ServedOrder { network: network(on), service: api(), names: vec!["api".into()], avoid: Vec::new() }
 }
 
@@ -131,5 +131,30 @@ fn names_lead_to_the_address_and_tasks_to_the_instances() {
         assert_eq!(all("c1"), Some(vec![ip(first.ipv4)]));
         assert_eq!(directory.name(address), Some("api.shop"));
         assert_eq!(directory.name(ip(first.ipv4)), Some("c1.shop"));
+    });
+}
+
+#[test]
+fn by_ipv6_names_lead_to_the_instances() {
+    let host = Place::new();
+    let root = tempfile::tempdir().unwrap();
+    let one = Place::new();
+    host.run(async || {
+        let networks = open(root.path()).await;
+        networks.create(NetworkOrder { enable_ipv6: true, ..order("shop") }).await.unwrap();
+        let instance =
+            AttachOrder { aliases: vec!["api".into()], instance_of: Some((shop(), api())), ..joins(1, &one) };
+        let first = networks.attach(&network("shop"), instance).await.unwrap();
+        networks.serve(&shop(), vec![wish("shop")]).await.unwrap();
+        let (address, own) = (networks.served(&shop())[0].1, IpAddr::V6(first.ipv6.unwrap()));
+        let led = async || {
+            let table = networks.names_table_for_tests().await;
+            let directory = crate::names::table::Directory::of(&table.networks[0]);
+            assert_eq!(directory.name(own), Some("c1.shop"));
+            directory.addresses("api").unwrap().to_vec()
+        };
+        assert_eq!(led().await, [own, IpAddr::V4(address)]);
+        networks.set_ready(&first.container, false).await.unwrap();
+        assert_eq!(led().await, [IpAddr::V4(address)]);
     });
 }

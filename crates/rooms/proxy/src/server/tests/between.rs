@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use plan::traffic::Listener;
+use plan::traffic::{Listener, RouteShare};
 use spec::{EdgePolicy, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,30 +65,56 @@ async fn an_address_that_is_not_there_yet_is_listened_on_beside_its_port_on_all_
     let backend = Backend::plain("one").await;
     let mut edge = TestEdge::start(quick()).await;
     let port = free_port().port();
-    let all: SocketAddr = (Ipv4Addr::UNSPECIFIED, port).into();
+    let behind = Listener::bound((Ipv4Addr::LOCALHOST, port).into());
+    let all: SocketAddr = (Ipv4Addr::UNSPECIFIED, behind.port()).into();
     let absent: SocketAddr = (Ipv4Addr::new(192, 0, 2, 77), port).into();
     let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, 77), port).into();
-    let with = |addresses: &[(SocketAddr, bool)]| {
-        let mut share = share(&[backend.address], &[]);
-        share.listeners.extend(addresses.iter().map(|(address, between)| Listener {
-            address: *address,
-            protocol: Protocol::Http,
-            pool: "web".into(),
-            between: *between,
-        }));
-        share
-    };
+    let with = |addresses: &[(SocketAddr, bool)]| with(&backend, addresses);
     edge.apply(with(&[(absent, true), (own, true)])).await;
-    assert!(ask(own, &get("/a")).await.ends_with("one /a "));
+    assert!(ask(Listener::bound(own), &get("/a")).await.ends_with("one /a "));
     // What comes later may have the port on all addresses, and goes without taking the others along.
     edge.apply(with(&[(absent, true), (own, true), (all, false)])).await;
-    let here: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
-    assert!(ask(here, &get("/b")).await.ends_with("one /b "));
+    assert!(ask(behind, &get("/b")).await.ends_with("one /b "));
     edge.apply(with(&[(own, true)])).await;
-    assert!(ask(own, &get("/c")).await.ends_with("one /c "));
+    assert!(ask(Listener::bound(own), &get("/c")).await.ends_with("one /c "));
     edge.apply(with(&[(all, false)])).await;
     edge.apply(with(&[(all, false), (absent, true)])).await;
-    assert!(ask(own, &get("/d")).await.ends_with("one /d "), "by the port on all addresses");
+    assert!(ask(Listener::bound(own), &get("/d")).await.ends_with("one /d "), "by the port on all addresses");
+}
+
+#[tokio::test]
+async fn a_foreign_program_on_all_addresses_is_in_the_way_of_nothing_else() {
+    let backend = Backend::plain("one").await;
+    let mut edge = TestEdge::start(quick()).await;
+    let port = free_port().port();
+    let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, 78), port).into();
+    // At the port itself it disturbs nobody, nor is it disturbed.
+    let beside = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("it is free");
+    edge.apply(with(&backend, &[(own, true)])).await;
+    assert!(ask(Listener::bound(own), &get("/a")).await.ends_with("one /a "));
+    edge.apply(with(&backend, &[])).await;
+    drop(beside);
+    // Behind it, it keeps the edge from this address alone, until it is gone.
+    let behind = (Ipv4Addr::UNSPECIFIED, Listener::bound(own).port());
+    let taken = std::net::TcpListener::bind(behind).expect("it is free");
+    let other = free_port();
+    edge.apply(with(&backend, &[(own, true), (other, false)])).await;
+    assert!(ask(other, &get("/b")).await.ends_with("one /b "));
+    drop(taken);
+    edge.apply(with(&backend, &[(own, true), (other, false)])).await;
+    assert!(ask(Listener::bound(own), &get("/c")).await.ends_with("one /c "));
+}
+
+/// A share with these addresses, which are services' or published.
+fn with(backend: &Backend, addresses: &[(SocketAddr, bool)]) -> RouteShare {
+    let mut share = share(&[backend.address], &[]);
+    share.listeners.extend(addresses.iter().map(|(address, between)| Listener {
+        address: *address,
+        protocol: Protocol::Http,
+        pool: "web".into(),
+        between: *between,
+    }));
+    share
 }
 
 #[tokio::test]

@@ -1,0 +1,167 @@
+//! What comes to a service's address where nobody listens: it goes to the instances that are ready, and to no others.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use super::served::{api, shop, wish};
+use crate::networks::Answered;
+use crate::order::{AttachOrder, NetworkOrder};
+use crate::testbed::{Place, container, joins, network, open, order};
+
+/// Answers every datagram at this port with the place's number.
+fn answers(place: &Place, port: u16, number: u8) {
+    let socket = place.inside(|| UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16];
+        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(&[number], from);
+        }
+    });
+}
+
+/// A socket there.
+fn socket(place: &Place) -> UdpSocket {
+    let socket = place.inside(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    socket.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+    socket
+}
+
+/// Who answers a datagram; the answer must come from where the question went.
+fn ask(socket: &UdpSocket, at: SocketAddr) -> Option<u8> {
+    socket.send_to(b"?", at).unwrap();
+    let mut buffer = [0; 16];
+    let (_, from) = socket.recv_from(&mut buffer).ok()?;
+    assert_eq!(from, at);
+    Some(buffer[0])
+}
+
+/// The kind of what comes back on an echo request.
+fn echo(place: &Place, to: Ipv4Addr) -> u8 {
+    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, sockopt};
+    let raw = place.inside(|| {
+        let kind = (AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC);
+        rustix::net::socket_with(kind.0, kind.1, kind.2, Some(ipproto::ICMP)).unwrap()
+    });
+    sockopt::set_socket_timeout(&raw, sockopt::Timeout::Recv, Some(Duration::from_secs(5))).unwrap();
+    // A request of number 1 and sequence 1, with its sum.
+    let request = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
+    rustix::net::sendto(&raw, &request, SendFlags::empty(), &SocketAddr::from((to, 0))).unwrap();
+    let mut packet = [0; 256];
+    rustix::net::recv(&raw, packet.as_mut_slice(), RecvFlags::empty()).unwrap();
+    assert_eq!(packet[12..16], to.octets(), "it comes from the address");
+    packet[20]
+}
+
+fn instance(number: u8, place: &Place) -> AttachOrder {
+    AttachOrder { aliases: vec!["api".into()], instance_of: Some((shop(), api())), ..joins(number, place) }
+}
+
+#[test]
+fn datagrams_and_other_ports_go_to_ready_instances_in_turn() {
+    lead(&Place::new());
+}
+
+/// Where the machine has packets on bridges pass its filters, they are led without leaving the bridge; else over the host.
+#[test]
+fn they_go_the_same_way_where_bridges_do_not_ask_filters() {
+    let host = Place::new();
+    host.shell("echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables || true");
+    lead(&host);
+}
+
+fn lead(host: &Place) {
+    let root = tempfile::tempdir().unwrap();
+    let (one, two, caller, stranger) = (Place::new(), Place::new(), Place::new(), Place::new());
+    host.shell("ip link set lo up");
+    host.run(async || {
+        let networks = open(root.path()).await;
+        networks.create(order("else")).await.unwrap();
+        networks.attach(&network("else"), joins(9, &stranger)).await.unwrap();
+        // Nothing comes out of it, but within it packets pass all the same.
+        networks.create(NetworkOrder { internal: true, ..order("shop") }).await.unwrap();
+        networks.attach(&network("shop"), joins(3, &caller)).await.unwrap();
+        networks.serve(&shop(), vec![wish("shop")]).await.unwrap();
+        let address = networks.served(&shop())[0].1;
+        let at = SocketAddr::new(IpAddr::V4(address), 8125);
+        let lasting = socket(&caller);
+        assert_eq!(ask(&lasting, at), None, "there is no instance");
+
+        for (number, place) in [(1, &one), (2, &two)] {
+            answers(place, 8125, number);
+            networks.attach(&network("shop"), instance(number, place)).await.unwrap();
+        }
+        let greeter = one.greets();
+        let first = ask(&lasting, at).expect("it is led now, though it was not when its flow began");
+        assert_eq!(ask(&lasting, at), Some(first), "a flow stays with its instance");
+        let mut seen: Vec<_> = (0..4).map(|_| ask(&socket(&caller), at)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [Some(1), Some(1), Some(2), Some(2)], "one after another");
+        assert_eq!(echo(&caller, address), 0, "an instance answers, and no redirect comes");
+
+        // Who is not ready is spared, also by flows that were led there.
+        let other = 3 - first;
+        networks.set_ready(&container(first), false).await.unwrap();
+        assert_eq!(ask(&lasting, at), Some(other));
+        assert!((0..3).all(|_| ask(&socket(&caller), at) == Some(other)));
+        networks.set_ready(&container(first), true).await.unwrap();
+        networks.set_ready(&container(2), false).await.unwrap();
+        assert_eq!(caller.asks(IpAddr::V4(address), greeter).as_deref(), Some(gateway(address).as_str()));
+
+        // The edge has a port as long as it listens, and behind it; who listens at all addresses of the host has not.
+        let asks = || caller.asks(IpAddr::V4(address), greeter);
+        let all = host.inside(|| TcpListener::bind(("0.0.0.0", greeter)).unwrap());
+        assert!(asks().is_some_and(|said| !said.is_empty()), "straight");
+        let wish = Answered::from([(SocketAddr::new(IpAddr::V4(address), greeter), 63000)]);
+        networks.answer("shop", wish.clone()).await;
+        assert!(asks().is_some_and(|said| !said.is_empty()), "the edge does not listen");
+        let edge = host.inside(|| TcpListener::bind((address, 63000)).unwrap());
+        let edge = std::thread::spawn(move || edge.accept().map(drop).map(|()| edge));
+        networks.answer("shop", wish.clone()).await;
+        assert_eq!(asks().as_deref(), Some(""), "the edge answers");
+        assert!(networks.keep_answered("else", Answered::new()).await.is_empty());
+        assert_eq!(networks.keep_answered("shop", Answered::new()).await, wish);
+        assert!(asks().is_some_and(|said| !said.is_empty()), "straight again");
+        drop((all, edge.join().unwrap()));
+
+        assert_eq!(ask(&socket(&stranger), at), None, "another network is led nowhere");
+        assert_eq!(ask(&socket(host), at), None, "and so is the host");
+        networks.detach(&network("shop"), &container(1)).await.unwrap();
+        assert_eq!(ask(&lasting, at), None, "there is no instance any more");
+    });
+}
+
+/// The address of the bridge, from which instances are called.
+fn gateway(address: Ipv4Addr) -> String {
+    let [a, b, c, _] = address.octets();
+    // The networks of a test are as large as by default: of 4,096 addresses.
+    Ipv4Addr::new(a, b, c & 0xf0, 1).to_string()
+}
+
+#[test]
+fn the_next_daemon_leads_as_its_record_says() {
+    let host = Place::new();
+    let root = tempfile::tempdir().unwrap();
+    let (one, caller) = (Place::new(), Place::new());
+    host.run(async || {
+        let networks = open(root.path()).await;
+        networks.create(order("shop")).await.unwrap();
+        networks.attach(&network("shop"), joins(3, &caller)).await.unwrap();
+        networks.attach(&network("shop"), instance(1, &one)).await.unwrap();
+        networks.serve(&shop(), vec![wish("shop")]).await.unwrap();
+        let at = SocketAddr::new(IpAddr::V4(networks.served(&shop())[0].1), 8125);
+        answers(&one, 8125, 1);
+        assert_eq!(ask(&socket(&caller), at), Some(1));
+        host.shell("nft flush ruleset");
+        let next = open(root.path()).await;
+        assert_eq!(ask(&socket(&caller), at), None, "nobody leads");
+        next.settle(&[container(1), container(3)]).await.unwrap();
+        assert_eq!(ask(&socket(&caller), at), Some(1));
+        // Its instance died while nobody looked.
+        let last = open(root.path()).await;
+        last.settle(&[container(3)]).await.unwrap();
+        let lasting = socket(&caller);
+        assert_eq!(ask(&lasting, at), None);
+        last.attach(&network("shop"), instance(1, &one)).await.unwrap();
+        assert_eq!(ask(&lasting, at), Some(1));
+    });
+}
