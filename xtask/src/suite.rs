@@ -37,6 +37,7 @@ pub(crate) fn all(stages: &mut Stages) -> Result<()> {
     let before = leftovers::look()?;
     stages.run("tests", || tests(&images, Part::Crates))?;
     stages.run("e2e", || tests(&images, Part::EndToEnd))?;
+    stages.run("patterns", patterns)?;
     stages.run("doc tests", || doc_tests(&images))?;
     stages.run("leftovers", || leftovers::none_since(&before))
 }
@@ -133,6 +134,15 @@ fn tests(images: &Path, part: Part) -> Result<Did> {
     }
     let lines = shell::watched(with_environment(&mut command, images)?)?;
     Ok(Did(lines.iter().map(|line| ran(line)).sum(), "tests"))
+}
+
+/// What the edge's patterns do for services in trouble, with the real program: by counts, which no noise changes.
+fn patterns() -> Result<Did> {
+    let mut command = Command::new("python3");
+    command.arg(tree::root().join("bench/patterns")).arg("--check").arg("--program").arg(program());
+    let lines = shell::watched(&mut command)?;
+    let checks = lines.iter().find_map(|line| line.strip_suffix(" checks")?.parse().ok());
+    Ok(Did(checks.unwrap_or(0), "checks"))
 }
 
 fn doc_tests(images: &Path) -> Result<Did> {

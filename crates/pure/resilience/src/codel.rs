@@ -8,8 +8,8 @@
 //!   target, so that what is at its edge is not lost) is dropped, otherwise what waited longer than the interval; and
 //!   while it stands the newest is served first, for its client is the most likely to wait still. It suits requests,
 //!   whose clients do not slow down when one is dropped. A queue out of which something had to be dropped stands on,
-//!   however empty the dropping makes it, until an interval passes without: else every second interval under lasting
-//!   overload would be one of long waits.
+//!   however empty the dropping makes it, until an interval passes without and 16 in a row were served: else every second
+//!   interval under lasting overload would be one of long waits.
 //! - [`Rule::Classic`]: drops one, then more and more often, by the square root of their number. It suits senders that
 //!   slow down when something is dropped, as TCP does.
 //!
@@ -17,8 +17,10 @@
 //! ACM Queue 13(8), 2015 ("controlled delay" and "adaptive LIFO").
 //!
 //! Defaults of [`Policy`]: `target` 5 ms and `interval` 100 ms, as in all three sources; they fit answers within tens
-//! of milliseconds. Where answers take longer, `s`, take `s / 4`, so that nobody waits for more than half of that under
-//! overload, and `2 s`, so that a burst of that much is served whole ([`Policy::of_calls`]). The [`Queue`] holds at most
+//! of milliseconds. Where it is known that hardly any call takes longer than `s`, take `3 s / 8`, at least 1 ms, so that
+//! nobody waits for more than three quarters of that under overload: with the call itself that is less than twice as
+//! long as without load, and long enough that a service which does one at a time finds somebody waiting; and `2 s`, at
+//! least 100 ms, so that a burst of that much is served whole ([`Policy::of_calls`]). The [`Queue`] holds at most
 //! `most` items, by default 1,000: at 100 µs a request that is the interval.
 //!
 //! ```
@@ -44,6 +46,12 @@ use std::time::Duration;
 use base::Instant;
 
 use classic::Classic;
+
+/// Shorter waits are as much the machine's doing as the queue's.
+const LEAST_TARGET: Duration = Duration::from_millis(1);
+
+/// A queue stands on until so many in a row were not dropped. Where few are served in an interval, chance may spare all.
+const SPARED: u32 = 16;
 
 /// What is dropped from a queue that stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +87,14 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// With target and interval for calls that take so long, which are never below the usual.
+    /// With target and interval for calls of which hardly any takes longer than this; the usual ones if it is zero.
     #[must_use]
     pub fn of_calls(self, time: Duration) -> Self {
         let usual = Self::default();
-        Self { target: (time / 4).max(usual.target), interval: (time * 2).max(usual.interval), ..self }
+        if time.is_zero() {
+            return Self { target: usual.target, interval: usual.interval, ..self };
+        }
+        Self { target: (time * 3 / 8).max(LEAST_TARGET), interval: (time * 2).max(usual.interval), ..self }
     }
 }
 
@@ -116,6 +127,8 @@ pub struct Codel {
     standing: bool,
     /// Something was dropped in this interval.
     dropped: bool,
+    /// So many were not, since something was.
+    spared: u32,
 }
 
 impl Codel {
@@ -128,6 +141,7 @@ impl Codel {
             interval_ends: Instant(0),
             standing: false,
             dropped: false,
+            spared: 0,
         }
     }
 
@@ -165,16 +179,17 @@ impl Codel {
             // An interval in which nothing was judged says nothing of a standing queue.
             let stood = self.shortest > self.policy.target && self.shortest < Duration::MAX;
             // While the newest goes first its wait is short though the queue is not: what had to be dropped tells then.
-            self.standing = if self.standing { self.dropped } else { stood };
+            self.standing = if self.standing { self.dropped || self.spared < SPARED } else { stood };
             (self.shortest, self.dropped) = (Duration::MAX, false);
             self.interval_ends = now + self.policy.interval;
         }
         self.shortest = if empty { Duration::ZERO } else { self.shortest.min(waited) };
         let limit = if self.standing { self.policy.target * 2 } else { self.policy.interval };
         if waited > limit {
-            self.dropped = true;
+            (self.dropped, self.spared) = (true, 0);
             return Verdict::Drop;
         }
+        self.spared = self.spared.saturating_add(1);
         Verdict::Serve
     }
 }

@@ -14,5 +14,7 @@ mod engine;
 mod metastable;
 #[path = "overload_sim/overload.rs"]
 mod overload;
+#[path = "overload_sim/shapes.rs"]
+mod shapes;
 #[path = "overload_sim/tail.rs"]
 mod tail;

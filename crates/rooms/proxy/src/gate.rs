@@ -315,7 +315,7 @@ impl Turns {
 
     /// Waits are kept short for the time that the service takes, whatever is allowed: see `resilience::codel`.
     fn suit(&mut self) {
-        let time = self.bound.unhurried().unwrap_or_default();
+        let time = self.bound.longest().unwrap_or_default();
         let codel::Policy { target, interval, .. } = codel::Policy::default().of_calls(time);
         let interval = interval.min(self.wait);
         for line in &mut self.lines {

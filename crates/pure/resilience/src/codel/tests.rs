@@ -44,7 +44,7 @@ fn the_classic_rule_drops_ever_faster_as_the_rfc_says() {
 }
 
 #[test]
-fn an_interval_without_a_drop_ends_a_standing_queue() {
+fn an_interval_with_calls_enough_and_no_drop_ends_a_standing_queue() {
     let mut codel = Codel::new(Policy::default());
     let mut judge =
         |waited, empty, ms: u64| codel.judge(Duration::from_millis(waited), empty, Instant(ms * 1_000_000));
@@ -55,7 +55,12 @@ fn an_interval_without_a_drop_ends_a_standing_queue() {
     assert_eq!(judge(9, true, 152), Verdict::Serve, "it is empty only because of what was dropped");
     assert_eq!(judge(50, false, 201), Verdict::Drop, "it stands on");
     assert_eq!(judge(9, false, 301), Verdict::Serve);
-    assert_eq!(judge(50, false, 402), Verdict::Serve, "an interval had no drop");
+    assert_eq!(judge(50, false, 402), Verdict::Drop, "one that was not dropped says too little");
+    for ms in 403..420 {
+        assert_eq!(judge(9, false, ms), Verdict::Serve);
+    }
+    assert_eq!(judge(9, false, 503), Verdict::Serve);
+    assert_eq!(judge(50, false, 604), Verdict::Serve, "an interval had no drop");
 }
 
 #[test]

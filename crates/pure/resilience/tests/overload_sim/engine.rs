@@ -65,7 +65,8 @@ impl<E> Ord for Planned<E> {
 
 /// So many workers, each doing one job at a time, behind a queue without a bound.
 pub(crate) struct Service {
-    free: usize,
+    workers: usize,
+    busy: usize,
     queue: VecDeque<Job>,
 }
 
@@ -77,24 +78,35 @@ pub(crate) struct Job {
 
 impl Service {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { free: workers, queue: VecDeque::new() }
+        Self { workers, busy: 0, queue: VecDeque::new() }
     }
 
     /// A job comes; gives it back if a worker begins it now.
     pub(crate) fn arrive(&mut self, job: Job) -> Option<Job> {
-        if self.free == 0 {
-            self.queue.push_back(job);
-            return None;
-        }
-        self.free -= 1;
-        Some(job)
+        self.queue.push_back(job);
+        self.begin()
     }
 
     /// A worker has finished; gives the job that it begins now.
     pub(crate) fn finish(&mut self) -> Option<Job> {
-        let next = self.queue.pop_front();
-        self.free += usize::from(next.is_none());
-        next
+        self.busy -= 1;
+        self.begin()
+    }
+
+    /// From now on there are so many workers: those above it go when they have finished. New ones begin with
+    /// [`Self::begin`].
+    pub(crate) fn set_workers(&mut self, workers: usize) {
+        self.workers = workers;
+    }
+
+    /// The next job for a worker who is free.
+    pub(crate) fn begin(&mut self) -> Option<Job> {
+        if self.busy >= self.workers {
+            return None;
+        }
+        let job = self.queue.pop_front()?;
+        self.busy += 1;
+        Some(job)
     }
 }
 

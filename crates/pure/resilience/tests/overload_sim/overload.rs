@@ -13,13 +13,6 @@ use crate::engine::{Events, Job, Service, exponential, ms, quantile, seed};
 const WORKERS: usize = 16;
 /// A job takes this and as much again on average, by chance.
 const HALF: Duration = Duration::from_millis(5);
-/// By the rule of its module for jobs that take 10 ms: half of it, and ten times that.
-const QUEUE: codel::Policy = codel::Policy {
-    rule: codel::Rule::Controlled,
-    target: Duration::from_millis(5),
-    interval: Duration::from_millis(50),
-    most: 1000,
-};
 /// What the workers can do in a second.
 const CAPACITY: f64 = WORKERS as f64 * 100.0;
 /// Later answers are worth nothing.
@@ -167,13 +160,14 @@ struct World {
 }
 
 fn run(load: Load) -> Done {
+    let queue = codel::Policy::default().of_calls(HALF * 2);
     let front = load.front.map(|patterns| Front {
         patterns,
         dropped: 0,
         shed: Shed::new(shed::Policy::default()),
         limit: AdaptiveLimit::new(patterns.limit),
-        critical: Queue::new(QUEUE),
-        others: Queue::new(QUEUE),
+        critical: Queue::new(queue),
+        others: Queue::new(queue),
     });
     let mut world = World {
         now: Instant::from_secs(1),
