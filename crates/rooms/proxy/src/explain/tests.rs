@@ -1,6 +1,6 @@
 //! What is said of requests, step by step.
 
-mod patterns;
+pub(super) mod patterns;
 mod sides;
 
 use std::sync::Arc;

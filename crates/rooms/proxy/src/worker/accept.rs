@@ -114,24 +114,15 @@ fn take(listener: &impl AsFd) -> io::Result<(Link, SocketAddr)> {
 /// Serves a new connection. Each kind has tasks of its own, with no more memory than it needs. It counts from now on, also
 /// where its task begins only later.
 fn begin(worker: &Rc<Worker>, address: SocketAddr, door: Door, (link, peer): (Link, SocketAddr)) {
-    let worker = worker.clone();
-    if let Door::Front = door
-        && !worker.table().shared.expects_preface(peer.ip())
-    {
-        let client = Client::new(&worker, Stream::Plain(link), peer);
-        worker.seats.serve(&worker, Job { client, refusal: None, entrance: Entrance::Front });
-        return;
-    }
-    let watched = worker.watches.watch();
-    if worker.table().shared.expects_preface(peer.ip()) {
-        tokio::task::spawn_local(introduced(worker, address, door, (link, peer), watched));
-        return;
-    }
-    match door {
-        Door::Secure => drop(tokio::task::spawn_local(secured(worker, link, peer, watched))),
-        Door::Front | Door::Port => {
-            drop(tokio::task::spawn_local(port(worker, address, link, peer, watched)))
+    let (us, watch) = (worker.clone(), || worker.watches.watch());
+    match (door, worker.table().shared.expects_preface(peer.ip())) {
+        (Door::Front, false) => {
+            let client = Client::new(worker, Stream::Plain(link), peer);
+            worker.seats.serve(worker, Job { client, refusal: None, entrance: Entrance::Front });
         }
+        (_, true) => drop(tokio::task::spawn_local(introduced(us, address, door, (link, peer), watch()))),
+        (Door::Secure, false) => drop(tokio::task::spawn_local(secured(us, link, peer, watch()))),
+        (Door::Port, false) => drop(tokio::task::spawn_local(port(us, address, link, peer, watch()))),
     }
 }
 

@@ -1,38 +1,17 @@
 //! What is told of the threads' own states, and how what several say is told together.
 
-use base::ContainerId;
 use expect_test::{Expect, expect};
-use plan::traffic::{Endpoint, Pool, RouteShare};
 use spec::{EdgePolicy, Hedge, HedgeAfter};
 
-use super::super::tests::{NOW, ask, rule};
+use super::super::tests::patterns::table;
+use super::super::tests::{NOW, ask};
 use super::super::{Seen, explain};
 use super::*;
-use crate::endpoint::EndpointState;
-use crate::table::{Document, Table};
 
 /// What is said in the step of this name of a service with this policy, when its threads say this.
 #[track_caller]
 fn check(policy: &EdgePolicy, all: &[Present], step: &str, want: Expect) {
-    let endpoint =
-        |n: u8| Endpoint { instance: ContainerId::from_bytes([n; 32]), address: ([10, 0, 0, n], 80).into() };
-    let web = Pool {
-        service: "shop/web".into(),
-        endpoints: (1..=2).map(endpoint).collect(),
-        policy: policy.clone(),
-        ..Pool::default()
-    };
-    let share = RouteShare {
-        rules: vec![rule(None, "/", "web", false)],
-        pools: [("web".to_owned(), web)].into(),
-        ..RouteShare::default()
-    };
-    let shares = [("shop".to_owned(), share)].into();
-    let document = Document { generation: 1, shares, ..Document::default() };
-    let table = Table::build(&document, None, 1, |instance, address| {
-        EndpointState::new(instance.clone(), address, 2).into()
-    });
-    let table = table.expect("a table");
+    let table = table(policy.clone(), 2);
     let key = ("shop".to_owned(), "web".to_owned());
     let (http, threads) = ([([0, 0, 0, 0], 80).into()], Some(Threads { key: &key, all }));
     let seen = Seen { table: &table, http: &http, https: &[], now: NOW, threads };

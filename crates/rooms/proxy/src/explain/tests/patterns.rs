@@ -6,7 +6,7 @@ use spec::{Hedge, HedgeAfter};
 use super::*;
 
 /// A service with this policy and so many instances.
-fn table(policy: EdgePolicy, instances: u8) -> Table {
+pub(in crate::explain) fn table(policy: EdgePolicy, instances: u8) -> Table {
     let endpoint =
         |n: u8| Endpoint { instance: ContainerId::from_bytes([n; 32]), address: ([10, 0, 0, n], 80).into() };
     let web = Pool {
