@@ -141,6 +141,9 @@ fn read(desk: &mut Desk<'_>, name: &str, service: &Map) -> Sea {
 /// More ports than these are a range rather than a service's names for itself.
 const MOST_PORTS: usize = 16;
 
+/// The edge listens at one of so many ports of a service's address, by the lower bits of the one that is called.
+const PLACES: u16 = 4096;
+
 /// The ports at which the edge answers for a service that does not say: those of TCP that its file names for it.
 fn answer_named(desk: &mut Desk<'_>, (name, service): (&str, &Map), sea: &mut Sea) {
     let edge = service.get("x-sea").and_then(|node| node.get("edge"));
@@ -185,6 +188,15 @@ fn check_ways(desk: &mut Desk<'_>, (name, service): (&str, &Map), (node, key): (
     if !sea.edge.between.is_empty() && mode != "bridge" {
         let message =
             format!("nobody comes through here, as `network_mode: {mode}` has no network of its own");
+        desk.warn("C0209", node, format!("{key}.edge.between"), message);
+    }
+    let ports = &sea.edge.between;
+    let alike =
+        |port: &u16| ports.iter().find(|lower| *lower < port && (port - **lower).is_multiple_of(PLACES));
+    for (port, lower) in ports.iter().filter_map(|port| Some((port, alike(port)?))) {
+        let message = format!(
+            "calls of port {port} go straight to instances, as the edge has one place for it and {lower}: they are a multiple of {PLACES} apart"
+        );
         desk.warn("C0209", node, format!("{key}.edge.between"), message);
     }
 }

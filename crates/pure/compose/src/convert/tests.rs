@@ -295,10 +295,11 @@ services:
 #[test]
 fn wishes_to_an_edge_that_has_no_way_to_the_service_are_warned_of() {
     told(
-        "services:\n  a: {image: x, x-sea: {edge: {limit: 5}}}\n  b: {image: x, ports: ['1:1'], x-sea: {edge: {limit: 5}}}\n  c: {image: x, network_mode: host, x-sea: {edge: {between: 80}}}\n",
+        "services:\n  a: {image: x, x-sea: {edge: {limit: 5}}}\n  b: {image: x, ports: ['1:1'], x-sea: {edge: {limit: 5}}}\n  c: {image: x, network_mode: host, x-sea: {edge: {between: 80}}}\n  d: {image: x, x-sea: {edge: {between: [8080, 12176]}}}\n",
         expect![[r#"
             C0209: /app/compose.yaml:2:31: `services.a.x-sea.edge`: no request comes here through the edge, for want of a route or a published port
             C0209: /app/compose.yaml:4:51: `services.c.x-sea.edge.between`: nobody comes through here, as `network_mode: host` has no network of its own
+            C0209: /app/compose.yaml:5:31: `services.d.x-sea.edge.between`: calls of port 12176 go straight to instances, as the edge has one place for it and 8080: they are a multiple of 4096 apart
             a restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
             a deploy.update_config.order = start-first: the new one is ready before the old one leaves
             a logging = 3 files of 10.0 MiB: a log without a bound fills the disk
@@ -310,6 +311,9 @@ fn wishes_to_an_edge_that_has_no_way_to_the_service_are_warned_of() {
             c restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
             c deploy.update_config.order = stop-first: on the host's network a port cannot be taken twice
             c logging = 3 files of 10.0 MiB: a log without a bound fills the disk
+            d restart = unless-stopped: a service that runs for long comes back after a failure and after a start of the machine
+            d deploy.update_config.order = start-first: the new one is ready before the old one leaves
+            d logging = 3 files of 10.0 MiB: a log without a bound fills the disk
         "#]],
     );
 }
