@@ -159,16 +159,14 @@ fn push_any(out: &mut Vec<u8>, text: &[u8]) {
 /// Appends text that has passed the parser, which lets neither control characters nor others than ASCII through.
 fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     let text = &text[..text.len().min(TEXT_BYTES)];
-    if memchr::memchr2(b'"', b'\\', text).is_none() {
-        out.extend_from_slice(text);
-        return;
+    let mut rest = text;
+    // Rarely any.
+    while let Some(found) = rest.iter().position(|c| matches!(c, b'"' | b'\\')) {
+        out.extend_from_slice(&rest[..found]);
+        out.extend_from_slice(&[b'\\', rest[found]]);
+        rest = &rest[found + 1..];
     }
-    for c in text {
-        if matches!(c, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(*c);
-    }
+    out.extend_from_slice(rest);
 }
 
 impl Line {

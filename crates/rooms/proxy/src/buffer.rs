@@ -2,10 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
-
-use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::limits::{BUFFER_BYTES, BUFFERS_KEPT};
 use crate::stream::Stream;
@@ -99,10 +96,8 @@ impl Input {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         self.make_room(buffers, most);
-        let mut space = ReadBuf::new(&mut self.block[self.to..]);
-        match Pin::new(stream).poll_read(cx, &mut space) {
-            Poll::Ready(Ok(())) => {
-                let count = space.filled().len();
+        match stream.poll_fill(cx, &mut self.block[self.to..]) {
+            Poll::Ready(Ok(count)) => {
                 self.to += count;
                 Poll::Ready(Ok(count))
             }

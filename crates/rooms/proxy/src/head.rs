@@ -3,6 +3,7 @@
 //! Strict by intent: what two servers could read in two ways is refused, and nothing is mended. The parser keeps
 //! places in the buffer and copies nothing; what goes on is written anew from the parts (see `forward`).
 
+mod plain;
 pub(crate) mod request;
 pub(crate) mod response;
 
@@ -63,39 +64,47 @@ pub(crate) enum Known {
     Upgrade,
 }
 
-/// Which field this name is; an underscore counts as a dash, so that imitations are seen.
+/// Which field this name is, which is a token; an underscore counts as a dash, so that imitations are seen.
 fn known(name: &[u8]) -> Known {
-    let is = |want: &[u8]| {
-        name.iter().zip(want).all(|(have, want)| match have {
-            b'_' => *want == b'-',
-            other => other.to_ascii_lowercase() == *want,
-        })
-    };
+    if !name.contains(&b'_') {
+        return known_plain(name);
+    }
+    known_plain(&name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect::<Vec<_>>())
+}
+
+/// The same of a name without underscores.
+fn known_plain(name: &[u8]) -> Known {
+    /// Whether it begins so, in any case. Of the characters of tokens one bit is that of small letters, and the others
+    /// that it makes alike are `^` and `~`.
+    fn is<const N: usize>(name: &[u8], want: &[u8; N]) -> bool {
+        let differ = |name: &[u8; N]| name.iter().zip(want).fold(0, |bits, (a, b)| bits | ((a | 0x20) ^ b));
+        name.first_chunk().is_some_and(|name| differ(name) == 0)
+    }
     match name.len() {
-        2 if is(b"te") => Known::Te,
-        4 if is(b"host") => Known::Host,
-        6 if is(b"expect") => Known::Expect,
-        7 if is(b"upgrade") => Known::Upgrade,
-        9 if is(b"forwarded") || is(b"x-real-ip") => Known::Forwarded,
-        10 if is(b"connection") => Known::Connection,
-        10 if is(b"keep-alive") => Known::KeepAlive,
-        11 if is(b"retry-after") => Known::RetryAfter,
-        12 if is(b"content-type") => Known::ContentType,
-        12 if is(b"grpc-timeout") => Known::GrpcTimeout,
-        12 if is(b"x-sea-mirror") => Known::Mirror,
-        12 if is(b"x-timeout-ms") => Known::TimeoutMs,
-        13 if is(b"x-sea-not-now") => Known::NotNow,
-        14 if is(b"content-length") => Known::ContentLength,
-        14 if is(b"http2-settings") => Known::Http2Settings,
-        14 if is(b"x-should-retry") => Known::ShouldRetry,
-        15 if is(b"x-forwarded-for") => Known::ForwardedFor,
-        16 if is(b"proxy-connection") => Known::ProxyConnection,
-        16 if is(b"x-forwarded-host") => Known::ForwardedHost,
-        17 if is(b"transfer-encoding") => Known::TransferEncoding,
-        17 if is(b"x-forwarded-proto") => Known::ForwardedProto,
-        23 if is(b"x-forwarded-client-cert") => Known::ForwardedClientCert,
+        2 if is(name, b"te") => Known::Te,
+        4 if is(name, b"host") => Known::Host,
+        6 if is(name, b"expect") => Known::Expect,
+        7 if is(name, b"upgrade") => Known::Upgrade,
+        9 if is(name, b"forwarded") || is(name, b"x-real-ip") => Known::Forwarded,
+        10 if is(name, b"connection") => Known::Connection,
+        10 if is(name, b"keep-alive") => Known::KeepAlive,
+        11 if is(name, b"retry-after") => Known::RetryAfter,
+        12 if is(name, b"content-type") => Known::ContentType,
+        12 if is(name, b"grpc-timeout") => Known::GrpcTimeout,
+        12 if is(name, b"x-sea-mirror") => Known::Mirror,
+        12 if is(name, b"x-timeout-ms") => Known::TimeoutMs,
+        13 if is(name, b"x-sea-not-now") => Known::NotNow,
+        14 if is(name, b"content-length") => Known::ContentLength,
+        14 if is(name, b"http2-settings") => Known::Http2Settings,
+        14 if is(name, b"x-should-retry") => Known::ShouldRetry,
+        15 if is(name, b"x-forwarded-for") => Known::ForwardedFor,
+        16 if is(name, b"proxy-connection") => Known::ProxyConnection,
+        16 if is(name, b"x-forwarded-host") => Known::ForwardedHost,
+        17 if is(name, b"transfer-encoding") => Known::TransferEncoding,
+        17 if is(name, b"x-forwarded-proto") => Known::ForwardedProto,
+        23 if is(name, b"x-forwarded-client-cert") => Known::ForwardedClientCert,
         // `X-Forwarded-Port`, `-Prefix`, `-Ssl` and so on: applications believe what they say of the client.
-        13.. if is(b"x-forwarded-") => Known::Forwarded,
+        13.. if is(name, b"x-forwarded-") => Known::Forwarded,
         _ => Known::Other,
     }
 }
@@ -143,22 +152,23 @@ pub(crate) fn is_value(text: &[u8]) -> bool {
 ///
 /// An empty line that ends with LF alone ends the head too, so that the parser can refuse it at once.
 pub(crate) fn head_end(buf: &[u8], scanned: &mut usize) -> Option<usize> {
-    let mut at = *scanned;
-    while let Some(found) = memchr::memchr(b'\n', &buf[at..]) {
-        let next = at + found + 1;
-        match &buf[next..] {
-            [b'\n', ..] => return Some(next + 1),
-            [b'\r', b'\n', ..] => return Some(next + 2),
-            // The next read decides; look at this LF again then.
-            [] | [b'\r'] => {
-                *scanned = next - 1;
-                return None;
-            }
-            _ => at = next,
+    let decides = |found: usize| match &buf[found + 1..] {
+        [b'\n', ..] => Some(Some(found + 2)),
+        [b'\r', b'\n', ..] => Some(Some(found + 3)),
+        // The next read decides; look at this LF again then.
+        [] | [b'\r'] => Some(None),
+        _ => None,
+    };
+    match plain::find_among_line_ends(buf, *scanned, |found| decides(found).is_some()) {
+        Some(found) => {
+            *scanned = found;
+            decides(found).flatten()
+        }
+        None => {
+            *scanned = buf.len();
+            None
         }
     }
-    *scanned = buf.len();
-    None
 }
 
 /// The line from `from`, without its CRLF, and where the next one begins.
@@ -216,10 +226,17 @@ pub(crate) fn field(buf: &[u8], line: Span) -> Result<Field, Refusal> {
 pub(crate) fn fields(buf: &[u8], mut at: usize, into: &mut Vec<Field>) -> Result<usize, Refusal> {
     into.clear();
     loop {
-        let (span, next) = line(buf, at)?;
-        if span.from == span.to {
-            return Ok(next);
+        if buf[at..].starts_with(b"\r\n") {
+            return Ok(at + 2);
         }
+        if into.len() < FIELDS
+            && let Some((field, next)) = plain::field(buf, at)
+        {
+            into.push(field);
+            at = next;
+            continue;
+        }
+        let (span, next) = line(buf, at)?;
         if into.len() == FIELDS {
             return Err(Refusal::HEAD_SIZE);
         }

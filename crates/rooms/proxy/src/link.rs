@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// So many reads and writes go without the runtime, which sees to it that nobody keeps a thread to itself.
@@ -24,6 +24,10 @@ pub(crate) struct Link {
     parting: bool,
     /// The kernel has been told not to wait with acknowledgements.
     prompt: bool,
+    /// The kernel had no room for all of what was written last.
+    full: bool,
+    /// Somebody has just asked, and there may be something to read.
+    readable: bool,
 }
 
 enum State {
@@ -42,7 +46,7 @@ impl From<TcpStream> for Link {
 
 impl Link {
     fn of(state: State) -> Self {
-        Self { state, parting: false, prompt: false }
+        Self { state, parting: false, prompt: false, full: false, readable: false }
     }
 
     /// Of a socket that was just taken in, and never blocks.
@@ -51,6 +55,7 @@ impl Link {
     }
 
     /// Whether nobody is woken by it.
+    #[cfg(test)]
     pub(crate) fn is_fresh(&self) -> bool {
         matches!(self.state, State::Fresh(..))
     }
@@ -79,23 +84,26 @@ impl Link {
     }
 
     /// Ready when a read may give something. Where nobody has waited yet, only a read tells.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.state {
-            State::Known(tcp) => tcp.poll_read_ready(cx),
+            State::Known(tcp) => {
+                let polled = tcp.poll_read_ready(cx);
+                self.readable = polled.is_ready();
+                polled
+            }
             State::Fresh(..) | State::Lost => Poll::Ready(Ok(())),
         }
     }
 
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let space = buf.initialize_unfilled();
+    /// Reads what is there, and tells how much; 0 is the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let wanted = space.len();
         let take = |socket: BorrowedFd<'_>| Ok(rustix::net::recv(socket, &mut *space, RecvFlags::empty())?.1);
         let count = ready!(self.poll_call(cx, Interest::READABLE, take))?;
         if count < wanted && count > 0 {
             self.settle(Interest::READABLE);
         }
-        buf.advance(count);
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(count))
     }
 
     /// Looks at what comes next, and leaves it there; tells how many bytes it saw.
@@ -181,11 +189,22 @@ impl Link {
                     }
                 }
                 State::Fresh(..) => self.make_known()?,
+                // There nearly always is room, so that is asked about only after there was none.
+                State::Known(tcp) if interest.is_writable() => {
+                    if self.full {
+                        ready!(tcp.poll_write_ready(cx))?;
+                        self.full = false;
+                    }
+                    match call(tcp.as_fd()) {
+                        Err(error) if blocked(&error) => self.settle(interest),
+                        Err(error) if is_interrupted(&error) => {}
+                        done => return Poll::Ready(done),
+                    }
+                }
                 State::Known(tcp) => {
-                    ready!(match interest {
-                        Interest::READABLE => tcp.poll_read_ready(cx),
-                        _ => tcp.poll_write_ready(cx),
-                    })?;
+                    if !std::mem::take(&mut self.readable) {
+                        ready!(tcp.poll_read_ready(cx))?;
+                    }
                     match tcp.try_io(interest, || call(tcp.as_fd())) {
                         Err(error) if blocked(&error) || is_interrupted(&error) => {}
                         done => return Poll::Ready(done),
@@ -198,7 +217,8 @@ impl Link {
 
     /// What was done in part shows that there is no more to do now, which spares a call that would say so. News that come
     /// from here on are told.
-    fn settle(&self, interest: Interest) {
+    fn settle(&mut self, interest: Interest) {
+        self.full |= interest.is_writable();
         if let State::Known(tcp) = &self.state {
             let _ = tcp.try_io(interest, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
@@ -209,6 +229,21 @@ impl Link {
             State::Fresh(socket, _) => Some(socket.as_fd()),
             State::Known(tcp) => Some(tcp.as_fd()),
             State::Lost => None,
+        }
+    }
+
+    /// Whether nothing has come that could be read, as far as the last look at all sockets told; nobody is woken by it. The
+    /// last piece of an answer may have left readiness behind, so that the kernel is asked about that.
+    pub(crate) fn is_quiet(&self) -> bool {
+        match &self.state {
+            State::Known(tcp) => {
+                let seen = tcp.try_io(Interest::READABLE, || match self.has_ended() {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                });
+                seen.is_err()
+            }
+            State::Fresh(..) | State::Lost => !self.has_ended(),
         }
     }
 

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use base::{Instant, Rng};
@@ -170,7 +169,7 @@ impl LocalTable {
     /// Closes the idle connections that are too old or that the instance has closed.
     pub(crate) fn sweep(&self, now: Instant, most: Duration) {
         for endpoint in self.pools.iter().flat_map(|pool| &pool.endpoints) {
-            endpoint.idle.borrow_mut().retain(|idle| now.since(idle.since) < most && idle.is_quiet());
+            endpoint.idle.borrow_mut().retain(|idle| now.since(idle.since) < most && idle.stream.is_quiet());
             endpoint
                 .far
                 .borrow_mut()
@@ -316,7 +315,7 @@ impl LocalEndpoint {
                 // All others are older still; the sweep closes them.
                 return None;
             }
-            if last.is_quiet() && !(surely && last.stream.has_ended()) {
+            if last.stream.is_quiet() && !(surely && last.stream.has_ended()) {
                 let flight = Flight::begin(self);
                 return Some(Upstream {
                     stream: Stream::Plain(last.stream),
@@ -326,15 +325,6 @@ impl LocalEndpoint {
             }
         }
         None
-    }
-}
-
-impl Idle {
-    /// Nothing has come in: neither an end nor bytes that nobody asked for.
-    fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        // The last piece of an answer may have left readiness behind, so that is asked about.
-        self.stream.poll_read_ready(&mut cx).is_pending() || !self.stream.has_ended()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -35,7 +35,7 @@ impl Stream {
             Self::Plain(tcp) => tcp.poll_read_ready(cx),
             // What was decrypted before waits here and not in the kernel.
             Self::Tls(tls) if tls.holds_bytes() => Poll::Ready(Ok(())),
-            Self::Tls(tls) => tls.socket().poll_read_ready(cx),
+            Self::Tls(tls) => tls.socket_mut().poll_read_ready(cx),
             Self::Lane(lane) => lane.poll_read_ready(cx),
             // A read tells.
             Self::Far(_) | Self::Outlet(_) => Poll::Ready(Ok(())),
@@ -43,13 +43,9 @@ impl Stream {
         }
     }
 
-    /// Whether nobody is woken when something comes; see [`Link`].
-    pub(crate) fn is_fresh(&self) -> bool {
-        match self {
-            Self::Plain(tcp) => tcp.is_fresh(),
-            Self::Tls(tls) => tls.socket().is_fresh(),
-            Self::Lane(_) | Self::Far(_) | Self::Inlet(_) | Self::Outlet(_) => false,
-        }
+    /// Whether it is a connection by itself.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self, Self::Plain(_) | Self::Tls(_))
     }
 
     /// Has this task woken by it from here on.
@@ -150,10 +146,26 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Reads what is there, and tells how much; 0 is the end.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Self::Plain(tcp) = self {
+            return tcp.poll_read(cx, space);
+        }
+        let mut space = ReadBuf::new(space);
+        ready!(Pin::new(self).poll_read(cx, &mut space))?;
+        Poll::Ready(Ok(space.filled().len()))
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(tcp) => tcp.poll_read(cx, buf),
+            Self::Plain(tcp) => {
+                let count = ready!(tcp.poll_read(cx, buf.initialize_unfilled()))?;
+                buf.advance(count);
+                Poll::Ready(Ok(()))
+            }
             Self::Tls(tls) => tls.poll_read(cx, buf),
             Self::Lane(lane) => lane.poll_read(cx, buf),
             Self::Far(lane) => lane.poll_read(cx, buf),

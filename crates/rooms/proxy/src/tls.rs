@@ -157,9 +157,7 @@ fn or_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 
 impl Read for Socket<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut space = ReadBuf::new(buf);
-        or_block(self.tcp.poll_read(self.cx, &mut space))?;
-        Ok(space.filled().len())
+        or_block(self.tcp.poll_read(self.cx, buf))
     }
 }
 

@@ -29,11 +29,14 @@ impl Exchange<'_> {
     /// Reads from the instance and writes to the client; true if another round may move more.
     pub(super) fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         loop {
-            self.digest()?;
-            let blocked = !self.deliver(cx)?;
-            self.finished()?;
-            if blocked || self.is_whole() {
-                return Ok(false);
+            // Mostly the instance has yet to say its first word.
+            if self.heard {
+                self.digest()?;
+                let blocked = !self.deliver(cx)?;
+                self.finished()?;
+                if blocked || self.is_whole() {
+                    return Ok(false);
+                }
             }
             let most = if self.stage == Stage::Head { RESPONSE_HEAD_BYTES } else { BUFFER_BYTES };
             let up = self.up.as_mut().expect("bytes move only while there is a connection to an instance");

@@ -36,11 +36,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Takes in what the client sends; true if there is more for the instance now.
+    /// Takes in what the client sends of the body; true if there is more for the instance now.
     pub(super) fn listen(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.question.body.is_done() {
-            return self.look_at_client(cx);
-        }
         if self.cut {
             return Ok(false);
         }
@@ -81,24 +78,20 @@ impl Exchange<'_> {
     }
 
     /// Nothing is wanted of the client: reads ahead a little, and sees it go.
-    fn look_at_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let silent = self.client.stream.is_fresh();
-        if self.client.ended || silent || !self.client.input.is_empty() {
-            return Ok(false);
+    pub(super) fn look_at_client(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if !self.watching || self.client.ended || !self.client.input.is_empty() {
+            return Ok(());
         }
         if self.client.stream.poll_read_ready(cx).is_pending() {
-            return Ok(false);
+            return Ok(());
         }
         match self.client.poll_fill(cx, self.worker, BUFFER_BYTES) {
-            Poll::Pending => Ok(false),
             // Half-closed: it may still read its answer.
-            Poll::Ready(Ok(0)) => {
-                self.client.ended = true;
-                Ok(false)
-            }
-            Poll::Ready(Ok(_)) => Ok(false),
-            Poll::Ready(Err(_)) => Err(End::Abort),
+            Poll::Ready(Ok(0)) => self.client.ended = true,
+            Poll::Pending | Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => return Err(End::Abort),
         }
+        Ok(())
     }
 
     /// Moves body bytes that were read to what goes to the instance; false if there are none.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 
 use super::{FIXED_BYTES, Flaw, LINE_BYTES, Origin, Step, VARIABLE_BYTES, step, write};
 use crate::events;
@@ -64,10 +64,9 @@ fn poll(tcp: &mut Link, buf: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Result<
             }
         };
         let mut space = [0; FIXED_BYTES + VARIABLE_BYTES];
-        let mut read = ReadBuf::new(&mut space[..count]);
-        match ready!(tcp.poll_read(cx, &mut read)) {
-            Ok(()) if !read.filled().is_empty() => buf.extend_from_slice(read.filled()),
-            Ok(()) | Err(_) => return Poll::Ready(Err(Flaw::Cut)),
+        match ready!(tcp.poll_read(cx, &mut space[..count])) {
+            Ok(read @ 1..) => buf.extend_from_slice(&space[..read]),
+            Ok(0) | Err(_) => return Poll::Ready(Err(Flaw::Cut)),
         }
     }
 }
