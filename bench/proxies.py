@@ -72,8 +72,35 @@ def sea_knows_https(program):
     return "--https" in usage.stderr + usage.stdout
 
 
-def haproxy(program, case):
+# What the edge does without being told and HAProxy knows too, as its manual sets it up: the fields that say who asked,
+# power of two choices, repetitions, ejection by what instances answer, slow start, and a bound for each time.
+ALIKE_FRONT = """
+  timeout http-request 10s
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  declare capture request len 256
+  http-request capture req.hdr(host) id 0"""
+ALIKE_BACK = """
+  timeout queue 1s
+  balance random(2)
+  retries 2
+  option redispatch
+  retry-on conn-failure empty-response 503"""
+ALIKE_SERVER = " check inter 2s observe layer7 error-limit 10 on-error mark-down slowstart 10s"
+# The fields of the edge's lines, in the same format.
+ALIKE_LINE = """  log-format '{"at_ms":"%[date(0,ms)]","client":"%ci","protocol":"%HV","method":"%HM","host":"%[capture.req.hdr(0),json(utf8s)]",\
+"target":"%[capture.req.uri,json(utf8s)]","status":%ST,"received":%U,"sent":%B,"took_us":%Ta,"reason":"%ts"}'"""
+
+
+def haproxy_alike(program, case):
+    """HAProxy that does what the edge always does, as far as it can."""
+    return haproxy(program, case, alike=True)
+
+
+def haproxy(program, case, alike=False):
     """Lines of the log go through a ring in memory, from which a thread's spare time sends many at once."""
+    front, back, server = (ALIKE_FRONT, ALIKE_BACK, ALIKE_SERVER) if alike else ("", "", "")
+    line = ALIKE_LINE if alike else "  option httplog"
     bind = {"http": "", "https": f" ssl crt {case.folder}/both.pem alpn h2,http/1.1", "h2c": " proto h2"}[case.front]
     if case.front == "https":
         with open(case.chain) as chain, open(case.key) as key:
@@ -96,7 +123,7 @@ global
 defaults
   mode http
   {"log global" if case.log else ""}
-  {"option httplog" if case.log else ""}
+{line if case.log else ""}
   option forwardfor
   http-reuse always
   timeout connect 5s
@@ -104,10 +131,10 @@ defaults
   timeout server 3600s
 {ring}
 frontend f
-  bind 127.0.0.1:{case.port}{bind}
+  bind 127.0.0.1:{case.port}{bind}{front}
   default_backend b
-backend b
-  server s 127.0.0.1:{case.backend} pool-max-conn -1 pool-purge-delay 3600s
+backend b{back}
+  server s 127.0.0.1:{case.backend} pool-max-conn -1 pool-purge-delay 3600s{server}
 """)
     return [program, "-db", "-f", path]
 
@@ -280,13 +307,15 @@ def caddy(program, case):
 
 # What is measured only when it is named.
 REFERENCES = {"haproxy-tcp"}
-MAKERS = {"sea": sea, "haproxy": haproxy, "haproxy-tcp": haproxy_tcp, "nginx": nginx, "envoy": envoy, "traefik": traefik, "caddy": caddy}
+MAKERS = {"sea": sea, "haproxy": haproxy, "haproxy-alike": haproxy_alike, "haproxy-tcp": haproxy_tcp, "nginx": nginx,
+          "envoy": envoy, "traefik": traefik, "caddy": caddy}
 
 
 def programs(edge, names, peers):
     """Where the program of each lies."""
     envoys = glob.glob(f"{peers}/lib/python3*/site-packages/envoy/_bin/envoy")
-    found = {"sea": edge, "haproxy": "/usr/sbin/haproxy", "haproxy-tcp": "/usr/sbin/haproxy", "nginx": "/usr/sbin/nginx", "envoy": next(iter(envoys), None),
+    found = {"sea": edge, "nginx": "/usr/sbin/nginx", "envoy": next(iter(envoys), None),
+             **{name: "/usr/sbin/haproxy" for name in MAKERS if name.startswith("haproxy")},
              "traefik": f"{peers}/bin/traefik", "caddy": f"{peers}/bin/caddy"}
     for name in names:
         if not found[name] or not os.path.exists(found[name]):

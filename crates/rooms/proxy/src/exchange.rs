@@ -332,7 +332,11 @@ impl<'a> Exchange<'a> {
     /// Moves bytes in all directions until nothing moves.
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.now.set(None);
-        if self.client.watched.watch.is_late() && !self.has_waited() {
+        let late = self.client.watched.watch.is_late();
+        if late && std::mem::take(&mut self.moved) {
+            // It was the deadline of what is over.
+            self.set_deadline();
+        } else if late && !self.has_waited() {
             if !self.client.watched.watch.is_look() {
                 return Poll::Ready(self.late());
             }

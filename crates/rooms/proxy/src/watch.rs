@@ -113,7 +113,8 @@ impl Watches {
 
     /// A new deadline, far away.
     pub(crate) fn watch(self: &Rc<Self>) -> Watched {
-        let watch = Rc::new(Watch { deadline: Cell::new(Instant(u64::MAX)), ..Watch::default() });
+        let (deadline, moved) = (Cell::new(Instant(u64::MAX)), Cell::new(self.now()));
+        let watch = Rc::new(Watch { deadline, moved, ..Watch::default() });
         let mut all = self.all.borrow_mut();
         let place = self.free.borrow_mut().pop().unwrap_or_else(|| {
             all.push(None);
@@ -150,7 +151,7 @@ impl Watches {
             stage: watch.stage.get(),
             moved: watch.moved.get(),
         });
-        let gone = room::give_way(held.collect(), most);
+        let gone = room::give_way(held.collect(), most, self.now());
         for watch in gone.iter().filter_map(|place| all[*place].as_ref()) {
             watch.crowded_out.set(true);
             watch.look.set(false);

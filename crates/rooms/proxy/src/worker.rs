@@ -161,8 +161,10 @@ pub(crate) struct Plan {
 
 /// Runs one worker until it has drained; the thread's main function.
 pub(crate) fn run(plan: Plan, commands: mpsc::UnboundedReceiver<Command>) -> io::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(Default::default())?;
     runtime.block_on(async move {
         let worker = Worker::new(plan);
         tokio::task::spawn_local(sweep(worker.clone()));

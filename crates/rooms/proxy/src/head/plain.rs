@@ -26,15 +26,28 @@ fn equal(eight: u64, byte: u8) -> u64 {
     below(eight ^ (ONES * u64::from(byte)), 1)
 }
 
-/// The highest bit of each byte that is neither a letter nor a digit nor one of these, exactly.
-fn no_letter_nor(eight: u64, others: &[u8]) -> u64 {
+/// The highest bit of each byte that is no letter, digit or dash, exactly.
+fn unusual_in_names(eight: u64) -> u64 {
     let least = |eight: u64, byte: u8| (eight & !HIGH) + ONES * u64::from(0x80 - byte);
     let between = |eight, first, last| least(eight, first) & !least(eight, last + 1);
     let letters = between(eight | ONES * 0x20, b'a', b'z');
-    let fine = others
-        .iter()
-        .fold(letters | between(eight, b'0', b'9'), |fine, byte| fine | between(eight, *byte, *byte));
-    (!fine | eight) & HIGH
+    let digits_and_dash = between(eight, b'0', b'9') | between(eight, b'-', b'-');
+    (!(letters | digits_and_dash) | eight) & HIGH
+}
+
+/// Where the text from `at` on ends, with CRLF, that has no control characters but tabs.
+fn text_end(buf: &[u8], at: usize) -> Option<usize> {
+    let near = &buf[..buf.len().min(at + VALUE_BYTES)];
+    let control = |byte: u8| byte < 0x20 || byte == 0x7f;
+    let mut end = at;
+    loop {
+        end = find(near, end, |eight| below(eight, 0x20) | equal(eight, 0x7f), control)?;
+        if near[end] != b'\t' {
+            break;
+        }
+        end += 1;
+    }
+    (buf.get(end..end + 2)? == b"\r\n").then_some(end)
 }
 
 /// The first place from `at` whose byte is `wanted`. `marked` gives the same of eight bytes, by the highest bits.
@@ -82,12 +95,7 @@ pub(super) fn find_among_line_ends(
 
 /// The field line at `at`, and where the next one begins.
 pub(super) fn field(buf: &[u8], at: usize) -> Option<(Field, usize)> {
-    let colon = find(
-        buf,
-        at,
-        |eight| no_letter_nor(eight, b"-"),
-        |byte| !byte.is_ascii_alphanumeric() && byte != b'-',
-    )?;
+    let colon = find(buf, at, unusual_in_names, |byte| !byte.is_ascii_alphanumeric() && byte != b'-')?;
     if colon == at || buf[colon] != b':' {
         return None;
     }
@@ -96,19 +104,7 @@ pub(super) fn field(buf: &[u8], at: usize) -> Option<(Field, usize)> {
     while is_blank(*buf.get(from)?) {
         from += 1;
     }
-    let near = &buf[..buf.len().min(from + VALUE_BYTES)];
-    let control = |byte: u8| byte < 0x20 || byte == 0x7f;
-    let mut end = from;
-    loop {
-        end = find(near, end, |eight| below(eight, 0x20) | equal(eight, 0x7f), control)?;
-        if near[end] != b'\t' {
-            break;
-        }
-        end += 1;
-    }
-    if buf.get(end..end + 2)? != b"\r\n" {
-        return None;
-    }
+    let mut end = text_end(buf, from)?;
     let next = end + 2;
     while end > from && is_blank(buf[end - 1]) {
         end -= 1;
@@ -136,10 +132,13 @@ pub(super) fn request_line(buf: &[u8], at: usize) -> Option<(Span, Span, usize)>
     Some((Span::new(at, space), Span::new(space + 1, end), end + rest.len()))
 }
 
-/// How many bytes at the begin are of a host name, or of an address without brackets.
-pub(super) fn host_name(text: &[u8]) -> usize {
-    let other = |byte: u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'.' | b'_');
-    find(text, 0, |eight| no_letter_nor(eight, b"-._"), other).unwrap_or(text.len())
+/// The status line of HTTP/1.1 that the head begins with: status, reason, and where the next line begins.
+pub(super) fn status_line(buf: &[u8]) -> Option<(u16, Span, usize)> {
+    let digits = buf.strip_prefix(b"HTTP/1.1 ")?;
+    let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] = digits else { return None };
+    let status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+    let end = text_end(buf, 13)?;
+    Some((status, Span::new(13, end), end + 2))
 }
 
 /// The length of the path of a target, when it has nothing that servers could read in two ways.

@@ -275,6 +275,17 @@ fn has_dot_segment(path: &[u8]) -> bool {
     }
 }
 
+/// The characters of host names and of addresses without brackets.
+static HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = matches!(at as u8, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_');
+        at += 1;
+    }
+    table
+};
+
 /// A host name, an IPv4 address or a bracketed IPv6 one, with or without a port.
 pub(crate) fn is_host(text: &[u8]) -> bool {
     let (name, port) = match text {
@@ -286,17 +297,12 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
             }
             (&b"v6"[..], &rest[close + 1..])
         }
-        _ => text.split_at(plain::host_name(text)),
+        _ => text.split_at(text.iter().position(|c| !HOST[usize::from(*c)]).unwrap_or(text.len())),
     };
-    let named = !name.is_empty() && name.len() <= 255;
-    named
-        && match port {
-            [] => true,
-            [b':', digits @ ..] => {
-                (1..=5).contains(&digits.len())
-                    && digits.iter().all(u8::is_ascii_digit)
-                    && super::length(digits).is_ok_and(|port| port <= 65535)
-            }
-            _ => false,
-        }
+    let ported = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && super::length(digits).is_ok_and(|port| port <= 65535),
+        _ => false,
+    };
+    ported && !name.is_empty() && name.len() <= 255
 }

@@ -2,7 +2,7 @@
 
 use resilience::retry;
 
-use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_value, line};
+use super::{ConnectionSays, Field, Framing, Known, Span, fields, is_value, line, plain};
 use crate::refusal::Refusal;
 
 /// What a response's head says, by places in the buffer.
@@ -46,8 +46,14 @@ pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, R
 
 /// The same with the exact flaw.
 pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Refusal> {
-    let (first, at) = line(buf, 0)?;
-    let (old, status, reason) = status_line(first.of(buf), buf)?;
+    let (old, status, reason, at) = match plain::status_line(buf) {
+        Some((status, reason, next)) => (false, status, reason, next),
+        None => {
+            let (first, next) = line(buf, 0)?;
+            let (old, status, reason) = status_line(first.of(buf), buf)?;
+            (old, status, reason, next)
+        }
+    };
     let bytes = fields(buf, at, into)?;
     let mut head = ResponseHead {
         bytes,
@@ -100,7 +106,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
 }
 
 /// Whether the version is 1.0, the status, and where its reason is.
-fn status_line(text: &[u8], buf: &[u8]) -> Result<(bool, u16, Span), Refusal> {
+pub(super) fn status_line(text: &[u8], buf: &[u8]) -> Result<(bool, u16, Span), Refusal> {
     let old = match text.get(..9) {
         Some(b"HTTP/1.1 ") => false,
         Some(b"HTTP/1.0 ") => true,

@@ -3,11 +3,12 @@
 //! First connections that rest between requests: those of whoever holds the most, the longest at rest before others. Then
 //! those of which no whole request has come, of whoever holds an eighth of all or more. Last those at work, of whoever
 //! holds more than a quarter, until it holds no more than that; what has moved last stays. Without such a holder nobody
-//! who asks for something is disturbed, and who comes waits.
+//! who asks for something is disturbed, and who comes waits. Who has come a moment ago is about to ask.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use base::Instant;
 
@@ -57,13 +58,21 @@ const LARGE: usize = 8;
 /// Who holds more than this part of all loses what it has asked.
 const TOO_LARGE: usize = 4;
 
+/// A connection at rest for less is one that asks: its first bytes may be on their way.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The places of those that give way, where there may be `most`.
-pub(super) fn give_way(mut all: Vec<Held>, most: usize) -> Vec<usize> {
+pub(super) fn give_way(mut all: Vec<Held>, most: usize, now: Instant) -> Vec<usize> {
     let mut counts: HashMap<Holder, usize> = HashMap::new();
     for held in &all {
         *counts.entry(held.holder).or_default() += 1;
     }
     all.retain(|held| held.holder != Holder::MANY);
+    for held in &mut all {
+        if held.stage == Stage::Resting && now.since(held.moved) < MOMENT {
+            held.stage = Stage::Asking;
+        }
+    }
     all.sort_unstable_by_key(|held| (held.stage, Reverse(counts[&held.holder]), held.moved));
     let wanted = (most / AT_ONCE).max(1);
     let mut gone = Vec::with_capacity(wanted);

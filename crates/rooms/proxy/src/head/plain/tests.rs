@@ -20,6 +20,7 @@ fn nearly(regex: &'static str) -> impl Strategy<Value = Vec<u8>> {
 
 const FIELDS: &str = "(Host|X-a|content-LENGTH|Transfer_Encoding|x-forwarded-[a-z]{1,20}|[!-~]{1,40}):[ \t]{0,2}\
                       ([a-z0-9,;=é\t ]{0,24}|[ -~]{0,200})[ \t]{0,2}\r\n\r\n";
+const STATUS_LINES: &str = "HTTP/1\\.[01] [0-9]{2,4} {0,2}[ -~\té]{0,30}\r\n";
 const REQUEST_LINES: &str = "(GET|PURGE|[A-Za-z!-]{1,40}) /[a-z0-9./?%#~\\\\ é-]{0,40} HTTP/1\\.[01]\r\n";
 
 proptest! {
@@ -47,6 +48,22 @@ proptest! {
         match request_line(&text, 0) {
             Some((method, target, next)) => prop_assert_eq!(Ok((method, target, false, next)), exact),
             None => prop_assert!(exact.is_err() || matches!(exact, Ok((_, _, true, _))), "{:?} for {:?}", exact, text),
+        }
+    }
+
+    #[test]
+    fn status_lines_are_what_the_exact_reading_finds(text in nearly(STATUS_LINES)) {
+        let exact = line(&text, 0).and_then(|(span, next)| {
+            let (old, status, reason) = super::super::response::status_line(span.of(&text), &text)?;
+            Ok((old, status, reason, next))
+        });
+        match status_line(&text) {
+            Some((status, reason, next)) => prop_assert_eq!(Ok((false, status, reason, next)), exact),
+            None => {
+                let left = text.len() > VALUE_BYTES || text.get(12) != Some(&b' ');
+                let old = matches!(exact, Ok((true, ..)));
+                prop_assert!(exact.is_err() || left || old, "{:?} for {:?}", exact, text);
+            }
         }
     }
 

@@ -4,7 +4,14 @@ use std::net::IpAddr;
 
 use base::Instant;
 
-use super::{Held, Holder, Stage, give_way};
+use super::{Held, Holder, Stage};
+
+/// Long after all that moved in these tests.
+const NOW: Instant = Instant(10_000_000_000);
+
+fn give_way(all: Vec<Held>, most: usize) -> Vec<usize> {
+    super::give_way(all, most, NOW)
+}
 
 fn held(place: usize, holder: &str, stage: Stage, moved: u64) -> Held {
     let holder = holder.parse().map_or(Holder::MANY, |address: IpAddr| Holder::of(address));
@@ -49,6 +56,15 @@ fn among_equals_nobody_who_asks_is_disturbed() {
     assert!(give_way(each(Stage::Asking), 128).is_empty());
     assert!(give_way(each(Stage::Busy), 128).is_empty());
     assert_eq!(give_way(each(Stage::Resting), 128).len(), 4);
+}
+
+#[test]
+fn who_came_a_moment_ago_does_not_give_way_to_those_who_hold_much() {
+    let mut all = many(0, 127, "192.0.2.1", Stage::Asking);
+    all.push(held(127, "192.0.2.2", Stage::Resting, NOW.0 - 500_000_000));
+    assert_eq!(give_way(all.clone(), 128), [0, 1, 2, 3]);
+    all[127].moved = Instant(NOW.0 - 1_500_000_000);
+    assert_eq!(give_way(all, 128), [127, 0, 1, 2], "who rests is missed least");
 }
 
 #[test]
