@@ -36,6 +36,7 @@ fn unusual_in_names(eight: u64) -> u64 {
 }
 
 /// Where the text from `at` on ends, with CRLF, that has no control characters but tabs.
+#[inline]
 fn text_end(buf: &[u8], at: usize) -> Option<usize> {
     let near = &buf[..buf.len().min(at + VALUE_BYTES)];
     let control = |byte: u8| byte < 0x20 || byte == 0x7f;
