@@ -1,7 +1,6 @@
 //! Fetches what URLs name, for builds and imports: HTTP and HTTPS, with redirects and bounds.
 
 use std::io::Write;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::{Kind, Report};
@@ -14,13 +13,10 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio_rustls::TlsConnector;
+use trust::Trust;
 
 /// Redirects that are followed.
 const MAX_REDIRECTS: u32 = 10;
@@ -34,29 +30,13 @@ const TELL_EVERY: u64 = 1 << 20;
 /// Fetches over HTTP and HTTPS. Whom this machine trusts is read at the first `https://`.
 pub(crate) struct HttpFetcher {
     handle: Handle,
-    trust: OnceLock<Arc<ClientConfig>>,
+    trust: Trust,
 }
 
 impl HttpFetcher {
     /// To be called where the runtime is known.
     pub(crate) fn new() -> Self {
-        Self { handle: Handle::current(), trust: OnceLock::new() }
-    }
-
-    /// Whom to believe that it is the server that a URL names.
-    fn trust(&self) -> Result<Arc<ClientConfig>, Report> {
-        if let Some(known) = self.trust.get() {
-            return Ok(known.clone());
-        }
-        let mut roots = RootCertStore::empty();
-        // One that does not read is passed over, as everywhere.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config
-            .map_err(|error| Report::new(Kind::Unavailable, "TLS cannot be set up here").because(error))?;
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
-        Ok(self.trust.get_or_init(|| config).clone())
+        Self { handle: Handle::current(), trust: Trust::default() }
     }
 
     /// The answer at the end of all redirects; any status but 200 is an error.
@@ -101,9 +81,7 @@ impl HttpFetcher {
         uri: &Uri,
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Report> {
         let stream = reach(uri, 443).await?;
-        let name = ServerName::try_from(host(uri).to_owned()).map_err(|error| unreachable(uri, &error))?;
-        let connecting = TlsConnector::from(self.trust()?).connect(name, stream).await;
-        connecting.map_err(|error| {
+        self.trust.connect(host(uri), stream).await.map_err(|error| {
             unreachable(uri, &error)
                 .hint("a server of your own: add its authority to this machine's (`update-ca-certificates`), or set SSL_CERT_FILE for the daemon")
         })

@@ -50,8 +50,9 @@ use classic::Classic;
 /// Shorter waits are as much the machine's doing as the queue's.
 const LEAST_TARGET: Duration = Duration::from_millis(1);
 
-/// A queue stands on until so many in a row were not dropped. Where few are served in an interval, chance may spare all.
-const SPARED: u32 = 16;
+/// A queue stands on until so many in a row were served. Where few are in an interval, it may be chance that none is
+/// dropped.
+const SERVED: u32 = 16;
 
 /// What is dropped from a queue that stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +128,8 @@ pub struct Codel {
     standing: bool,
     /// Something was dropped in this interval.
     dropped: bool,
-    /// So many were not, since something was.
-    spared: u32,
+    /// So many were served since something was.
+    served: u32,
 }
 
 impl Codel {
@@ -141,7 +142,7 @@ impl Codel {
             interval_ends: Instant(0),
             standing: false,
             dropped: false,
-            spared: 0,
+            served: 0,
         }
     }
 
@@ -179,17 +180,17 @@ impl Codel {
             // An interval in which nothing was judged says nothing of a standing queue.
             let stood = self.shortest > self.policy.target && self.shortest < Duration::MAX;
             // While the newest goes first its wait is short though the queue is not: what had to be dropped tells then.
-            self.standing = if self.standing { self.dropped || self.spared < SPARED } else { stood };
+            self.standing = if self.standing { self.dropped || self.served < SERVED } else { stood };
             (self.shortest, self.dropped) = (Duration::MAX, false);
             self.interval_ends = now + self.policy.interval;
         }
         self.shortest = if empty { Duration::ZERO } else { self.shortest.min(waited) };
         let limit = if self.standing { self.policy.target * 2 } else { self.policy.interval };
         if waited > limit {
-            (self.dropped, self.spared) = (true, 0);
+            (self.dropped, self.served) = (true, 0);
             return Verdict::Drop;
         }
-        self.spared = self.spared.saturating_add(1);
+        self.served = self.served.saturating_add(1);
         Verdict::Serve
     }
 }

@@ -1,6 +1,5 @@
 //! Requests to an authority: one connection each, as there are few.
 
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +8,9 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use trust::Trust;
 
 use crate::error::AcmeError;
 use crate::settings::is_safe;
@@ -29,7 +25,7 @@ const AGENT: &str = concat!("seaworthy/", env!("CARGO_PKG_VERSION"));
 /// Makes requests. Whom this machine trusts is read at the first of them.
 #[derive(Default)]
 pub(crate) struct Http {
-    trust: OnceLock<Arc<ClientConfig>>,
+    trust: Trust,
 }
 
 /// An answer.
@@ -95,25 +91,8 @@ impl Http {
         if !is_secure {
             return converse(tcp, request).await;
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
-        let tls =
-            TlsConnector::from(self.trust()?).connect(name, tcp).await.map_err(|error| error.to_string())?;
+        let tls = self.trust.connect(host, tcp).await.map_err(|error| error.to_string())?;
         converse(tls, request).await
-    }
-
-    /// Whom to believe that it is the authority.
-    fn trust(&self) -> Result<Arc<ClientConfig>, String> {
-        if let Some(known) = self.trust.get() {
-            return Ok(known.clone());
-        }
-        let mut roots = RootCertStore::empty();
-        // One that does not read is passed over, as everywhere.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|error| error.to_string())?;
-        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
-        Ok(self.trust.get_or_init(|| config).clone())
     }
 }
 

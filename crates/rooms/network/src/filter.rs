@@ -9,18 +9,18 @@ mod straight;
 
 use std::net::IpAddr;
 
-use crate::netlink::message::{ACK, APPEND, Body, CREATE, Request};
+use crate::netlink::message::{ACK, APPEND, Body, CREATE, DUMP, Request};
+use crate::netlink::numbers::{TABLES, to_part};
 use crate::tag::Tag;
 use base::Cidr;
 use rule::{Rule, Verdict};
 
-const NETFILTER_TABLES: u16 = 10 << 8;
-const NEW_TABLE: u16 = NETFILTER_TABLES;
-const DEL_TABLE: u16 = NETFILTER_TABLES | 2;
-const NEW_CHAIN: u16 = NETFILTER_TABLES | 3;
-const GET_CHAIN: u16 = NETFILTER_TABLES | 4;
-const NEW_RULE: u16 = NETFILTER_TABLES | 6;
-const DEL_RULE: u16 = NETFILTER_TABLES | 8;
+const NEW_TABLE: u16 = to_part(TABLES, 0);
+const DEL_TABLE: u16 = to_part(TABLES, 2);
+const NEW_CHAIN: u16 = to_part(TABLES, 3);
+const GET_CHAIN: u16 = to_part(TABLES, 4);
+const NEW_RULE: u16 = to_part(TABLES, 6);
+const DEL_RULE: u16 = to_part(TABLES, 8);
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
@@ -105,7 +105,7 @@ pub(crate) fn removal(tag: &Tag) -> Vec<Request> {
 
 /// Asks for the chains of all tables.
 pub(crate) fn list_chains() -> Request {
-    Body::of(&[0, 0, 0, 0]).request(GET_CHAIN, crate::netlink::message::DUMP)
+    Body::of(&[0, 0, 0, 0]).request(GET_CHAIN, DUMP)
 }
 
 /// Who may pass from one link to another.
@@ -170,7 +170,7 @@ fn chain(table: &str, name: &str, kind: &str, (hook, priority): (u32, i32)) -> R
 
 fn enclose(requests: Vec<Request>) -> Vec<Request> {
     // The fixed part of the marks names the subsystem, in the network's order of bytes.
-    let mark = |kind| Body::of(&[0, 0, 0, 10]).request(kind, 0);
+    let mark = |kind| Body::of(&[0, 0, 0, TABLES]).request(kind, 0);
     let mut all = vec![mark(BATCH_BEGIN)];
     all.extend(requests);
     all.push(mark(BATCH_END));

@@ -7,6 +7,7 @@
 pub(crate) mod flow;
 pub(crate) mod link;
 pub(crate) mod message;
+pub(crate) mod numbers;
 
 use std::fs::File;
 use std::io;

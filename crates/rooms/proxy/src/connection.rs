@@ -40,7 +40,7 @@ use crate::table::{HTTPS_PORT, PoolKey, Table, Target};
 use crate::tls::Hosts;
 use crate::trace::{self, TraceId};
 use crate::tunnel;
-use crate::watch::{Holder, Stage, Watched};
+use crate::watch::{Activity, Holder, Watched};
 use crate::worker::Worker;
 
 pub(crate) use facts::Facts;
@@ -147,7 +147,7 @@ pub(crate) async fn converse(
             Err(refusal) => return Box::pin(client.refuse(worker, refusal)).await,
         };
         client.watched.watch.set_resting(false);
-        client.watched.watch.set_stage(Stage::Busy);
+        client.watched.watch.set_activity(Activity::Busy);
         worker.budget.earn();
         // It is to an instance of the pool that the entrance leads to, and the request may go elsewhere.
         let early = early.take().filter(|up| asked.pool.has(&up.flight.0));
@@ -255,7 +255,7 @@ impl Client {
             return Ok(Came::Nothing);
         }
         self.watched.within(worker.settings.head);
-        self.watched.watch.set_stage(Stage::Asking);
+        self.watched.watch.set_activity(Activity::Asking);
         loop {
             let buf = self.input.filled();
             let opens = if self.opening { http2::opens(buf) } else { Some(false) };
@@ -303,7 +303,7 @@ impl Client {
         }
         self.watched.within(worker.settings.keep_alive);
         self.watched.watch.set_resting(true);
-        self.watched.watch.set_stage(Stage::Resting);
+        self.watched.watch.set_activity(Activity::Resting);
         let mut lent = true;
         poll_fn(|cx| {
             // Readiness may be a leftover: only bytes end the rest.

@@ -30,7 +30,7 @@ use crate::connection::{Client, Entrance, Facts};
 use crate::limits::BUFFER_BYTES;
 use crate::seats::Job;
 use crate::stream::Stream;
-use crate::watch::{Stage, Watched};
+use crate::watch::{Activity, Watched};
 use crate::worker::Worker;
 
 pub(crate) use far::{FarLane, FarTrunk};
@@ -178,7 +178,7 @@ impl Connection {
         let settings = &trunk.worker.settings;
         let late = trunk.watched.watch.is_late();
         let mut session = trunk.session.borrow_mut();
-        trunk.watched.watch.set_stage(if session.rests() { Stage::Resting } else { Stage::Busy });
+        trunk.watched.watch.set_activity(if session.rests() { Activity::Resting } else { Activity::Busy });
         if late && trunk.watched.watch.is_crowded_out() {
             return true;
         }

@@ -11,7 +11,7 @@ use base::{Instant, Rng};
 use plan::traffic::PoolProtocol;
 use resilience::breaker::{self, Breaker};
 use resilience::hedge::Hedger;
-use spec::{BalanceBy, EdgePolicy};
+use spec::{BalanceBy, Breaking, EdgePolicy};
 
 use crate::balance::{self, Balance, Verdict};
 use crate::buffer::Input;
@@ -182,7 +182,7 @@ impl LocalTable {
 fn breaker(policy: &EdgePolicy, before: Option<&LocalPool>) -> Option<Rc<RefCell<Breaker>>> {
     let known = before.and_then(|pool| pool.breaker.clone());
     let new = || Rc::new(RefCell::new(Breaker::new(breaker::Policy::default())));
-    (!policy.no_breaker).then(|| known.unwrap_or_else(new))
+    (policy.breaker == Breaking::On).then(|| known.unwrap_or_else(new))
 }
 
 impl LocalPool {

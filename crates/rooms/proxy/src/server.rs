@@ -116,7 +116,7 @@ pub(crate) struct Server {
     /// Published ports that are open.
     open: BTreeSet<(SocketAddr, bool)>,
     /// Addresses of services that cannot be listened on.
-    spared: BTreeSet<SocketAddr>,
+    unopened: BTreeSet<SocketAddr>,
     listening: Listening,
     /// What waits for the doors to be opened.
     closed: Option<Dealt>,
@@ -169,7 +169,7 @@ impl Server {
             table: table.clone(),
             document: empty,
             open: BTreeSet::new(),
-            spared: BTreeSet::new(),
+            unopened: BTreeSet::new(),
             listening,
             closed: None,
             left: false,
@@ -260,7 +260,7 @@ impl Server {
         let gone: Vec<_> =
             self.open.iter().filter(|key| !table.listeners.contains_key(key)).copied().collect();
         self.open =
-            table.listeners.keys().filter(|(address, _)| !self.spared.contains(address)).copied().collect();
+            table.listeners.keys().filter(|(address, _)| !self.unopened.contains(address)).copied().collect();
         self.table = Arc::new(table);
         self.instances.keep_only(&self.table);
         let pools = self.table.pools.iter().map(|pool| &pool.key).collect();
@@ -314,7 +314,7 @@ impl Server {
         let opened: Result<Vec<_>, _> =
             published.into_iter().map(|place| Ok((place, self.listening.open(place)?))).collect();
         let mut opened = opened?;
-        let before = std::mem::take(&mut self.spared);
+        let before = std::mem::take(&mut self.unopened);
         for place in services {
             match self.listening.open_ahead(place) {
                 Ok(sockets) => opened.push((place, sockets)),
@@ -324,7 +324,7 @@ impl Server {
                         let report = Report::of(&error);
                         tracing::warn!("connections to {} go straight to instances: {report}", place.address);
                     }
-                    self.spared.insert(place.address);
+                    self.unopened.insert(place.address);
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::buffer::{Buffers, Input};
 use crate::limits::BUFFER_BYTES;
 use crate::local::Upstream;
 use crate::stream::Stream;
-use crate::watch::{Stage, Watched};
+use crate::watch::{Activity, Watched};
 use crate::worker::Worker;
 
 /// One direction.
@@ -69,7 +69,7 @@ pub(crate) async fn run(
 ) {
     let (mut forth, mut back) = (Way::new(), Way::new());
     watched.within(worker.settings.tunnel_idle);
-    watched.watch.set_stage(Stage::Busy);
+    watched.watch.set_activity(Activity::Busy);
     let broken = poll_fn(|cx| {
         if watched.watch.is_late() {
             return Poll::Ready(true);

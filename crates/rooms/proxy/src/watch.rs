@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base::{Clock, Instant, SystemClock};
 
-pub(crate) use room::{Holder, Stage};
+pub(crate) use room::{Activity, Holder};
 
 /// One connection's deadline.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(crate) struct Watch {
     /// When the deadline was set last.
     moved: Cell<Instant>,
     holder: Cell<Holder>,
-    stage: Cell<Stage>,
+    activity: Cell<Activity>,
     /// It is late because it has to make room.
     crowded_out: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -74,8 +74,8 @@ impl Watch {
         self.holder.set(holder);
     }
 
-    pub(crate) fn set_stage(&self, stage: Stage) {
-        self.stage.set(stage);
+    pub(crate) fn set_activity(&self, activity: Activity) {
+        self.activity.set(activity);
     }
 
     /// Whether it is late only because others need its place.
@@ -148,7 +148,7 @@ impl Watches {
         let held = here.filter(|(_, watch)| !watch.crowded_out.get()).map(|(place, watch)| room::Held {
             place,
             holder: watch.holder.get(),
-            stage: watch.stage.get(),
+            activity: watch.activity.get(),
             moved: watch.moved.get(),
         });
         let gone = room::give_way(held.collect(), most, self.now());

@@ -7,7 +7,7 @@ use base::{Bytes, Cidr};
 use serde::{Deserialize, Serialize};
 
 use crate::files::Files;
-use crate::patterns::{Hedge, Priority, Stick};
+use crate::patterns::{Breaking, Hedge, Priority, Stick};
 use crate::split::{Mirror, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
@@ -35,9 +35,9 @@ pub struct EdgePolicy {
     /// Which instance gets a request.
     #[serde(skip_serializing_if = "BalanceBy::is_default")]
     pub balance: BalanceBy,
-    /// Requests go on to a service that has stopped to answer in time.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub no_breaker: bool,
+    /// What becomes of requests when the service has stopped to answer in time.
+    #[serde(rename = "no_breaker", skip_serializing_if = "Breaking::is_default")]
+    pub breaker: Breaking,
     /// How many requests are at work at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,

@@ -25,7 +25,7 @@ pub use edge::{
 };
 pub use files::{FileEntry, FileTree, Files, Missing, TreeFlaw, is_digest};
 pub use mount::{FileMount, Mount, MountKind, Tmpfs};
-pub use patterns::{Hedge, HedgeAfter, Priority, PriorityMatch, Stick, Urgency};
+pub use patterns::{Breaking, Hedge, HedgeAfter, Priority, PriorityMatch, Stick, Urgency};
 pub use policy::{
     Condition, Dependency, FailureAction, HealthCheck, HttpProbe, Order, Probe, Restart, StatusRange,
     UpdatePolicy,

@@ -1,11 +1,42 @@
 //! What the edge does for a service's requests when instances are slow, have too much to do, or hold the state of their
-//! clients (`x-sea.edge.hedge`, `.priority`, `.sticky`).
+//! clients (`x-sea.edge.breaker`, `.hedge`, `.priority`, `.sticky`).
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::route::PathPrefix;
+
+/// What becomes of requests to a service that has stopped to answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum Breaking {
+    /// They are refused at once for a while.
+    #[default]
+    On,
+    /// They go on to it.
+    Off,
+}
+
+impl Breaking {
+    /// Whether it is what services get that say nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Documents say whether a service goes without.
+impl From<bool> for Breaking {
+    fn from(without: bool) -> Self {
+        if without { Self::Off } else { Self::On }
+    }
+}
+
+impl From<Breaking> for bool {
+    fn from(breaking: Breaking) -> Self {
+        breaking == Breaking::Off
+    }
+}
 
 /// A second request to another instance, when the first has said nothing for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,3 +113,6 @@ pub struct Stick {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests;

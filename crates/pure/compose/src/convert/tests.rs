@@ -1,6 +1,7 @@
 //! Tests of what a file comes to as an app.
 
 mod patterns;
+mod schema;
 mod split;
 
 use expect_test::{Expect, expect, expect_file};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::netlink::message::Body;
+use crate::netlink::numbers::{INET, INET6, TCP, octets};
 use base::Cidr;
 
 const REGISTER: u32 = 1;
@@ -16,7 +17,6 @@ const META_PROTOCOL: u32 = 15;
 const META_TRANSPORT: u32 = 16;
 const BASE_NETWORK: u32 = 1;
 const BASE_TRANSPORT: u32 = 2;
-const TCP: u8 = 6;
 /// Of the two addresses, the one that is changed.
 const DESTINATION: u32 = 1;
 /// The bits of `established` and `related`.
@@ -35,9 +35,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Family {
     word: &'static str,
-    /// As `meta nfproto` says it.
-    protocol: u8,
-    number: u32,
+    number: u8,
     /// Where the sender's address lies in a packet; the receiver's follows.
     source: u32,
     pub(super) length: u32,
@@ -47,23 +45,13 @@ pub(super) struct Family {
     pub(super) kind: u32,
 }
 
-const IPV4: Family =
-    Family { word: "ip", protocol: 2, number: 2, source: 12, length: 4, conversation: 20, kind: 7 };
-const IPV6: Family =
-    Family { word: "ip6", protocol: 10, number: 10, source: 8, length: 16, conversation: 22, kind: 8 };
+const IPV4: Family = Family { word: "ip", number: INET, source: 12, length: 4, conversation: 20, kind: 7 };
+const IPV6: Family = Family { word: "ip6", number: INET6, source: 8, length: 16, conversation: 22, kind: 8 };
 
 impl Family {
     /// That of an address.
     pub(super) fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { IPV4 } else { IPV6 }
-    }
-
-    /// The bytes of an address, of this family.
-    pub(super) fn bytes(self, address: IpAddr) -> Vec<u8> {
-        match address {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        }
     }
 }
 
@@ -113,7 +101,7 @@ impl Rule {
     /// That come from an address of this range.
     pub(crate) fn source(self, range: &Cidr) -> Self {
         let family = Family::of(range.address());
-        let bytes = family.bytes(range.address());
+        let bytes = octets(range.address());
         self.say(&format!("{} saddr {range}", family.word))
             .field(family, family.source)
             .masked(&mask(bytes.len(), range.prefix()))
@@ -125,7 +113,7 @@ impl Rule {
         let family = Family::of(address);
         self.say(&format!("{} daddr {address}", family.word))
             .field(family, family.source + family.length)
-            .compare(EQUAL, &family.bytes(address))
+            .compare(EQUAL, &octets(address))
     }
 
     /// Of conversations that were begun with this address, whatever it was changed to.
@@ -138,7 +126,7 @@ impl Rule {
             .with(3, &[ORIGINAL]);
         self.say(&format!("ct original {} daddr {address}", family.word))
             .expression("ct", load)
-            .compare(EQUAL, &family.bytes(address))
+            .compare(EQUAL, &octets(address))
     }
 
     /// Of TCP, to this port.
@@ -163,11 +151,11 @@ impl Rule {
         };
         let lead = Body::default()
             .with_big_number(1, DESTINATION)
-            .with_big_number(2, family.number)
+            .with_big_number(2, family.number.into())
             .with_big_number(3, REGISTER)
             .with_big_number(5, SECOND_REGISTER);
         self.say(&format!("dnat {} to {}", family.word, SocketAddr::new(address, port)))
-            .expression("immediate", put(REGISTER, &family.bytes(address)))
+            .expression("immediate", put(REGISTER, &octets(address)))
             .expression("immediate", put(SECOND_REGISTER, &port.to_be_bytes()))
             .expression("nat", lead)
     }
@@ -205,7 +193,7 @@ impl Rule {
             .with_big_number(4, map);
         let lead = Body::default()
             .with_big_number(1, DESTINATION)
-            .with_big_number(2, family.number)
+            .with_big_number(2, family.number.into())
             .with_big_number(3, REGISTER);
         let all: Vec<_> = among.iter().map(IpAddr::to_string).collect();
         self.say(&format!("dnat to numgen inc mod {count} of {}", all.join(", ")))
@@ -239,7 +227,7 @@ impl Rule {
             .with_big_number(2, BASE_NETWORK)
             .with_big_number(3, offset)
             .with_big_number(4, family.length);
-        self.meta(META_PROTOCOL).compare(EQUAL, &[family.protocol]).expression("payload", load)
+        self.meta(META_PROTOCOL).compare(EQUAL, &[family.number]).expression("payload", load)
     }
 
     fn say(mut self, words: &str) -> Self {

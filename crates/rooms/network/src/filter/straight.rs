@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use super::rule::{Family, Rule, Verdict};
 use super::{Fence, Served, header};
 use crate::netlink::message::{Body, CREATE, Request};
+use crate::netlink::numbers::{TABLES, octets, to_part};
 
-const NEW_SET: u16 = (10 << 8) | 9;
-const NEW_ELEMENT: u16 = (10 << 8) | 12;
+const NEW_SET: u16 = to_part(TABLES, 9);
+const NEW_ELEMENT: u16 = to_part(TABLES, 12);
 
 /// The kernel draws a name of this form for a map that one rule alone has.
 pub(super) const MAP: &str = "__map%d";
@@ -99,7 +100,7 @@ impl Way {
         let value = |bytes: &[u8]| Body::default().with(1, bytes);
         let element = |(at, address): &(u32, IpAddr)| {
             let key = value(&at.to_ne_bytes());
-            Body::default().with_nested(1, key).with_nested(2, value(&family.bytes(*address)))
+            Body::default().with_nested(1, key).with_nested(2, value(&octets(*address)))
         };
         let numbered: Vec<_> = (0u32..).zip(among.iter().copied()).collect();
         let elements = numbered.chunks(ELEMENTS_AT_ONCE).map(|some| {

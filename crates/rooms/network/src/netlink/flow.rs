@@ -1,21 +1,17 @@
 //! Conversations that the kernel remembers, so as to lead all their packets as the first one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::message::{ACK, Body, DUMP, Request, attributes};
+use super::numbers::{self, CONVERSATIONS, INET, INET6, TCP, to_part};
 
-const CONVERSATIONS: u16 = 1 << 8;
-const GET: u16 = CONVERSATIONS | 1;
-const DELETE: u16 = CONVERSATIONS | 2;
+const GET: u16 = to_part(CONVERSATIONS, 1);
+const DELETE: u16 = to_part(CONVERSATIONS, 2);
 const THERE: u16 = 1;
 const BACK: u16 = 2;
 const ADDRESSES: u16 = 1;
 const PROTOCOL: u16 = 2;
 const NUMBER: u16 = 1;
-const TCP: u8 = 6;
-
-const INET: u8 = 2;
-const INET6: u8 = 10;
 
 /// One conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +60,8 @@ fn address(tuple: &[u8], side: Side) -> Option<IpAddr> {
         Side::Sender => (1, 3),
         Side::Receiver => (2, 4),
     };
-    attributes(addresses).find_map(|(kind, value)| match kind {
-        _ if kind == v4 => <[u8; 4]>::try_from(value).ok().map(|octets| Ipv4Addr::from(octets).into()),
-        _ if kind == v6 => <[u8; 16]>::try_from(value).ok().map(|octets| Ipv6Addr::from(octets).into()),
-        _ => None,
-    })
+    let (_, octets) = attributes(addresses).find(|(kind, _)| [v4, v6].contains(kind))?;
+    numbers::address(octets)
 }
 
 fn header(ipv4: bool) -> Body {

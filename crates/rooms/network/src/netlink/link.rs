@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::message::{ACK, Body, CREATE, DUMP, EXCLUSIVE, REPLACE, Request, attributes, text, u32_at};
+use super::numbers::{self, INET, INET6, family, octets};
 use crate::order::Mac;
 use base::Cidr;
 
@@ -35,8 +36,6 @@ const VETH_PEER: u16 = 1;
 const INET6_ADDRESS_MODE: u16 = 8;
 const ADDRESS_MODE_NONE: u8 = 1;
 
-const INET: u8 = 2;
-const INET6: u8 = 10;
 const UP: u32 = 1;
 const ADDRESS_WITHOUT_PROBE: u8 = 0x02;
 
@@ -133,15 +132,15 @@ pub(crate) fn list() -> Request {
 
 /// Gives an address to a link, with the route to its subnet; no other machine is asked whether it has it.
 pub(crate) fn give_address(index: u32, address: IpAddr, prefix: u8) -> Request {
-    let (family, bytes) = split(address);
-    let flags = if family == INET6 { ADDRESS_WITHOUT_PROBE } else { 0 };
-    let mut fixed = [family, prefix, flags, 0, 0, 0, 0, 0];
+    let bytes = octets(address);
+    let flags = if address.is_ipv6() { ADDRESS_WITHOUT_PROBE } else { 0 };
+    let mut fixed = [family(address), prefix, flags, 0, 0, 0, 0, 0];
     fixed[4..8].copy_from_slice(&index.to_ne_bytes());
     let body = Body::of(&fixed).with(1, &bytes).with(2, &bytes);
     // Packets to all hosts of the subnet go to its last address.
-    let last = Cidr::around(address, prefix).map(|subnet| split(subnet.last()).1);
+    let last = Cidr::around(address, prefix).map(|subnet| octets(subnet.last()));
     let body = match last {
-        Some(last) if family == INET && prefix < 31 => body.with(4, &last),
+        Some(last) if address.is_ipv4() && prefix < 31 => body.with(4, &last),
         _ => body,
     };
     body.request(NEW_ADDRESS, ACK | CREATE | REPLACE)
@@ -149,8 +148,8 @@ pub(crate) fn give_address(index: u32, address: IpAddr, prefix: u8) -> Request {
 
 /// Takes an address from a link.
 pub(crate) fn take_address(index: u32, address: IpAddr, prefix: u8) -> Request {
-    let (family, bytes) = split(address);
-    let mut fixed = [family, prefix, 0, 0, 0, 0, 0, 0];
+    let bytes = octets(address);
+    let mut fixed = [family(address), prefix, 0, 0, 0, 0, 0, 0];
     fixed[4..8].copy_from_slice(&index.to_ne_bytes());
     Body::of(&fixed).with(1, &bytes).with(2, &bytes).request(DEL_ADDRESS, ACK)
 }
@@ -165,9 +164,11 @@ pub(crate) fn default_route(gateway: IpAddr, index: u32) -> Request {
     const TABLE_MAIN: u8 = 254;
     const PROTOCOL_BOOT: u8 = 3;
     const UNICAST: u8 = 1;
-    let (family, bytes) = split(gateway);
-    let fixed = [family, 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, UNICAST, 0, 0, 0, 0];
-    Body::of(&fixed).with(5, &bytes).with_number(4, index).request(NEW_ROUTE, ACK | CREATE | REPLACE)
+    let fixed = [family(gateway), 0, 0, 0, TABLE_MAIN, PROTOCOL_BOOT, 0, UNICAST, 0, 0, 0, 0];
+    Body::of(&fixed)
+        .with(5, &octets(gateway))
+        .with_number(4, index)
+        .request(NEW_ROUTE, ACK | CREATE | REPLACE)
 }
 
 /// Asks for the IPv6 groups that links listen to.
@@ -186,21 +187,6 @@ pub(crate) fn is_group_of(address: Ipv6Addr, (kind, payload): &(u16, Vec<u8>)) -
 /// Asks for all routes of all tables.
 pub(crate) fn list_routes() -> Request {
     Body::of(&[0; 12]).request(GET_ROUTE, DUMP)
-}
-
-fn split(address: IpAddr) -> (u8, Vec<u8>) {
-    match address {
-        IpAddr::V4(v4) => (INET, v4.octets().to_vec()),
-        IpAddr::V6(v6) => (INET6, v6.octets().to_vec()),
-    }
-}
-
-fn address_of(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
-        _ => None,
-    }
 }
 
 /// A link as the kernel tells of it.
@@ -264,14 +250,14 @@ pub(crate) fn read_address((kind, payload): &(u16, Vec<u8>)) -> Option<Range> {
     // The local address where there are both; the other is a tunnel's far end.
     let address =
         attributes(payload.get(8..)?).filter(|(k, _)| matches!(k, 1 | 2)).max_by_key(|(k, _)| *k)?.1;
-    Some(Range { subnet: Cidr::around(address_of(address)?, prefix)?, link })
+    Some(Range { subnet: Cidr::around(numbers::address(address)?, prefix)?, link })
 }
 
 /// Reads which address a link holds for itself alone: with a prefix as long as the address.
 pub(crate) fn read_single((kind, payload): &(u16, Vec<u8>)) -> Option<(u32, IpAddr)> {
     let prefix = *payload.get(1)?;
     let local = attributes(payload.get(8..)?).find(|(kind, _)| *kind == 2)?.1;
-    let address = address_of(local)?;
+    let address = numbers::address(local)?;
     (*kind == NEW_ADDRESS && usize::from(prefix) == local.len() * 8).then_some((u32_at(payload, 4)?, address))
 }
 
@@ -289,7 +275,7 @@ pub(crate) fn read_route((kind, payload): &(u16, Vec<u8>)) -> Option<Range> {
     let mut link = 0;
     for (kind, value) in attributes(payload.get(12..)?) {
         match kind {
-            1 => address = address_of(value)?,
+            1 => address = numbers::address(value)?,
             4 => link = u32_at(value, 0)?,
             _ => {}
         }

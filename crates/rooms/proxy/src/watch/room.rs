@@ -31,7 +31,7 @@ impl Holder {
 
 /// What a connection does, from what is missed least to what is missed most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) enum Stage {
+pub(crate) enum Activity {
     /// Nobody waits for anything.
     Resting,
     /// A handshake or the head of a request is under way.
@@ -46,7 +46,7 @@ pub(crate) enum Stage {
 pub(super) struct Held {
     pub(super) place: usize,
     pub(super) holder: Holder,
-    pub(super) stage: Stage,
+    pub(super) activity: Activity,
     /// When bytes moved last, or about then.
     pub(super) moved: Instant,
 }
@@ -69,19 +69,19 @@ pub(super) fn give_way(mut all: Vec<Held>, most: usize, now: Instant) -> Vec<usi
     }
     all.retain(|held| held.holder != Holder::MANY);
     for held in &mut all {
-        if held.stage == Stage::Resting && now.since(held.moved) < MOMENT {
-            held.stage = Stage::Asking;
+        if held.activity == Activity::Resting && now.since(held.moved) < MOMENT {
+            held.activity = Activity::Asking;
         }
     }
-    all.sort_unstable_by_key(|held| (held.stage, Reverse(counts[&held.holder]), held.moved));
+    all.sort_unstable_by_key(|held| (held.activity, Reverse(counts[&held.holder]), held.moved));
     let wanted = (most / AT_ONCE).max(1);
     let mut gone = Vec::with_capacity(wanted);
     for held in all {
         let count = counts.get_mut(&held.holder).expect("it was counted");
-        let goes = match held.stage {
-            Stage::Resting => true,
-            Stage::Asking => *count >= (most / LARGE).max(2),
-            Stage::Busy => *count > (most / TOO_LARGE).max(1),
+        let goes = match held.activity {
+            Activity::Resting => true,
+            Activity::Asking => *count >= (most / LARGE).max(2),
+            Activity::Busy => *count > (most / TOO_LARGE).max(1),
         };
         if goes && gone.len() < wanted {
             *count -= 1;

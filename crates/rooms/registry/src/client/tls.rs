@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use trust::Trust;
 
 use super::CallError;
 
@@ -21,8 +20,7 @@ const REMEMBERED: usize = 256;
 /// The configurations so far, by registry.
 #[derive(Default)]
 pub(super) struct Configurations {
-    provider: OnceLock<Arc<CryptoProvider>>,
-    roots: OnceLock<Arc<RootCertStore>>,
+    trust: Trust,
     known: Mutex<HashMap<(String, bool), Arc<ClientConfig>>>,
 }
 
@@ -54,16 +52,13 @@ impl Configurations {
             path: path.to_owned(),
             why: why.to_string(),
         };
-        let provider = self.provider.get_or_init(|| Arc::new(aws_lc_rs::default_provider())).clone();
         let own = Own::read(folder).map_err(|(path, why)| wrong(&path, &why))?;
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(folder, &error))?;
+        let builder = trust::client();
         let builder = if anyone && own.authorities.is_empty() {
-            let anyone = Anyone(provider.signature_verification_algorithms);
+            let anyone = Anyone(builder.crypto_provider().signature_verification_algorithms);
             builder.dangerous().with_custom_certificate_verifier(Arc::new(anyone))
         } else {
-            let mut roots = RootCertStore::clone(self.roots.get_or_init(|| Arc::new(roots_of_the_host())));
+            let mut roots = self.trust.roots().clone();
             for (path, certificate) in own.authorities {
                 roots.add(certificate).map_err(|error| wrong(&path, &error))?;
             }
@@ -76,17 +71,6 @@ impl Configurations {
             }
         }
     }
-}
-
-/// Those that this machine trusts. One that does not read is passed over, as everywhere.
-fn roots_of_the_host() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("a certificate of this machine cannot be read: {error}");
-    }
-    roots.add_parsable_certificates(found.certs);
-    roots
 }
 
 /// What lies in the folder of a registry: `*.crt` says whom to trust; `X.cert` and `X.key` are what we show.

@@ -12,9 +12,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::answer::Answer;
 use super::pool::Pool;
@@ -277,9 +275,7 @@ impl Transport {
         }
         let config = self.tls.of(&registry, &self.settings.certificates, origin.anyone)?;
         let untrusted = |source| CallError::Untrusted { registry: registry.clone(), source };
-        let name =
-            ServerName::try_from(origin.host.clone()).map_err(|error| untrusted(io::Error::other(error)))?;
-        let stream = TlsConnector::from(config).connect(name, stream).await.map_err(untrusted)?;
+        let stream = trust::connect(config, &origin.host, stream).await.map_err(untrusted)?;
         handshake(registry, stream).await
     }
 }

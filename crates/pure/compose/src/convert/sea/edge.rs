@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Bytes;
-use spec::{BalanceBy, Caching, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey};
+use spec::{
+    BalanceBy, Breaking, Caching, EdgePolicy, Limit, Maintenance, PAGE_BYTES, ProxyProtocol, Rate, RateKey,
+};
 
 use super::super::Desk;
 use super::rules::ranges;
@@ -73,7 +75,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         limit: map.get("limit").and_then(|node| reader.limit(node)),
         rate: map.get("rate").and_then(|node| reader.rate(node)),
         balance: map.get("balance").map(|node| reader.balance(node)).unwrap_or_default(),
-        no_breaker: map.get("breaker").is_some_and(|node| !reader.truth(node, "breaker")),
+        breaker: map.get("breaker").map(|node| reader.breaker(node)).unwrap_or_default(),
         maintenance: map.get("maintenance").and_then(|node| reader.maintenance(node)),
         error_pages: map.get("error_pages").map(|node| reader.pages(node)).unwrap_or_default(),
         replace_errors: map.get("replace_errors").map(|node| reader.replaced(node, map)).unwrap_or_default(),
@@ -172,6 +174,10 @@ impl Reader<'_, '_> {
         }
         self.fault(node, field, "write `true` or `false`, without quotes");
         false
+    }
+
+    fn breaker(&mut self, node: &Node) -> Breaking {
+        if self.truth(node, "breaker") { Breaking::On } else { Breaking::Off }
     }
 
     /// A share, as parts of a million; `false` leaves requests as they are.

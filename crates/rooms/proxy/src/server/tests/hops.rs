@@ -1,6 +1,6 @@
 //! What hops tell each other: how long the client waits, and who has repeated a request.
 
-use spec::EdgePolicy;
+use spec::{Breaking, EdgePolicy};
 
 use super::*;
 
@@ -187,8 +187,11 @@ async fn explained(edge: &TestEdge) -> String {
 #[tokio::test]
 async fn a_service_may_want_no_breaker() {
     let backend = hanging(Arc::new(AtomicUsize::new(1))).await;
-    let policy =
-        EdgePolicy { first_byte: Some(Duration::from_millis(20)), no_breaker: true, ..EdgePolicy::default() };
+    let policy = EdgePolicy {
+        first_byte: Some(Duration::from_millis(20)),
+        breaker: Breaking::Off,
+        ..EdgePolicy::default()
+    };
     let edge = edge_with(policy, &[&backend]).await;
     for _ in 0..3 {
         assert_eq!(tally(&edge, 40, "").await, BTreeMap::from([("504 slow-answer".into(), 40)]));
