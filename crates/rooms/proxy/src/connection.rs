@@ -357,7 +357,7 @@ impl Client {
         if self.proof.is_some() {
             return Err(Refusal::PROOF);
         }
-        let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
+        let (pool, target) = route(&table, entrance, &head, buf)?;
         let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
             self.route = Some((table.clone(), target.number));
@@ -593,14 +593,14 @@ fn route<'a>(
     entrance: &Entrance,
     head: &RequestHead,
     buf: &[u8],
-) -> Option<(Rc<LocalPool>, Option<Target<'a>>)> {
+) -> Result<(Rc<LocalPool>, Option<Target<'a>>), Refusal> {
     match entrance {
         Entrance::Front => {
             let target = table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
             let pool = target.pool.map_or(&table.nowhere, |pool| &table.pools[pool]);
-            Some((pool.clone(), Some(target)))
+            Ok((pool.clone(), Some(target)))
         }
-        Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
+        Entrance::Port(key) => Ok((table.pool(key).ok_or(Refusal::NO_ROUTE)?.clone(), None)),
     }
 }
 

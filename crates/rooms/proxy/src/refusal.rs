@@ -51,6 +51,7 @@ refusals! {
     TARGET = 400 "target" "The target holds characters that a URL cannot hold.";
     TARGET_FORM = 400 "target-form" "The target is neither a path nor this host's own URL.";
     DOT_SEGMENTS = 400 "dot-segments" "The path holds `.` or `..` segments, which servers read differently.";
+    TWO_ROUTES = 400 "two-routes" "Servers may read the path as one of another route.";
     BARE_LF = 400 "bare-lf" "A line ends with LF alone.";
     BARE_CR = 400 "bare-cr" "A CR stands where none may be.";
     FOLDED = 400 "folded" "A field is folded over two lines.";
