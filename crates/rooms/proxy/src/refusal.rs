@@ -75,6 +75,8 @@ refusals! {
     TRAILER = 400 "trailer" "A trailer field is malformed, or there are too many.";
     BODY_CUT = 400 "body-cut" "The request ended before its body did.";
     CONNECT = 405 "connect" "This is no forward proxy: CONNECT is not offered.";
+    LAST_HOP = 200 "last-hop" "The request is to go no further than here.";
+    TRACE = 501 "trace" "TRACE is to go no further than here, and is not answered here.";
     EXPECTATION = 417 "expectation" "The only expectation that is understood is `100-continue`.";
     HEAD_SIZE = 431 "head-size" "The head is longer than 32 KiB or has more than 128 fields.";
     VERSION = 505 "version" "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
@@ -184,6 +186,7 @@ fn grpc_status(status: u16) -> u64 {
 /// The usual words for a status that the edge makes itself.
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         301 => "Moved Permanently",
         302 => "Found",
         307 => "Temporary Redirect",

@@ -158,6 +158,10 @@ async fn a_request_over_tls_is_answered_and_the_instance_is_told_of_the_scheme()
     assert!(!answer.contains('<'), "the edge bids farewell: {answer}");
     let seen = edge.server.status();
     assert_eq!((seen.tls.done, seen.tls.failed, seen.https), (1, 0, vec![edge.https]));
+    for (url, path) in [("https://a.example/x?y", "/x?y"), ("https://a.example", "/")] {
+        let answer = secure_ask(edge.https, "a.example", &config, &get_from("a.example", url)).await;
+        assert!(body(&answer).starts_with(&format!("GET {path} HTTP/1.1\r\n")), "a whole URL: {answer}");
+    }
 }
 
 #[tokio::test]
