@@ -346,8 +346,7 @@ impl Client {
         let buf = self.input.filled();
         let head = request::parse(buf, &mut fields)?;
         let began = SystemClock.now();
-        self.read_any = true;
-        self.opening = false;
+        (self.read_any, self.opening) = (true, false);
         (self.received, self.answered) = (0, 0);
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
