@@ -74,7 +74,7 @@ refusals! {
     CHUNK = 400 "chunk" "The chunked body is malformed.";
     TRAILER = 400 "trailer" "A trailer field is malformed, or there are too many.";
     BODY_CUT = 400 "body-cut" "The request ended before its body did.";
-    CONNECT = 405 "connect" "This is no forward proxy: CONNECT is not offered.";
+    CONNECT = 501 "connect" "This is no forward proxy: CONNECT is not offered.";
     LAST_HOP = 200 "last-hop" "The request is to go no further than here.";
     TRACE = 501 "trace" "TRACE is to go no further than here, and is not answered here.";
     EXPECTATION = 417 "expectation" "The only expectation that is understood is `100-continue`.";
@@ -195,7 +195,6 @@ fn reason(status: u16) -> &'static str {
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
-        405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
         417 => "Expectation Failed",

@@ -184,7 +184,7 @@ async fn refusals_carry_a_code_and_end_the_connection() {
         ("\u{16}\u{3}\u{1}", 400, "tls-here"),
         ("\u{16}\u{1}", 400, "request-line"),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version"),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "connect"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501, "connect"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "chunk"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "coding"),
         ("POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417, "expectation"),
