@@ -285,6 +285,7 @@ impl Client {
                 let filled = self.poll_fill(cx, worker, REQUEST_HEAD_BYTES);
                 if filled.is_pending() && !self.input.is_empty() {
                     self.stream.acknowledge();
+                    self.input.shrink(&worker.buffers);
                 }
                 filled.map(Some)
             });
