@@ -51,7 +51,8 @@ impl Exchange<'_> {
                 }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
-                    if self.dropping.is_none() {
+                    // A head has one time for all of it, however it comes.
+                    if self.dropping.is_none() && self.stage != Stage::Head {
                         self.touch();
                     }
                 }
@@ -138,6 +139,7 @@ impl Exchange<'_> {
             let bytes = head.bytes;
             drop(fields);
             self.consume(bytes);
+            self.touch();
             return Ok(());
         }
         self.weigh(&head)?;
