@@ -7,6 +7,9 @@ use std::task::{Context, Poll};
 use crate::limits::{BUFFER_BYTES, BUFFERS_KEPT};
 use crate::stream::Stream;
 
+/// The least that is held of what has come in part.
+const SHORT_BYTES: usize = 1024;
+
 /// A thread's spare buffers.
 #[derive(Default)]
 pub(crate) struct Buffers {
@@ -87,6 +90,19 @@ impl Input {
         }
     }
 
+    /// Gives most of the memory back while the rest of something short is waited for: a client that sends a byte a second
+    /// holds little more than these bytes.
+    pub(crate) fn shrink(&mut self, buffers: &Buffers) {
+        let short = (2 * self.len()).next_power_of_two().max(SHORT_BYTES);
+        if self.is_empty() || short > self.block.len() / 4 {
+            return;
+        }
+        let mut block = vec![0; short];
+        block[..self.len()].copy_from_slice(self.filled());
+        (self.from, self.to) = (0, self.len());
+        buffers.give_block(std::mem::replace(&mut self.block, block));
+    }
+
     /// Reads once from the socket; 0 is its end. `most` bounds what may be held at once.
     pub(crate) fn poll_fill(
         &mut self,
@@ -111,8 +127,12 @@ impl Input {
     }
 
     fn make_room(&mut self, buffers: &Buffers, most: usize) {
-        if self.block.is_empty() {
-            self.block = buffers.block();
+        let is_short = self.block.len() < BUFFER_BYTES;
+        if is_short && (self.is_empty() || self.to == self.block.len()) {
+            let mut block = buffers.block();
+            block[..self.len()].copy_from_slice(self.filled());
+            (self.from, self.to) = (0, self.len());
+            self.block = block;
         }
         if self.to < self.block.len() {
             return;
@@ -156,3 +176,6 @@ impl Output {
         self.at = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! One client's HTTP connection: request after request, in order, until one side has enough.
 
 mod facts;
+mod hops;
 mod wants;
 
 use std::future::poll_fn;
@@ -284,6 +285,7 @@ impl Client {
                 let filled = self.poll_fill(cx, worker, REQUEST_HEAD_BYTES);
                 if filled.is_pending() && !self.input.is_empty() {
                     self.stream.acknowledge();
+                    self.input.shrink(&worker.buffers);
                 }
                 filled.map(Some)
             });
@@ -345,19 +347,20 @@ impl Client {
         let buf = self.input.filled();
         let head = request::parse(buf, &mut fields)?;
         let began = SystemClock.now();
-        self.read_any = true;
-        self.opening = false;
+        (self.read_any, self.opening) = (true, false);
         (self.received, self.answered) = (0, 0);
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
         let table = worker.table();
         let facts = &self.facts;
+        came_as_it_says(&head, facts, &fields, buf)?;
+        let hops = hops::left(&head, &mut fields, buf)?;
         self.proof = proof(&table, entrance, head.path.of(buf));
         if self.proof.is_some() {
             return Err(Refusal::PROOF);
         }
-        let (pool, target) = route(&table, entrance, &head, buf).ok_or(Refusal::NO_ROUTE)?;
+        let (pool, target) = route(&table, entrance, &head, buf)?;
         let mut asked = Incoming { client: facts.address, head: &head, fields: &fields, buf, prefix: 0 };
         if let Some(target) = target {
             self.route = Some((table.clone(), target.number));
@@ -400,11 +403,10 @@ impl Client {
         let care = self.care.as_mut();
         let rewrite = care.and_then(|care| care.make_ready(&table, (&head, &mut fields, buf), &onward));
         forward::request(&mut self.sent.bytes, buf, &head, &fields, &Onward { rewrite, ..onward });
+        hops::tell(hops, &mut self.sent);
         self.wanted = wants::of(&pool, facts, (self.care.as_deref(), &self.sent), (&head, &fields, buf));
-        if let Some(recorded) = pool.policy.trace
-            && trace::context(&fields, buf).is_none()
-        {
-            self.entry.trace = Some(begin_trace(worker, recorded, &mut self.sent));
+        if pool.policy.trace.is_some() && trace::context(&fields, buf).is_none() {
+            self.entry.trace = begin_trace(worker, &pool.policy, &mut self.sent);
         }
         drop(fields);
         self.input.consume(head.bytes);
@@ -497,9 +499,7 @@ impl Client {
         let Some(ask) = care.take_ask() else { return Ok(()) };
         match ask.run(worker).await {
             Ok(lines) => {
-                // What stands ready is a head and nothing else; they go in front of its empty line.
-                let end = self.sent.bytes.len() - 2;
-                self.sent.bytes.splice(end..end, lines);
+                add_line(&mut self.sent, lines);
                 Ok(())
             }
             Err(Kept::Refused(refusal)) => Err(refusal),
@@ -593,14 +593,14 @@ fn route<'a>(
     entrance: &Entrance,
     head: &RequestHead,
     buf: &[u8],
-) -> Option<(Rc<LocalPool>, Option<Target<'a>>)> {
+) -> Result<(Rc<LocalPool>, Option<Target<'a>>), Refusal> {
     match entrance {
         Entrance::Front => {
             let target = table.shared.find(head.host.map(|h| h.of(buf)), head.path.of(buf))?;
             let pool = target.pool.map_or(&table.nowhere, |pool| &table.pools[pool]);
-            Some((pool.clone(), Some(target)))
+            Ok((pool.clone(), Some(target)))
         }
-        Entrance::Port(key) => Some((table.pool(key)?.clone(), None)),
+        Entrance::Port(key) => Ok((table.pool(key).ok_or(Refusal::NO_ROUTE)?.clone(), None)),
     }
 }
 
@@ -620,12 +620,16 @@ fn give_pages(worker: &Worker, outputs: [&mut Output; 2]) {
 }
 
 /// Puts a new trace into the head that stands ready.
-fn begin_trace(worker: &Worker, recorded: u32, sent: &mut Output) -> TraceId {
-    let (id, line) = trace::begin(&mut worker.rng.borrow_mut(), recorded);
-    // There is a head and nothing else; the line goes in front of its empty one.
+fn begin_trace(worker: &Worker, policy: &EdgePolicy, sent: &mut Output) -> Option<TraceId> {
+    let (id, line) = trace::begin(&mut worker.rng.borrow_mut(), policy.trace?);
+    add_line(sent, line.into_bytes());
+    Some(id)
+}
+
+/// Puts a line into the head that stands ready with nothing behind it, in front of its empty one.
+fn add_line(sent: &mut Output, line: Vec<u8>) {
     let end = sent.bytes.len() - 2;
-    sent.bytes.splice(end..end, line.into_bytes());
-    id
+    sent.bytes.splice(end..end, line);
 }
 
 /// What an authority is to find, if this is where it looks.
@@ -649,6 +653,12 @@ fn came_by_https(facts: &Facts, fields: &[Field], buf: &[u8]) -> bool {
         field.known == Known::ForwardedProto && field.value.of(buf).eq_ignore_ascii_case(b"https")
     };
     facts.trusted && fields.iter().any(says)
+}
+
+/// Whether a client that asks for a whole URL with `https` came so.
+fn came_as_it_says(head: &RequestHead, facts: &Facts, fields: &[Field], buf: &[u8]) -> Result<(), Refusal> {
+    let plain = head.https && !facts.secure && !came_by_https(facts, fields, buf);
+    if plain { Err(Refusal::TARGET_FORM) } else { Ok(()) }
 }
 
 /// Whether a client came as the host and the route ask for: with its certificate, and over HTTPS.

@@ -303,6 +303,7 @@ impl Told {
         let to = target.pool.map(|pool| format!("to `{}`, ", seen.table.pools[pool].service));
         let to = to.unwrap_or_default();
         self.say("route", format!("{to}by the rule for {kind} and `{}`{beside}", rule.path()));
+        seen.table.reads_alike(host, path, target)?;
         if let Some(wanted) = host.and_then(|host| seen.table.clients_of(host)) {
             let how = if wanted.required { "must" } else { "may" };
             self.say("client", format!("the client {how} show a certificate"));

@@ -51,6 +51,7 @@ refusals! {
     TARGET = 400 "target" "The target holds characters that a URL cannot hold.";
     TARGET_FORM = 400 "target-form" "The target is neither a path nor this host's own URL.";
     DOT_SEGMENTS = 400 "dot-segments" "The path holds `.` or `..` segments, which servers read differently.";
+    TWO_ROUTES = 400 "two-routes" "Servers may read the path as one of another route.";
     BARE_LF = 400 "bare-lf" "A line ends with LF alone.";
     BARE_CR = 400 "bare-cr" "A CR stands where none may be.";
     FOLDED = 400 "folded" "A field is folded over two lines.";
@@ -73,7 +74,9 @@ refusals! {
     CHUNK = 400 "chunk" "The chunked body is malformed.";
     TRAILER = 400 "trailer" "A trailer field is malformed, or there are too many.";
     BODY_CUT = 400 "body-cut" "The request ended before its body did.";
-    CONNECT = 405 "connect" "This is no forward proxy: CONNECT is not offered.";
+    CONNECT = 501 "connect" "This is no forward proxy: CONNECT is not offered.";
+    LAST_HOP = 200 "last-hop" "The request is to go no further than here.";
+    TRACE = 501 "trace" "TRACE is to go no further than here, and is not answered here.";
     EXPECTATION = 417 "expectation" "The only expectation that is understood is `100-continue`.";
     HEAD_SIZE = 431 "head-size" "The head is longer than 32 KiB or has more than 128 fields.";
     VERSION = 505 "version" "Only HTTP/1.1 and HTTP/1.0 are spoken here.";
@@ -183,6 +186,7 @@ fn grpc_status(status: u16) -> u64 {
 /// The usual words for a status that the edge makes itself.
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         301 => "Moved Permanently",
         302 => "Found",
         307 => "Temporary Redirect",
@@ -191,7 +195,6 @@ fn reason(status: u16) -> &'static str {
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
-        405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
         417 => "Expectation Failed",

@@ -17,7 +17,8 @@ use crate::worker::Worker;
 /// Serves a connection from its first byte.
 pub(crate) async fn serve(worker: &Rc<Worker>, tcp: Link, peer: SocketAddr, watched: Watched) {
     watched.within(worker.settings.head);
-    watched.watch.set_holder(Holder::of(peer.ip()));
+    let trusted = worker.table().shared.trusts(peer.ip().to_canonical());
+    watched.watch.set_holder(if trusted { Holder::MANY } else { Holder::of(peer.ip()) });
     let shaken = shake(worker, tcp, &watched).await;
     drop(watched);
     match shaken {

@@ -1,5 +1,7 @@
 //! The one document that the edge goes by, and the form in which requests are looked up in it.
 
+mod reading;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -17,6 +19,7 @@ use crate::files::Shelves;
 use crate::fork::Fork;
 use crate::gate::Gate;
 use crate::head::Field;
+use crate::refusal::Refusal;
 use crate::rules::{self, Rules, Users, Wishes};
 use crate::status::{PortStatus, RuleStatus};
 use crate::stick::Stick;
@@ -188,6 +191,8 @@ pub(crate) struct PoolSpec {
 pub(crate) struct Rule {
     /// Without a slash at its end; empty for every path.
     prefix: Box<[u8]>,
+    /// The same as servers might read it.
+    plain: Box<[u8]>,
     strip: bool,
     pool: Option<usize>,
     owner: String,
@@ -339,6 +344,7 @@ impl Table {
                 });
             }
             rules.push(Rule {
+                plain: reading::plain(&prefix).into(),
                 prefix,
                 strip: rule.strip_prefix || rule.rules.replace_prefix.is_some(),
                 pool,
@@ -391,9 +397,29 @@ impl Table {
     }
 
     /// Where a request for this host (with or without port) and path goes.
-    pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<Target<'_>> {
+    pub(crate) fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Result<Target<'_>, Refusal> {
         let fits = |rules: &'_ [Rule]| rules.iter().position(|rule| rule.fits(path));
-        self.lists(host).into_iter().find_map(|rules| Some(rules[fits(rules)?].target()))
+        let found = self.lists(host).into_iter().find_map(|rules| Some(rules[fits(rules)?].target()));
+        let target = found.ok_or(Refusal::NO_ROUTE)?;
+        self.reads_alike(host, path, target)?;
+        Ok(target)
+    }
+
+    /// Refuses a path that a server might read as one of another route than the one that was found for it: what that
+    /// route asks of its clients would be passed by.
+    pub(crate) fn reads_alike(
+        &self,
+        host: Option<&[u8]>,
+        path: &[u8],
+        found: Target<'_>,
+    ) -> Result<(), Refusal> {
+        if self.tallies.len() == 1 || !reading::is_open(path) {
+            return Ok(());
+        }
+        let lists = self.lists(host);
+        let first = |path: &[u8]| lists.iter().find_map(|rules| rules.iter().find(|rule| rule.may_fit(path)));
+        let other = |path: Vec<u8>| first(&path).is_some_and(|rule| rule.number != found.number);
+        if reading::others(path).into_iter().any(other) { Err(Refusal::TWO_ROUTES) } else { Ok(()) }
     }
 
     /// The rules that are looked through for a host (with or without port): its own, its wildcard's, every host's. The
@@ -536,6 +562,11 @@ impl Rule {
     pub(crate) fn fits(&self, path: &[u8]) -> bool {
         path.strip_prefix(&*self.prefix)
             .is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || path == b"*")
+    }
+
+    /// Whether a path that reads so is one of its own to some servers.
+    fn may_fit(&self, reading: &[u8]) -> bool {
+        reading.strip_prefix(&*self.plain).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
     /// Where it sends requests.

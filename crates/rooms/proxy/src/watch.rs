@@ -74,6 +74,10 @@ impl Watch {
         self.holder.set(holder);
     }
 
+    pub(crate) fn holder(&self) -> Holder {
+        self.holder.get()
+    }
+
     pub(crate) fn set_activity(&self, activity: Activity) {
         self.activity.set(activity);
     }

@@ -28,6 +28,7 @@ use crate::local::{LocalEndpoint, LocalTable};
 use crate::refusal::Refusal;
 use crate::seats::Seats;
 use crate::table::{PoolKey, Table};
+use crate::tls::Places;
 use crate::watch::Watches;
 
 pub(crate) use gauges::{Decided, Gauges};
@@ -97,6 +98,8 @@ pub(crate) struct Worker {
     pub(crate) left: Notify,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) seats: Seats,
+    /// For handshakes of TLS.
+    pub(crate) places: Places,
     table: RefCell<Rc<LocalTable>>,
     accepting: RefCell<BTreeMap<(SocketAddr, bool), Vec<Accepting>>>,
 }
@@ -196,6 +199,7 @@ impl Worker {
         let table = LocalTable::build(plan.table, plan.index, None, SystemClock.now());
         Rc::new(Self {
             index: plan.index,
+            places: Places::new(plan.settings.handshakes),
             settings: plan.settings,
             buffers: Buffers::default(),
             watches: Watches::new(),

@@ -54,7 +54,8 @@ impl Exchange<'_> {
                 }
                 Poll::Ready(Ok(_)) => {
                     self.heard = true;
-                    if self.dropping.is_none() {
+                    // A head has one time for all of it, however it comes.
+                    if self.dropping.is_none() && self.stage != Stage::Head {
                         self.touch();
                     }
                 }
@@ -141,6 +142,7 @@ impl Exchange<'_> {
             let bytes = head.bytes;
             drop(fields);
             self.consume(bytes);
+            self.touch();
             return Ok(());
         }
         self.weigh(&head)?;

@@ -222,6 +222,16 @@ fn what_is_refused_is_told_with_its_code() {
     );
     check(
         &table,
+        "GET http://shop.example/%61pi/x",
+        expect![[r#"
+            entrance: HTTP by host and path, at 0.0.0.0:80
+            head: nothing in it can be read in two ways
+            route: to `shop/web`, by the rule for this very host and `/`
+            Refused { status: 400, code: "two-routes", why: "Servers may read the path as one of another route.", location: None }
+        "#]],
+    );
+    check(
+        &table,
         "GET http://safe.example/x",
         expect![[r#"
             entrance: HTTP by host and path, at 0.0.0.0:80

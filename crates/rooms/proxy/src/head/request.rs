@@ -20,6 +20,8 @@ pub(crate) struct RequestHead {
     pub(crate) path: Span,
     /// Host with its port.
     pub(crate) host: Option<Span>,
+    /// The target was a whole URL with `https`, which is asked for over TLS alone (RFC 9110, section 7.4).
+    pub(crate) https: bool,
     /// The version is 1.0.
     pub(crate) old: bool,
     pub(crate) framing: Framing,
@@ -83,6 +85,7 @@ pub(crate) fn parse(buf: &[u8], into: &mut Vec<Field>) -> Result<RequestHead, Re
         target,
         path: target,
         host: None,
+        https: false,
         old,
         framing: Framing::default(),
         says: ConnectionSays::default(),
@@ -219,21 +222,26 @@ fn target_form(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
         return if head.method.of(buf) == b"OPTIONS" { Ok(()) } else { Err(Refusal::TARGET_FORM) };
     }
     if target[0] != b'/' {
-        let scheme = b"http://";
-        if target.len() <= scheme.len() || !target[..scheme.len()].eq_ignore_ascii_case(scheme) {
+        let is = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme));
+        head.https = is(b"https://");
+        let scheme = if head.https { "https://".len() } else { "http://".len() };
+        if target.len() <= scheme || !(head.https || is(b"http://")) {
             return Err(Refusal::TARGET_FORM);
         }
-        let rest = &target[scheme.len()..];
+        let rest = &target[scheme..];
         let authority = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
         let host = head.host.ok_or(Refusal::HOST_MISSING)?;
         if !rest[..authority].eq_ignore_ascii_case(host.of(buf)) {
             return Err(Refusal::HOST_MISMATCH);
         }
-        // `http://host?query` has no path to send on; nobody writes it.
-        if rest.get(authority) != Some(&b'/') {
-            return Err(Refusal::TARGET_FORM);
-        }
-        head.target.from = (begin + scheme.len() + authority) as u32;
+        let path = match rest.get(authority) {
+            Some(b'/') => Span { from: (begin + scheme + authority) as u32, ..head.target },
+            // No path is the path `/`, as it stands in front of the host. Of OPTIONS it would be `*`, which stands nowhere.
+            None if head.method.of(buf) != b"OPTIONS" => Span::new(begin + scheme - 1, begin + scheme),
+            // `http://host?query` has no path to send on; nobody writes it.
+            Some(_) | None => return Err(Refusal::TARGET_FORM),
+        };
+        head.target = path;
     }
     let target = head.target.of(buf);
     let plain = plain::path(target);

@@ -26,6 +26,9 @@ use crate::head::{Field, Known};
 use crate::limits::{H2_CONNECTION_WINDOW, H2_SEND_BYTES, H2_STREAM_WINDOW, H2_STREAMS, RESPONSE_HEAD_BYTES};
 use crate::worker::Worker;
 
+/// What the strict parser refuses, in the place of an answer that is none.
+const NO_ANSWER: &[u8] = b"malformed\r\n\r\n";
+
 /// A connection to an instance.
 pub(crate) struct FarTrunk {
     send: SendRequest<Bytes>,
@@ -233,13 +236,25 @@ impl FarLane {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Without a request the writer is woken when there is room for one.
         let Some(answer) = &mut self.answer else { return Poll::Pending };
-        if let Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
-            let interim = interim.map_err(broken)?;
-            push_head(&mut self.pieces.text, &interim);
-            self.pieces.text.extend_from_slice(b"\r\n");
-            return Poll::Ready(Ok(()));
-        }
-        let (head, coming) = ready!(Pin::new(answer).poll(cx)).map_err(broken)?.into_parts();
+        let head = match answer.poll_informational(cx) {
+            Poll::Ready(Some(Ok(interim))) => {
+                push_head(&mut self.pieces.text, &interim);
+                self.pieces.text.extend_from_slice(b"\r\n");
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Some(Err(error))) => Err(error),
+            Poll::Ready(None) | Poll::Pending => ready!(Pin::new(answer).poll(cx)),
+        };
+        let (head, coming) = match head {
+            Ok(answer) => answer.into_parts(),
+            Err(error) if error.is_library() && error.is_reset() => {
+                // There was an answer that the library did not take. That is no silence, after which others are asked.
+                self.pieces.text.extend_from_slice(NO_ANSWER);
+                self.reading = Reading::Done;
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) => return Poll::Ready(Err(broken(error))),
+        };
         let ended = coming.is_end_stream();
         let no_body = self.head_only || matches!(head.status.as_u16(), 204 | 304);
         let counted = head.headers.contains_key(CONTENT_LENGTH);

@@ -98,8 +98,16 @@ impl Asks {
             upgrade: None,
             ..*head
         };
-        let of_body = |field: &&Field| matches!(field.known, Known::ContentLength | Known::ContentType);
-        let fields: Vec<Field> = fields.iter().filter(|field| !of_body(field)).copied().collect();
+        // A proxy of ours may have let through what its client said of these.
+        let told = |field: &Field| {
+            let name = field.name.of(buf);
+            [&b"x-forwarded-method"[..], b"x-forwarded-uri"]
+                .iter()
+                .any(|told| name.eq_ignore_ascii_case(told))
+        };
+        let of_body = |field: &Field| matches!(field.known, Known::ContentLength | Known::ContentType);
+        let fields = fields.iter().filter(|field| !of_body(field) && !told(field));
+        let fields: Vec<Field> = fields.copied().collect();
         forward::fields(&mut request, buf, &bare, &fields, &Onward { rewrite: None, ..*on });
         Ask { pool: pool.clone(), request, names: self.names.clone() }
     }

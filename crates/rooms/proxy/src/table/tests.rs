@@ -57,10 +57,13 @@ fn check(text: &str, requests: &str, want: Expect) {
         let slash = request.find('/').expect("a path");
         let host = Some(&request.as_bytes()[..slash]).filter(|host| *host != b"-");
         let found = table.find(host, &request.as_bytes()[slash..]);
-        found.map_or("nothing".to_string(), |target| {
-            let (owner, pool) = &table.pools[target.pool.expect("a pool")].key;
-            format!("{owner}/{pool} cut {}", target.strip)
-        })
+        found.map_or_else(
+            |refusal| refusal.code.to_string(),
+            |target| {
+                let (owner, pool) = &table.pools[target.pool.expect("a pool")].key;
+                format!("{owner}/{pool} cut {}", target.strip)
+            },
+        )
     };
     let lines: Vec<_> = requests.split_whitespace().map(|r| format!("{r}: {}\n", answer(r))).collect();
     want.assert_eq(&lines.concat());
@@ -86,14 +89,55 @@ fn the_most_exact_host_and_then_the_longest_prefix_win() {
             SHOP.example:8080/: shop/web cut 0
             shop.example./: shop/web cut 0
             a.shop.example/: shop/tenants cut 0
-            a.b.shop.example/: nothing
+            a.b.shop.example/: no-route
             unknown/status: other/status cut 0
-            unknown/: nothing
+            unknown/: no-route
             -/status: other/status cut 0
             shop.example/status: shop/web cut 0
             a.shop.example/status: shop/tenants cut 0
             upper.example/: other/upper cut 0
             [::1]:80/status: other/status cut 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_path_that_servers_may_read_as_one_of_another_route_is_refused() {
+    check(
+        "shop shop.example/ -> web
+         shop shop.example/admin -> admin
+         shop shop.example/a%20b;c//d -> odd
+         shop one.example/ -> web
+         other */open -> open",
+        "shop.example/%61dmin shop.example/adm%69n/x shop.example//admin shop.example/x//admin shop.example/admin%2Fx
+         shop.example/admin%2fx shop.example/%2Fadmin shop.example/%5cadmin shop.example/admin;a=b/x
+         shop.example/;/admin shop.example/;a%2Fb/admin shop.example/admin%3Bx shop.example/admin;x
+         shop.example/admin/%61%2F//x;y shop.example/%2561dmin shop.example/admin%20 shop.example/%zz%6 shop.example/b;c//d
+         shop.example/a%20b;c//d/e shop.example/%6Fpen one.example/%61dmin//x unknown/%6Fpen unknown/open%2F",
+        expect![[r#"
+            shop.example/%61dmin: two-routes
+            shop.example/adm%69n/x: two-routes
+            shop.example//admin: two-routes
+            shop.example/x//admin: shop/web cut 0
+            shop.example/admin%2Fx: two-routes
+            shop.example/admin%2fx: two-routes
+            shop.example/%2Fadmin: two-routes
+            shop.example/%5cadmin: two-routes
+            shop.example/admin;a=b/x: two-routes
+            shop.example/;/admin: two-routes
+            shop.example/;a%2Fb/admin: two-routes
+            shop.example/admin%3Bx: two-routes
+            shop.example/admin;x: two-routes
+            shop.example/admin/%61%2F//x;y: shop/admin cut 0
+            shop.example/%2561dmin: shop/web cut 0
+            shop.example/admin%20: shop/web cut 0
+            shop.example/%zz%6: shop/web cut 0
+            shop.example/b;c//d: shop/web cut 0
+            shop.example/a%20b;c//d/e: shop/odd cut 0
+            shop.example/%6Fpen: shop/web cut 0
+            one.example/%61dmin//x: shop/web cut 0
+            unknown/%6Fpen: no-route
+            unknown/open%2F: no-route
         "#]],
     );
 }

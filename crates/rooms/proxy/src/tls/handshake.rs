@@ -12,7 +12,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use super::hosts::{Host, Hosts, PROOF_PROTOCOL};
 use super::{Socket, TlsStream, client, push_out, take_in};
 use crate::link::Link;
-use crate::watch::Watched;
+use crate::watch::{Holder, Watched};
 use crate::worker::Worker;
 
 /// The first byte of a connection that opens with a handshake.
@@ -29,23 +29,26 @@ pub(crate) enum Fallen {
 }
 
 /// A place among the handshakes in progress.
-struct Shaking<'a>(&'a Worker);
+struct Shaking<'a>(&'a Worker, Holder);
 
 impl<'a> Shaking<'a> {
-    fn begin(worker: &'a Worker) -> Option<Self> {
-        if worker.gauges.tls.begin(worker.settings.handshakes) { Some(Self(worker)) } else { None }
+    fn begin(worker: &'a Worker, holder: Holder) -> Option<Self> {
+        let fits = worker.places.take(holder);
+        worker.gauges.tls.begin(fits);
+        fits.then(|| Self(worker, holder))
     }
 }
 
 impl Drop for Shaking<'_> {
     fn drop(&mut self) {
+        self.0.places.give_back(self.1);
         self.0.gauges.tls.end();
     }
 }
 
 /// Makes a connection into one under TLS, within the time of `watched`.
 pub(crate) async fn shake(worker: &Worker, mut tcp: Link, watched: &Watched) -> Result<TlsStream, Fallen> {
-    let Some(_place) = Shaking::begin(worker) else { return Err(Fallen::Over) };
+    let Some(_place) = Shaking::begin(worker, watched.watch.holder()) else { return Err(Fallen::Over) };
     let mut first = [0];
     // Until it has said something nobody waits for anything, so an ending edge may close it.
     watched.watch.set_resting(true);

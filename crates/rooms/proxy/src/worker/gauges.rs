@@ -161,12 +161,10 @@ pub(crate) struct TlsGauges {
 }
 
 impl TlsGauges {
-    /// Takes a place for a handshake if there are fewer than `most`.
-    pub(crate) fn begin(&self, most: usize) -> bool {
-        let fits = self.under_way.load(Ordering::Relaxed) < most as u64;
+    /// Counts a handshake that found a place, or a connection that did not.
+    pub(crate) fn begin(&self, fits: bool) {
         let counter = if fits { &self.under_way } else { &self.turned_away };
         counter.fetch_add(1, Ordering::Relaxed);
-        fits
     }
 
     /// Gives the place back.

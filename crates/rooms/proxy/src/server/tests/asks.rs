@@ -90,6 +90,23 @@ async fn who_is_let_through_goes_on_with_what_the_service_says_of_him() {
     );
 }
 
+#[tokio::test]
+async fn what_a_client_of_a_proxy_of_ours_says_of_its_request_is_not_what_is_asked_about() {
+    let (backend, auth) = (mirror().await, telling().await);
+    let mut edge = TestEdge::start(quick()).await;
+    edge.trusted = vec!["127.0.0.0/8".parse().expect("a range")];
+    edge.apply(asked_first(&backend, &auth)).await;
+    let mut stream = edge.connect().await;
+    let asked =
+        "GET /closed HTTP/1.1\r\nHost: a\r\nX-Forwarded-Uri: /open\r\nX-Forwarded-Method: OPTIONS\r\n\r\n";
+    stream.write_all(asked.as_bytes()).await.expect("the edge reads");
+    head(&mut stream).await;
+    let seen = head(&mut stream).await;
+    let want = "X-Seen: GET /verify HTTP/1.1 | x-forwarded-method: GET | x-forwarded-uri: /closed | Host: a | \
+                x-forwarded-for: 127.0.0.1 | x-forwarded-proto: http | x-forwarded-host: a\r\n";
+    assert!(seen.contains(want), "{seen}");
+}
+
 /// Speaks HTTP/2: lets nobody in without a cookie, and tells who it is.
 async fn telling_in_http2(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let value = |name: &str| request.headers().get(name).map_or("-", |value| value.to_str().expect("text"));

@@ -8,6 +8,7 @@ use plan::traffic::PoolProtocol;
 use spec::{BalanceBy, Protocol};
 use tokio::net::TcpStream;
 
+use super::frames::{self, DATA, END_STREAM, HEADERS, SETTINGS};
 use super::ports::free_port;
 use super::streams::{Talk, drain, pour, whole};
 use super::*;
@@ -402,4 +403,53 @@ async fn an_instance_that_leaves_the_table_finishes_its_calls_and_loses_its_conn
     assert_eq!(drain(&mut body).await.expect("a whole body"), b"late");
     assert_eq!(body.trailers().await.expect("an end").expect("trailers")["grpc-status"], "0");
     tokio::time::timeout(LONG, ends.recv()).await.expect("the connection is closed");
+}
+
+/// An instance that answers each stream with these fields, whatever they are, and counts them.
+async fn answering(fields: &'static [(&'static str, &'static str)], asked: Arc<AtomicUsize>) -> Backend {
+    Backend::new(move |mut stream, _| {
+        let asked = asked.clone();
+        async move {
+            let mut preface = [0; 24];
+            if stream.read_exact(&mut preface).await.is_err() {
+                return;
+            }
+            let hello = frames::frame(SETTINGS, 0, 0, &[]);
+            stream.write_all(&hello).await.expect("the edge reads");
+            let mut head = [0; 9];
+            while stream.read_exact(&mut head).await.is_ok() {
+                let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+                stream.read_exact(&mut payload).await.expect("frames are whole");
+                if head[3] != HEADERS {
+                    continue;
+                }
+                asked.fetch_add(1, Ordering::SeqCst);
+                let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                let mut answer = frames::headers(0, id, &frames::block(fields));
+                answer.extend(frames::frame(DATA, END_STREAM, id, b"ok"));
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_malformed_answer_is_told_as_one_and_not_asked_for_again() {
+    const MALFORMED: &[&[(&str, &str)]] = &[
+        &[(":status", "200"), ("transfer-encoding", "chunked")],
+        &[(":status", "200"), ("connection", "close")],
+        &[(":status", "200"), ("content-length", "+2")],
+        &[("x", "a")],
+    ];
+    for fields in MALFORMED {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let backend = answering(fields, asked.clone()).await;
+        let edge = edge_to(quick(), &[&backend]).await;
+        let answer = edge.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.contains("x-sea-refused: bad-answer\r\n"), "{fields:?}: {answer}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{fields:?}");
+    }
 }

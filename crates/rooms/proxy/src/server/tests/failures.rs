@@ -175,6 +175,29 @@ async fn a_head_that_drips_is_bounded_by_one_deadline() {
 }
 
 #[tokio::test]
+async fn the_head_of_an_answer_that_drips_is_bounded_by_one_deadline() {
+    let backend = Backend::new(|mut stream, _| async move {
+        let Some(head) = next_head(&mut stream).await else { return };
+        let _ = stream.write_all(b"HTTP/1.1 ").await;
+        // Of many signs of life each is one: 500 ms of them are more than there is for one head.
+        let sign: &[u8] = if head.starts_with("GET /alive ") { b"102 \r\n\r\nHTTP/1.1 " } else { b"2" };
+        for _ in 0..100 {
+            if stream.write_all(sign).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let _ = stream.write_all(b"204 \r\n\r\n").await;
+    })
+    .await;
+    let edge = TestEdge::to(Settings { answer: Duration::from_millis(200), ..quick() }, &[&backend]).await;
+    let answer = edge.ask(&get("/")).await;
+    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("x-sea-refused: slow-answer"), "{answer}");
+    let answer = edge.ask(&get("/alive")).await;
+    assert!(answer.contains("HTTP/1.1 102 ") && answer.contains("HTTP/1.1 204 "), "{answer}");
+}
+
+#[tokio::test]
 async fn refusals_carry_a_code_and_end_the_connection() {
     let backend = Backend::plain("one").await;
     let edge = TestEdge::to(quick(), &[&backend]).await;
@@ -184,7 +207,7 @@ async fn refusals_carry_a_code_and_end_the_connection() {
         ("\u{16}\u{3}\u{1}", 400, "tls-here"),
         ("\u{16}\u{1}", 400, "request-line"),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version"),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "connect"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501, "connect"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, "chunk"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "coding"),
         ("POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417, "expectation"),

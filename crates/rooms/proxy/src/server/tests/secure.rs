@@ -7,6 +7,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, Ke
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -158,6 +159,10 @@ async fn a_request_over_tls_is_answered_and_the_instance_is_told_of_the_scheme()
     assert!(!answer.contains('<'), "the edge bids farewell: {answer}");
     let seen = edge.server.status();
     assert_eq!((seen.tls.done, seen.tls.failed, seen.https), (1, 0, vec![edge.https]));
+    for (url, path) in [("https://a.example/x?y", "/x?y"), ("https://a.example", "/")] {
+        let answer = secure_ask(edge.https, "a.example", &config, &get_from("a.example", url)).await;
+        assert!(body(&answer).starts_with(&format!("GET {path} HTTP/1.1\r\n")), "a whole URL: {answer}");
+    }
 }
 
 #[tokio::test]
@@ -429,6 +434,26 @@ async fn handshakes_are_bounded_in_time_and_number() {
     let seen = edge.server.status().tls;
     assert_eq!(seen.failed + seen.turned_away, 5, "{seen:?}");
     assert!(secure_ask(edge.https, "a.example", &config, &get("/")).await.ends_with("one / "));
+}
+
+#[tokio::test]
+async fn handshakes_of_one_client_leave_places_to_others() {
+    let backend = Backend::plain("one").await;
+    let (edge, config) = example(Settings { handshakes: 9, ..quick() }, &backend).await;
+    let mut crowd = Vec::new();
+    for _ in 0..60 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 2], 0).into()).expect("an address of the loopback");
+        crowd.push(socket.connect(edge.https).await.expect("the edge accepts"));
+    }
+    until(|| edge.server.status().tls.turned_away >= 60 - 2 * 8).await;
+    assert!(
+        edge.server.status().tls.under_way >= 8,
+        "of the two threads one at least has as many as it takes"
+    );
+    for _ in 0..10 {
+        assert!(secure_ask(edge.https, "a.example", &config, &get("/")).await.ends_with("one / "));
+    }
 }
 
 #[tokio::test]

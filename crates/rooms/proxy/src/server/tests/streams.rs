@@ -445,7 +445,7 @@ async fn refusals_are_answers_and_leave_the_connection_open() {
         (with("host", "b.example"), 400, "host-mismatch"),
         (with("content_length", "3"), 400, "underscore"),
         (with("expect", "x"), 417, "expectation"),
-        (connect, 405, "connect"),
+        (connect, 501, "connect"),
     ] {
         let (answer, _) = talk.begin(asked, true).await;
         let (head, _) = whole(answer).await;
