@@ -124,7 +124,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
 fn for_docker(daemon: &api::Daemon, root: &Path) -> Result<Arc<docker::Docker>, Report> {
     let pullers: Arc<dyn buildkit::Pullers> =
         Arc::new(BasePullers::new(daemon.images.clone(), daemon.registries.clone()));
-    let fetcher = Arc::new(HttpFetcher::new());
+    let fetcher = HttpFetcher::shared(daemon.clock.clone());
     let parts = buildkit::Parts {
         builds: Arc::new(
             buildkit::RoomBuilds::new(daemon.builder.clone(), daemon.runner.clone())
@@ -214,7 +214,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     base::crash::point("daemon: build steps ended");
     let builder = build::Builder::open(root.join("build"), images.clone(), clock.clone()).map_err(of)?;
     let pullers = BasePullers::new(images.clone(), registries.clone());
-    let builder = builder.with_fetcher(Arc::new(HttpFetcher::new())).with_puller(pullers.anonymous());
+    let builder = builder.with_fetcher(HttpFetcher::shared(clock.clone())).with_puller(pullers.anonymous());
     base::crash::point("daemon: builder opened");
     let apps = control::Apps::open(
         store.clone(),

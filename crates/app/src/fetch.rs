@@ -1,9 +1,10 @@
 //! Fetches what URLs name, for builds and imports: HTTP and HTTPS, with redirects and bounds.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Kind, Report};
+use base::{Clock, Kind, Report, Timestamp};
 use build::{Cancel, Fetched, Fetcher, Moved};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -13,6 +14,7 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use resilience::http_date;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -30,13 +32,14 @@ const TELL_EVERY: u64 = 1 << 20;
 /// Fetches over HTTP and HTTPS. Whom this machine trusts is read at the first `https://`.
 pub(crate) struct HttpFetcher {
     handle: Handle,
+    clock: Arc<dyn Clock>,
     trust: Trust,
 }
 
 impl HttpFetcher {
     /// To be called where the runtime is known.
-    pub(crate) fn new() -> Self {
-        Self { handle: Handle::current(), trust: Trust::default() }
+    pub(crate) fn shared(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { handle: Handle::current(), clock, trust: Trust::default() })
     }
 
     /// The answer at the end of all redirects; any status but 200 is an error.
@@ -102,7 +105,9 @@ impl Fetcher for HttpFetcher {
             |name| response.headers().get(&name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let fetched = Fetched {
             file_name: header(CONTENT_DISPOSITION).and_then(|text| disposition(&text)),
-            modified_secs: header(LAST_MODIFIED).and_then(|text| http_date(&text)),
+            modified_secs: header(LAST_MODIFIED)
+                .and_then(|text| http_date::parse(text.as_bytes(), self.clock.wall()))
+                .map(Timestamp::secs),
             media_type: header(CONTENT_TYPE),
         };
         let of = header(CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -212,39 +217,9 @@ fn disposition(text: &str) -> Option<String> {
     plain.then(|| name.to_owned())
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` in seconds since 1970.
-fn http_date(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut words = text.split_whitespace().skip(1);
-    let day: i64 = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let month = MONTHS.iter().position(|month| *month == name)? as i64 + 1;
-    let year: i64 = words.next()?.parse().ok()?;
-    let mut time = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
-    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
-    if words.next() != Some("GMT") || !(1970..10_000).contains(&year) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since 1970, with years that begin in March.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
-    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_of_servers_are_read() {
-        assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
-        assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        assert_eq!(http_date("Thu, 29 Feb 2024 12:00:00 GMT"), Some(1_709_208_000));
-        for text in ["", "yesterday", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 Noo 1994 08:49:37 GMT"] {
-            assert_eq!(http_date(text), None, "`{text}`");
-        }
-    }
 
     #[test]
     fn redirects_lead_where_they_say() {

@@ -5,14 +5,13 @@ mod output;
 mod send;
 mod show;
 
-use base::ServiceName;
 use base::{Kind, Report};
+use base::{ServiceName, percent};
 use spec::{App, Build, PullPolicy, Service};
 use talk::{BuildEvent, BuildOrder, ImageView};
 
 use crate::args::{BuildArgs, Call, ProgressMode};
 use crate::output::{note, say};
-use crate::resolve::escape;
 use crate::table::short;
 use crate::{Done, Session, report};
 use build::check::{Around, Stages, check};
@@ -123,7 +122,7 @@ impl Session {
             }
             done.push((build, &service.image));
             if !all && service.pull_policy != PullPolicy::Build {
-                let target = format!("/v1/images/{}", escape(&service.image));
+                let target = format!("/v1/images/{}", percent::encode(&service.image));
                 if self.client.get::<ImageView>(&target).await.is_ok() {
                     continue;
                 }

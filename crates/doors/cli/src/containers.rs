@@ -1,13 +1,12 @@
 //! Commands about containers: ps, exec, kill, rm, inspect.
 
-use base::{Clock, Kind, Report, SystemClock};
+use base::{Clock, Kind, Report, SystemClock, percent};
 use hyper::Method;
 use serde::Serialize;
 use talk::{ContainerView, KillOrder, RemoveOrder};
 
 use crate::args::{ExecArgs, InspectArgs, KillArgs, PsArgs, RmArgs};
 use crate::output::{say, say_json};
-use crate::resolve::escape;
 use crate::runs::variable;
 use crate::table::{self, ago, short};
 use crate::{Done, Session, report, stream, terminal};
@@ -18,7 +17,7 @@ impl Session {
         let app = if args.everything { None } else { self.app_name_if_any()? };
         let mut target = format!("/v1/containers?all={}", args.all);
         if let Some(app) = app {
-            target.push_str(&format!("&app={app}&services={}", escape(&args.services.join(","))));
+            target.push_str(&format!("&app={app}&services={}", percent::encode(&args.services.join(","))));
         }
         let views: Vec<ContainerView> = self.client.get(&target).await.map_err(report)?;
         if self.json() {
@@ -93,7 +92,7 @@ impl Session {
     pub(crate) async fn each_container(&self, names: &[String], verb: &str, order: &impl Serialize) -> Done {
         let mut failed = None;
         for name in names {
-            let target = format!("/v1/containers/{}/{verb}", escape(name));
+            let target = format!("/v1/containers/{}/{verb}", percent::encode(name));
             match self.client.call::<()>(Method::POST, &target, order).await {
                 Ok(()) => say(name),
                 Err(error) => {

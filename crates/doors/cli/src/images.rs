@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use base::{Clock, Kind, Report, SystemClock};
+use base::{Clock, Kind, Report, SystemClock, percent};
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::BodyExt;
@@ -15,7 +15,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::args::ImageCommand;
 use crate::output::{note, say, say_json};
-use crate::resolve::escape;
 use crate::table::{self, ago, short};
 use crate::{Done, Session, report};
 
@@ -48,7 +47,7 @@ impl Session {
             ImageCommand::Inspect { images } => {
                 let mut views = Vec::new();
                 for image in images {
-                    let target = format!("/v1/images/{}", escape(&image));
+                    let target = format!("/v1/images/{}", percent::encode(&image));
                     views.push(self.client.get::<ImageView>(&target).await.map_err(report)?);
                 }
                 say_json(&views);
@@ -138,7 +137,7 @@ impl Session {
                 Report::new(Kind::Invalid, "an archive is not for a terminal").hint("name a file with `-o`")
             );
         }
-        let target = format!("/v1/images/save?names={}", escape(&images.join(",")));
+        let target = format!("/v1/images/save?names={}", percent::encode(&images.join(",")));
         let body = self.client.download(&target).await.map_err(report)?;
         match output {
             None => copy(body, tokio::io::stdout(), &self.bar(None)).await,
@@ -164,7 +163,7 @@ impl Session {
 
     async fn remove_images(&self, images: &[String], force: bool) -> Done {
         for image in images {
-            let target = format!("/v1/images/{}?force={force}", escape(image));
+            let target = format!("/v1/images/{}?force={force}", percent::encode(image));
             let gone: Vec<String> = self.client.call(Method::DELETE, &target, &()).await.map_err(report)?;
             gone.iter().for_each(say);
         }
@@ -172,7 +171,7 @@ impl Session {
     }
 
     async fn image_history(&self, image: &str) -> Done {
-        let target = format!("/v1/images/{}/history", escape(image));
+        let target = format!("/v1/images/{}/history", percent::encode(image));
         let steps: Vec<HistoryView> = self.client.get(&target).await.map_err(report)?;
         if self.json() {
             say_json(&steps);

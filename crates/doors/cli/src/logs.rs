@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use base::{AppName, Clock, Kind, Report, SystemClock, Timestamp};
+use base::{AppName, Clock, Kind, Report, SystemClock, Timestamp, percent};
 use hyper::Method;
 use talk::{Event, LogLine};
 
 use crate::args::{EventsArgs, LogsArgs};
 use crate::output::{note, say};
-use crate::resolve::{Named, escape};
+use crate::resolve::Named;
 use crate::{Done, Session, report};
 
 impl Session {
@@ -18,11 +18,11 @@ impl Session {
         let several = match self.named(&args.names).await? {
             Named::Services(app, services) => {
                 let names: Vec<&str> = services.iter().map(base::ServiceName::as_str).collect();
-                target.push_str(&format!("app={app}&services={}", escape(&names.join(","))));
+                target.push_str(&format!("app={app}&services={}", percent::encode(&names.join(","))));
                 true
             }
             Named::Containers(names) => {
-                target.push_str(&format!("containers={}", escape(&names.join(","))));
+                target.push_str(&format!("containers={}", percent::encode(&names.join(","))));
                 names.len() > 1
             }
         };

@@ -1,11 +1,11 @@
 //! `sea network …`.
 
+use base::percent;
 use hyper::Method;
 use talk::{NetworkCreate, NetworkView, Pruned};
 
 use crate::args::NetworkCommand;
 use crate::output::{say, say_json};
-use crate::resolve::escape;
 use crate::table::{self, pairs, short};
 use crate::{Done, Session, report};
 
@@ -28,14 +28,14 @@ impl Session {
             NetworkCommand::Inspect { names } => {
                 let mut views = Vec::new();
                 for name in names {
-                    let target = format!("/v1/networks/{}", escape(&name));
+                    let target = format!("/v1/networks/{}", percent::encode(&name));
                     views.push(self.client.get::<NetworkView>(&target).await.map_err(report)?);
                 }
                 say_json(&views);
             }
             NetworkCommand::Rm { names } => {
                 for name in names {
-                    let target = format!("/v1/networks/{}", escape(&name));
+                    let target = format!("/v1/networks/{}", percent::encode(&name));
                     self.client.call::<()>(Method::DELETE, &target, &()).await.map_err(report)?;
                     say(name);
                 }

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::{Clock, Kind, Report, SystemClock};
+use base::{Clock, Kind, Report, SystemClock, percent};
 use hyper::Method;
 use oci::Reference;
 use registry::Login;
@@ -17,7 +17,6 @@ use talk::{Credential, ImageView, LoginOrder, PullImage, Pulling, PushImage, Pus
 use crate::args::{LoginArgs, LogoutArgs, PullArgs, PushArgs};
 use crate::layers::LayerBars;
 use crate::output::{note, say, say_json_line};
-use crate::resolve::escape;
 use crate::{Done, Session, report, terminal};
 
 /// What people mean who name no registry.
@@ -117,7 +116,7 @@ impl Session {
         if matches!(policy, PullPolicy::Never | PullPolicy::Build) {
             return Ok(());
         }
-        let here = self.client.get::<ImageView>(&format!("/v1/images/{}", escape(image))).await.ok();
+        let here = self.client.get::<ImageView>(&format!("/v1/images/{}", percent::encode(image))).await.ok();
         let fresh = match (policy, &here) {
             (_, None) | (PullPolicy::Always, Some(_)) => false,
             (PullPolicy::Every { seconds }, Some(view)) => {

@@ -1,6 +1,6 @@
 //! What a name on the command line means: a service of the app here, or a container.
 
-use base::{AppName, Kind, Report, ServiceName};
+use base::{AppName, Kind, Report, ServiceName, percent};
 use talk::{ContainerView, Status};
 
 use crate::{Session, report};
@@ -62,19 +62,6 @@ impl Session {
                     .hint("`sea ps --all` shows its instances")
             });
         }
-        self.client.get(&format!("/v1/containers/{}", escape(name))).await.map_err(report)
+        self.client.get(&format!("/v1/containers/{}", percent::encode(name))).await.map_err(report)
     }
-}
-
-/// A name as a part of a request's target.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }

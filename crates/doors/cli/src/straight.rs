@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use base::{Kind, Report};
+use base::{Kind, Report, percent};
 use http_body_util::BodyExt;
 use hyper::Method;
 use hyper::body::Incoming;
@@ -16,7 +16,6 @@ use tokio::process::Command;
 use wire::Client;
 
 use crate::output::say;
-use crate::resolve::escape;
 use crate::{Session, report};
 
 /// Another sea.
@@ -30,10 +29,10 @@ impl Session {
     pub(crate) async fn push_straight(&self, image: &str, to: &str) -> Result<(), Report> {
         let other = Other::of(to)?;
         let view: ImageView =
-            self.client.get(&format!("/v1/images/{}", escape(image))).await.map_err(report)?;
+            self.client.get(&format!("/v1/images/{}", percent::encode(image))).await.map_err(report)?;
         let here = other.layers_here(&view.layers).await?.min(view.layers.len());
-        let without = escape(&view.layers[..here].join(","));
-        let target = format!("/v1/images/save?names={}&without={without}", escape(image));
+        let without = percent::encode(&view.layers[..here].join(","));
+        let target = format!("/v1/images/save?names={}&without={without}", percent::encode(image));
         let archive = self.client.download(&target).await.map_err(report)?;
         other.load(archive).await?;
         if self.quiet() {

@@ -1,11 +1,11 @@
 //! `sea volume …`.
 
+use base::percent;
 use hyper::Method;
 use talk::{Pruned, VolumeCreate, VolumeView};
 
 use crate::args::VolumeCommand;
 use crate::output::{say, say_json};
-use crate::resolve::escape;
 use crate::table::{self, pairs};
 use crate::{Done, Session, report};
 
@@ -32,14 +32,14 @@ impl Session {
             VolumeCommand::Inspect { names } => {
                 let mut views = Vec::new();
                 for name in names {
-                    let target = format!("/v1/volumes/{}", escape(&name));
+                    let target = format!("/v1/volumes/{}", percent::encode(&name));
                     views.push(self.client.get::<VolumeView>(&target).await.map_err(report)?);
                 }
                 say_json(&views);
             }
             VolumeCommand::Rm { names } => {
                 for name in names {
-                    let target = format!("/v1/volumes/{}", escape(&name));
+                    let target = format!("/v1/volumes/{}", percent::encode(&name));
                     self.client.call::<()>(Method::DELETE, &target, &()).await.map_err(report)?;
                     say(name);
                 }

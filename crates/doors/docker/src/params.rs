@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header;
 use axum::http::request::Parts;
-use base::Timestamp;
+use base::{Timestamp, percent::decode_query};
 use serde::de::DeserializeOwned;
 
 use crate::DOCUMENT_BYTES;
@@ -40,7 +40,7 @@ impl Params {
         Self(
             pairs
                 .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(k, v)| (decoded(k), decoded(v)))
+                .map(|(k, v)| (decode_query(k), decode_query(v)))
                 .collect(),
         )
     }
@@ -133,30 +133,6 @@ pub(crate) fn go_duration(text: &str) -> Option<std::time::Duration> {
         rest = &rest[end..];
     }
     (!text.is_empty()).then(|| std::time::Duration::try_from_secs_f64(seconds).ok()).flatten()
-}
-
-/// A part of a query, with `+` and `%xx` undone.
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = |range: std::ops::Range<usize>| {
-            text.get(range)
-                .filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        };
-        match (bytes[at], hex(at + 1..at + 3)) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Docker's filters: names, each with values of which one must fit. The values of `label` must all fit.

@@ -1,9 +1,11 @@
-//! Names and ids, sizes, time, chance, problems, tasks and crash points: what every layer speaks of.
+//! Names and ids, paths and escapes, sizes, time, chance, problems, tasks and crash points: what every layer speaks of.
 
 mod cidr;
 pub mod crash;
 mod device_rule;
 mod name;
+pub mod path;
+pub mod percent;
 mod problem;
 mod rng;
 mod size;

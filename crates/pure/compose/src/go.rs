@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 
+use base::path::clean;
+
 /// A float with so many digits before its point is written with an exponent.
 const MOST_DIGITS: i32 = 6;
 
@@ -236,32 +238,6 @@ fn number_order(a: &[char], b: &[char], i: usize) -> Ordering {
     };
     let ((a_number, a_len), (b_number, b_len)) = (read(a), read(b));
     a_number.cmp(&b_number).then(a_len.cmp(&b_len)).then(a[i].cmp(&b[i]))
-}
-
-/// A path without `.`, `..` and double slashes, by text alone.
-pub(crate) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => match parts.last() {
-                Some(&"..") => parts.push(".."),
-                Some(_) => {
-                    parts.pop();
-                }
-                None if rooted => {}
-                None => parts.push(".."),
-            },
-            _ => parts.push(part),
-        }
-    }
-    let joined = parts.join("/");
-    match (rooted, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".into(),
-        (false, false) => joined,
-    }
 }
 
 /// Two paths joined and cleaned; the second counts from the first.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base::path::clean;
+
 use crate::environment::read;
-use crate::go::clean;
 use crate::interpolate::Environment;
 use crate::problem::Fault;
 use crate::session::{Session, Stop};

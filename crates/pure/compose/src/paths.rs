@@ -1,6 +1,8 @@
 //! Relative paths become absolute, as far as the base is: they count from the project's folder, `~` from the home.
 
-use crate::go::{clean, join};
+use base::path::clean;
+
+use crate::go::join;
 use crate::problem::Fault;
 use crate::session::Session;
 use crate::tree::{Map, Node, Value};

@@ -275,7 +275,7 @@ fn key_end(line: &str) -> Option<usize> {
 /// Loads a request; see [`crate::load()`].
 pub(crate) fn load(request: &Request, files: &dyn Files) -> Result<Loaded, LoadError> {
     let home = request.environment.get("HOME").cloned();
-    let working_dir = crate::go::clean(&request.working_dir);
+    let working_dir = base::path::clean(&request.working_dir);
     let mut session =
         Session { working_dir, files, sources: Vec::new(), warnings: Vec::new(), home, skip: request.skip };
     match resolve(request, &mut session) {

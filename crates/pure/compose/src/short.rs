@@ -101,7 +101,7 @@ impl Volume {
             map.set("source", Node::text(self.source, at));
         }
         if !self.target.is_empty() {
-            map.set("target", Node::text(crate::go::clean(&self.target), at));
+            map.set("target", Node::text(base::path::clean(&self.target), at));
         }
         if self.read_only {
             map.set("read_only", Node::bool(true, at));

@@ -32,7 +32,7 @@ pub struct Found {
 
 /// Looks for a compose file in a folder and then in those above it.
 pub fn search(folder: &str, files: &dyn Files) -> Option<Found> {
-    let mut folder = crate::go::clean(folder);
+    let mut folder = base::path::clean(folder);
     loop {
         let there = |names: &[&str]| -> Vec<String> {
             names.iter().map(|name| join(&folder, name)).filter(|path| files.exists(path)).collect()
@@ -67,7 +67,7 @@ pub(crate) struct Start {
 
 /// Finds it out.
 pub(crate) fn start(request: &Request, session: &mut Session<'_>) -> Result<Start, Stop> {
-    let cwd = crate::go::clean(&request.working_dir);
+    let cwd = base::path::clean(&request.working_dir);
     let mut environment = request.environment.clone();
     // A shell sets it; a service manager may not.
     environment.entry("PWD".into()).or_insert_with(|| cwd.clone());
@@ -123,7 +123,7 @@ fn env_files(
     environment: &mut Environment,
     session: &mut Session<'_>,
 ) -> Result<(), Stop> {
-    let cwd = crate::go::clean(&request.working_dir);
+    let cwd = base::path::clean(&request.working_dir);
     let mut paths: Vec<String> = request.env_files.clone();
     if paths.is_empty()
         && let Some(list) = request.environment.get("COMPOSE_ENV_FILES").filter(|list| !list.is_empty())

@@ -3,6 +3,7 @@
 //! The last pattern that speaks of a path decides. A pattern that takes a folder takes what is below it, and `!`
 //! takes back. `*` and `?` stop at slashes, `**` does not.
 
+use base::path::clean;
 use base::{Kind, Problem};
 
 use crate::glob::{Dialect, Glob};
@@ -107,27 +108,6 @@ impl Ignore {
     /// Whether something below a folder that stays behind could come along after all.
     pub fn takes_back(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.back)
-    }
-}
-
-/// The shortest path that says the same, as Go's `filepath.Clean` gives it.
-pub(crate) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if rooted => {}
-            other => parts.push(other),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
     }
 }
 

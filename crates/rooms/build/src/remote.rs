@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use base::{Kind, Report};
+use base::{Kind, Report, percent};
 use oci::{Digest, Sha256Hasher};
 
 use crate::git::Repository;
@@ -34,26 +34,7 @@ pub(crate) fn file_name(url: &str) -> Option<String> {
     let (_, path) = rest.split_once('/')?;
     let last = path.trim_end_matches('/').rsplit('/').next()?;
     let named = !last.is_empty() && last != "." && last != "..";
-    named.then(|| percent_decoded(last)).filter(|name| !name.contains(['/', '\0']))
-}
-
-pub(crate) fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let hex = |bytes: &[u8]| u8::from_str_radix(std::str::from_utf8(bytes).ok()?, 16).ok();
-        match (first, after) {
-            (b'%', [high, low, behind @ ..]) if hex(&[*high, *low]).is_some() => {
-                bytes.extend(hex(&[*high, *low]));
-                rest = behind;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    named.then(|| percent::decode(last)).filter(|name| !name.contains(['/', '\0']))
 }
 
 /// The digest of a file's content.

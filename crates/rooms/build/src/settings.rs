@@ -83,7 +83,7 @@ impl Settings {
     pub(crate) fn absolute(&self, path: &str) -> String {
         let joined =
             if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.folder()) };
-        let clean = crate::ignore::clean(&joined);
+        let clean = base::path::clean(&joined);
         let folder = path.ends_with('/') || path.ends_with("/.") || path == "." || path.is_empty();
         if folder && clean != "/" { format!("{clean}/") } else { clean }
     }

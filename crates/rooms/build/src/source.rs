@@ -4,12 +4,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use base::path::clean;
 use oci::{Digest, Sha256Hasher};
 use rustix::fs::FileType;
 
 use crate::error::StepFault;
 use crate::glob::{Dialect, Glob};
-use crate::ignore::clean;
 use crate::tree::{Folder, Node, Tree, kind};
 use crate::upper::{How, MAX_DEPTH, attributes, included};
 

@@ -61,9 +61,14 @@ pub struct Network {
 impl Network {
     /// A network that somebody else makes and removes.
     pub fn external(name: NetworkName) -> Self {
+        Self { external: true, ..Self::plain(name) }
+    }
+
+    /// A network of which nothing is said.
+    pub fn plain(name: NetworkName) -> Self {
         Self {
             name,
-            external: true,
+            external: false,
             internal: false,
             driver: None,
             driver_opts: IndexMap::new(),

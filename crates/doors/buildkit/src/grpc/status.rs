@@ -1,6 +1,6 @@
 //! How a call ends: a code, a message, details; and how that is written into trailers.
 
-use base::Kind;
+use base::{Kind, percent};
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64_NOPAD};
 use hyper::HeaderMap;
@@ -77,7 +77,7 @@ impl Status {
     /// What the trailers of an answer say; without a status the answer was cut.
     pub(crate) fn from_trailers(headers: &HeaderMap) -> Option<Self> {
         let code: i32 = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
-        let message = headers.get("grpc-message").map(|value| unescape(value.as_bytes())).unwrap_or_default();
+        let message = headers.get("grpc-message").map(percent::decode).unwrap_or_default();
         let details = headers
             .get("grpc-status-details-bin")
             .and_then(|value| decode(value.as_bytes()))
@@ -165,31 +165,5 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Percent-encodes what may not stand in a header, and the percent sign.
 fn escape(message: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(message.len());
-    for byte in message.bytes() {
-        if (b' '..=b'~').contains(&byte) && byte != b'%' {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
-}
-
-/// The other way; what is no escape stays as it is.
-fn unescape(value: &[u8]) -> String {
-    let mut out = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let [first, tail @ ..] = rest {
-        let pair = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        if let Some(byte) = pair.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            out.push(byte);
-            rest = &tail[2..];
-        } else {
-            out.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent::encode_but(message, |byte| (b' '..=b'~').contains(&byte) && byte != b'%')
 }

@@ -15,29 +15,9 @@ fn pattern(line: &str) -> Option<String> {
     if path.is_empty() {
         return (!sign.is_empty()).then(|| sign.to_owned());
     }
-    let clean = clean(path);
+    let clean = base::path::clean(path);
     let relative = if clean.len() > 1 { clean.strip_prefix('/').unwrap_or(&clean) } else { &clean };
     Some(format!("{sign}{relative}"))
-}
-
-/// The path without `.`, empty names, and names that a `..` behind them takes away.
-fn clean(path: &str) -> String {
-    let absolute = path.starts_with('/');
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." if names.last().is_some_and(|last| *last != "..") => drop(names.pop()),
-            ".." if absolute => {}
-            other => names.push(other),
-        }
-    }
-    let joined = names.join("/");
-    match (absolute, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".to_owned(),
-        (false, false) => joined,
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use base::percent;
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -47,7 +48,7 @@ fn put(
     let plain = values.iter().all(|value| value.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     let header = HeaderName::from_static(name);
     for value in values {
-        let text = if plain { value.clone() } else { escape(value) };
+        let text = if plain { value.clone() } else { percent::encode(value) };
         let value = HeaderValue::from_str(&text)
             .map_err(|_| Status::new(Code::InvalidArgument, format!("`{value}` cannot be asked for")))?;
         all.push((header.clone(), value));
@@ -61,20 +62,6 @@ fn put(
         all.push((HeaderName::from_static(marker), HeaderValue::from_static("1")));
     }
     Ok(())
-}
-
-/// As in a URL's query.
-fn escape(value: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 impl Session {

@@ -3,13 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use base::{Kind, Report};
+use base::{Kind, Report, percent};
 use http_body_util::BodyExt;
 use talk::ImageView;
 use tokio::sync::mpsc;
 
 use super::order::fields;
-use crate::resolve::escape;
 use crate::{Session, report};
 
 /// So many pieces of an archive wait for the disk.
@@ -70,7 +69,8 @@ impl Session {
             Target::Tar(file) => self.fetch(&files(id), file.as_deref()).await,
             Target::Image(file) => {
                 let names = if names.is_empty() { id.to_owned() } else { names.join(",") };
-                self.fetch(&format!("/v1/images/save?names={}", escape(&names)), file.as_deref()).await
+                self.fetch(&format!("/v1/images/save?names={}", percent::encode(&names)), file.as_deref())
+                    .await
             }
             Target::Folder(dir) => self.unpack(&files(id), dir).await,
         }
@@ -144,7 +144,8 @@ impl Session {
 
     /// `--metadata-file`.
     pub(super) async fn write_metadata(&self, path: &Path, id: &str, names: &[String]) -> Result<(), Report> {
-        let view: ImageView = self.client.get(&format!("/v1/images/{}", escape(id))).await.map_err(report)?;
+        let view: ImageView =
+            self.client.get(&format!("/v1/images/{}", percent::encode(id))).await.map_err(report)?;
         let text = serde_json::json!({
             "containerimage.config.digest": view.id,
             "containerimage.digest": view.id,
@@ -162,7 +163,7 @@ pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Report> {
 }
 
 fn files(id: &str) -> String {
-    format!("/v1/build/files?image={}", escape(id))
+    format!("/v1/build/files?image={}", percent::encode(id))
 }
 
 fn broken_off(error: &dyn std::fmt::Display) -> Report {

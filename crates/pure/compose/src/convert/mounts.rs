@@ -100,7 +100,7 @@ fn tmpfs(spec: &str) -> Mount {
             _ => tmpfs.options.push(option.to_owned()),
         }
     }
-    Mount { target: crate::go::clean(target), kind: MountKind::Tmpfs(tmpfs), read_only }
+    Mount { target: base::path::clean(target), kind: MountKind::Tmpfs(tmpfs), read_only }
 }
 
 /// Secrets or configs as files.

@@ -212,21 +212,7 @@ pub(super) fn bridge(project: &Project, app: &mut App, desk: &mut Desk<'_>) {
         desk.warn("C0205", mode, format!("services.{key}.network_mode"), message);
         service.networks.insert("default".into(), Attachment::default());
         if let Ok(network) = NetworkName::new(format!("{name}_default")) {
-            app.networks.entry("default".into()).or_insert_with(|| plain(network));
+            app.networks.entry("default".into()).or_insert_with(|| Network::plain(network));
         }
-    }
-}
-
-fn plain(name: NetworkName) -> Network {
-    Network {
-        name,
-        external: false,
-        internal: false,
-        driver: None,
-        driver_opts: IndexMap::new(),
-        enable_ipv6: false,
-        attachable: false,
-        ipam: Vec::new(),
-        labels: IndexMap::new(),
     }
 }

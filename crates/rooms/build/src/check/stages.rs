@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use base::path::clean;
+
 use super::words::{looked, looked_in_text, nearest};
 use super::{Base, Checks, Settings, Stages, word};
 use crate::dockerfile::{ArgItem, Command, Form, Healthcheck, Instruction, Transfer, expand};
 use crate::graph::{self, Graph};
-use crate::ignore::clean;
 use crate::scope::{Global, StageArgs, StageScope, lookup, set};
 
 /// What an image without a base has.

@@ -1,6 +1,6 @@
 //! The address of a git repository, as docker's clients and BuildKit write it: `REMOTE[?QUERY][#REF[:FOLDER]]`. Pure.
 
-use crate::ignore::clean;
+use base::path::clean;
 
 /// A repository, and what of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Repository {
                 return Err(format!("query \"{name}\" has multiple values"));
             }
             seen.push(name);
-            read.query(name, &crate::remote::percent_decoded(value))?;
+            read.query(name, &base::percent::decode(value))?;
         }
         if seen.contains(&"tag") && seen.contains(&"branch") {
             return Err("branch conflicts with tag".to_owned());

@@ -68,23 +68,6 @@ fn comments_blanks_and_marks_are_read_as_docker_reads_them() {
     assert!(Ignore::parse("!").is_err());
 }
 
-#[test]
-fn paths_are_cleaned_as_go_cleans_them() {
-    for (path, short) in [
-        ("", "."),
-        ("a/", "a"),
-        ("./a//b", "a/b"),
-        ("a/../..", ".."),
-        ("/..", "/"),
-        ("/a/../b/.", "/b"),
-        ("../a", "../a"),
-        (".", "."),
-        ("a/./b/..", "a"),
-    ] {
-        assert_eq!(clean(path), short, "{path}");
-    }
-}
-
 proptest! {
     #[test]
     fn no_file_makes_reading_or_matching_panic(text in "[\\PC\n!*/\\[\\]]{0,40}", path in "[a-z/.]{0,20}") {

@@ -304,6 +304,23 @@ impl Backend {
         Self::new(move |stream, _| answer_all(stream, name)).await
     }
 
+    /// Answers every request with `done`, from when it is told that the gate is open.
+    async fn gated() -> (tokio::sync::watch::Sender<bool>, Self) {
+        let (go, gate) = tokio::sync::watch::channel(false);
+        let backend = Self::new(move |mut stream, _| {
+            let mut gate = gate.clone();
+            async move {
+                while next_head(&mut stream).await.is_some() {
+                    gate.wait_for(|open| *open).await.expect("the gate opens");
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        (go, backend.await)
+    }
+
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use base::{Clock, Instant, SystemClock};
+use base::{Clock, Instant, SystemClock, percent};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
@@ -293,15 +293,7 @@ pub(super) fn form(pairs: &[(&str, &str)]) -> String {
 
 /// A text as a part of a query.
 pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~:/,".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    percent::encode_but(text, |byte| b":/,".contains(&byte))
 }
 
 pub(super) fn basic(user: &str, password: &str) -> Option<HeaderValue> {

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use base::percent;
 use oci::{Descriptor, Digest, Index};
 use serde_json::json;
 
@@ -77,7 +78,10 @@ pub(super) fn referrers(registry: &Registry, name: &str, digest: &Digest, query:
     let more = fitting < entries.len();
     entries.truncate(fitting);
     let next = entries.last().filter(|_| more).map(|last| {
-        let kind = wanted.as_ref().map(|kind| format!("artifactType={}&", escaped(kind))).unwrap_or_default();
+        let kind = wanted
+            .as_ref()
+            .map(|kind| format!("artifactType={}&", percent::encode(kind)))
+            .unwrap_or_default();
         link::to_next(&format!("/v2/{name}/referrers/{digest}?{kind}last={}", last.digest))
     });
     let body = serde_json::to_vec(&Index::new(entries)).unwrap_or_default();
@@ -101,7 +105,7 @@ impl Page {
         let link = names
             .last()
             .filter(|_| more)
-            .map(|last| link::to_next(&format!("{target}?n={most}&last={}", escaped(last))));
+            .map(|last| link::to_next(&format!("{target}?n={most}&last={}", percent::encode(last))));
         Self { names, link }
     }
 
@@ -110,17 +114,4 @@ impl Page {
         headers.extend(self.link.as_ref().map(|link| ("link", link.as_str())));
         with(StatusCode::OK, &headers, body.to_string().into())
     }
-}
-
-/// A text as a part of a query.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

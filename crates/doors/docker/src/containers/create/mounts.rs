@@ -61,14 +61,7 @@ pub(super) fn mounts(
 
 /// An absolute path in its shortest form.
 pub(super) fn clean(path: &str) -> String {
-    let mut parts = Vec::new();
-    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
-        match part {
-            ".." => _ = parts.pop(),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
+    base::path::clean(&format!("/{path}"))
 }
 
 /// `source:target[:options]`, or a target alone for an anonymous volume.

@@ -15,27 +15,9 @@ async fn edge(policy: EdgePolicy, backends: &[&Backend]) -> TestEdge {
     edge
 }
 
-/// Answers each request when the gate opens.
-async fn gated(gate: tokio::sync::watch::Receiver<bool>) -> Backend {
-    Backend::new(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            while next_head(&mut stream).await.is_some() {
-                gate.wait_for(|open| *open).await.expect("the gate opens");
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
-                if stream.write_all(answer).await.is_err() {
-                    return;
-                }
-            }
-        }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_ended_at_its_time() {
-    let (_go, gate) = tokio::sync::watch::channel(false);
-    let backend = gated(gate).await;
+    let (_go, backend) = Backend::gated().await;
     let short = Some(Duration::from_millis(50));
     for policy in [
         EdgePolicy { request: short, ..EdgePolicy::default() },
@@ -77,8 +59,7 @@ async fn a_body_that_is_too_long_is_refused() {
 
 #[tokio::test]
 async fn a_service_gets_as_many_at_once_as_it_says() {
-    let (go, gate) = tokio::sync::watch::channel(false);
-    let backend = gated(gate).await;
+    let (go, backend) = Backend::gated().await;
     let limit = Limit { requests: Some(2), queue: 1, wait: LONG };
     let edge = edge(EdgePolicy { limit: Some(limit), ..EdgePolicy::default() }, &[&backend]).await;
     let http = edge.http;

@@ -42,22 +42,6 @@ async fn working() -> Backend {
     .await
 }
 
-/// Answers each request when the gate opens.
-async fn gated(gate: watch::Receiver<bool>) -> Backend {
-    Backend::new(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            while next_head(&mut stream).await.is_some() {
-                gate.wait_for(|open| *open).await.expect("the gate opens");
-                if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await.is_err() {
-                    return;
-                }
-            }
-        }
-    })
-    .await
-}
-
 /// A client that asks over one connection again and again, `most` times or until it is told to stop: how many answers of
 /// each status it had.
 async fn client(
@@ -118,8 +102,7 @@ async fn at_three_times_the_load_the_urgent_are_served_whole() {
 
 #[tokio::test]
 async fn a_more_urgent_request_takes_the_place_of_one_that_waits() {
-    let (go, gate) = watch::channel(false);
-    let backend = gated(gate).await;
+    let (go, backend) = Backend::gated().await;
     let mut edge = TestEdge::start(quick()).await;
     apply(&mut edge, policy(1, 1), &backend).await;
     let http = edge.http;
@@ -155,8 +138,7 @@ async fn a_more_urgent_request_takes_the_place_of_one_that_waits() {
 
 #[tokio::test]
 async fn a_service_that_asks_may_say_how_urgent_it_is() {
-    let (go, gate) = watch::channel(false);
-    let backend = gated(gate).await;
+    let (go, backend) = Backend::gated().await;
     let mut edge = TestEdge::start(quick()).await;
     edge.trusted = vec!["127.0.0.0/8".parse().expect("a range")];
     apply(&mut edge, policy(1, 0), &backend).await;

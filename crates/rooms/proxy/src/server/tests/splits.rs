@@ -167,16 +167,7 @@ async fn a_repetition_stays_at_its_side() {
 
 #[tokio::test]
 async fn what_is_under_way_at_a_side_that_is_taken_out_ends_there() {
-    let (go, gate) = tokio::sync::watch::channel(false);
-    let slow = Backend::new(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            next_head(&mut stream).await;
-            gate.wait_for(|open| *open).await.expect("the gate opens");
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await;
-        }
-    })
-    .await;
+    let (go, slow) = Backend::gated().await;
     let web = Backend::plain("web").await;
     let mut edge = edge(split(&[("next", 1, &[&slow]), ("web", 1, &[&web])], Sticky::No)).await;
     let http = edge.http;
@@ -187,7 +178,7 @@ async fn what_is_under_way_at_a_side_that_is_taken_out_ends_there() {
     assert_eq!(edge.in_flight(&slow), 1, "a drain waits for this");
     assert_eq!(body(&edge.ask(&with("X-Canary: always")).await), "web /x ");
     go.send(true).expect("the instance waits");
-    assert_eq!(body(&waiting.await.expect("an answer")), "slow");
+    assert_eq!(body(&waiting.await.expect("an answer")), "done");
     edge.at_rest(&slow).await;
 }
 

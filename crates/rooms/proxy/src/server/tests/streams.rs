@@ -574,16 +574,7 @@ async fn a_websocket_that_the_instance_refuses_is_an_answer() {
 
 #[tokio::test]
 async fn an_ending_edge_says_goodbye_and_finishes_its_streams() {
-    let (go, gate) = tokio::sync::watch::channel(false);
-    let backend = Backend::new(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            next_head(&mut stream).await;
-            gate.wait_for(|open| *open).await.expect("the gate opens");
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await;
-        }
-    })
-    .await;
+    let (go, backend) = Backend::gated().await;
     let mut edge = TestEdge::to(quick(), &[&backend]).await;
     let resting = Talk::to(&edge).await;
     let mut busy = Talk::to(&edge).await;

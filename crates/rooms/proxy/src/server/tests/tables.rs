@@ -49,16 +49,7 @@ async fn fifty_changes_of_the_table_under_load_lose_nothing() {
 
 #[tokio::test]
 async fn what_is_under_way_goes_on_after_its_instance_has_left() {
-    let (go, gate) = tokio::sync::watch::channel(false);
-    let slow = Backend::new(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            next_head(&mut stream).await;
-            gate.wait_for(|open| *open).await.expect("the gate opens");
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").await;
-        }
-    })
-    .await;
+    let (go, slow) = Backend::gated().await;
     let other = Backend::plain("other").await;
     let mut edge = TestEdge::to(quick(), &[&slow]).await;
     let http = edge.http;
@@ -69,7 +60,7 @@ async fn what_is_under_way_goes_on_after_its_instance_has_left() {
     assert_eq!(edge.in_flight(&slow), 1, "a drain waits for this");
     assert!(edge.ask(&get("/x")).await.ends_with("other /x "));
     go.send(true).expect("the instance waits");
-    assert_eq!(body(&waiting.await.expect("an answer")), "slow");
+    assert_eq!(body(&waiting.await.expect("an answer")), "done");
     edge.at_rest(&slow).await;
     assert_eq!(edge.server.look().answered[&id(slow.address)].good, 1);
 }
@@ -151,16 +142,7 @@ async fn an_edge_that_starts_without_a_daemon_serves_the_last_table() {
 
 #[tokio::test]
 async fn an_ending_edge_finishes_its_requests_and_says_that_it_ends() {
-    let (go, gate) = tokio::sync::watch::channel(false);
-    let backend = Backend::new(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            next_head(&mut stream).await;
-            gate.wait_for(|open| *open).await.expect("the gate opens");
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").await;
-        }
-    })
-    .await;
+    let (go, backend) = Backend::gated().await;
     let mut edge = TestEdge::to(quick(), &[&backend]).await;
     let mut resting = edge.connect().await;
     let mut busy = edge.connect().await;
