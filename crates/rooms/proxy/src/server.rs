@@ -441,6 +441,7 @@ impl Server {
             connections: self.gauges.iter().map(|g| g.connections.load(Ordering::Relaxed)).sum(),
             held: self.gauges.iter().map(|g| g.held.load(Ordering::Relaxed)).sum(),
             leaving: 0,
+            died: 0,
             log_lines_dropped: self.dropped.load(Ordering::Relaxed),
             refused: decisions.refused(),
             pools,
