@@ -105,3 +105,8 @@ pub(crate) fn lives(died: u32) {
 pub(crate) fn not_started(why: &Report) {
     tracing::error!("the edge could not be replaced: {why}");
 }
+
+/// An edge hangs, and is ended.
+pub(crate) fn silent(pid: i32) {
+    tracing::error!(pid, "the edge does not answer; it is ended, and another takes its place");
+}

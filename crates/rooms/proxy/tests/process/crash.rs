@@ -174,3 +174,18 @@ async fn edges_that_are_killed_at_once_again_and_again_are_started_less_often_an
     assert_eq!(over.expect("in time").expect("the edge is looked after").pause, Duration::ZERO);
     edge.stop().await.expect("it ends");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_hangs_is_ended_and_another_has_its_place() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    first.release().await;
+    end(pid, Signal::STOP);
+    let second = Edge::open(config(root.path(), 0)).await.expect("another edge");
+    assert_ne!(second.status().await.expect("a status").pid, pid);
+    assert!(ask(http, "a.example").await.ends_with("one"));
+    second.stop().await.expect("it ends");
+}
