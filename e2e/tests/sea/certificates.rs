@@ -98,7 +98,7 @@ fn an_order_that_came_to_nothing_is_made_again_at_once_when_somebody_says_so() -
     sea.sea(&["certificate", "retry"]).exits(0).mentions("nothing: no order for a certificate has failed");
     sea.sea(&["certificate", "retry", "shop.example"])
         .exits(1)
-        .mentions("no certificate by an authority is wanted for `shop.example`");
+        .complains("no certificate by an authority is wanted for `shop.example`");
     sea.sea(&["image", "load", "-q", "-i", &image("nginx").display().to_string()]).exits(0);
     sea.write("compose.yaml", APP);
     sea.sea(&["up", "-d"]).exits(0);
@@ -117,7 +117,7 @@ fn an_order_that_came_to_nothing_is_made_again_at_once_when_somebody_says_so() -
         ensure!(certificate()["until"].is_i64(), "{}", certificate());
         Ok(())
     })?;
-    sea.sea(&["certificate", "retry", "shop.example"]).exits(1).mentions("is good until");
+    sea.sea(&["certificate", "retry", "shop.example"]).exits(1).complains("is good until");
     sea.end()
 }
 
