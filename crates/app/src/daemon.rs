@@ -26,6 +26,7 @@ use wire::Server;
 
 use crate::between::Between;
 use crate::certificates;
+use crate::edge_deaths;
 use crate::fetch::HttpFetcher;
 use crate::images_port::ImagesPort;
 use crate::kept_address;
@@ -194,6 +195,7 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     let networks = networks(root, tag, &program).await?.with_journal(store.clone());
     base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
+    edge_deaths::tell(&edge, store.clone(), &tasks);
     base::crash::point("daemon: edge found");
     let shims = Shims::of_this_program().map_err(of)?;
     let rooms = Rooms {

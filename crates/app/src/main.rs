@@ -7,6 +7,7 @@ mod between;
 mod certificates;
 mod daemon;
 mod doctor;
+mod edge_deaths;
 mod fetch;
 mod images_port;
 mod kept_address;

@@ -87,6 +87,41 @@ fn a_host_is_served_at_once_and_with_a_certificate_of_the_authority_soon() -> Re
 }
 
 #[test]
+fn an_order_that_came_to_nothing_is_made_again_at_once_when_somebody_says_so() -> Result<()> {
+    let sea = Sea::new();
+    let https = free()?;
+    let authority = Authority::start(Manners { ways: vec!["http-01"], ..Manners::default() });
+    let words = [("SEA_HTTPS", https.to_string()), ("SEA_ACME_DIRECTORY", authority.directory())];
+    let words = words.into_iter().chain([("SEA_ACME_AGREE", "true".to_owned())]);
+    let surroundings: Vec<_> = words.map(|(name, value)| (name, OsString::from(value))).collect();
+    sea.start_daemon_in(&surroundings)?;
+    sea.sea(&["certificate", "retry"]).exits(0).mentions("nothing: no order for a certificate has failed");
+    sea.sea(&["certificate", "retry", "shop.example"])
+        .exits(1)
+        .complains("no certificate by an authority is wanted for `shop.example`");
+    sea.sea(&["image", "load", "-q", "-i", &image("nginx").display().to_string()]).exits(0);
+    sea.write("compose.yaml", APP);
+    sea.sea(&["up", "-d"]).exits(0);
+    let certificate = || sea.json(&["routes"])["routes"][0]["certificate"].clone();
+    until_ok("the order has failed", 20, || {
+        ensure!(certificate()["failed"].is_string(), "{}", certificate());
+        Ok(())
+    })?;
+    sea.sea(&["routes"]).exits(0).mentions("`sea certificate retry` does it at once");
+    let http = sea.http()?;
+    authority.behave(|manners| manners.http = Some(http));
+    sea.sea(&["certificate", "retry", "WWW.shop.example"])
+        .exits(0)
+        .mentions("ordering again for `shop.example, www.shop.example`");
+    until_ok("the certificate is there", 20, || {
+        ensure!(certificate()["until"].is_i64(), "{}", certificate());
+        Ok(())
+    })?;
+    sea.sea(&["certificate", "retry", "shop.example"]).exits(1).complains("is good until");
+    sea.end()
+}
+
+#[test]
 fn an_authority_that_cannot_be_asked_is_told_before_anything_is_begun() -> Result<()> {
     let sea = Sea::new();
     let refused = sea.command(&["daemon", "--acme-directory", "http://acme.example/"]).output()?;

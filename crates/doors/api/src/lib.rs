@@ -6,6 +6,7 @@
 mod answer;
 mod apps;
 mod builds;
+mod certificates;
 mod containers;
 mod events;
 mod files;
@@ -85,6 +86,7 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .merge(volumes::routes())
         .merge(networks::routes())
         .merge(routes::routes())
+        .merge(certificates::routes())
         .route("/logs", get(logs::logs))
         .route("/metrics", get(metrics::metrics))
         .route("/events", get(events::events))

@@ -174,6 +174,9 @@ impl Page {
         ] {
             text.sample(name, &[("outcome", outcome)], value);
         }
+        let name = "proxy_edges_died_total";
+        text.family(name, "counter", "Edges that died, or did not come to serve, since the daemon began.");
+        text.sample(name, &[], status.died);
         let name = "proxy_log_lines_dropped_total";
         text.family(name, "counter", "Lines of the access log that were not written.");
         text.sample(name, &[], status.log_lines_dropped);

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod build;
+mod certificate;
 mod config;
 mod daemon;
 mod edge;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use build::{BuildArgs, Call, ProgressMode};
+pub use certificate::{CertificateCommand, CertificateRetryArgs};
 pub use config::ConfigArgs;
 pub use daemon::DaemonArgs;
 pub use edge::{AcmeArgs, EdgeArgs};
@@ -236,6 +238,12 @@ pub enum Command {
         after_help = "Examples:\n  sea route explain https://shop.example/api\n  sea route explain -X POST -H 'Content-Length: 100' http://localhost:8080/\n  sea route purge --prefix https://shop.example/news"
     )]
     Route(RouteCommand),
+    /// Have certificates by an authority ordered again
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  sea certificate retry\n  sea certificate retry shop.example\n\n`sea routes` shows how it stands with each."
+    )]
+    Certificate(CertificateCommand),
     /// Print what the edge counts, as Prometheus reads it
     #[command(after_help = "Examples:\n  sea metrics\n  sea daemon --metrics 127.0.0.1:9323")]
     Metrics,
@@ -292,6 +300,7 @@ impl Command {
             | Self::Network(_)
             | Self::Routes
             | Self::Route(_)
+            | Self::Certificate(_)
             | Self::Metrics
             | Self::Prune(_)
             | Self::Doctor

@@ -7,6 +7,7 @@
 mod apps;
 pub mod args;
 mod builds;
+mod certificates;
 mod containers;
 mod disk;
 mod folders;
@@ -127,6 +128,7 @@ impl Session {
             Command::Routes => self.routes().await,
             Command::Metrics => self.metrics().await,
             Command::Route(command) => self.route(command).await,
+            Command::Certificate(command) => self.certificate(command).await,
             Command::Prune(args) => self.prune(args).await,
             Command::Events(args) => self.events(args).await,
             Command::Doctor => self.doctor(),

@@ -52,7 +52,12 @@ impl Session {
             let failed = |route: &RouteView| {
                 let one = route.certificate.as_ref()?;
                 let why = one.failed.as_ref()?;
-                let again = one.again.map(|time| format!("; the next try is at {time}")).unwrap_or_default();
+                let again = one
+                    .again
+                    .map(|time| {
+                        format!("; the next try is at {time}, `sea certificate retry` does it at once")
+                    })
+                    .unwrap_or_default();
                 Some(format!("no new certificate for {}: {why}{again}", route.route))
             };
             view.routes.iter().filter_map(failed).for_each(|line| say(format!("\n{line}")));

@@ -6,7 +6,8 @@
 //!
 //! Authorities count failed tries (Let's Encrypt: five an hour for a name) and shut out who repeats them, so the first
 //! pause is 5 minutes, each next one twice as long, up to 12 hours, each up to a quarter longer by chance; and never
-//! shorter than the authority asks for. In the first hour that makes four tries.
+//! shorter than the authority asks for. In the first hour that makes four tries. A person who has set something right
+//! need not wait, a few times an hour and no more.
 
 use base::Rng;
 
@@ -19,6 +20,10 @@ const MOST_PATIENCE: u64 = 7 * 86_400;
 const ASK_EVERY: u64 = 6 * 3600;
 const ASK_LEAST: u64 = 60;
 const ASK_MOST: u64 = 86_400;
+
+/// So many tries are begun by hand in so many seconds.
+const BY_HAND: usize = 3;
+const BY_HAND_WITHIN: u64 = 3600;
 
 /// From when to when a certificate is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,15 @@ pub enum Next {
     Wait(u64),
 }
 
+/// Why a try is not begun by hand, and from when on it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooSoon {
+    /// The authority has asked to be left alone until then.
+    Asked(u64),
+    /// It was begun by hand too often.
+    Often(u64),
+}
+
 /// One certificate's course.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Renewal {
@@ -56,6 +70,10 @@ pub struct Renewal {
     /// Where in the time for renewal this one's turn is, in thousandths: many that were ordered together are not renewed
     /// together.
     pub turn: u32,
+    /// Nothing is ordered before, also not by hand, as the authority has asked for that.
+    pub asked_until: u64,
+    /// When the last tries were begun by hand, from the oldest to the newest; 0 where there were fewer.
+    pub by_hand: [u64; BY_HAND],
 }
 
 impl Renewal {
@@ -95,8 +113,30 @@ impl Renewal {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         let pause = pause + rng.below(pause / 4 + 1);
-        self.pause_until = now + pause.max(patience.unwrap_or(0).min(MOST_PATIENCE));
+        let patience = patience.unwrap_or(0).min(MOST_PATIENCE);
+        self.asked_until = if patience > 0 { now + patience } else { 0 };
+        self.pause_until = now + pause.max(patience);
         self.pause_until
+    }
+
+    /// Whether a person may have it ordered now, before the pause after a failure is over.
+    pub fn may_retry(&self, now: u64) -> Result<(), TooSoon> {
+        if now < self.asked_until {
+            return Err(TooSoon::Asked(self.asked_until));
+        }
+        // A clock that was set back would make it wait for longer than is meant.
+        let again = self.by_hand[0].saturating_add(BY_HAND_WITHIN);
+        if self.by_hand[0] > 0 && self.by_hand[0] <= now && now < again {
+            return Err(TooSoon::Often(again));
+        }
+        Ok(())
+    }
+
+    /// A person wants it ordered now.
+    pub fn retry(&mut self, now: u64) {
+        self.pause_until = self.pause_until.min(now);
+        self.by_hand.rotate_left(1);
+        self.by_hand[BY_HAND - 1] = now;
     }
 
     /// The authority has named a time in which it wants the certificate renewed, or could not be asked.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use base::{Kind, Problem};
+use base::{Kind, Problem, Timestamp};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +142,72 @@ impl Problem for AcmeError {
             | Self::Folder { .. }
             | Self::NotShown { .. }
             | Self::NoKey => None,
+        }
+    }
+}
+
+/// Why an order that came to nothing is not made again at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RetryError {
+    /// Nothing is asked of an authority.
+    #[error("the terms of the authority are not agreed to")]
+    NotAgreed,
+    /// Nobody wants a certificate by an authority for it.
+    #[error("no certificate by an authority is wanted for `{host}`")]
+    Unknown {
+        /// What was named.
+        host: String,
+    },
+    /// There is a certificate, and nothing is wrong with it.
+    #[error("the certificate for `{names}` is good until {until}, and no order for another has failed")]
+    Good {
+        /// Its names.
+        names: String,
+        /// Its last second.
+        until: Timestamp,
+    },
+    /// It was begun by hand too often.
+    #[error(
+        "the order for `{names}` was made again by hand 3 times within an hour; it can be from {again} on"
+    )]
+    Often {
+        /// Its names.
+        names: String,
+        /// From when on.
+        again: Timestamp,
+    },
+    /// The authority does not want to be asked.
+    #[error("the authority has asked for patience with `{names}` until {again}")]
+    Asked {
+        /// Its names.
+        names: String,
+        /// Until when.
+        again: Timestamp,
+    },
+}
+
+impl Problem for RetryError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NotAgreed => Kind::Denied,
+            Self::Unknown { .. } => Kind::NotFound,
+            Self::Good { .. } => Kind::Conflict,
+            Self::Often { .. } | Self::Asked { .. } => Kind::Exhausted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotAgreed => AcmeError::NotAgreed.hint(),
+            Self::Unknown { .. } => {
+                Some("name a host of a route whose service has `certificate: acme`; `sea routes` shows them".into())
+            }
+            Self::Good { .. } => Some("it is renewed by itself, in good time before its end".into()),
+            Self::Often { .. } => Some(
+                "authorities count failed orders and shut out who repeats them; set right what `sea routes` says first"
+                    .into(),
+            ),
+            Self::Asked { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use base::{Clock, Problem, Report, Rng, Timestamp};
 use plan::renewal::{Next, Renewal};
 use plan::tls::{Certificate, Issued, PrivateKey};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use tokio::sync::Notify;
 
 use crate::client::{Account, Client, Proof, Way, Wish, leaf};
 use crate::error::AcmeError;
@@ -54,24 +56,30 @@ pub enum State {
 /// Keeps certificates.
 #[derive(Clone)]
 pub struct Keeper {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    settings: Settings,
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
     files: Files,
     front: Arc<dyn Front>,
     clock: Arc<dyn Clock>,
     http: Http,
     entries: Mutex<BTreeMap<Vec<String>, Entry>>,
+    /// After a failure that has nothing to do with one certificate the others wait too, until then.
+    pub(crate) quiet_until: AtomicU64,
+    /// Somebody wants an order to be made again now.
+    pub(crate) hurry: Notify,
 }
 
 #[derive(Clone)]
-struct Entry {
-    record: Record,
-    renewal: Renewal,
+pub(crate) struct Entry {
+    pub(crate) record: Record,
+    pub(crate) renewal: Renewal,
     /// Somebody wants it now.
-    wanted: bool,
+    pub(crate) wanted: bool,
+    /// It is being ordered.
+    pub(crate) under_way: bool,
 }
 
 impl Entry {
@@ -82,7 +90,7 @@ impl Entry {
         }
         renewal.failures = record.failures;
         renewal.pause_until = record.pause_until_secs;
-        Self { record, renewal, wanted: false }
+        Self { record, renewal, wanted: false, under_way: false }
     }
 
     fn next(&self, now: u64) -> Next {
@@ -115,13 +123,13 @@ impl Keeper {
         let entries = records.map(|record| (record.names.clone(), Entry::of(record, &mut rng))).collect();
         let http = Http::default();
         let entries = Mutex::new(entries);
-        Ok(Self { inner: Arc::new(Inner { settings, files, front, clock, http, entries }) })
+        let (quiet_until, hurry) = (AtomicU64::new(0), Notify::new());
+        let inner = Inner { settings, files, front, clock, http, entries, quiet_until, hurry };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// How it stands with what is wanted.
     pub fn status(&self) -> Vec<Status> {
-        // Certificates without an end say the year 9999, which is later than times can be told.
-        let time = |secs: u64| Timestamp::from_secs(i64::try_from(secs.min(LATEST)).unwrap_or(0));
         let of = |entry: &Entry| Status {
             names: entry.record.names.clone(),
             state: entry.renewal.life.map_or(State::Missing, |life| State::Good {
@@ -133,16 +141,21 @@ impl Keeper {
         self.inner.entries().values().filter(|entry| entry.wanted).map(of).collect()
     }
 
+    /// Whether an order is under way.
+    #[cfg(test)]
+    pub(crate) fn is_ordering(&self) -> bool {
+        self.inner.entries().values().any(|entry| entry.under_way)
+    }
+
     /// Works until it is dropped.
     pub async fn run(self) {
         let mut rng = Rng::from_kernel();
-        // After a failure that has nothing to do with one certificate the others wait too.
-        let mut quiet_until = 0;
         loop {
             let changed = self.inner.front.changed();
-            let wait = self.inner.round(&mut rng, &mut quiet_until).await;
+            let wait = self.inner.round(&mut rng).await;
             tokio::select! {
                 () = changed => {}
+                () = self.inner.hurry.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -150,16 +163,16 @@ impl Keeper {
 }
 
 impl Inner {
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<Vec<String>, Entry>> {
+    pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<Vec<String>, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.clock.wall().secs()).unwrap_or(0)
     }
 
     /// One look at everything; gives how long to wait for the next.
-    async fn round(&self, rng: &mut Rng, quiet_until: &mut u64) -> Duration {
+    async fn round(&self, rng: &mut Rng) -> Duration {
         let wanted = self.front.wanted().await;
         self.heed(&wanted, rng);
         if wanted.is_empty() && self.entries().is_empty() {
@@ -178,15 +191,15 @@ impl Inner {
             let now = self.now();
             let Some(entry) = self.entries().get(names).cloned() else { continue };
             match entry.next(now) {
-                Next::Order if now < *quiet_until => {}
-                Next::Order => self.order(entry, rng, quiet_until).await,
+                Next::Order if now < self.quiet_until.load(Ordering::Relaxed) => {}
+                Next::Order => self.order(entry, rng).await,
                 Next::Ask => self.seek_advice(entry, rng).await,
                 Next::Wait(_) => {}
             }
         }
         let now = self.now();
         let next = |entry: &Entry| match entry.next(now) {
-            Next::Order => (*quiet_until).max(now + 1),
+            Next::Order => self.quiet_until.load(Ordering::Relaxed).max(now + 1),
             Next::Ask => now + 1,
             Next::Wait(until) => until,
         };
@@ -236,13 +249,17 @@ impl Inner {
     }
 
     /// Orders one certificate, and notes what came of it.
-    async fn order(&self, entry: Entry, rng: &mut Rng, quiet_until: &mut u64) {
+    async fn order(&self, entry: Entry, rng: &mut Rng) {
         let names = entry.record.names.clone();
+        if let Some(entry) = self.entries().get_mut(&names) {
+            entry.under_way = true;
+        }
         let shown = names.join(", ");
         let failed = match self.obtain(&entry).await {
             Ok((record, renewal)) => {
                 tracing::info!("the certificate for {shown} was issued");
-                self.entries().insert(names.clone(), Entry { record, renewal, wanted: true });
+                self.entries()
+                    .insert(names.clone(), Entry { record, renewal, wanted: true, under_way: false });
                 base::crash::point("acme: certificate kept");
                 None
             }
@@ -256,7 +273,7 @@ impl Inner {
         let Entry { mut record, mut renewal, .. } = entry;
         let again = renewal.failed(self.now(), error.patience(), rng);
         if error.is_general() {
-            *quiet_until = again;
+            self.quiet_until.store(again, Ordering::Relaxed);
         }
         let why = said(&error);
         // What needs a person is told each time, which is seldom.
@@ -269,7 +286,7 @@ impl Inner {
                 tracing::warn!("{}", Report::of(&error));
             }
         }
-        self.entries().insert(names, Entry { record, renewal, wanted: true });
+        self.entries().insert(names, Entry { record, renewal, wanted: true, under_way: false });
     }
 
     /// A certificate that was issued and is kept.
@@ -334,6 +351,11 @@ impl Inner {
             entry.renewal.advised(window, again, u64::try_from(self.clock.wall().secs()).unwrap_or(0), rng);
         }
     }
+}
+
+/// Certificates without an end say the year 9999, which is later than times can be told.
+pub(crate) fn time(secs: u64) -> Timestamp {
+    Timestamp::from_secs(i64::try_from(secs.min(LATEST)).unwrap_or(0))
 }
 
 /// A sentence with its cause and its hint.

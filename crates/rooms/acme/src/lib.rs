@@ -13,13 +13,15 @@ mod front;
 mod http;
 mod keeper;
 mod keys;
+mod retry;
 mod settings;
 mod store;
 mod x509;
 
-pub use error::{AcmeError, SettingsError};
+pub use error::{AcmeError, RetryError, SettingsError};
 pub use front::{BoxFuture, Front};
 pub use keeper::{Keeper, State, Status};
+pub use retry::Retried;
 pub use settings::{Binding, LETS_ENCRYPT, Settings};
 
 #[cfg(test)]

@@ -229,6 +229,80 @@ async fn an_authority_that_has_had_enough_is_left_alone_by_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_right_is_ordered_again_at_once() {
+    let office = Office::open(|manners| (manners.http, manners.ways) = (None, vec!["http-01"]), |_| {}).await;
+    office.front.want(&[&["a.example", "b.example"]]);
+    office.until_failed().await;
+    office.authority.behave(|manners| manners.http = Some(office.front.http));
+    let retried = office.keeper.retry(&["b.example".into()]).expect("it may be ordered");
+    assert_eq!(retried.begun, [["a.example", "b.example"]]);
+    office.until_good().await;
+    let good = office.keeper.retry(&["a.example".into()]).expect_err("there is one");
+    assert!(
+        good.to_string().starts_with("the certificate for `a.example, b.example` is good until "),
+        "{good}"
+    );
+    assert_eq!(office.keeper.retry(&[]), Ok(Retried::default()), "none has failed");
+    let unknown = RetryError::Unknown { host: "c.example".into() };
+    assert_eq!(office.keeper.retry(&["c.example".into()]), Err(unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_failing_is_not_ordered_again_for_ever() {
+    let office = Office::open(|manners| (manners.http, manners.https) = (None, None), |_| {}).await;
+    office.front.want(&[&["a.example"]]);
+    let orders = || office.authority.journal().iter().filter(|line| line.starts_with("order")).count();
+    let failed = |count: usize| {
+        let office = &office;
+        async move {
+            // Until it is over the order is under way, and asking for another is no error.
+            let is = |_: &[Status]| orders() == count && !office.keeper.is_ordering();
+            office.until("failed again", is).await;
+        }
+    };
+    failed(1).await;
+    for count in 2..5 {
+        assert_eq!(office.keeper.retry(&[]).map(|retried| retried.begun.len()), Ok(1));
+        failed(count).await;
+    }
+    let often = office.keeper.retry(&[]).expect_err("it was three times");
+    assert!(matches!(often, RetryError::Often { .. }), "{often}");
+    assert_eq!(base::Problem::kind(&often), base::Kind::Exhausted);
+    assert_eq!(orders(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_has_had_enough_is_not_hurried() {
+    let office = Office::open(|manners| manners.rate_limit = Some(7200), |_| {}).await;
+    office.front.want(&[&["a.example"], &["b.example"]]);
+    office.until_failed().await;
+    office.until("at rest", |_| !office.keeper.is_ordering()).await;
+    for hosts in [&[][..], &["a.example".to_owned()], &["b.example".to_owned()]] {
+        let asked = office.keeper.retry(hosts).expect_err("it has asked for patience");
+        assert!(matches!(asked, RetryError::Asked { .. }), "{hosts:?}: {asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_could_not_be_reached_is_asked_again_for_all() {
+    let office =
+        Office::open(|_| {}, |settings| settings.directory = "http://127.0.0.1:1/directory".into()).await;
+    office.front.want(&[&["a.example"], &["b.example"]]);
+    office.until_failed().await;
+    office.until("at rest", |_| !office.keeper.is_ordering()).await;
+    // The other one was not tried, and waits for the same reason.
+    let retried = office.keeper.retry(&["b.example".into()]).expect("it may be ordered");
+    assert_eq!(retried.begun, [["b.example"]]);
+    office.until("tried", |all| all.iter().all(|one| one.failed.is_some())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_ordered_again_before_the_terms_are_agreed_to() {
+    let office = Office::open(|_| {}, |settings| settings.agreed = false).await;
+    assert_eq!(office.keeper.retry(&[]), Err(RetryError::NotAgreed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn renewal_comes_when_the_authority_wishes_and_says_what_it_replaces() {
     let office = Office::open(|manners| manners.window = Some((-7200, -3600)), |_| {}).await;
     office.front.want(&[&["a.example"]]);

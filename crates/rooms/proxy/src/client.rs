@@ -3,6 +3,7 @@
 mod identity;
 mod leaving;
 mod process;
+mod revival;
 mod stand_in;
 
 use std::collections::BTreeSet;
@@ -13,15 +14,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Cidr, Kind, Problem, Report, Tasks};
+use base::{Cidr, Clock, Kind, Problem, Report, SystemClock, Tasks};
 use plan::ports::{BoxFuture, Traffic};
 use plan::tls::Issued;
 use plan::traffic::{RouteShare, TrafficSeen};
 use tokio::net::UnixStream;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::cache::{Purge, Purged};
+use crate::events;
 use crate::explain::{Ask, Explanation};
 use crate::files::FileStore;
 use crate::handover::Handover;
@@ -32,14 +34,13 @@ use crate::table::Document;
 pub use identity::identity;
 use leaving::{AllLeaving, Sums};
 use process::{Edges, Found, Life, Sign};
+use revival::{AT_ONCE, Death, Revival};
 use stand_in::Legacy;
 
 /// How long an operation waits for an edge that is just being replaced.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the edge may take for one answer; a table is in force within milliseconds.
 const ANSWER: Duration = Duration::from_secs(30);
-/// The pauses between starts of an edge that dies again and again, from the first to the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
 /// How to find or start the edge.
 #[derive(Debug, Clone)]
@@ -117,6 +118,17 @@ impl Problem for EdgeError {
     }
 }
 
+/// Of edges that died, or did not come to serve, since the daemon began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deaths {
+    /// All of them.
+    pub total: u64,
+    /// How many of them died within a second of their start, one after the other; 0 once one has lived longer.
+    pub early: u32,
+    /// How long the next was waited with.
+    pub pause: Duration,
+}
+
 /// The edge of a root, as the daemon holds it. Dropping it leaves the process alone.
 #[derive(Clone)]
 pub struct Edge {
@@ -134,6 +146,7 @@ struct Inner {
     gone: Notify,
     /// Other certificates are to be issued than before.
     wishes: Notify,
+    deaths: watch::Sender<Deaths>,
 }
 
 struct State {
@@ -171,6 +184,7 @@ impl Edge {
             back: Notify::new(),
             gone: Notify::new(),
             wishes: Notify::new(),
+            deaths: watch::Sender::default(),
         });
         let mut watch = Watch { life: None, farewells: JoinSet::new() };
         inner.adopt(Edges { replaced: None, ..edges }, &mut watch).await?;
@@ -209,12 +223,17 @@ impl Edge {
         self.inner.state.lock().await.http.clone()
     }
 
-    /// All counters of the edge, and how many others are not done.
+    /// The edges that died; comes with each other one, and when the row of those that died early is over.
+    pub fn deaths(&self) -> watch::Receiver<Deaths> {
+        self.inner.deaths.subscribe()
+    }
+
+    /// All counters of the edge, how many others are not done, and how many died.
     pub async fn status(&self) -> Result<EdgeStatus, EdgeError> {
         let mut state = self.inner.connected().await?;
-        let leaving = state.leaving.list.len();
+        let (leaving, died) = (state.leaving.list.len(), self.inner.deaths.borrow().total);
         match self.inner.converse(&mut state, &Request::Status).await? {
-            Reply::Status { status } => Ok(EdgeStatus { leaving, ..*status }),
+            Reply::Status { status } => Ok(EdgeStatus { leaving, died, ..*status }),
             other => Err(unexpected(&other)),
         }
     }
@@ -464,6 +483,15 @@ impl Inner {
         }
     }
 
+    /// One more has died.
+    fn mourn(&self, death: Death) {
+        let Death { early, pause } = death;
+        if !pause.is_zero() {
+            events::dies_early(early, pause);
+        }
+        self.deaths.send_modify(|deaths| *deaths = Deaths { total: deaths.total + 1, early, pause });
+    }
+
     /// Goes on counting what this edge does, which another has replaced.
     async fn see_off(&self, found: Found, life: Life, watch: &mut Watch) {
         let mut state = self.state.lock().await;
@@ -507,10 +535,18 @@ struct Watch {
 
 /// Replaces the edge when it dies or leaves, and gives the new one the table and the sockets.
 async fn supervise(inner: Arc<Inner>, mut watch: Watch) {
+    let mut revival = Revival::default();
+    revival.serves(SystemClock.now());
     loop {
         let ending = async {
             match &mut watch.life {
                 Some(life) => life.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let settled = async {
+            match revival.settles_in(SystemClock.now()) {
+                Some(time) => tokio::time::sleep(time).await,
                 None => std::future::pending().await,
             }
         };
@@ -519,16 +555,38 @@ async fn supervise(inner: Arc<Inner>, mut watch: Watch) {
                 inner.state.lock().await.leaving.remove(id, last_words);
                 continue;
             }
+            () = settled => {
+                events::lives(revival.settle());
+                inner.deaths.send_modify(|deaths| (deaths.early, deaths.pause) = (0, Duration::ZERO));
+                continue;
+            }
             sign = ending => sign,
             () = inner.gone.notified() => Sign::Ended(None),
         };
+        let death = revival.died(SystemClock.now());
+        // One that was told to end has not died, and is replaced no faster all the same.
+        if matches!(sign, Sign::Ended(_)) {
+            inner.mourn(death);
+        }
         inner.note(sign, &mut watch).await;
-        let mut pause = PAUSES.0;
-        while let Err(error) = restore(&inner, &mut watch).await {
-            let report = Report::of(&error);
-            tracing::error!("the edge could not be replaced: {report}");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+        revive(&inner, &mut revival, &mut watch, death).await;
+    }
+}
+
+/// Has another edge serve in place of the one that died last, however many it takes.
+async fn revive(inner: &Inner, revival: &mut Revival, watch: &mut Watch, mut death: Death) {
+    loop {
+        tokio::time::sleep(death.pause).await;
+        let error = match restore(inner, watch).await {
+            Ok(()) => return revival.serves(SystemClock.now()),
+            Err(error) => error,
+        };
+        events::not_started(&Report::of(&error));
+        death = revival.died(SystemClock.now());
+        inner.mourn(death);
+        if death.early > AT_ONCE && matches!(error, EdgeError::Ended { .. }) {
+            // The sockets may be what it cannot start with; without them it opens its own, for which these must go.
+            inner.state.lock().await.sockets = None;
         }
     }
 }
@@ -542,13 +600,6 @@ async fn restore(inner: &Inner, watch: &mut Watch) -> Result<(), EdgeError> {
         http: state.http.clone(),
     });
     drop(state);
-    let edges = match process::find_or_start(&inner.config, legacy).await {
-        Err(error @ EdgeError::Ended { .. }) => {
-            // The sockets may be what it cannot start with; without them it opens its own, for which these must go.
-            inner.state.lock().await.sockets = None;
-            return Err(error);
-        }
-        other => other?,
-    };
+    let edges = process::find_or_start(&inner.config, legacy).await?;
     inner.adopt(edges, watch).await
 }

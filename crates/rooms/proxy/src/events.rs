@@ -85,3 +85,28 @@ pub(crate) fn crowded(most: usize, gone: usize) {
         "a thread of the edge has its {most} connections; {gone} were closed to make room"
     );
 }
+
+/// One edge after the other dies as soon as it is started, or before.
+pub(crate) fn dies_early(early: u32, pause: Duration) {
+    let pause_ms = pause.as_millis();
+    tracing::error!(
+        early,
+        pause_ms,
+        "{early} edges in a row died within a second; the next is started in {pause_ms} ms"
+    );
+}
+
+/// The row of those has ended.
+pub(crate) fn lives(died: u32) {
+    tracing::info!(died, "the edge serves again, after {died} in a row that died within a second");
+}
+
+/// None could be started in place of one that is gone; it is tried again.
+pub(crate) fn not_started(why: &Report) {
+    tracing::error!("the edge could not be replaced: {why}");
+}
+
+/// An edge hangs, and is ended.
+pub(crate) fn silent(pid: i32) {
+    tracing::error!(pid, "the edge does not answer; it is ended, and another takes its place");
+}

@@ -56,7 +56,7 @@ mod watch;
 mod worker;
 
 pub use cache::{Address, Purge, Purged};
-pub use client::{Edge, EdgeConfig, EdgeError, identity};
+pub use client::{Deaths, Edge, EdgeConfig, EdgeError, identity};
 pub use explain::{Ask, Candidate, Explanation, Step, Verdict};
 pub use files::{FileStore, FilesError, Swept};
 pub use limits::{LogFormat, Settings};

@@ -271,7 +271,8 @@ impl Server {
         self.tell(opened, &gone).await?;
         self.listening.close(&gone);
         self.document = document;
-        if self.left { Ok(()) } else { self.keep() }
+        // Who takes over keeps it once it serves.
+        if self.left || self.closed.is_some() { Ok(()) } else { self.keep() }
     }
 
     /// Opens the first HTTPS address that can be had, if none is open and some may be.
@@ -353,7 +354,7 @@ impl Server {
     }
 
     /// Writes the document down, so that an edge that starts while the daemon is away serves it.
-    fn keep(&self) -> Result<(), ApplyError> {
+    pub(crate) fn keep(&self) -> Result<(), ApplyError> {
         let path = self.folder.join("table.json");
         let kept = Kept { version: VERSION, document: self.document.clone() };
         let write = || -> io::Result<()> {
@@ -441,6 +442,7 @@ impl Server {
             connections: self.gauges.iter().map(|g| g.connections.load(Ordering::Relaxed)).sum(),
             held: self.gauges.iter().map(|g| g.held.load(Ordering::Relaxed)).sum(),
             leaving: 0,
+            died: 0,
             log_lines_dropped: self.dropped.load(Ordering::Relaxed),
             refused: decisions.refused(),
             pools,

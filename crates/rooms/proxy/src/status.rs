@@ -40,6 +40,9 @@ pub struct EdgeStatus {
     /// Edges that this one has replaced and that are not done; their counters are not among these.
     #[serde(default)]
     pub leaving: usize,
+    /// Edges that died, or did not come to serve, since the daemon began.
+    #[serde(default)]
+    pub died: u64,
     /// Requests that the edge answered itself, by pool and reason.
     #[serde(default)]
     pub refused: Vec<RefusedStatus>,

@@ -214,3 +214,22 @@ pub struct ServicePurged {
     /// How many kept answers.
     pub answers: u64,
 }
+
+/// `POST /v1/certificates/retry`: orders for certificates by an authority that are to be made again now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CertificateRetry {
+    /// Hosts whose certificates are meant; none means all whose last order came to nothing.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+/// What became of it; whether a certificate comes is told with the routes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificatesRetried {
+    /// The names of each certificate that is ordered again.
+    pub begun: Vec<Vec<String>>,
+    /// The same of those that were being ordered anyhow.
+    pub under_way: Vec<Vec<String>>,
+    /// The same for people.
+    pub message: String,
+}

@@ -23,8 +23,9 @@ pub use container::{
     RemoveOrder, RunOrder, StatsView, StopOrder,
 };
 pub use edge::{
-    RouteCandidate, RouteCertificate, RouteExplained, RouteInstance, RouteMirror, RoutePurge, RoutePurged,
-    RouteQuestion, RouteSide, RouteStep, RouteView, RoutesView, ServicePurged,
+    CertificateRetry, CertificatesRetried, RouteCandidate, RouteCertificate, RouteExplained, RouteInstance,
+    RouteMirror, RoutePurge, RoutePurged, RouteQuestion, RouteSide, RouteStep, RouteView, RoutesView,
+    ServicePurged,
 };
 pub use files::TreeView;
 pub use frame::{BadFrame, Frame, FrameKind, HEAD, LIMIT, decode, encode};

@@ -174,7 +174,10 @@ impl<'a> Crew<'a> {
     /// Whether this instance counts as a failure of the update: something happened to it since then.
     pub(crate) fn has_failed(&self, one: &Instance<'_>) -> bool {
         let Some(seen) = one.seen else { return false };
-        let again = seen.restarts > 0 && seen.up < self.taking_over;
+        // It was started no sooner than this after its end. An end before the release was asked for is no failure of it, also
+        // where the start was under way then.
+        let waited = restart_delay(seen.restarts.saturating_sub(1));
+        let again = seen.restarts > 0 && seen.up.saturating_add(waited) < self.taking_over;
         let watched = |at: Duration| {
             seen.ready_after.is_none_or(|begun| at.saturating_sub(begun) <= self.policy.monitor)
         };

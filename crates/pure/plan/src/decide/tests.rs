@@ -212,6 +212,22 @@ fn what_ended_before_a_release_was_asked_for_is_no_failure_of_it() {
 }
 
 #[test]
+fn a_start_that_was_under_way_when_a_release_was_asked_for_is_no_failure_of_it() {
+    let ledger = ledger([web("a", 1), web("b", 1)]);
+    let mut instances = seen(&ledger, "web-1 r2 starting");
+    (instances[0].restarts, instances[0].age, instances[0].up) = (1, Duration::ZERO, Duration::ZERO);
+    let fails = |after_ms: u64| {
+        let memory = Memory { prepared: Some(ReleaseNumber(2)), ..Memory::default() };
+        let wanted = ledger.wanted().expect("a release");
+        let wall = Timestamp(wanted.since.0 + i64::try_from(after_ms * 1_000_000).expect("a short time"));
+        let plan = plan(&wanted, &Sight { wall, ..sight(&instances, &memory) });
+        plan.steps.iter().any(|step| matches!(step, Step::Fail { .. }))
+    };
+    // It is started again 100 ms after its end at the soonest.
+    assert_eq!((fails(40), fails(100), fails(101)), (false, false, true));
+}
+
+#[test]
 fn a_release_that_comes_back_does_not_wait_for_the_ways_of_the_one_that_failed() {
     let mut more = web("b", 1);
     let way = serde_json::json!({"host": "more.example", "path": "/", "port": 80, "strip_prefix": false});

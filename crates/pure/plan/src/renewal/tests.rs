@@ -144,3 +144,37 @@ fn any_history_goes_on() {
         }
     }
 }
+
+#[test]
+fn a_person_need_not_wait_a_few_times_an_hour() {
+    let mut rng = Rng::seeded(seed());
+    let mut one = Renewal::missing();
+    for minute in 0..3 {
+        let now = BEGIN + minute * 60;
+        one.failed(now, None, &mut rng);
+        assert_eq!(one.may_retry(now), Ok(()), "minute {minute}");
+        one.retry(now);
+        assert_eq!(one.next(now, true), Next::Order, "minute {minute}");
+    }
+    let pause_until = one.failed(BEGIN + 180, None, &mut rng);
+    assert_eq!(one.may_retry(BEGIN + 180), Err(TooSoon::Often(BEGIN + 3600)));
+    assert_eq!(one.next(pause_until, true), Next::Order, "it goes on by itself");
+    assert_eq!(one.may_retry(BEGIN + 3599), Err(TooSoon::Often(BEGIN + 3600)));
+    assert_eq!(one.may_retry(BEGIN + 3600), Ok(()));
+    one.retry(BEGIN + 3600);
+    assert_eq!(one.may_retry(BEGIN + 3600), Err(TooSoon::Often(BEGIN + 3660)));
+    assert_eq!(one.may_retry(BEGIN - DAY), Ok(()), "a clock that was set back");
+    one.issued(Life { from: BEGIN, until: BEGIN + 90 * DAY }, &mut rng);
+    assert_eq!(one.may_retry(BEGIN + 3600), Ok(()), "what was issued begins anew");
+}
+
+#[test]
+fn nobody_hurries_an_authority_that_has_asked_for_patience() {
+    let mut rng = Rng::seeded(seed());
+    let mut one = Renewal::missing();
+    one.failed(BEGIN, Some(7200), &mut rng);
+    assert_eq!(one.may_retry(BEGIN + 7199), Err(TooSoon::Asked(BEGIN + 7200)));
+    assert_eq!(one.may_retry(BEGIN + 7200), Ok(()));
+    one.failed(BEGIN + 7200, None, &mut rng);
+    assert_eq!(one.may_retry(BEGIN + 7200), Ok(()), "it has not asked again");
+}

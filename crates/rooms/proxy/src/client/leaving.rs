@@ -181,9 +181,9 @@ pub(super) async fn find(folder: &Path) -> Vec<(Found, Life)> {
     let mut all = Vec::new();
     for name in names {
         match process::meet(&folder, &name).await {
-            Some(met) => all.push(met),
+            Ok(met) => all.push(met),
             // Nobody listens there any more.
-            None => {
+            Err(_) => {
                 let _ = fs::remove_file(folder.join(&name));
             }
         }

@@ -98,9 +98,10 @@ pub(super) async fn find_or_start(config: &EdgeConfig, legacy: Option<Legacy>) -
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(begin)?;
     base::crash::point("edge: folder made");
     match meet(&folder, SOCKET).await {
-        None => {}
-        Some(found) if fits_all(&found.0, config) => return Ok(Edges::one(found)),
-        Some(found) => match replace(config, &folder, found).await {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => end_silent(&folder).await,
+        Err(_) => {}
+        Ok(found) if fits_all(&found.0, config) => return Ok(Edges::one(found)),
+        Ok(found) => match replace(config, &folder, found).await {
             Some(edges) => return Ok(edges),
             None => dismiss(&folder).await,
         },
@@ -110,8 +111,8 @@ pub(super) async fn find_or_start(config: &EdgeConfig, legacy: Option<Legacy>) -
         Ok(edge) => Ok(Edges::one(edge)),
         // A daemon that died a moment ago may have started one too, which came first.
         Err(error @ EdgeError::Ended { .. }) => match meet(&folder, SOCKET).await {
-            Some(found) if fits_all(&found.0, config) => Ok(Edges::one(found)),
-            Some(_) | None => Err(error),
+            Ok(found) if fits_all(&found.0, config) => Ok(Edges::one(found)),
+            Ok(_) | Err(_) => Err(error),
         },
         Err(error) => Err(error),
     }
@@ -156,7 +157,7 @@ async fn replace(config: &EdgeConfig, folder: &Path, found: (Found, Life)) -> Op
         Err(error) => Report::of(&error),
     };
     events::not_replaced(&report);
-    if let Some(still) = meet(folder, SOCKET).await
+    if let Ok(still) = meet(folder, SOCKET).await
         && still.0.pid == found.0.pid
     {
         return will_do.then(|| Edges::one(still));
@@ -196,7 +197,7 @@ async fn launch(
             // The edge that is to be replaced has the place until then.
             if child.id().is_some()
                 && listens(folder).await == child.id()
-                && let Some(found) = meet(folder, SOCKET).await
+                && let Ok(found) = meet(folder, SOCKET).await
             {
                 return Ok(found);
             }
@@ -238,9 +239,9 @@ async fn hello(folder: &Path, name: &str) -> io::Result<(UnixStream, Option<Repl
     Ok((stream, reply))
 }
 
-/// The edge that listens there, of whatever program and version; nothing if there is none.
-pub(super) async fn meet(folder: &Path, name: &str) -> Option<(Found, Life)> {
-    let (connection, reply) = hello(folder, name).await.ok()?;
+/// The edge that listens there, of whatever program and version.
+pub(super) async fn meet(folder: &Path, name: &str) -> io::Result<(Found, Life)> {
+    let (connection, reply) = hello(folder, name).await?;
     let mut found = Found {
         connection,
         document: Document::default(),
@@ -254,9 +255,20 @@ pub(super) async fn meet(folder: &Path, name: &str) -> Option<(Found, Life)> {
     if let Some(Reply::Welcome { version, pid, document, http, https, program, .. }) = reply {
         found = Found { document, http, version, https, program, pid, ..found };
     }
-    let (mut life, _) = hello(folder, name).await.ok()?;
-    protocol::write(&mut life, &Request::Farewell).await.ok()?;
-    Some((found, Life(life)))
+    let (mut life, _) = hello(folder, name).await?;
+    protocol::write(&mut life, &Request::Farewell).await?;
+    Ok((found, Life(life)))
+}
+
+/// Ends an edge that has the place and does not greet: nobody is answered, and no other can have it before.
+async fn end_silent(folder: &Path) {
+    let Ok(connection) = connect(folder, SOCKET).await else { return };
+    let pid = connection.peer_cred().ok().and_then(|cred| cred.pid());
+    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+        events::silent(pid.as_raw_nonzero().get());
+        // The connection is open, so the number is still that process's.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
 }
 
 /// Whether this is the edge that is wanted.

@@ -125,6 +125,11 @@ async fn inherit(options: EdgeOptions) -> Result<Place, StartError> {
     base::crash::point("edge: took over");
     let lock = lock(&folder, &root).await?;
     server.open_doors(talks).await?;
+    // Those who wait in the sockets come first. It is on the disk already unless this edge has changed something.
+    if let Err(error) = server.keep() {
+        let report = Report::of(&error);
+        tracing::error!("the routes are in force and not on the disk: {report}");
+    }
     Ok(Place::new(folder, program, server, lock))
 }
 

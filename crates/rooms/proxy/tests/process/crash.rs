@@ -141,3 +141,51 @@ async fn an_edge_that_is_told_to_end_finishes_beside_its_successor() {
     alone(&edge).await;
     edge.stop().await.expect("it ends");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edges_that_are_killed_at_once_again_and_again_are_started_less_often_and_nobody_is_refused() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    edge.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let http = edge.http().await[0];
+    let mut deaths = edge.deaths();
+    let socket = root.path().join("edge/edge.sock");
+    let killer = tokio::spawn(async move {
+        loop {
+            if let Ok(caller) = UnixStream::connect(&socket).await
+                && let Some(pid) = caller.peer_cred().ok().and_then(|cred| cred.pid())
+            {
+                kill(u32::try_from(pid).expect("a process")).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let seen = deaths.wait_for(|deaths| deaths.early > 6).await.map(|deaths| *deaths);
+    killer.abort();
+    assert!(killer.await.expect_err("it goes on for ever").is_cancelled());
+    let seen = seen.expect("the edge is looked after");
+    assert!(seen.pause >= Duration::from_millis(200), "{seen:?}");
+    // It waits in the socket for as long as the pause is.
+    assert!(ask(http, "a.example").await.ends_with("one"));
+    let status = edge.status().await.expect("a status");
+    assert!(status.died >= seen.total, "{status:?}");
+    let over = tokio::time::timeout(LONG, deaths.wait_for(|deaths| deaths.early == 0)).await;
+    assert_eq!(over.expect("in time").expect("the edge is looked after").pause, Duration::ZERO);
+    edge.stop().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_hangs_is_ended_and_another_has_its_place() {
+    let root = tempfile::tempdir().expect("a folder");
+    let one = Instance::start("one").await;
+    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
+    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    first.release().await;
+    end(pid, Signal::STOP);
+    let second = Edge::open(config(root.path(), 0)).await.expect("another edge");
+    assert_ne!(second.status().await.expect("a status").pid, pid);
+    assert!(ask(http, "a.example").await.ends_with("one"));
+    second.stop().await.expect("it ends");
+}
