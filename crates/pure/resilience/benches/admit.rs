@@ -13,7 +13,7 @@ use resilience::hedge::Hedger;
 use resilience::limit::{self, AdaptiveLimit, Algorithm};
 use resilience::rate::{Limiter, Quota};
 use resilience::retry::{Budget, BudgetPolicy};
-use resilience::shed::{self, Class, Shed, Waited};
+use resilience::shed::{self, Class, Shed};
 
 /// Requests of one run; ten microseconds of simulated time apart.
 const REQUESTS: u64 = 10_000;
@@ -100,7 +100,7 @@ fn shedding() -> std::io::Result<()> {
     time("shed", |number, now| {
         let admitted = shed.admit(Class::Default, number % 1000, now).is_ok();
         if black_box(admitted) {
-            shed.observe(Waited::Served(Duration::from_micros(100)));
+            shed.observe_use(1.0);
         }
     })
 }

@@ -17,7 +17,7 @@ use base::{Clock, Instant, Rng, SystemClock};
 use resilience::codel::{self, Queue, Taken};
 use resilience::limit::{self, AdaptiveLimit, Permit};
 use resilience::rate::{Limiter, Quota, Told};
-use resilience::shed::{self, Class, Shed, Waited};
+use resilience::shed::{self, Class, Shed};
 use spec::{EdgePolicy, Limit, RateKey};
 use tokio::sync::oneshot;
 
@@ -194,7 +194,6 @@ impl Gate {
             let now = SystemClock.now();
             turns.sift(rank, now)?;
             if let Ok(permit) = turns.bound.admit(now) {
-                turns.saw(Waited::Served(Duration::ZERO));
                 return Ok(self.turn(permit));
             }
             let (told, waiting) = oneshot::channel();
@@ -344,7 +343,7 @@ impl Turns {
     fn line_up(&mut self, waiter: Waiter, class: Class, now: Instant) -> Result<(), Refusal> {
         let own = line_of(class);
         if self.waiting() >= self.queue {
-            self.saw(Waited::Dropped);
+            self.saw_drop();
             let less = self.lines[own + 1..].iter_mut().rev().find_map(Queue::give_up);
             let gone = less.ok_or(Refusal::OVERLOADED)?;
             // Who has given up meanwhile hears nothing.
@@ -353,10 +352,10 @@ impl Turns {
         self.lines[own].push(waiter, now).map_err(|_| Refusal::OVERLOADED)
     }
 
-    /// Notes what became of one who was let in.
-    fn saw(&mut self, waited: Waited) {
+    /// Notes that one who was let in had to go, or found no place to wait.
+    fn saw_drop(&mut self) {
         if let Some(shed) = &mut self.shed {
-            shed.observe(waited);
+            shed.observe_drop();
         }
     }
 
@@ -373,11 +372,10 @@ impl Turns {
         while let Some(taken) = self.lines.iter_mut().find_map(|line| line.take(now)) {
             match taken {
                 Taken::Serve(next) if !next.told.is_closed() => {
-                    self.saw(Waited::Served(now.since(next.since)));
                     return Some((next.told, permit));
                 }
                 // Dropping it tells the one that waits.
-                Taken::Serve(_) | Taken::Drop(_) => self.saw(Waited::Dropped),
+                Taken::Serve(_) | Taken::Drop(_) => self.saw_drop(),
             }
         }
         self.bound.settle(permit, limit::Outcome::Ignored, now, &mut self.rng);

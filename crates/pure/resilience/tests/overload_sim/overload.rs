@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::{Instant, Rng};
 use resilience::codel::{self, Queue, Taken};
 use resilience::limit::{self, AdaptiveLimit, Algorithm, Outcome, Permit};
-use resilience::shed::{self, Class, Shed, Waited};
+use resilience::shed::{self, Class, Shed};
 
 use crate::engine::{Events, Job, Service, exponential, ms, quantile, seed};
 
@@ -18,33 +18,62 @@ const CAPACITY: f64 = WORKERS as f64 * 100.0;
 /// Later answers are worth nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Seeds of a test, one after another: what holds for one only is chance.
+const SEEDS: u64 = 8;
+
 #[test]
 fn at_three_times_the_load_nearly_all_that_can_be_done_is_done_in_time() {
+    let first = seed();
+    for seed in first..first + SEEDS {
+        let unloaded = run(Load { times: 0.3, seconds: 20, front: None, seed });
+        let kept = run(Load { times: 3.0, seconds: 15, front: Some(Patterns::default()), seed });
+        eprintln!("{seed}: unloaded {unloaded:?}\nkept     {kept:?}");
+        assert!(kept.goodput >= 0.95 * CAPACITY, "SEED={seed}");
+        assert!(kept.p99 <= unloaded.p99 * 2, "SEED={seed}");
+        assert!(kept.critical >= 0.99, "SEED={seed}: who matters is served");
+    }
+}
+
+#[test]
+fn at_three_times_the_load_a_service_without_patterns_collapses() {
     let seed = seed();
     let unloaded = run(Load { times: 0.3, seconds: 20, front: None, seed });
     let bare = run(Load { times: 3.0, seconds: 10, front: None, seed });
-    let kept = run(Load { times: 3.0, seconds: 15, front: Some(Patterns::default()), seed });
-    eprintln!("unloaded {unloaded:?}\nbare     {bare:?}\nkept     {kept:?}");
-    assert!(bare.goodput < 0.2 * CAPACITY, "without patterns it collapses");
-    assert!(kept.goodput >= 0.95 * CAPACITY);
-    assert!(kept.p99 <= unloaded.p99 * 2);
-    assert!(bare.p99 > unloaded.p99 * 20, "without patterns everybody waits");
-    assert!(kept.critical >= 0.99, "who matters is served");
-    assert!(bare.critical < 0.2, "without patterns nobody is");
+    eprintln!("unloaded {unloaded:?}\nbare     {bare:?}");
+    assert!(bare.goodput < 0.2 * CAPACITY);
+    assert!(bare.p99 > unloaded.p99 * 20, "everybody waits");
+    assert!(bare.critical < 0.2, "nobody is served");
+}
+
+#[test]
+fn a_fixed_limit_that_is_what_the_service_can_do_is_kept_at_work_though_requests_are_shed() {
+    let first = seed();
+    let limit = WORKERS as u32;
+    let limit = limit::Policy { initial: limit, least: limit, most: limit, ..limit::Policy::default() };
+    for seed in first..first + SEEDS {
+        let front = |shed| Some(Patterns { limit, shed, ..Patterns::default() });
+        let shed = run(Load { times: 3.0, seconds: 15, front: front(true), seed });
+        let unshed = run(Load { times: 3.0, seconds: 15, front: front(false), seed });
+        eprintln!("{seed}: shed   {shed:?}\nunshed {unshed:?}");
+        assert!(shed.goodput >= 0.95 * CAPACITY, "SEED={seed}");
+        assert!(shed.in_vain * 4.0 < unshed.in_vain, "SEED={seed}: who is shed does not wait first");
+    }
 }
 
 #[test]
 fn where_all_wait_in_one_queue_shedding_saves_those_who_matter() {
-    let seed = seed();
-    let with = |shed| {
-        let front = Patterns { shed, queue_of_critical: false, ..Patterns::default() };
-        run(Load { times: 3.0, seconds: 15, front: Some(front), seed })
-    };
-    let (shed, unshed) = (with(true), with(false));
-    eprintln!("shed   {shed:?}\nunshed {unshed:?}");
-    assert!(unshed.critical < 0.5, "a queue does not ask who somebody is");
-    assert!(shed.critical > 0.94);
-    assert!(shed.in_vain * 8.0 < unshed.in_vain, "who is shed does not wait first");
+    let first = seed();
+    for seed in first..first + SEEDS {
+        let with = |shed| {
+            let front = Patterns { shed, queue_of_critical: false, ..Patterns::default() };
+            run(Load { times: 3.0, seconds: 15, front: Some(front), seed })
+        };
+        let (shed, unshed) = (with(true), with(false));
+        eprintln!("{seed}: shed   {shed:?}\nunshed {unshed:?}");
+        assert!(unshed.critical < 0.5, "SEED={seed}: a queue does not ask who somebody is");
+        assert!(shed.critical > 0.94, "SEED={seed}");
+        assert!(shed.in_vain * 8.0 < unshed.in_vain, "SEED={seed}: who is shed does not wait first");
+    }
 }
 
 #[test]
@@ -67,7 +96,7 @@ fn under_lasting_overload_vegas_keeps_queues_shorter_than_gradient() {
     };
     let (vegas, gradient) = (with(Algorithm::Vegas), with(Algorithm::Gradient));
     eprintln!("vegas    {vegas:?}\ngradient {gradient:?}");
-    assert!(vegas.goodput >= 0.94 * CAPACITY);
+    assert!(vegas.goodput >= 0.95 * CAPACITY);
     assert!(vegas.p99.mul_f64(1.5) < gradient.p99);
     assert!(vegas.limit * 2 < gradient.limit);
 }
@@ -164,7 +193,10 @@ fn run(load: Load) -> Done {
     let front = load.front.map(|patterns| Front {
         patterns,
         dropped: 0,
-        shed: Shed::new(shed::Policy::default()),
+        shed: Shed::new(match patterns.queue_of_critical {
+            true => shed::Policy::default(),
+            false => shed::Policy::of_one_queue(),
+        }),
         limit: AdaptiveLimit::new(patterns.limit),
         critical: Queue::new(queue),
         others: Queue::new(queue),
@@ -241,14 +273,13 @@ impl World {
         front.shed.observe_use(front.limit.utilisation() + waiting / limit);
         match front.limit.admit(self.now) {
             Ok(permit) => {
-                front.shed.observe(Waited::Served(Duration::ZERO));
                 request.permit = Some(permit);
                 self.requests.insert(id, request);
                 self.call(id);
             }
             Err(_) => match front.queue_of(class).push(id, self.now) {
                 Ok(()) => drop(self.requests.insert(id, request)),
-                Err(_) => front.shed.observe(Waited::Dropped),
+                Err(_) => front.shed.observe_drop(),
             },
         }
         class
@@ -296,13 +327,10 @@ impl World {
 fn take(front: &mut Front, now: Instant, requests: &mut HashMap<u64, Request>) -> Option<u64> {
     loop {
         match front.take(now)? {
-            Taken::Serve(id) => {
-                front.shed.observe(Waited::Served(now.since(requests[&id].came)));
-                return Some(id);
-            }
+            Taken::Serve(id) => return Some(id),
             Taken::Drop(id) => {
                 front.dropped += 1;
-                front.shed.observe(Waited::Dropped);
+                front.shed.observe_drop();
                 requests.remove(&id);
             }
         }
