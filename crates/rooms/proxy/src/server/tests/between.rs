@@ -86,17 +86,20 @@ async fn an_address_that_is_not_there_yet_is_listened_on_beside_its_port_on_all_
 async fn a_foreign_program_on_all_addresses_is_in_the_way_of_nothing_else() {
     let backend = Backend::plain("one").await;
     let mut edge = TestEdge::start(quick()).await;
-    let port = free_port().port();
-    let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, 78), port).into();
-    // At the port itself it disturbs nobody, nor is it disturbed.
-    let beside = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("it is free");
+    let everywhere = |port| std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    // At the port itself it disturbs nobody, nor is it disturbed. Both ports may be others' at the moment.
+    let (own, beside) = loop {
+        let own: SocketAddr = (Ipv4Addr::new(127, 0, 0, 78), free_port().port()).into();
+        if let (Ok(beside), Ok(_)) = (everywhere(own.port()), everywhere(Listener::bound(own).port())) {
+            break (own, beside);
+        }
+    };
     edge.apply(with(&backend, &[(own, true)])).await;
     assert!(ask(Listener::bound(own), &get("/a")).await.ends_with("one /a "));
     edge.apply(with(&backend, &[])).await;
     drop(beside);
     // Behind it, it keeps the edge from this address alone, until it is gone.
-    let behind = (Ipv4Addr::UNSPECIFIED, Listener::bound(own).port());
-    let taken = std::net::TcpListener::bind(behind).expect("it is free");
+    let taken = everywhere(Listener::bound(own).port()).expect("it is free");
     let other = free_port();
     edge.apply(with(&backend, &[(own, true), (other, false)])).await;
     assert!(ask(other, &get("/b")).await.ends_with("one /b "));
