@@ -30,7 +30,7 @@ fn equal(eight: u64, byte: u8) -> u64 {
 fn unusual_in_names(eight: u64) -> u64 {
     let least = |eight: u64, byte: u8| (eight & !HIGH) + ONES * u64::from(0x80 - byte);
     let between = |eight, first, last| least(eight, first) & !least(eight, last + 1);
-    let letters = between(eight | ONES * 0x20, b'a', b'z');
+    let letters = between(eight | (ONES * 0x20), b'a', b'z');
     let digits_and_dash = between(eight, b'0', b'9') | between(eight, b'-', b'-');
     (!(letters | digits_and_dash) | eight) & HIGH
 }
@@ -81,7 +81,7 @@ pub(super) fn find_among_line_ends(
     while let Some(eight) = buf.get(at..).and_then(<[u8]>::first_chunk) {
         let differ = u64::from_le_bytes(*eight) ^ (ONES * u64::from(b'\n'));
         // Exactly the bytes that are one, as several may be of use.
-        let mut marks = !((differ & !HIGH) + !HIGH | differ) & HIGH;
+        let mut marks = !(((differ & !HIGH) + !HIGH) | differ) & HIGH;
         while marks != 0 {
             let found = at + (marks.trailing_zeros() / 8) as usize;
             if wanted(found) {
