@@ -35,6 +35,7 @@ mod listen;
 mod local;
 #[cfg(any(test, fuzzing))]
 mod peers;
+mod places;
 mod preface;
 mod priority;
 mod protocol;

@@ -200,7 +200,7 @@ impl Rules {
             return Err(away.send(asked, lines));
         }
         let Some(door) = &self.door else { return Ok(None) };
-        match door.users.claim(asked.fields, asked.buf) {
+        match door.users.claim(asked.client, asked.fields, asked.buf) {
             Claim::Known => Ok(None),
             Claim::New(check) => Ok(Some(check)),
             Claim::Nobody => {

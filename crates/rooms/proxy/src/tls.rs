@@ -8,7 +8,6 @@ mod authority;
 mod client;
 mod handshake;
 mod hosts;
-mod places;
 mod tickets;
 
 use std::io::{self, IoSlice, Read, Write};
@@ -24,7 +23,6 @@ use crate::link::Link;
 pub(crate) use handshake::{Fallen, shake};
 pub use hosts::TlsFlaw;
 pub(crate) use hosts::{Hosts, Keeper};
-pub(crate) use places::Places;
 
 /// A connection under TLS whose handshake is over.
 pub(crate) struct TlsStream {

@@ -25,10 +25,10 @@ use crate::handover::Talk;
 use crate::head::Field;
 use crate::limits::{LEAVING, Settings};
 use crate::local::{LocalEndpoint, LocalTable};
+use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::seats::Seats;
 use crate::table::{PoolKey, Table};
-use crate::tls::Places;
 use crate::watch::Watches;
 
 pub(crate) use gauges::{Decided, Gauges};
@@ -99,7 +99,7 @@ pub(crate) struct Worker {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) seats: Seats,
     /// For handshakes of TLS.
-    pub(crate) places: Places,
+    pub(crate) places: RefCell<Places>,
     table: RefCell<Rc<LocalTable>>,
     accepting: RefCell<BTreeMap<(SocketAddr, bool), Vec<Accepting>>>,
 }
@@ -199,7 +199,7 @@ impl Worker {
         let table = LocalTable::build(plan.table, plan.index, None, SystemClock.now());
         Rc::new(Self {
             index: plan.index,
-            places: Places::new(plan.settings.handshakes),
+            places: RefCell::new(Places::new(plan.settings.handshakes)),
             settings: plan.settings,
             buffers: Buffers::default(),
             watches: Watches::new(),

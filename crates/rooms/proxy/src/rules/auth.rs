@@ -5,7 +5,7 @@
 //! knows; one that changes has forgotten everybody at once.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -14,7 +14,9 @@ use spec::Blob;
 use tokio::sync::Semaphore;
 
 use crate::head::Field;
+use crate::places::Places;
 use crate::refusal::Refusal;
+use crate::watch::Holder;
 
 /// Right names and passwords that a list knows again.
 const KNOWN: usize = 1024;
@@ -32,7 +34,7 @@ pub(crate) struct Users {
     key: hmac::Key,
     known: Mutex<Known>,
     pub(super) checking: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Mutex<Places>,
 }
 
 #[derive(Default)]
@@ -47,6 +49,7 @@ pub(crate) struct Check {
     users: Arc<Users>,
     credentials: Vec<u8>,
     digest: Digest,
+    client: Holder,
 }
 
 /// What a request says of who it is.
@@ -71,7 +74,7 @@ impl Users {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             known: Mutex::default(),
             checking: Arc::new(Semaphore::new(1)),
-            waiting: AtomicUsize::new(0),
+            waiting: Mutex::new(Places::new(WAITING)),
         })
     }
 
@@ -80,8 +83,8 @@ impl Users {
         self.source == *source
     }
 
-    /// What the fields of a request claim.
-    pub(crate) fn claim(self: &Arc<Self>, fields: &[Field], buf: &[u8]) -> Claim {
+    /// What the fields of a request of this client claim.
+    pub(crate) fn claim(self: &Arc<Self>, client: IpAddr, fields: &[Field], buf: &[u8]) -> Claim {
         let mut given =
             fields.iter().filter(|field| field.name.of(buf).eq_ignore_ascii_case(b"authorization"));
         let (Some(field), None) = (given.next(), given.next()) else { return Claim::Nobody };
@@ -91,7 +94,7 @@ impl Users {
         if self.knows(&digest) {
             return Claim::Known;
         }
-        Claim::New(Check { users: self.clone(), credentials, digest })
+        Claim::New(Check { users: self.clone(), credentials, digest, client: Holder::of(client) })
     }
 
     fn knows(&self, digest: &Digest) -> bool {
@@ -133,8 +136,8 @@ fn credentials(value: &[u8]) -> Option<Vec<u8>> {
 impl Check {
     /// Finds out whether it is right.
     pub(crate) async fn run(self) -> Result<(), Refusal> {
-        let Self { users, credentials, digest } = self;
-        let place = Place::take(&users)?;
+        let Self { users, credentials, digest, client } = self;
+        let place = Place::take(&users, client)?;
         let Ok(turn) = users.checking.clone().acquire_owned().await else { return Err(Refusal::AUTH_BUSY) };
         // The same may have been asked by others that waited too, as by a browser with many requests at once.
         if users.knows(&digest) {
@@ -157,18 +160,17 @@ impl Check {
 }
 
 /// A place among those that wait.
-struct Place<'a>(&'a Users);
+struct Place<'a>(&'a Users, Holder);
 
 impl<'a> Place<'a> {
-    fn take(users: &'a Users) -> Result<Self, Refusal> {
-        let before = users.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(users);
-        if before < WAITING { Ok(place) } else { Err(Refusal::AUTH_BUSY) }
+    fn take(users: &'a Users, client: Holder) -> Result<Self, Refusal> {
+        let fits = users.waiting.lock().unwrap_or_else(PoisonError::into_inner).take(client);
+        if fits { Ok(Self(users, client)) } else { Err(Refusal::AUTH_BUSY) }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).give_back(self.1);
     }
 }

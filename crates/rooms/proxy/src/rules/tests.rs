@@ -220,13 +220,45 @@ fn a_route_that_asks_for_a_password_has_users() {
 }
 
 #[tokio::test]
+async fn who_has_many_passwords_checked_leaves_places_to_others() {
+    let source = Blob(format!("ann:{}", bcrypt::hash("right", 4).expect("a hash")).into_bytes());
+    let users = Arc::new(Users::of(&source).expect("a list"));
+    let turn = users.checking.clone().acquire_owned().await.expect("nobody closes it");
+    let claim = |client: u8, password: &str| {
+        let credentials = data_encoding::BASE64.encode(format!("ann:{password}").as_bytes());
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\n\r\n");
+        let mut fields = Vec::new();
+        request::parse(text.as_bytes(), &mut fields).expect("a request");
+        match users.claim([192, 0, 2, client].into(), &fields, text.as_bytes()) {
+            Claim::New(check) => Box::pin(check.run()),
+            Claim::Known | Claim::Nobody => panic!("it is not known yet"),
+        }
+    };
+    let mut waiting = Vec::new();
+    let busy = loop {
+        let mut guess = claim(1, &waiting.len().to_string());
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(guess.as_mut().poll(cx))).await;
+        match polled {
+            std::task::Poll::Ready(end) => break end,
+            std::task::Poll::Pending => waiting.push(guess),
+        }
+    };
+    assert_eq!((waiting.len(), busy), (57, Err(Refusal::AUTH_BUSY)));
+    let mut other = claim(2, "right");
+    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(other.as_mut().poll(cx))).await;
+    assert!(polled.is_pending(), "there is a place for another");
+    drop((waiting, turn));
+    assert_eq!(other.await, Ok(()));
+}
+
+#[tokio::test]
 async fn a_check_that_is_given_up_keeps_its_turn_to_its_end() {
     let source = Blob(format!("ann:{}", bcrypt::hash("right", 11).expect("a hash")).into_bytes());
     let users = Arc::new(Users::of(&source).expect("a list"));
     let text = "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnJpZ2h0\r\n\r\n";
     let mut fields = Vec::new();
     request::parse(text.as_bytes(), &mut fields).expect("a request");
-    let claim = || match users.claim(&fields, text.as_bytes()) {
+    let claim = || match users.claim([192, 0, 2, 1].into(), &fields, text.as_bytes()) {
         Claim::New(check) => Box::pin(check.run()),
         Claim::Known | Claim::Nobody => panic!("it is not known yet"),
     };
@@ -239,7 +271,7 @@ async fn a_check_that_is_given_up_keeps_its_turn_to_its_end() {
     drop(given_up);
     assert_eq!(users.checking.available_permits(), 0, "it is still being checked");
     assert_eq!(claim().await, Ok(()));
-    assert!(matches!(users.claim(&fields, text.as_bytes()), Claim::Known));
+    assert!(matches!(users.claim([192, 0, 2, 1].into(), &fields, text.as_bytes()), Claim::Known));
 }
 
 #[test]

@@ -33,7 +33,7 @@ struct Shaking<'a>(&'a Worker, Holder);
 
 impl<'a> Shaking<'a> {
     fn begin(worker: &'a Worker, holder: Holder) -> Option<Self> {
-        let fits = worker.places.take(holder);
+        let fits = worker.places.borrow_mut().take(holder);
         worker.gauges.tls.begin(fits);
         fits.then(|| Self(worker, holder))
     }
@@ -41,7 +41,7 @@ impl<'a> Shaking<'a> {
 
 impl Drop for Shaking<'_> {
     fn drop(&mut self) {
-        self.0.places.give_back(self.1);
+        self.0.places.borrow_mut().give_back(self.1);
         self.0.gauges.tls.end();
     }
 }

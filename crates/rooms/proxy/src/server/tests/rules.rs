@@ -408,7 +408,7 @@ async fn many_at_once_are_checked_once_and_others_go_on_meanwhile() {
     }
     // Most of the first wait for one check; of the others, those beyond the bound are told to come again.
     assert_eq!(counts.values().sum::<i32>(), 100);
-    assert!(counts[&200] == 50 && counts[&401] >= 14 && counts[&503] >= 1, "{counts:?}");
+    assert!(counts[&200] == 50 && counts[&401] >= 7 && counts[&503] >= 1, "{counts:?}");
 }
 
 /// An edge to a service with this policy, and these pages.

@@ -8,7 +8,7 @@ fn client(number: u8) -> Holder {
 
 /// Each of them in turn takes what it can of 1,000 places, until none can; how many each has then.
 fn taken(holders: &[Holder]) -> Vec<usize> {
-    let places = Places::new(1000);
+    let mut places = Places::new(1000);
     let mut has = vec![0; holders.len()];
     loop {
         let before = has.clone();
@@ -35,18 +35,14 @@ fn proxies_of_ours_may_have_all_of_them() {
 
 #[test]
 fn who_comes_beside_a_crowd_finds_a_place_and_gives_it_back() {
-    let places = Places::new(9);
+    let mut places = Places::new(9);
     while places.take(client(1)) {}
-    assert_eq!(places.taken.get(), 8);
+    assert_eq!(places.taken, 8);
     for _ in 0..3 {
         assert!(places.take(client(2)), "the last one is nobody's for long");
         assert!(!places.take(client(3)), "there is none beyond all");
         places.give_back(client(2));
     }
     (0..8).for_each(|_| places.give_back(client(1)));
-    assert_eq!(
-        (places.taken.get(), places.by.borrow().len()),
-        (0, 0),
-        "nothing is remembered of who is gone"
-    );
+    assert_eq!((places.taken, places.by.len()), (0, 0), "nothing is remembered of who is gone");
 }
