@@ -127,6 +127,10 @@ impl Input {
     }
 
     fn make_room(&mut self, buffers: &Buffers, most: usize) {
+        if self.block.is_empty() {
+            self.block = buffers.block();
+            return;
+        }
         let is_short = self.block.len() < BUFFER_BYTES;
         if is_short && (self.is_empty() || self.to == self.block.len()) {
             let mut block = buffers.block();
