@@ -472,7 +472,7 @@ impl Client {
         self.head_only = self.input.filled().trim_ascii_start().starts_with(b"HEAD ");
         // Whoever speaks no HTTP at all would take an answer for something of its own protocol.
         if refusal != Refusal::REQUEST_LINE || !self.opening || !head::is_foreign(self.input.filled()) {
-            self.write_refusal(refusal, true);
+            self.write_refusal(worker, refusal, true);
         }
         if !self.read_any {
             self.entry.forget();
@@ -512,7 +512,13 @@ impl Client {
     }
 
     /// Writes an answer of the edge's own in the way of the request.
-    pub(crate) fn write_refusal(&mut self, refusal: Refusal, close: bool) {
+    pub(crate) fn write_refusal(&mut self, worker: &Worker, refusal: Refusal, close: bool) {
+        let from = self.output.bytes.len();
+        self.write_undated(refusal, close);
+        worker.today.date(&mut self.output.bytes, from);
+    }
+
+    fn write_undated(&mut self, refusal: Refusal, close: bool) {
         if let Some(proof) = self.proof.take() {
             return push_proof(&mut self.output.bytes, &proof, self.head_only);
         }

@@ -530,7 +530,7 @@ impl<'a> Exchange<'a> {
         if self.marked.get() && refusal.status >= 500 {
             forward::push_mark(&mut self.client.lines);
         }
-        self.client.write_refusal(refusal, !keep);
+        self.client.write_refusal(self.worker, refusal, !keep);
         if keep { After::Next } else { After::Close }
     }
 

@@ -85,7 +85,12 @@ pub(crate) fn fields(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: 
     for field in fields {
         match field.known {
             Known::TimeoutMs | Known::GrpcTimeout if on.left.is_some() => {}
-            Known::Other | Known::RetryAfter | Known::ShouldRetry | Known::TimeoutMs | Known::GrpcTimeout
+            Known::Other
+            | Known::Date
+            | Known::RetryAfter
+            | Known::ShouldRetry
+            | Known::TimeoutMs
+            | Known::GrpcTimeout
                 if !head.says.names || !listed(fields, buf, field.name.of(buf)) =>
             {
                 push_field(out, buf, field);
@@ -100,6 +105,7 @@ pub(crate) fn fields(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: 
             }
             Known::Other
             | Known::Connection
+            | Known::Date
             | Known::Expect
             | Known::Forwarded
             | Known::ForwardedClientCert
@@ -196,6 +202,8 @@ pub(crate) fn proto(secure: bool) -> &'static [u8] {
 pub(crate) struct Backward<'a> {
     /// The line that has browsers come over HTTPS only; it takes the place of the instance's own.
     pub(crate) strict: Option<&'a [u8]>,
+    /// The line with the date, for an answer that says none.
+    pub(crate) date: &'a [u8],
     /// The lines that the route adds.
     pub(crate) lines: &'a [u8],
     /// The line that has the client come to the same side of a split again.
@@ -227,11 +235,14 @@ pub(crate) fn response(
     out.push(b' ');
     out.extend_from_slice(head.reason.of(buf));
     out.extend_from_slice(b"\r\n");
+    if !fields.iter().any(|field| field.known == Known::Date) {
+        out.extend_from_slice(back.date);
+    }
     for field in fields {
         match field.known {
             Known::Other if back.strict.is_some() && is_strict(field.name.of(buf)) => {}
             Known::ShouldRetry if back.marked => {}
-            Known::Other | Known::RetryAfter | Known::ShouldRetry
+            Known::Other | Known::Date | Known::RetryAfter | Known::ShouldRetry
                 if !head.says.names || !listed(fields, buf, field.name.of(buf)) =>
             {
                 push_field(out, buf, field);
@@ -251,6 +262,7 @@ pub(crate) fn response(
             | Known::TimeoutMs => push_field(out, buf, field),
             Known::Other
             | Known::Connection
+            | Known::Date
             | Known::Http2Settings
             | Known::KeepAlive
             | Known::Mirror

@@ -43,6 +43,7 @@ pub(crate) enum Known {
     Connection,
     ContentLength,
     ContentType,
+    Date,
     Expect,
     Forwarded,
     ForwardedClientCert,
@@ -83,6 +84,7 @@ fn known_plain(name: &[u8]) -> Known {
     match name.len() {
         2 if is(name, b"te") => Known::Te,
         4 if is(name, b"host") => Known::Host,
+        4 if is(name, b"date") => Known::Date,
         6 if is(name, b"expect") => Known::Expect,
         7 if is(name, b"upgrade") => Known::Upgrade,
         9 if is(name, b"forwarded") || is(name, b"x-real-ip") => Known::Forwarded,

@@ -51,6 +51,7 @@ mod stream;
 mod table;
 mod tally;
 mod tls;
+mod today;
 mod trace;
 mod tunnel;
 mod watch;

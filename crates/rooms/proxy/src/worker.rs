@@ -29,6 +29,7 @@ use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::seats::Seats;
 use crate::table::{PoolKey, Table};
+use crate::today::Today;
 use crate::watch::Watches;
 
 pub(crate) use gauges::{Decided, Gauges};
@@ -77,6 +78,7 @@ pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
     pub(crate) buffers: Buffers,
     pub(crate) watches: Rc<Watches>,
+    pub(crate) today: Today,
     /// The fields of the head that is being read; heads are read and written on without a pause.
     pub(crate) fields: RefCell<Vec<Field>>,
     /// A datagram on its way back to a client.
@@ -181,6 +183,7 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(worker.settings.tick).await;
         worker.watches.sweep();
+        worker.today.look(SystemClock.wall());
         worker.gauges.connections.store(worker.watches.count() as u64, Ordering::Relaxed);
         worker.table().sweep(worker.watches.now(), worker.settings.upstream_idle);
         worker.log.borrow_mut().flush();
@@ -203,6 +206,7 @@ impl Worker {
             settings: plan.settings,
             buffers: Buffers::default(),
             watches: Watches::new(),
+            today: Today::new(SystemClock.wall()),
             fields: RefCell::default(),
             datagram: RefCell::new(vec![0; 65_535]),
             rng: RefCell::new(Rng::from_kernel()),

@@ -174,7 +174,9 @@ impl Exchange<'_> {
         self.close = !self.question.keep || unbounded || !asked || self.worker.draining.get();
         self.up_keeps = head.keeps();
         self.events = head.events;
+        let date = self.worker.today.line();
         let back = Backward {
+            date: &date,
             marked: self.marked.get() && head.status >= 500,
             // The answer to HEAD shows the framing that GET would have; these two have none for any method.
             chunked: self.rechunk

@@ -52,7 +52,9 @@ impl Exchange<'_> {
         let asked = self.question.body.is_done();
         self.close = !self.question.keep || !asked || self.worker.draining.get();
         self.up_keeps = head.keeps();
+        let date = self.worker.today.line();
         let back = Backward {
+            date: &date,
             marked: self.marked.get(),
             chunked: false,
             close: self.close,

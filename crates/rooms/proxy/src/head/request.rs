@@ -157,6 +157,7 @@ fn note(head: &mut RequestHead, field: &Field, buf: &[u8]) -> Result<(), Refusal
         Known::TimeoutMs => head.wait_at_most(deadline::parse_millis(value).ok()),
         Known::GrpcTimeout => head.wait_at_most(deadline::parse_grpc(value).ok()),
         Known::Other
+        | Known::Date
         | Known::Upgrade
         | Known::Forwarded
         | Known::ForwardedClientCert

@@ -82,6 +82,7 @@ pub(crate) fn read(buf: &[u8], into: &mut Vec<Field>) -> Result<ResponseHead, Re
             }
             Known::ShouldRetry => head.final_try |= retry::is_mark(value),
             Known::Other
+            | Known::Date
             | Known::GrpcTimeout
             | Known::RetryAfter
             | Known::TimeoutMs

@@ -314,6 +314,7 @@ fn goes_on(field: &Field) -> bool {
         | Known::TransferEncoding
         | Known::Upgrade => false,
         Known::Other
+        | Known::Date
         | Known::ContentLength
         | Known::ContentType
         | Known::Expect

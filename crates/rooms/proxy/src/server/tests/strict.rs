@@ -128,7 +128,7 @@ async fn all(stream: &mut TcpStream) -> (Vec<u8>, &'static str) {
         Ok(Err(_)) => "breaks",
         Err(_) => "hangs",
     };
-    (text, end)
+    (undated(&text), end)
 }
 
 /// Fails with all lines whose verdict is another than they say.
