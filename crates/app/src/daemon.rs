@@ -75,6 +75,7 @@ async fn serve(root: &Path, args: &DaemonArgs) -> Result<(), Report> {
     base::crash::point("daemon: socket bound");
     let registries = registry_role::client(args)?;
     let daemon = open(root, args, registries).await?;
+    edge_deaths::tell(&daemon.edge, daemon.store.clone(), &daemon.tasks);
     base::crash::arm("serving");
     tracing::info!(
         root = %root.display(),
@@ -195,7 +196,6 @@ async fn open(root: &Path, args: &DaemonArgs, registries: Client) -> Result<Arc<
     let networks = networks(root, tag, &program).await?.with_journal(store.clone());
     base::crash::point("daemon: networks opened");
     let (edge, http) = edge(root, &program, args).await?;
-    edge_deaths::tell(&edge, store.clone(), &tasks);
     base::crash::point("daemon: edge found");
     let shims = Shims::of_this_program().map_err(of)?;
     let rooms = Rooms {
