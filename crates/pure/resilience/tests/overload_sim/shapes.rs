@@ -271,18 +271,14 @@ fn so_do_services_whose_calls_vary() {
 #[test]
 fn so_do_services_with_many_places_whose_calls_vary() {
     for varies in [Varies::Half, Varies::Much] {
-        for mean in [ms(5), ms(50)] {
-            check(Shape { workers: 64, mean, varies });
-        }
+        check(Shape { workers: 64, mean: ms(50), varies });
     }
 }
 
 #[test]
 fn a_few_calls_that_happen_to_be_alike_are_not_taken_for_all() {
-    for mean in [ms(5), ms(50)] {
-        for workers in [4, 16, 64] {
-            check(Shape { workers, mean, varies: Varies::ByKind });
-        }
+    for (workers, mean) in [(4, ms(5)), (4, ms(50)), (16, ms(5)), (16, ms(50)), (64, ms(50))] {
+        check(Shape { workers, mean, varies: Varies::ByKind });
     }
 }
 
