@@ -23,9 +23,19 @@
 //!   takes two to ten calls where times are alike. Cuts that make calls no faster are taken back: what looked like
 //!   waiting is how long they take now. A cut after which nobody waits is tried back at once, as it may have been a
 //!   pause of the machine.
+//!   Few calls that are alike are not believed to be all there is: when the calls vary more than was known, a measure of as
+//!   many as a cohort decides, and a call that takes much longer than the one before it says little, as who waits takes
+//!   longer by steps.
 //! - [`Algorithm::Gradient`] takes the average over a long time, with half as much again allowed. It needs no probes,
 //!   and follows a service whose own times change; under overload that lasts, the average goes along, and the limit
 //!   grows.
+//!
+//! Limits of the method, in 1,680 simulated runs of 10 s or more at three times the load (1 to 64 places, 5, 50 and 500 ms,
+//! times that hardly vary, half or all exponential, or of which every tenth is eleven times as long as the others; 20 seeds
+//! each): 98.7 % is done on average; 4 % of the runs do less than 95 %, and 5 of them less than 80 %. Those 5 are of long
+//! or of mixed calls, where the limit was cut for what was no waiting and has not yet come back. One place misses twice
+//! the usual time with calls of half a second (up to eleven times, for the first twenty are let in before any is home; a
+//! lower `initial` avoids that), and slightly with mixed ones.
 //!
 //! Sources: Brakmo, O'Malley, Peterson: "TCP Vegas", SIGCOMM 1994; Netflix' concurrency-limits (2018), its `VegasLimit`
 //! and `Gradient2Limit`; the probe and the aim are those of Cardwell et al.: "BBR", ACM Queue 14(5), 2016; Alizadeh et al.: "DCTCP",

@@ -47,7 +47,6 @@ struct ClassCounts {
 /// Who waits for a turn; hears of it, or why there is none.
 struct Waiter {
     told: oneshot::Sender<Result<Turn, Refusal>>,
-    since: Instant,
 }
 
 /// Requests that are at work, and those that wait for their turn.
@@ -197,7 +196,7 @@ impl Gate {
                 return Ok(self.turn(permit));
             }
             let (told, waiting) = oneshot::channel();
-            turns.line_up(Waiter { told, since: now }, rank.class, now)?;
+            turns.line_up(Waiter { told }, rank.class, now)?;
             waiting
         };
         match tokio::time::timeout(limit.wait, waiting).await {

@@ -13,6 +13,10 @@ const LONGEST_HOLD: u32 = 32;
 const CLEAR: f64 = 16.0;
 const MOST_EVIDENCE: f64 = 12.0;
 const DRIFT: f64 = 1.0;
+/// Who waits takes longer by steps, for those before him waited too. A call that takes longer than the one before it by more
+/// than so many times the usual is slow by itself, and says no more than this.
+const JUMP: f64 = 1.5;
+const JUMP_EVIDENCE: f64 = 3.0;
 /// A raised limit that cannot be judged by so many cohorts is taken for good.
 const UNDECIDED: u32 = 8;
 /// Times differ by this share of themselves for other reasons.
@@ -41,6 +45,8 @@ const CALM_KEPT: u32 = 200;
 /// So many calls tell of all where they vary by no more than this share of their mean.
 pub(super) const FEW: u32 = 8;
 const ALIKE: f64 = 0.1;
+/// So many that are alike are believed to be all there is; of fewer, one in ten may take ten times as long.
+const MANY: u32 = 40;
 /// What was measured without waiting is taken for true for so long, though calls take longer now while few are in flight.
 const TRUE_FOR: Duration = Duration::from_secs(60);
 /// Of measures without waiting, the last so many before the newest count.
@@ -115,22 +121,44 @@ impl Times {
         ERRORS * (self.doubt() + other.doubt()).sqrt() + SLACK * other.mean()
     }
 
-    /// By so much the mean of so many of the like may differ without a reason.
+    /// The variance of one.
+    fn one(self) -> f64 {
+        self.doubt() * f64::from(self.count)
+    }
+
+    /// By so much the mean of so many of the like may differ without a reason, if all vary as these do.
     fn chance_of(self, count: u32) -> f64 {
-        let one = self.doubt() * f64::from(self.count);
-        ERRORS * (one / f64::from(count) + self.doubt()).sqrt() + SLACK * self.mean()
+        ERRORS * (self.one() / f64::from(count) + self.doubt()).sqrt() + SLACK * self.mean()
+    }
+
+    /// The same for these, if they vary as those do that vary more.
+    fn chance_with(self, other: Self) -> f64 {
+        let one = self.one().max(other.one());
+        ERRORS * (one / f64::from(other.count) + self.doubt()).sqrt() + SLACK * self.mean()
+    }
+
+    /// The same if what is known here may come from too few calls to have seen how they vary.
+    fn chance_if_few(self, other: Self) -> f64 {
+        let one = self.one().max(other.one());
+        let counts = 1.0 / f64::from(other.count) + 1.0 / f64::from(self.count);
+        ERRORS * (one * counts).sqrt() + SLACK * self.mean()
     }
 
     /// Whether fewer or more of the like are likely to have taken this long. Few that are fast by chance are also alike by
     /// chance, so their own variation is not enough.
     fn is_like(self, other: Self) -> bool {
+        (self.mean() - other.mean()).abs() <= self.chance_with(other)
+    }
+
+    /// The same if all vary as these do: others vary more where some of them wait.
+    fn explains(self, other: Self) -> bool {
         (self.mean() - other.mean()).abs() <= self.chance_of(other.count)
     }
 
     /// Times of calls that were taken for those of such that do not wait, and these: what is known then. Where these are
     /// shorter and hardly vary, those waited.
     fn with(self, newer: Self, most: u32) -> Self {
-        let clearer = newer.are_alike() && newer.mean() < self.mean();
+        let clearer = newer.are_alike() && newer.count >= MANY.min(most) && newer.mean() < self.mean();
         if clearer || !self.is_like(newer) { newer } else { self.aged(most).and(newer) }
     }
 }
@@ -171,6 +199,12 @@ pub(super) struct Search {
     phase: Phase,
     /// How clear it is that calls wait, in standard deviations.
     evidence: f64,
+    /// By so much the last call was late.
+    late: f64,
+    /// How much the last calls varied.
+    spread: f64,
+    /// Few calls without waiting were alike and shorter than what is known, so more are to tell.
+    doubted: bool,
     /// Calls since the limit last moved.
     run: Times,
     /// By so much the limit was raised last, while it is not known whether that was right.
@@ -196,6 +230,9 @@ impl Search {
             age: None,
             phase: Phase::Starting,
             evidence: 0.0,
+            late: 0.0,
+            spread: 0.0,
+            doubted: false,
             run,
             step: None,
             hold: 1,
@@ -218,7 +255,10 @@ impl Search {
 
     /// So many calls tell the time without waiting well enough, under this limit.
     pub(super) fn samples_for(&self, limit: u32) -> u32 {
-        let variation = self.baseline.map_or(1.0, Times::variation);
+        if self.doubted {
+            return self.samples;
+        }
+        let variation = self.baseline.map_or(1.0, Times::variation).max(self.spread);
         ((variation * 10.0).powi(2) as u32).clamp(limit.max(8).min(self.samples), self.samples)
     }
 
@@ -241,7 +281,10 @@ impl Search {
         }
         let usual = base.variation().max(LEAST_VARIATION) * base.mean();
         let late = time.as_nanos() as f64 - base.mean() * (1.0 + SLACK) - 2.0 * base.doubt().sqrt();
-        self.evidence = (self.evidence + (late / usual).min(MOST_EVIDENCE) - DRIFT).max(0.0);
+        let jumps = late > self.late + JUMP * base.mean();
+        self.late = late.max(0.0);
+        let most = if jumps { JUMP_EVIDENCE } else { MOST_EVIDENCE };
+        self.evidence = (self.evidence + (late / usual).min(most) - DRIFT).max(0.0);
         self.evidence > CLEAR
     }
 
@@ -256,11 +299,11 @@ impl Search {
     pub(super) fn calm(&mut self, times: Times, now: Instant) {
         let base = self.baseline.filter(|_| now < self.measured_at + TRUE_FOR);
         let known = match base {
-            Some(base) if base.mean() < times.mean() && !base.is_like(times) => base,
+            Some(base) if base.mean() < times.mean() && !base.explains(times) => base,
             Some(base) => base.with(times, CALM_KEPT),
             None => times,
         };
-        if base.is_none_or(|base| base.is_like(times) || times.mean() < base.mean()) {
+        if base.is_none_or(|base| base.explains(times) || times.mean() < base.mean()) {
             self.measured_at = now;
         }
         (self.baseline, self.age, self.guessed) = (Some(known), None, false);
@@ -285,6 +328,12 @@ impl Search {
             (true, Some(first)) if first.mean() < times.mean() => first,
             (true, Some(_)) | (false, _) => times,
         };
+        let few = times.are_alike() && times.count < MANY.min(self.samples);
+        let shorter = |base: Times| base.mean() * (1.0 - 2.0 * SLACK) > times.mean() && base.is_like(times);
+        self.doubted = few && self.baseline.is_some_and(shorter);
+        if self.doubted {
+            return true;
+        }
         // Busy machines take longer, so what was measured in calm is no measure of the same.
         let busy = std::mem::take(&mut self.guessed) || self.age.is_some();
         let kept = self.baseline.filter(|_| busy);
@@ -305,6 +354,7 @@ impl Search {
         self.evidence = 0.0;
         self.age = self.age.map(|age| age.saturating_add(1));
         self.run = self.run.and(times);
+        self.spread = times.variation();
         let mean = self.run.mean();
         self.guessed |= self.baseline.is_none();
         let mut base = *self.baseline.get_or_insert(self.run);
@@ -334,6 +384,12 @@ impl Search {
             let late = run.mean() - base.mean();
             let chance = if clear { base.chance_of(run.count) } else { run.chance(base) };
             if late > chance + free {
+                let few = !clear && base.count < self.samples && limit >= 2.0;
+                if few && late <= base.chance_if_few(run) + free {
+                    // What is known may be too short because of its few calls.
+                    self.run = Times::default();
+                    return Move::Probe;
+                }
                 // No more than is certain.
                 let certain = used * (late - chance - free) / run.mean();
                 self.run = run;

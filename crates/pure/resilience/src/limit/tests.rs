@@ -20,7 +20,7 @@ fn vegas_finds_the_workers_of_a_saturated_service() {
 
 #[test]
 fn where_calls_end_together_none_waits_for_a_round() {
-    for (workers, late) in [(10, 0.01), (64, 0.06)] {
+    for (workers, late) in [(10, 0.01), (64, 0.05)] {
         let service = Service { workers, ms: 50, callers: 2_000, varies: false };
         let end = service.saturate(Policy::default(), 120);
         assert!(end.busy >= 0.97, "{workers} workers, {end:?}");
@@ -44,7 +44,7 @@ fn a_service_that_takes_longer_from_now_on_keeps_its_limit() {
     let before = rounds(&mut limit, 10, 50);
     let least = (0..100).map(|_| rounds(&mut limit, 30, 4)).min();
     assert!(before >= 40, "{before}");
-    assert!(least >= Some(10), "it has not become slower by being asked: {least:?}");
+    assert!(least >= Some(15), "it has not become slower by being asked: {least:?}");
     assert!(rounds(&mut limit, 30, 1) >= 40, "and is soon asked as before");
 }
 
