@@ -191,6 +191,11 @@ impl Bulkheads {
         self.parts.get(part.0 as usize).map_or((0, 0), |it| (it.in_flight(), it.waiting()))
     }
 
+    /// How much of a compartment is in use, 1 being all; what waits for it counts too.
+    pub fn used(&self, part: Part) -> f64 {
+        self.parts.get(part.0 as usize).map_or(0.0, Compartment::used)
+    }
+
     /// Asks for a place in each compartment of the path.
     ///
     /// # Errors

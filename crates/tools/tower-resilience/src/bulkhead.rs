@@ -36,7 +36,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use resilience::bulkhead::{Limits, Part};
-use resilience::shed::Waited;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -128,7 +127,7 @@ impl BulkheadLayer {
 }
 
 impl<C> BulkheadLayer<C> {
-    /// Tells load shedding in front of it how long calls waited, and which it refuses.
+    /// Tells load shedding in front of it how much of it is in use, and of each call that it refuses.
     #[must_use]
     pub fn tells(self, signals: Signals) -> Self {
         Self { signals: Some(signals), ..self }
@@ -194,11 +193,12 @@ where
         let (hall, parts) = (Arc::clone(&self.bulkhead.hall), Arc::clone(&self.bulkhead.parts));
         let (inner, signals) = (self.inner.clone(), self.bulkhead.signals.clone());
         Box::pin(async move {
-            let asked = hall.now();
+            if let Some(signals) = &signals {
+                signals.used(hall.used(&parts));
+            }
             let place = hall.enter(&parts, client).await;
-            if let Some(signals) = signals {
-                let waited = hall.now().since(asked);
-                signals.waited(place.as_ref().map_or(Waited::Dropped, |_| Waited::Served(waited)));
+            if let Some(signals) = signals.filter(|_| place.is_err()) {
+                signals.dropped();
             }
             let _place = place.map_err(|full| Refusal::BulkheadFull { why: full.why })?;
             ask(inner, request).await

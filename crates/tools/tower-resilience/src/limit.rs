@@ -33,7 +33,6 @@ use std::task::{Context, Poll};
 use base::Rng;
 use resilience::limit::{AdaptiveLimit, Outcome, Permit, Policy};
 use resilience::retry::Failure;
-use resilience::shed::Waited;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -148,12 +147,13 @@ where
         let now = shared.world.now();
         let (admitted, used) = {
             let limit = &mut lock(&shared.machine).0;
-            (limit.admit(now), limit.utilisation())
+            let used = limit.utilisation();
+            (limit.admit(now), used)
         };
         if let Some(signals) = &self.limit.signals {
             signals.used(used);
             if admitted.is_err() {
-                signals.waited(Waited::Dropped);
+                signals.dropped();
             }
         }
         match admitted {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use base::{Instant, Rng};
-use resilience::shed::{Shed, Waited};
+use resilience::shed::Shed;
 
 use crate::world::lock;
 
@@ -14,20 +14,20 @@ pub(crate) struct Machine {
     pub(crate) deal_at: Instant,
 }
 
-/// Where to tell a [`ShedLayer`](crate::shed::ShedLayer) how long requests waited behind it, and how much of a limit
-/// is in use. Without a word of these it admits everything.
+/// Where to tell a [`ShedLayer`](crate::shed::ShedLayer) how much of a limit behind it is in use, and what is dropped
+/// there. Without a word of these it admits everything.
 #[derive(Clone)]
 pub struct Signals {
     pub(crate) machine: Arc<Mutex<Machine>>,
 }
 
 impl Signals {
-    /// What became of a request in the queue behind.
-    pub fn waited(&self, waited: Waited) {
-        lock(&self.machine).shed.observe(waited);
+    /// A request was dropped in the queue behind, or found it full.
+    pub fn dropped(&self) {
+        lock(&self.machine).shed.observe_drop();
     }
 
-    /// How much of a limit is in use, 1 being all; what waits for it counts too.
+    /// How much of a limit is in use, 1 being all, as each request finds it that comes; what waits for it counts too.
     pub fn used(&self, used: f64) {
         lock(&self.machine).shed.observe_use(used);
     }

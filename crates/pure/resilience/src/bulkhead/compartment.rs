@@ -57,6 +57,10 @@ impl Compartment {
         self.in_flight
     }
 
+    pub(super) fn used(&self) -> f64 {
+        f64::from(self.in_flight() + self.waiting()) / f64::from(self.limits.at_once.max(1))
+    }
+
     pub(super) fn waiting(&self) -> u32 {
         self.queue.len() as u32
     }

@@ -70,6 +70,12 @@ impl Hall {
         lock(&self.state).bulkheads.load(part)
     }
 
+    /// How much of the fullest of these compartments is in use, with what waits for it.
+    pub(super) fn used(&self, parts: &[Part]) -> f64 {
+        let state = lock(&self.state);
+        parts.iter().map(|part| state.bulkheads.used(*part)).fold(0.0, f64::max)
+    }
+
     /// Waits for a place in each of these compartments.
     pub(super) async fn enter(self: &Arc<Self>, parts: &[Part], client: u64) -> Result<Place, Full> {
         let (mut waiting, mut waits) = {
