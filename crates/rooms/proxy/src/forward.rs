@@ -142,6 +142,11 @@ pub(crate) fn fields(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead, fields: 
         out.extend_from_slice(b"te: trailers\r\n");
     }
     forwarded(out, buf, head, fields, on);
+    end_request(out, buf, head);
+}
+
+/// Appends what is asked of the connection, and the empty line.
+fn end_request(out: &mut Vec<u8>, buf: &[u8], head: &RequestHead) {
     if let Some(upgrade) = head.upgrade {
         out.extend_from_slice(b"connection: Upgrade\r\nupgrade: ");
         out.extend_from_slice(upgrade.of(buf));
@@ -286,6 +291,11 @@ pub(crate) fn response(
     if back.chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
+    end_response(out, buf, head, back);
+}
+
+/// Appends what becomes of the connection, and the empty line.
+fn end_response(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead, back: Backward<'_>) {
     if head.status == 101 {
         out.extend_from_slice(b"connection: Upgrade\r\nupgrade: ");
         out.extend_from_slice(head.upgrade.map_or(&b""[..], |span| span.of(buf)));
