@@ -54,12 +54,6 @@ impl Link {
         Self::of(State::Fresh(socket, UNWATCHED))
     }
 
-    /// Whether nobody is woken by it.
-    #[cfg(test)]
-    pub(crate) fn is_fresh(&self) -> bool {
-        matches!(self.state, State::Fresh(..))
-    }
-
     /// Has tasks woken by it from here on.
     pub(crate) fn make_known(&mut self) -> io::Result<()> {
         if let State::Fresh(..) = self.state

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::net::SocketFlags;
 
-use super::{Link, UNWATCHED};
+use super::{Link, State, UNWATCHED};
 
 /// Both ends of a connection, ours as it is taken in.
 fn pair() -> (TcpStream, Link) {
@@ -33,7 +33,7 @@ async fn what_is_there_is_read_without_the_runtime() {
     assert_eq!(read(&mut link).await, b"one");
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(link.poll_write(&mut cx, b"two"), Poll::Ready(Ok(3))), "there is room");
-    assert!(link.is_fresh(), "nothing was waited for");
+    assert!(matches!(link.state, State::Fresh(..)), "nothing was waited for");
     link.shut_down().expect("it is open");
     let mut heard = String::new();
     client.read_to_string(&mut heard).expect("an end");
@@ -65,7 +65,7 @@ async fn who_waits_is_woken() {
     };
     let (heard, client) = tokio::join!(reading, writing);
     assert_eq!(heard, b"late");
-    assert!(!link.is_fresh(), "it was waited for");
+    assert!(!matches!(link.state, State::Fresh(..)), "it was waited for");
     drop(client);
     assert_eq!(read(&mut link).await, b"", "the end is read too");
 }
@@ -79,7 +79,7 @@ async fn a_full_way_is_waited_for() {
     while let Poll::Ready(count) = link.poll_write(&mut cx, &block) {
         wrote += count.expect("an open connection");
     }
-    assert!(!link.is_fresh(), "it is to be woken");
+    assert!(!matches!(link.state, State::Fresh(..)), "it is to be woken");
     let reading = tokio::task::spawn_blocking(move || {
         let mut heard = vec![0; wrote];
         client.read_exact(&mut heard).expect("all of it");
@@ -99,11 +99,11 @@ async fn nobody_keeps_a_thread_to_itself() {
     for _ in 0..UNWATCHED {
         client.write_all(b"x").expect("room");
         assert_eq!(read(&mut link).await, b"x");
-        assert!(link.is_fresh());
+        assert!(matches!(link.state, State::Fresh(..)));
     }
     client.write_all(b"x").expect("room");
     assert_eq!(read(&mut link).await, b"x");
-    assert!(!link.is_fresh(), "the runtime sees to it");
+    assert!(!matches!(link.state, State::Fresh(..)), "the runtime sees to it");
 }
 
 #[tokio::test]

@@ -139,7 +139,6 @@ impl TestEdge {
         ask(self.http, request).await
     }
 
-    /// What its service wants.
     /// What the explanation of a request says in the step of this name.
     async fn explained(&self, (method, url): (&str, &str), fields: &[(&str, &str)], step: &str) -> String {
         let (host, target) = url.split_at(url.find('/').expect("a path"));

@@ -5,6 +5,26 @@ use rustix::process::Signal;
 use super::instance::Instance;
 use super::*;
 
+/// An edge with an app that answers as `a.example`.
+struct Begun {
+    root: tempfile::TempDir,
+    one: Instance,
+    edge: Edge,
+    pid: u32,
+    http: SocketAddr,
+}
+
+impl Begun {
+    async fn new() -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        let one = Instance::start("one").await;
+        let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
+        edge.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
+        let (pid, http) = (edge.status().await.expect("a status").pid, edge.http().await[0]);
+        Self { root, one, edge, pid, http }
+    }
+}
+
 /// Kills an edge; what it accepts while it dies is lost with it.
 pub(super) async fn kill(pid: u32) {
     end(pid, Signal::KILL);
@@ -84,11 +104,7 @@ async fn a_port_that_is_taken_back_is_closed_in_the_daemon_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_finds_an_edge_can_replace_it_too() {
-    let root = tempfile::tempdir().expect("a folder");
-    let one = Instance::start("one").await;
-    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
-    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
-    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    let Begun { root, one: _one, edge: first, pid, http } = Begun::new().await;
     first.release().await;
     let second = Edge::open(config(root.path(), 0)).await.expect("the same edge");
     kill(pid).await;
@@ -99,11 +115,7 @@ async fn a_daemon_that_finds_an_edge_can_replace_it_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_both_die_the_next_daemon_begins_with_the_last_routes() {
-    let root = tempfile::tempdir().expect("a folder");
-    let one = Instance::start("one").await;
-    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
-    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
-    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    let Begun { root, one: _one, edge: first, pid, http } = Begun::new().await;
     first.release().await;
     end(pid, Signal::KILL);
     let second = Edge::open(config(root.path(), 0)).await.expect("another edge");
@@ -114,11 +126,7 @@ async fn when_both_die_the_next_daemon_begins_with_the_last_routes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_is_told_to_end_finishes_beside_its_successor() {
-    let root = tempfile::tempdir().expect("a folder");
-    let one = Instance::start("one").await;
-    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
-    edge.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
-    let (pid, http) = (edge.status().await.expect("a status").pid, edge.http().await[0]);
+    let Begun { root: _root, one, edge, pid, http } = Begun::new().await;
     let mut download = Download::begin(http).await;
     let load = Load::start(http, 1);
     load.goes_on(10).await;
@@ -144,11 +152,7 @@ async fn an_edge_that_is_told_to_end_finishes_beside_its_successor() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edges_that_are_killed_at_once_again_and_again_are_started_less_often_and_nobody_is_refused() {
-    let root = tempfile::tempdir().expect("a folder");
-    let one = Instance::start("one").await;
-    let edge = Edge::open(config(root.path(), 0)).await.expect("an edge");
-    edge.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
-    let http = edge.http().await[0];
+    let Begun { root, one: _one, edge, http, .. } = Begun::new().await;
     let mut deaths = edge.deaths();
     let socket = root.path().join("edge/edge.sock");
     let killer = tokio::spawn(async move {
@@ -177,11 +181,7 @@ async fn edges_that_are_killed_at_once_again_and_again_are_started_less_often_an
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_hangs_is_ended_and_another_has_its_place() {
-    let root = tempfile::tempdir().expect("a folder");
-    let one = Instance::start("one").await;
-    let first = Edge::open(config(root.path(), 0)).await.expect("an edge");
-    first.apply("shop", share("a.example", one.address, &[])).await.expect("a table");
-    let (pid, http) = (first.status().await.expect("a status").pid, first.http().await[0]);
+    let Begun { root, one: _one, edge: first, pid, http } = Begun::new().await;
     first.release().await;
     end(pid, Signal::STOP);
     let second = Edge::open(config(root.path(), 0)).await.expect("another edge");
