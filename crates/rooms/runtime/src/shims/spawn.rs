@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, flock, memfd_create};
+use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, fcntl_add_seals, flock, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -22,6 +23,10 @@ use crate::shim::Birth;
 
 /// A shim's first and only message.
 const BIRTH_LIMIT: u64 = 64 << 10;
+/// Nobody may change the program, nor its size, nor take this back.
+const SEALS: SealFlags =
+    SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
+const SEAL_TRIES: u32 = 20;
 
 /// Copies a program into memory that can no longer be changed by anybody.
 pub(super) fn seal(program: &Path) -> Result<OwnedFd, ShimsError> {
@@ -34,13 +39,22 @@ pub(super) fn seal(program: &Path) -> Result<OwnedFd, ShimsError> {
         io::copy(&mut from, &mut into)?;
         into.flush()?;
         let fd = OwnedFd::from(into);
-        rustix::fs::fcntl_add_seals(
-            &fd,
-            SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
-        )?;
+        patiently(|| fcntl_add_seals(&fd, SEALS))?;
         Ok(fd)
     };
     copy().map_err(|source| ShimsError { program: program.to_owned(), source })
+}
+
+/// Seals again while the kernel holds one of the pages for purposes of its own, such as moving it to join free memory.
+/// It waits some 75 ms by itself each time before it says so (`memfd_wait_for_pins`).
+fn patiently(mut seal: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 1..SEAL_TRIES {
+        match seal() {
+            Err(Errno::BUSY) => (),
+            done => return done,
+        }
+    }
+    seal()
 }
 
 /// A shim that was started and has not spoken yet.
@@ -91,7 +105,7 @@ fn start(program: &Arc<OwnedFd>, dir: &Path, order: &Order) -> Result<Started, C
     // Held by whoever has this file open: us now, the shim until its end.
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(CreateError::Busy { dir: dir.to_owned() }),
+        Err(Errno::WOULDBLOCK) => return Err(CreateError::Busy { dir: dir.to_owned() }),
         Err(error) => return Err(failed(error.into())),
     }
     base::crash::point("runtime: lock taken");
@@ -124,4 +138,43 @@ fn start(program: &Arc<OwnedFd>, dir: &Path, order: &Order) -> Result<Started, C
     let pid = pid.ok_or_else(|| failed(io::Error::from(io::ErrorKind::NotFound)))?;
     let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| failed(error.into()))?;
     Ok(Started { process, creator })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_held_for_a_while_does_not_spoil_the_seal() {
+        let fd = memfd_create("sea", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        let mut file = File::from(fd);
+        file.write_all(b"a program").unwrap();
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        // The pipe holds the page itself, not a copy.
+        let held = splice(&file, Some(&mut 0), &writer, None, 9, SpliceFlags::empty());
+        assert_eq!(held, Ok(9));
+        let mut pipe = Some((reader, writer));
+        let mut tried = Vec::new();
+        let sealed = patiently(|| {
+            let done = fcntl_add_seals(&file, SEALS);
+            tried.push(done);
+            pipe.take();
+            done
+        });
+        assert_eq!((sealed, tried), (Ok(()), vec![Err(Errno::BUSY), Ok(())]));
+        assert!(file.write(b"another").is_err());
+    }
+
+    #[test]
+    fn other_faults_of_sealing_are_told_at_once() {
+        let file = tempfile::tempfile().unwrap();
+        let mut tries = 0;
+        let sealed = patiently(|| {
+            tries += 1;
+            fcntl_add_seals(&file, SEALS)
+        });
+        assert_eq!((sealed, tries), (Err(Errno::INVAL), 1));
+    }
 }
