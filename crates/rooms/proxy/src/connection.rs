@@ -1,7 +1,7 @@
 //! One client's HTTP connection: request after request, in order, until one side has enough.
 
 mod facts;
-mod hops;
+pub(crate) mod hops;
 mod wants;
 
 use std::future::poll_fn;
@@ -99,6 +99,8 @@ pub(crate) struct Client {
     head_only: bool,
     /// The present request is a call of gRPC.
     grpc: bool,
+    /// The protocol that the present request offers to go on with.
+    pub(crate) offered: Option<Box<[u8]>>,
     /// What an authority is to find, in the place of a refusal.
     proof: Option<Arc<str>>,
     /// Further lines of a refusal.
@@ -202,6 +204,7 @@ impl Client {
             read_any: false,
             head_only: false,
             grpc: false,
+            offered: None,
             proof: None,
             lines: Vec::new(),
             route: None,
@@ -352,6 +355,7 @@ impl Client {
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
         self.head_only = head.kind == Method::Head;
         self.grpc = head.grpc;
+        self.offered = head.upgrade.map(|offered| offered.of(buf).into());
         let table = worker.table();
         let facts = &self.facts;
         came_as_it_says(&head, facts, &fields, buf)?;
@@ -762,7 +766,6 @@ fn question(pool: &LocalPool, asked: &Incoming<'_>, began: Instant) -> Question 
         old: head.old,
         keep,
         takes_trailers: head.takes_trailers,
-        upgrade: head.upgrade.is_some(),
         body,
         began,
         patient: head.grpc,

@@ -76,7 +76,6 @@ pub(crate) struct Question {
     /// The client wants the connection to stay.
     pub(crate) keep: bool,
     pub(crate) takes_trailers: bool,
-    pub(crate) upgrade: bool,
     pub(crate) body: Body,
     pub(crate) began: Instant,
     /// Either side may be silent for long while the other has not ended.
@@ -186,6 +185,8 @@ pub(crate) struct Exchange<'a> {
     /// The answer may be silent for long.
     events: bool,
     status: u16,
+    /// Interim answers so far.
+    interims: u32,
     /// It was repeated, or would have been.
     marked: Cell<bool>,
     /// Trailer fields of the request, and of the answer, have begun to go on.
@@ -231,6 +232,7 @@ impl<'a> Exchange<'a> {
             up_keeps: true,
             events: false,
             status: 0,
+            interims: 0,
             marked: Cell::new(false),
             trailing: false,
             answer_trailing: false,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use spec::Protocol;
 
 use crate::cache::{self, Wanted};
-use crate::connection::push_location;
+use crate::connection::{hops, push_location};
 use crate::endpoint::EndpointState;
 use crate::files::Found;
 use crate::fork;
@@ -204,6 +204,9 @@ impl Told {
         let mut fields = Vec::new();
         let head = request::parse(buf, &mut fields)?;
         self.say("head", "nothing in it can be read in two ways");
+        if let Some(left) = hops::left(&head, &mut fields, buf)? {
+            self.say("hops", format!("`max-forwards` lets it go {left} further than the instance"));
+        }
         let (pool, target) = match way {
             Way::Port(pool) => (Some(pool), None),
             Way::Front => {

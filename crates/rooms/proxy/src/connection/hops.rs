@@ -7,7 +7,7 @@ use crate::refusal::{Refusal, push_number};
 
 /// How many it may go behind the instance, if it says how many; the field is taken out, and [`tell`] writes it anew.
 /// What is to go no further than here is refused. What is no number says nothing, and goes on as it came.
-pub(super) fn left(head: &RequestHead, fields: &mut Vec<Field>, buf: &[u8]) -> Result<Option<u64>, Refusal> {
+pub(crate) fn left(head: &RequestHead, fields: &mut Vec<Field>, buf: &[u8]) -> Result<Option<u64>, Refusal> {
     if head.kind != Method::Idempotent || !matches!(head.method.of(buf), b"OPTIONS" | b"TRACE") {
         return Ok(None);
     }

@@ -63,7 +63,6 @@ impl Question {
             old: false,
             keep: true,
             takes_trailers: true,
-            upgrade: false,
             body: Body::NONE,
             began,
             patient: false,

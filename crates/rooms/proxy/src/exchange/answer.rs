@@ -15,7 +15,7 @@ use crate::balance::Verdict;
 use crate::chunk::{self, Decoder, Step};
 use crate::forward::{self, Backward};
 use crate::gate::Turn;
-use crate::head::request::{Method, may_upgrade_to};
+use crate::head::request::Method;
 use crate::head::response::{self, ResponseHead};
 use crate::head::{self, Span};
 use crate::limits::{BUFFER_BYTES, RESPONSE_HEAD_BYTES};
@@ -24,6 +24,9 @@ use crate::stick;
 
 /// A body that is no longer is copied behind its head.
 const COPIED_BYTES: usize = 2048;
+
+/// Who says more often that an answer will come has none: once in 20 seconds, as is usual for 102, this is five hours.
+const INTERIMS: u32 = 1000;
 
 impl Exchange<'_> {
     /// Reads from the instance and writes to the client; true if another round may move more.
@@ -141,6 +144,10 @@ impl Exchange<'_> {
             }
             let bytes = head.bytes;
             drop(fields);
+            self.interims += 1;
+            if self.interims > INTERIMS || self.client.output.pending().len() > WAITING_BYTES {
+                return Err(End::Refuse(Refusal::BAD_ANSWER));
+            }
             self.consume(bytes);
             self.touch();
             return Ok(());
@@ -151,7 +158,9 @@ impl Exchange<'_> {
         // Answers for all bind nobody.
         let shared = self.client.stream.is_shared() || up.stream.is_shared();
         let bound = if self.pool.stick.is_some() && !shared { self.bind() } else { Vec::new() };
-        let agreed = |span: Span| self.question.upgrade && may_upgrade_to(span.of(buf));
+        // To what was not offered nobody may switch: RFC 9110, section 7.8.
+        let offered = self.client.offered.as_deref();
+        let agreed = |taken: Span| offered.is_some_and(|offered| taken.of(buf).eq_ignore_ascii_case(offered));
         if head.status == 101 && !head.upgrade.is_some_and(agreed) {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
         }

@@ -400,3 +400,29 @@ fn who_is_passed_over_is_told_with_the_reason() {
         "#]],
     );
 }
+
+#[test]
+fn a_request_goes_no_more_hops_than_it_says() {
+    let table = table();
+    check(
+        &table,
+        "OPTIONS http://shop.example/x\nmax-forwards: 3",
+        expect![[r#"
+            entrance: HTTP by host and path, at 0.0.0.0:80
+            head: nothing in it can be read in two ways
+            hops: `max-forwards` lets it go 2 further than the instance
+            route: to `shop/web`, by the rule for this very host and `/`
+            instances: 2 of 2; the one for which latency times load is least
+            Sent { service: "shop/web", target: "/x" }
+        "#]],
+    );
+    check(
+        &table,
+        "OPTIONS http://shop.example/x\nmax-forwards: 0",
+        expect![[r#"
+            entrance: HTTP by host and path, at 0.0.0.0:80
+            head: nothing in it can be read in two ways
+            Refused { status: 200, code: "last-hop", why: "The request is to go no further than here.", location: None }
+        "#]],
+    );
+}

@@ -284,6 +284,40 @@ async fn websockets_carry_bytes_both_ways_until_each_side_ends() {
 }
 
 #[tokio::test]
+async fn an_instance_switches_only_to_what_was_offered() {
+    for (taken, status) in [("WebSocket", "101"), ("ircd", "502"), ("websocket, ircd", "502"), ("h2c", "502")] {
+        let backend = Backend::new(move |mut stream, _| async move {
+            next_head(&mut stream).await.expect("a request");
+            let answer = format!("HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: {taken}\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        })
+        .await;
+        let edge = TestEdge::to(quick(), &[&backend]).await;
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        let mut stream = edge.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("the edge reads");
+        let answer = head(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{taken}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_come_to_an_end() {
+    for (count, status) in [(1000, "200"), (1001, "502")] {
+        let backend = Backend::new(move |mut stream, _| async move {
+            next_head(&mut stream).await.expect("a request");
+            let interim = "HTTP/1.1 102 Processing\r\n\r\n".repeat(count);
+            let answer = interim + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        })
+        .await;
+        let answer = TestEdge::to(quick(), &[&backend]).await.ask(&get("/")).await;
+        let last = answer.rsplit("HTTP/1.1 ").next().unwrap_or_default();
+        assert!(last.starts_with(status), "{count}: {last}");
+    }
+}
+
+#[tokio::test]
 async fn large_bodies_pass_both_ways() {
     const SIZE: usize = 30_000_000;
     let backend = Backend::new(|mut stream, _| async move {
