@@ -353,8 +353,7 @@ impl Client {
         (self.read_any, self.opening) = (true, false);
         (self.received, self.answered) = (0, 0);
         self.entry.begin(worker.settings.access_log, began, &head, (&fields, buf));
-        self.head_only = head.kind == Method::Head;
-        self.grpc = head.grpc;
+        (self.head_only, self.grpc) = (head.kind == Method::Head, head.grpc);
         self.offered = head.upgrade.map(|offered| offered.of(buf).into());
         let table = worker.table();
         let facts = &self.facts;

@@ -17,6 +17,9 @@ const DRIFT: f64 = 1.0;
 /// than so many times the usual is slow by itself, and says no more than this.
 const JUMP: f64 = 1.5;
 const JUMP_EVIDENCE: f64 = 3.0;
+/// Where calls are alike and end together, each that is too much waits for nearly the whole of another, and all others for
+/// nothing. A call that was longer than the one before it by so much may be such; those in a pause of the machine are one.
+const ROUND: f64 = 0.4;
 /// A raised limit that cannot be judged by so many cohorts is taken for good.
 const UNDECIDED: u32 = 8;
 /// Times differ by this share of themselves for other reasons.
@@ -111,6 +114,11 @@ impl Times {
         self.count >= FEW && self.variation() < ALIKE
     }
 
+    /// Whether they are alike, and so many that one of another kind is likely to be among them, if there are others.
+    fn are_many_alike(&self, samples: u32) -> bool {
+        self.are_alike() && self.count >= MANY.min(samples)
+    }
+
     /// The standard deviation, of the mean.
     pub(super) fn variation(self) -> f64 {
         (self.doubt() * f64::from(self.count)).sqrt() / self.mean()
@@ -201,6 +209,11 @@ pub(super) struct Search {
     evidence: f64,
     /// By so much the last call was late.
     late: f64,
+    /// Calls of this cohort that waited for the whole of another, where all are alike, and in how many rounds of them.
+    waited: u32,
+    rounds: u32,
+    /// Cohorts in a row with as many as one in each round.
+    rounded: u32,
     /// How much the last calls varied.
     spread: f64,
     /// Few calls without waiting were alike and shorter than what is known, so more are to tell.
@@ -231,6 +244,9 @@ impl Search {
             phase: Phase::Starting,
             evidence: 0.0,
             late: 0.0,
+            waited: 0,
+            rounds: 0,
+            rounded: 0,
             spread: 0.0,
             doubted: false,
             run,
@@ -274,15 +290,23 @@ impl Search {
     /// Hears of one call while a limit is tried; whether it is clear already that they wait.
     pub(super) fn hear(&mut self, time: Duration, peak: u32) -> bool {
         let Some(base) = self.baseline else { return false };
+        let usual = base.variation().max(LEAST_VARIATION) * base.mean();
+        let late = time.as_nanos() as f64 - base.mean() * (1.0 + SLACK) - 2.0 * base.doubt().sqrt();
+        let rises = late - self.late;
+        self.late = late.max(0.0);
+        if late > ROUND * base.mean() && base.are_many_alike(self.samples) {
+            self.waited += 1;
+            self.rounds += u32::from(rises > ROUND * base.mean());
+        }
+        if self.step.is_some() && self.rounds > 1 {
+            return true;
+        }
         // Where whole cohorts were judged, it is for the next one to say whether the cut has helped.
         let judged = self.phase == Phase::Settled || self.cut.is_some() || f64::from(peak) <= self.able;
         if judged && self.step.is_none() {
             return false;
         }
-        let usual = base.variation().max(LEAST_VARIATION) * base.mean();
-        let late = time.as_nanos() as f64 - base.mean() * (1.0 + SLACK) - 2.0 * base.doubt().sqrt();
-        let jumps = late > self.late + JUMP * base.mean();
-        self.late = late.max(0.0);
+        let jumps = rises > JUMP * base.mean();
         let most = if jumps { JUMP_EVIDENCE } else { MOST_EVIDENCE };
         self.evidence = (self.evidence + (late / usual).min(most) - DRIFT).max(0.0);
         self.evidence > CLEAR
@@ -290,7 +314,7 @@ impl Search {
 
     /// The limit moves for other reasons.
     pub(super) fn forget(&mut self) {
-        self.evidence = 0.0;
+        (self.evidence, self.waited, self.rounds) = (0.0, 0, 0);
         (self.run, self.step, self.held, self.cut) = (Times::default(), None, 0, None);
     }
 
@@ -352,6 +376,10 @@ impl Search {
     /// wait.
     pub(super) fn next(&mut self, times: Times, (first, peak): (u32, u32), limit: f64, clear: bool) -> Move {
         self.evidence = 0.0;
+        // As many as if one in each round waited, or nearly.
+        let (waited, rounds) = (std::mem::take(&mut self.waited), std::mem::take(&mut self.rounds));
+        let rounded = rounds > 1 && rounds * 2 * peak >= times.count;
+        self.rounded = if rounded { self.rounded + 1 } else { 0 };
         self.age = self.age.map(|age| age.saturating_add(1));
         self.run = self.run.and(times);
         self.spread = times.variation();
@@ -376,9 +404,15 @@ impl Search {
             // It is known only that this step was too much.
             (self.run, self.step, self.held) = (Times::default(), None, 0);
             self.put_off();
-            let before = (limit - step).max(1.0);
+            // Or how much of it: so many waited in each round.
+            let most = if rounds > 1 { limit.floor() - f64::from(waited.div_ceil(rounds)) } else { 1.0 };
+            let before = (limit - step).max(most).max(1.0);
             self.able = self.able.min(before);
             return Move::To(before);
+        }
+        if self.rounded > 1 && self.phase == Phase::Settled {
+            (self.run, self.rounded) = (times, 0);
+            return self.fall(limit, used - 1.0, (true, true));
         }
         for run in [self.run, times] {
             let late = run.mean() - base.mean();

@@ -305,3 +305,12 @@ fn a_slow_start_is_not_taken_for_waiting_for_long() {
     assert!(told[2].good >= 0.95);
     assert!(told[2].p99 <= ms(20).mul_f64(2.8 * 2.0));
 }
+
+#[test]
+fn where_calls_end_together_next_to_no_run_is_late() {
+    let shape = Shape { workers: 10, mean: ms(50), varies: Varies::Hardly };
+    let first = seed();
+    let late = |seed: &u64| overload(shape, *seed).p99 > ms(102);
+    let late: Vec<u64> = (first..first + 60).filter(late).collect();
+    assert!(late.len() <= 2, "one call too many in each round makes ten in a hundred late: {late:?}");
+}

@@ -142,15 +142,8 @@ impl Exchange<'_> {
                 let back = Backward::default();
                 forward::response(&mut self.client.output.bytes, buf, &head, &fields, back);
             }
-            let bytes = head.bytes;
             drop(fields);
-            self.interims += 1;
-            if self.interims > INTERIMS || self.client.output.pending().len() > WAITING_BYTES {
-                return Err(End::Refuse(Refusal::BAD_ANSWER));
-            }
-            self.consume(bytes);
-            self.touch();
-            return Ok(());
+            return self.passed_interim(head.bytes);
         }
         self.weigh(&head)?;
         let up = self.up.as_ref().expect("an answer came over this connection");
@@ -205,6 +198,17 @@ impl Exchange<'_> {
         drop(fields);
         self.consume(bytes);
         self.stage = if switched { Stage::Switched } else { Stage::Body(body) };
+        self.touch();
+        Ok(())
+    }
+
+    /// An interim answer of so many bytes is on its way.
+    fn passed_interim(&mut self, bytes: usize) -> Result<(), End> {
+        self.interims += 1;
+        if self.interims > INTERIMS || self.client.output.pending().len() > WAITING_BYTES {
+            return Err(End::Refuse(Refusal::BAD_ANSWER));
+        }
+        self.consume(bytes);
         self.touch();
         Ok(())
     }

@@ -285,7 +285,8 @@ async fn websockets_carry_bytes_both_ways_until_each_side_ends() {
 
 #[tokio::test]
 async fn an_instance_switches_only_to_what_was_offered() {
-    for (taken, status) in [("WebSocket", "101"), ("ircd", "502"), ("websocket, ircd", "502"), ("h2c", "502")] {
+    for (taken, status) in [("WebSocket", "101"), ("ircd", "502"), ("websocket, ircd", "502"), ("h2c", "502")]
+    {
         let backend = Backend::new(move |mut stream, _| async move {
             next_head(&mut stream).await.expect("a request");
             let answer = format!("HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: {taken}\r\n\r\n");
