@@ -25,8 +25,8 @@ use crate::stick;
 /// A body that is no longer is copied behind its head.
 const COPIED_BYTES: usize = 2048;
 
-/// Who says more often that an answer will come has none: once in 20 seconds, as is usual for 102, this is five hours.
-const INTERIMS: u32 = 1000;
+/// Who says more often that an answer will come has none: once a second this is nearly three hours.
+const INTERIMS: u32 = 10_000;
 
 impl Exchange<'_> {
     /// Reads from the instance and writes to the client; true if another round may move more.
@@ -205,7 +205,7 @@ impl Exchange<'_> {
     /// An interim answer of so many bytes is on its way.
     fn passed_interim(&mut self, bytes: usize) -> Result<(), End> {
         self.interims += 1;
-        if self.interims > INTERIMS || self.client.output.pending().len() > WAITING_BYTES {
+        if self.interims > INTERIMS {
             return Err(End::Refuse(Refusal::BAD_ANSWER));
         }
         self.consume(bytes);
