@@ -20,6 +20,13 @@ const JUMP_EVIDENCE: f64 = 3.0;
 /// Where calls are alike and end together, each that is too much waits for nearly the whole of another, and all others for
 /// nothing. A call that was longer than the one before it by so much may be such; those in a pause of the machine are one.
 const ROUND: f64 = 0.4;
+/// Of more calls one in each round is too few to be told from what is slow by itself now and then.
+const ROUND_MOST: u32 = 40;
+const ALL_ALIKE: f64 = 0.05;
+/// Where such calls come without a reason too, in less than so many cohorts, they say nothing of a step.
+const UNWAITED: u32 = 2;
+/// Those that a lower limit does not spare are slow by themselves, and not asked again for so many cohorts.
+const SLOW_ANYWAY: u32 = 64;
 /// A raised limit that cannot be judged by so many cohorts is taken for good.
 const UNDECIDED: u32 = 8;
 /// Times differ by this share of themselves for other reasons.
@@ -114,9 +121,9 @@ impl Times {
         self.count >= FEW && self.variation() < ALIKE
     }
 
-    /// Whether they are alike, and so many that one of another kind is likely to be among them, if there are others.
-    fn are_many_alike(&self, samples: u32) -> bool {
-        self.are_alike() && self.count >= MANY.min(samples)
+    /// Whether they are so alike, and so many, that one of another kind is likely to be among them if there are others.
+    fn are_all_alike(&self, samples: u32) -> bool {
+        self.count >= MANY.min(samples) && self.variation() < ALL_ALIKE
     }
 
     /// The standard deviation, of the mean.
@@ -214,6 +221,12 @@ pub(super) struct Search {
     rounds: u32,
     /// Cohorts in a row with as many as one in each round.
     rounded: u32,
+    /// Cohorts in a row in which nobody waited so, under a limit that is no trial.
+    unwaited: u32,
+    /// The limit was cut because of them, and it is not known whether that has helped.
+    cut_rounds: bool,
+    /// For so many cohorts such calls are not believed to wait: a lower limit did not help them.
+    slow_anyway: u32,
     /// How much the last calls varied.
     spread: f64,
     /// Few calls without waiting were alike and shorter than what is known, so more are to tell.
@@ -247,6 +260,9 @@ impl Search {
             waited: 0,
             rounds: 0,
             rounded: 0,
+            unwaited: 0,
+            cut_rounds: false,
+            slow_anyway: 0,
             spread: 0.0,
             doubted: false,
             run,
@@ -294,11 +310,11 @@ impl Search {
         let late = time.as_nanos() as f64 - base.mean() * (1.0 + SLACK) - 2.0 * base.doubt().sqrt();
         let rises = late - self.late;
         self.late = late.max(0.0);
-        if late > ROUND * base.mean() && base.are_many_alike(self.samples) {
+        if late > ROUND * base.mean() && peak <= ROUND_MOST && base.are_all_alike(self.samples) {
             self.waited += 1;
             self.rounds += u32::from(rises > ROUND * base.mean());
         }
-        if self.step.is_some() && self.rounds > 1 {
+        if self.step.is_some() && self.rounds > 1 && self.unwaited >= UNWAITED {
             return true;
         }
         // Where whole cohorts were judged, it is for the next one to say whether the cut has helped.
@@ -379,7 +395,15 @@ impl Search {
         // As many as if one in each round waited, or nearly.
         let (waited, rounds) = (std::mem::take(&mut self.waited), std::mem::take(&mut self.rounds));
         let rounded = rounds > 1 && rounds * 2 * peak >= times.count;
-        self.rounded = if rounded { self.rounded + 1 } else { 0 };
+        if rounded && self.cut_rounds {
+            self.slow_anyway = SLOW_ANYWAY;
+        }
+        self.cut_rounds = false;
+        self.slow_anyway = self.slow_anyway.saturating_sub(1);
+        self.rounded = if rounded && self.slow_anyway == 0 { self.rounded + 1 } else { 0 };
+        if self.step.is_none() {
+            self.unwaited = if waited == 0 { self.unwaited.saturating_add(1) } else { 0 };
+        }
         self.age = self.age.map(|age| age.saturating_add(1));
         self.run = self.run.and(times);
         self.spread = times.variation();
@@ -405,13 +429,17 @@ impl Search {
             (self.run, self.step, self.held) = (Times::default(), None, 0);
             self.put_off();
             // Or how much of it: so many waited in each round.
-            let most = if rounds > 1 { limit.floor() - f64::from(waited.div_ceil(rounds)) } else { 1.0 };
+            let most = if rounds > 1 && self.unwaited >= UNWAITED {
+                limit.floor() - f64::from(waited.div_ceil(rounds))
+            } else {
+                1.0
+            };
             let before = (limit - step).max(most).max(1.0);
             self.able = self.able.min(before);
             return Move::To(before);
         }
         if self.rounded > 1 && self.phase == Phase::Settled {
-            (self.run, self.rounded) = (times, 0);
+            (self.run, self.rounded, self.cut_rounds) = (times, 0, true);
             return self.fall(limit, used - 1.0, (true, true));
         }
         for run in [self.run, times] {

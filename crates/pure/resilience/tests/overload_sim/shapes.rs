@@ -22,6 +22,8 @@ enum Varies {
     Much,
     /// Nine of ten take half of the mean, and the tenth takes eleven times as long as those.
     ByKind,
+    /// Hardly, but for one call of so many, which takes so many tenths as long.
+    Seldom(u64, u32),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,9 +97,10 @@ impl World {
     fn call(&mut self, id: u64) {
         let mean = self.shape.mean.mul_f64(self.slower);
         let takes = match self.shape.varies {
-            Varies::Hardly => mean.mul_f64(1.0 + self.rng.below(1000) as f64 / 50_000.0),
             Varies::Half => mean / 2 + exponential(mean / 2, &mut self.rng),
             Varies::Much => exponential(mean, &mut self.rng),
+            Varies::Seldom(one_of, tenths) if self.rng.below(one_of) == 0 => mean * tenths / 10,
+            Varies::Hardly | Varies::Seldom(..) => mean.mul_f64(1.0 + self.rng.below(1000) as f64 / 50_000.0),
             Varies::ByKind if self.rng.below(10) == 0 => mean * 11 / 2,
             Varies::ByKind => mean / 2,
         };
@@ -217,6 +220,8 @@ impl Varies {
     fn p99(self) -> f64 {
         match self {
             Varies::Hardly => 1.02,
+            Varies::Seldom(one_of, _) if one_of > 100 => 1.02,
+            Varies::Seldom(_, tenths) => f64::from(tenths) / 10.0,
             Varies::Half => 2.8,
             Varies::Much => 4.6,
             Varies::ByKind => 5.5,
@@ -313,4 +318,13 @@ fn where_calls_end_together_next_to_no_run_is_late() {
     let late = |seed: &u64| overload(shape, *seed).p99 > ms(102);
     let late: Vec<u64> = (first..first + 60).filter(late).collect();
     assert!(late.len() <= 2, "one call too many in each round makes ten in a hundred late: {late:?}");
+}
+
+#[test]
+fn calls_that_are_slow_by_themselves_now_and_then_are_not_taken_for_one_too_many() {
+    for workers in [10, 16, 32] {
+        for (one_of, tenths) in [(50, 15), (100, 20), (200, 20), (1000, 100)] {
+            check(Shape { workers, mean: ms(50), varies: Varies::Seldom(one_of, tenths) });
+        }
+    }
 }
