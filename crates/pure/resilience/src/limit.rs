@@ -25,7 +25,8 @@
 //!   pause of the machine.
 //!   Where calls are alike and end together, one too many waits for the whole of another and all others for nothing, which
 //!   hardly moves a mean: there a step is given up at the second that does, down to what did not wait, and a limit under
-//!   which two cohorts in a row had as many as one in each round is cut by one.
+//!   which two cohorts in a row had as many as one in each round is cut by one. Where such calls come without a step too, or a
+//!   cut does not spare them, they are slow by themselves and say nothing.
 //!   Few calls that are alike are not believed to be all there is: when the calls vary more than was known, a measure of as
 //!   many as a cohort decides, and a call that takes much longer than the one before it says little, as who waits takes
 //!   longer by steps.

@@ -392,18 +392,7 @@ impl Search {
     /// wait.
     pub(super) fn next(&mut self, times: Times, (first, peak): (u32, u32), limit: f64, clear: bool) -> Move {
         self.evidence = 0.0;
-        // As many as if one in each round waited, or nearly.
-        let (waited, rounds) = (std::mem::take(&mut self.waited), std::mem::take(&mut self.rounds));
-        let rounded = rounds > 1 && rounds * 2 * peak >= times.count;
-        if rounded && self.cut_rounds {
-            self.slow_anyway = SLOW_ANYWAY;
-        }
-        self.cut_rounds = false;
-        self.slow_anyway = self.slow_anyway.saturating_sub(1);
-        self.rounded = if rounded && self.slow_anyway == 0 { self.rounded + 1 } else { 0 };
-        if self.step.is_none() {
-            self.unwaited = if waited == 0 { self.unwaited.saturating_add(1) } else { 0 };
-        }
+        let excess = self.hear_rounds(times, peak);
         self.age = self.age.map(|age| age.saturating_add(1));
         self.run = self.run.and(times);
         self.spread = times.variation();
@@ -428,13 +417,8 @@ impl Search {
             // It is known only that this step was too much.
             (self.run, self.step, self.held) = (Times::default(), None, 0);
             self.put_off();
-            // Or how much of it: so many waited in each round.
-            let most = if rounds > 1 && self.unwaited >= UNWAITED {
-                limit.floor() - f64::from(waited.div_ceil(rounds))
-            } else {
-                1.0
-            };
-            let before = (limit - step).max(most).max(1.0);
+            // Or how much of it.
+            let before = (limit - step).max(limit.floor() - excess).max(1.0);
             self.able = self.able.min(before);
             return Move::To(before);
         }
@@ -478,6 +462,24 @@ impl Search {
             return Move::Stay;
         }
         self.in_time(limit, base, free)
+    }
+
+    /// Takes in how many calls of a cohort waited for the whole of another; so many are too much if that is said by a step,
+    /// all otherwise.
+    fn hear_rounds(&mut self, times: Times, peak: u32) -> f64 {
+        let (waited, rounds) = (std::mem::take(&mut self.waited), std::mem::take(&mut self.rounds));
+        // As many as if one in each round waited, or nearly.
+        let rounded = rounds > 1 && rounds * 2 * peak >= times.count;
+        if std::mem::take(&mut self.cut_rounds) && rounded {
+            self.slow_anyway = SLOW_ANYWAY;
+        }
+        self.slow_anyway = self.slow_anyway.saturating_sub(1);
+        self.rounded = if rounded && self.slow_anyway == 0 { self.rounded + 1 } else { 0 };
+        let told = rounds > 1 && self.unwaited >= UNWAITED;
+        if self.step.is_none() {
+            self.unwaited = if waited == 0 { self.unwaited.saturating_add(1) } else { 0 };
+        }
+        if told { f64::from(waited.div_ceil(rounds)) } else { f64::INFINITY }
     }
 
     /// The limit is in full use, and none waits as far as that can be seen.

@@ -322,9 +322,12 @@ fn where_calls_end_together_next_to_no_run_is_late() {
 
 #[test]
 fn calls_that_are_slow_by_themselves_now_and_then_are_not_taken_for_one_too_many() {
+    let first = seed();
     for workers in [10, 16, 32] {
         for (one_of, tenths) in [(50, 15), (100, 20), (200, 20), (1000, 100)] {
-            check(Shape { workers, mean: ms(50), varies: Varies::Seldom(one_of, tenths) });
+            let shape = Shape { workers, mean: ms(50), varies: Varies::Seldom(one_of, tenths) };
+            let good = (first..first + 5).map(|seed| overload(shape, seed).good).sum::<f64>() / 5.0;
+            assert!(good >= 0.95, "{shape:?}: {good}");
         }
     }
 }
