@@ -55,6 +55,8 @@ pub enum Why {
     StopFirst,
     /// What only one container can have.
     Fixed(&'static str),
+    /// The old one alone may have what it has.
+    WasAlone,
     /// It has no network of its own.
     NoNetwork,
     /// It lives in a namespace of this one.
@@ -91,6 +93,7 @@ impl fmt::Display for Why {
             Self::NoWay => write!(f, "no request comes to it through the edge"),
             Self::StopFirst => write!(f, "its update stops the old one before it starts the new one"),
             Self::Fixed(what) => write!(f, "a fixed {what} cannot be taken twice"),
+            Self::WasAlone => write!(f, "the old one was made to run alone"),
             Self::NoNetwork => write!(f, "it has no network of its own"),
             Self::LivesWith(other) => write!(f, "it lives in a namespace of `{other}`"),
             Self::Port { way, old, new } => {
@@ -118,7 +121,7 @@ impl Problem for BesideError {
                 "take `x-sea.edge.split.release` out; or, if two may write to its volumes at once, say `x-sea.writer: many`, or `order: start-first` in `deploy.update_config`".into()
             }
             Why::Fixed(what) => format!("take the fixed {what} out, or `x-sea.edge.split.release`"),
-            Why::Port { .. } | Why::Protocol | Why::Changed { .. } => alone.into(),
+            Why::WasAlone | Why::Port { .. } | Why::Protocol | Why::Changed { .. } => alone.into(),
             Why::Needs(other) => format!("keep `{other}` until the new release has all requests"),
         })
     }
@@ -226,6 +229,9 @@ fn fixed(service: &Service) -> Option<&'static str> {
 /// Whether the one that runs can go on beside the new one.
 fn fit(file: &App, old: &Service, new: &Service) -> Result<(), Why> {
     has_own_network(old)?;
+    if fixed(old).is_some() || old.update.order == Order::StopFirst {
+        return Err(Why::WasAlone);
+    }
     if old.edge.http2 != new.edge.http2 {
         return Err(Why::Protocol);
     }

@@ -320,7 +320,7 @@ fn others<'a>(
 /// The split of the release before, while its new side becomes the service: its clients stay with its instances until
 /// the service has as many of them.
 fn outlasting<'a>(wanted: &Wanted<'a>, fleet: &Fleet<'_>, service: &ServiceName) -> Option<&'a Split> {
-    let before = wanted.before.filter(|_| wanted.course == Course::Rolling)?;
+    let before = wanted.before.filter(|_| matches!(wanted.course, Course::Rolling | Course::Held))?;
     let (_, side) = beside::in_force(&before.app, service)?;
     let becomes = wanted.release.made.get(service)?.image == before.made.get(&side)?.image;
     let goes_on = fleet.crew(service).is_some_and(|crew| crew.changed && !crew.complete());

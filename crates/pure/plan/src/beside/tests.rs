@@ -517,6 +517,26 @@ fn what_the_old_one_cannot_do_is_refused() {
             "two releases of `web` cannot run side by side: the old one needs `db`, which the file does not have | keep `db` until the new release has all requests"
         ],
     );
+    // Nobody else may write to what it writes to, or take its name, also where the new file has none of that.
+    let mut alone = shop("a", 100);
+    of(&mut alone, "web").update.order = Order::StopFirst;
+    refused(
+        alone,
+        shop("b", 10),
+        expect![
+            "two releases of `web` cannot run side by side: the old one was made to run alone | make that change in a release of its own, without `x-sea.edge.split.release`"
+        ],
+    );
+    let mut named = shop("a", 100);
+    of(&mut named, "web").container_name = Some("web".into());
+    of(&mut named, "web").replicas = 1;
+    refused(
+        named,
+        shop("b", 10),
+        expect![
+            "two releases of `web` cannot run side by side: the old one was made to run alone | make that change in a release of its own, without `x-sea.edge.split.release`"
+        ],
+    );
     let mut host = shop("a", 100);
     of(&mut host, "web").network_mode = NetworkMode::Host;
     refused(
