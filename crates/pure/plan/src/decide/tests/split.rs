@@ -170,8 +170,13 @@ fn by_release(image: &str, percent: u32) -> App {
 /// What the edge is told to do between two releases of `web` in the last of these releases.
 #[track_caller]
 fn between_releases(apps: impl IntoIterator<Item = App>, instances: &str, expected: Expect) {
-    let ledger = ledger(apps);
-    let instances = seen(&ledger, instances);
+    told(&ledger(apps), instances, expected);
+}
+
+/// The same for a ledger.
+#[track_caller]
+fn told(ledger: &crate::Ledger, instances: &str, expected: Expect) {
+    let instances = seen(ledger, instances);
     let wanted = ledger.wanted().expect("a release");
     let memory = Memory { prepared: Some(wanted.release.number), ..Memory::default() };
     let plan = plan(&wanted, &sight(&instances, &memory));
@@ -285,6 +290,44 @@ fn a_side_that_leaves_is_spoken_to_as_before() {
         expect![[r#"
         web.new:80: [10.0.0.2:80] split [] in HTTP/2
         web:80: [10.0.0.1:80] split [web 9000, web.new 1000] in HTTP/2
+    "#]],
+    );
+}
+
+#[test]
+fn a_release_that_stays_half_way_keeps_the_share_and_one_that_goes_back_has_its_own() {
+    let halfway = |action: spec::FailureAction| {
+        let mut last = by_release("b", 100);
+        last.services.get_mut(&name("web")).expect("web").update.failure_action = action;
+        let mut ledger = ledger([by_release("a", 10), by_release("b", 10), last]);
+        ledger.fail(ReleaseNumber(3), &name("web"), "failed", Timestamp::from_secs(500));
+        ledger
+    };
+    let instances = "web-1 r2 ready, web.new-1 r2 ready, web-2 r3 unhealthy";
+    told(
+        &halfway(spec::FailureAction::Pause),
+        instances,
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+    told(
+        &halfway(spec::FailureAction::Rollback),
+        instances,
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+    // One that fails at its beginning gets nothing more.
+    let mut first = ledger([by_release("a", 10), by_release("b", 10)]);
+    first.fail(ReleaseNumber(2), &name("web.new"), "failed", Timestamp::from_secs(500));
+    told(
+        &first,
+        "web-1 r2 ready, web.new-1 r2 unhealthy, web.new-2 r2 ready",
+        expect![[r#"
+        web:80: [10.0.0.1:80] split []
     "#]],
     );
 }
