@@ -1,6 +1,7 @@
 //! A new release of a service with a share of its requests, beside the one that runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use e2e::load::{Load, Order};
@@ -209,7 +210,24 @@ fn takes_over(sea: &Sea, more: &BTreeMap<String, BTreeSet<String>>) -> Result<()
     write(sea, "v2", "100");
     let plan = sea.sea(&["plan"]).exits(2).mentions("~ replace web").mentions("- remove  web.new");
     plan.mentions("edge.split.release: 60 % -> 100 %");
-    sea.sea(&["up", "-d", "--wait"]).exits(0);
+    // Who was at the new release does not fall back to the old one meanwhile.
+    let over = AtomicBool::new(false);
+    let canary = || -> Result<usize> {
+        let mut asked = 0;
+        while !over.load(Ordering::Relaxed) {
+            let version = ask(sea, CANARY)?;
+            ensure!(version == "v2", "{version} after {asked} answers of v2");
+            asked += 1;
+        }
+        Ok(asked)
+    };
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(canary);
+        sea.sea(&["up", "-d", "--wait"]).exits(0);
+        over.store(true, Ordering::Relaxed);
+        asking.join().expect("it asks")
+    })?;
+    ensure!(asked > 10, "{asked} were asked");
     until_ok("the other is gone", 30, || {
         let now = ids(sea);
         ensure!(now.len() == 2 && now["web"].is_disjoint(&more["web"]) && now["web"].len() == 2, "{now:?}");
