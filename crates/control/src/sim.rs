@@ -8,11 +8,13 @@ mod check;
 mod files;
 mod world;
 
+use std::sync::Arc;
+
 use base::{Instant, Report, Rng, Timestamp};
 use plan::ledger::Phase;
 use plan::seen::Seen;
 use plan::traffic::TrafficSeen;
-use plan::{Change, Ledger, RequestError, Step};
+use plan::{Change, Draft, Ledger, Release, RequestError, Step};
 
 use crate::helm::Helm;
 use acts::Act;
@@ -330,9 +332,9 @@ impl Sim {
             // The last wish is something that a healthy world can give, or an end.
             19 if last => ledger.down(rng.chance(0.5)),
             // A version with images that fail must lead back to one that ran, or stay for a person to see.
-            0..=5 if last => ledger.deploy(self.author.draft(rng, false), now).map(|(_, change)| change),
-            _ if last => ledger.deploy(self.author.draft(rng, true), now).map(|(_, change)| change),
-            0..=9 => ledger.deploy(self.author.draft(rng, false), now).map(|(_, change)| change),
+            0..=5 if last => deploy(ledger, self.author.draft(rng, false), now),
+            _ if last => deploy(ledger, self.author.draft(rng, true), now),
+            0..=9 => deploy(ledger, self.author.draft(rng, false), now),
             10 | 11 => {
                 let counts = [(name("web"), 1 + rng.below(4) as u32)].into();
                 ledger.scale(&counts, now).map(|(_, change)| change)
@@ -347,6 +349,23 @@ impl Sim {
         };
         changes.inspect(|_| self.say(|| format!("wish {kind}")))
     }
+}
+
+/// Deploys, without a share for the new release where that cannot be, or where what runs is what fails.
+fn deploy(ledger: &mut Ledger, mut draft: Draft, now: Timestamp) -> Result<Change, RequestError> {
+    let live = ledger.releases.values().rev().filter(|release| release.settled_at.is_some());
+    let fails = |release: &Arc<Release>| {
+        release.made.values().any(|made| files::Nature::of(&made.image) != files::Nature::Good)
+    };
+    if live.take(1).any(fails) {
+        draft.app.services.values_mut().for_each(|service| service.edge.release = None);
+    }
+    let mut result = ledger.deploy(draft.clone(), now);
+    if matches!(result, Err(RequestError::Beside(_))) {
+        draft.app.services.values_mut().for_each(|service| service.edge.release = None);
+        result = ledger.deploy(draft, now);
+    }
+    result.map(|(_, change)| change)
 }
 
 fn wall(now: Instant) -> Timestamp {

@@ -26,6 +26,7 @@ mod requests;
 mod routes;
 mod rules;
 mod run;
+mod side_by_side;
 mod software;
 mod splits;
 mod streams;

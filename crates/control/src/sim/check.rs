@@ -6,7 +6,7 @@ use base::{ContainerId, Instant};
 use plan::ledger::Phase;
 use plan::seen::State;
 use plan::traffic::RouteShare;
-use plan::{Ledger, Step};
+use plan::{Ledger, Step, beside};
 use spec::Order;
 
 use super::files::Nature;
@@ -45,7 +45,7 @@ impl Check {
         if wanted.finished.get(&made.revision) == Some(&0) {
             return Ok(());
         }
-        let waits = |service: &str| service == "web" || service == "worker";
+        let waits = |service: &str| ["web", "web.new", "worker"].contains(&service);
         let new = |service: &base::ServiceName, revision: &base::Revision| {
             waits(service.as_str())
                 && wanted.release.made.get(service).is_some_and(|made| made.revision == *revision)
@@ -203,7 +203,8 @@ impl Check {
                 .filter(|body| body.state == State::Ready && body.revision == release.made[name].revision);
             let right = ready.clone().count() == service.replicas as usize
                 && there.len() == service.replicas as usize;
-            let routed = service.routes.is_empty() || ready.clone().all(|body| world.edge.sends_to(&body.id));
+            let asked = !service.routes.is_empty() || beside::original_of(&release.app, name).is_some();
+            let routed = !asked || ready.clone().all(|body| world.edge.sends_to(&body.id));
             if !right || !routed {
                 let states: Vec<_> = there.iter().map(|body| body.state).collect();
                 return Err(format!(
@@ -221,7 +222,7 @@ impl Check {
 
     /// No more steps than changes ask for.
     pub(super) fn counts(&self, world: &World) -> Result<(), String> {
-        // Three services with at most four instances each, all replaced by every wish, each with a start, a stop, a
+        // Four services with at most four instances each, all replaced by every wish, each with a start, a stop, a
         // removal and its share of traffic; a few more for what failed meanwhile.
         let bound = 100 * self.wishes + 12 * (u64::from(world.failures) + self.faults) + 30 * self.crashes;
         if self.acts > bound {

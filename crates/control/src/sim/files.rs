@@ -9,7 +9,7 @@ use plan::{Cause, Draft};
 use serde_json::json;
 use spec::{
     App, Condition, Dependency, FailureAction, HealthCheck, Mount, MountKind, Order, PathPrefix, Probe,
-    Restart, Route, Service,
+    ReleaseSplit, Restart, Route, Service,
 };
 
 /// How instances of an image behave.
@@ -143,6 +143,13 @@ impl Author {
             ])
             .expect("some");
         service.routes.push(route("shop.example", 8080 + rng.below(2) as u16));
+        if rng.chance(0.4) {
+            // What cannot stand beside the release that runs is refused.
+            let of_10_000 = *rng.pick(&[0, 1000, 6000, 10_000]).expect("some");
+            let replicas = rng.chance(0.5).then(|| 1 + rng.below(2) as u32);
+            let (matches, sticky) = (Vec::new(), spec::Sticky::No);
+            service.edge.release = Some(ReleaseSplit { of_10_000, replicas, matches, sticky });
+        }
         if has_job {
             need(&mut service, "migrate", Condition::CompletedSuccessfully, false);
         } else {

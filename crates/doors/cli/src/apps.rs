@@ -169,7 +169,10 @@ impl Session {
         for service in &status.services {
             let ready =
                 if service.job { "job".into() } else { format!("{}/{}", service.ready, service.wanted) };
-            let addresses = service.addresses.join(", ");
+            let addresses = match &service.share {
+                Some(share) => format!("{} % of the requests for {}", share.percent, share.of),
+                None => service.addresses.join(", "),
+            };
             rows.push([
                 service.name.to_string(),
                 ready,
@@ -303,11 +306,13 @@ fn summary_row(app: &AppSummary) -> [String; 5] {
 
 fn release_row(release: &ReleaseView) -> [String; 7] {
     let receipt = release.receipt.clone().unwrap_or_default();
+    let shares = release.shares.iter().map(|(service, percent)| format!(", {percent} % of {service}"));
+    let cause = std::iter::once(release.cause.clone()).chain(shares).collect();
     [
         release.number.to_string(),
         release.status.clone(),
         release.created.to_string().get(..19).unwrap_or_default().replace('T', " "),
-        release.cause.clone(),
+        cause,
         receipt.requests.to_string(),
         receipt.lost.to_string(),
         release.message.clone().unwrap_or_default(),

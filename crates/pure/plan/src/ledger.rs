@@ -17,6 +17,7 @@ use spec::MountKind;
 pub use ask::Draft;
 pub use resolve::resolve;
 
+use crate::beside::BesideError;
 use crate::decide::{Course, Wanted};
 use crate::order::OrderError;
 use crate::release::{Release, Status};
@@ -203,6 +204,9 @@ pub enum RequestError {
     /// The services cannot be put in an order.
     #[error(transparent)]
     Order(#[from] OrderError),
+    /// A new release of a service cannot run beside the one that runs.
+    #[error(transparent)]
+    Beside(#[from] BesideError),
     /// A service's image was not resolved.
     #[error("the image of `{0}` is not known")]
     NoImage(ServiceName),
@@ -215,6 +219,7 @@ impl Problem for RequestError {
             Self::NothingBefore(_) => Kind::Conflict,
             Self::OnlyOne { .. } => Kind::Invalid,
             Self::Order(error) => error.kind(),
+            Self::Beside(error) => error.kind(),
             Self::NoImage(_) => Kind::Internal,
         }
     }
@@ -227,6 +232,7 @@ impl Problem for RequestError {
                 Some("take out `container_name`, or the fixed address of its network".into())
             }
             Self::Order(error) => error.hint(),
+            Self::Beside(error) => error.hint(),
             Self::NoService { .. } | Self::NothingBefore(_) | Self::NoImage(_) => None,
         }
     }
@@ -250,6 +256,20 @@ impl Ledger {
             Phase::Leaving { last, .. } => last,
         };
         self.releases.get(number)
+    }
+
+    /// The release that ran last and still does, or comes back: what a failure of the next one leads back to.
+    pub(crate) fn standing(&self) -> Option<ReleaseNumber> {
+        match &self.record.phase {
+            Phase::Empty | Phase::Leaving { .. } => None,
+            Phase::Rolling { from, .. } => *from,
+            Phase::RollingBack { to, .. } => Some(*to),
+            Phase::Steady { at } => Some(*at),
+            Phase::Held { at, from } => {
+                let ran = self.releases.get(at).is_some_and(|it| it.settled_at.is_some());
+                if ran { Some(*at) } else { *from }
+            }
+        }
     }
 
     /// What is wanted now; none before the first release.

@@ -1,6 +1,7 @@
 //! What to do next: from what is wanted and what is seen to a list of steps.
 
 pub mod backoff;
+pub mod beside;
 pub mod decide;
 #[cfg(test)]
 mod fixtures;

@@ -70,7 +70,7 @@ pub(crate) fn follows(service: &Service) -> impl Iterator<Item = &ServiceName> {
 }
 
 /// The services in whose namespaces this one lives.
-fn hosts(service: &Service) -> impl Iterator<Item = &ServiceName> {
+pub(crate) fn hosts(service: &Service) -> impl Iterator<Item = &ServiceName> {
     let network = match &service.network_mode {
         NetworkMode::Service(on) => Some(on),
         NetworkMode::Networks | NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => None,

@@ -3,14 +3,16 @@
 use std::fmt;
 
 use base::{ReleaseNumber, ServiceName};
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spec::{App, Order, Service};
 
-use crate::ledger::{Draft, Ledger, RequestError, resolve};
+use crate::beside::{self, Composed};
+use crate::ledger::{Draft, Ledger, RequestError};
 use crate::order;
 use crate::release::{Made, Raw, make};
-use crate::revision::{NOT_MADE_OF, value};
+use crate::revision::{NOT_MADE_OF, as_made, value};
 use crate::seen::{Seen, State};
 
 /// What a deploy would do.
@@ -71,13 +73,13 @@ impl Preview {
 
 /// What a deploy of this draft would do.
 pub fn preview(ledger: &Ledger, draft: &Draft, seen: &[Seen]) -> Result<Preview, RequestError> {
-    let app = resolve(draft.app.clone(), &draft.images);
+    let Composed { app, images } = ledger.composed(draft)?;
     let present = ledger.target();
     let jobs = order::jobs(&app);
-    let made = make(&app, |name| {
+    let all = make(&app, |name| {
         let then = present.and_then(|it| it.made.get(name));
         Raw {
-            image: draft.images.get(name).map(|facts| facts.digest.clone()).unwrap_or_default(),
+            image: images.get(name).cloned().unwrap_or_default(),
             generation: then.map_or(0, |made| made.generation),
             // A job runs for every release; that alone is no change.
             run: then.and_then(|made| made.run).filter(|_| jobs.contains_key(name)),
@@ -93,10 +95,15 @@ pub fn preview(ledger: &Ledger, draft: &Draft, seen: &[Seen]) -> Result<Preview,
         u32::try_from(seen.iter().filter(alive).count()).unwrap_or(u32::MAX)
     };
     let mut services = Vec::with_capacity(app.services.len());
-    for (name, made) in &made {
+    for (name, made) in &all {
         let Some(service) = app.services.get(name) else { continue };
         let then = present.and_then(|it| Some((it.app.services.get(name)?, it.made.get(name)?)));
-        let (action, changes) = compare(then, (service, made));
+        let (action, mut changes) = compare(then, (service, made));
+        if then.is_none()
+            && let Some(beside) = compared(&app, &all, name)
+        {
+            changes = beside;
+        }
         services.push(ServicePreview {
             service: name.clone(),
             action,
@@ -131,12 +138,8 @@ fn compare(then: Option<(&Service, &Made)>, (service, made): (&Service, &Made)) 
     let Some((old, old_made)) = then else {
         return (Action::Create, vec![format!("image: {}", service.image)]);
     };
-    let mut changes = if old == service { Vec::new() } else { differences(&value(old), &value(service)) };
-    let seen_inside = |line: &String| {
-        let key = line.split(['.', ':']).next().unwrap_or_default();
-        !NOT_MADE_OF.contains(&key)
-    };
-    let same_inside = !changes.iter().any(seen_inside);
+    let mut changes = if old == service { Vec::new() } else { differences(&shown(old), &shown(service)) };
+    let same_inside = !changes.iter().any(|line| seen_inside(line));
     if old_made.image != made.image && old.image == service.image {
         let (from, to) = (short(&old_made.image), short(&made.image));
         changes.push(format!("image {}: {from} -> {to}", service.image));
@@ -152,10 +155,40 @@ fn compare(then: Option<(&Service, &Made)>, (service, made): (&Service, &Made)) 
     (action, changes)
 }
 
+/// What a new release that stands beside the old one is, against that one.
+fn compared(app: &App, made: &IndexMap<ServiceName, Made>, side: &ServiceName) -> Option<Vec<String>> {
+    let (of, wish) = beside::original_of(app, side)?;
+    let both = |name: &ServiceName| app.services.get(name).zip(made.get(name));
+    let (_, mut changes) = compare(both(of), both(side)?);
+    changes.retain(|line| seen_inside(line) || line.starts_with("image"));
+    changes.insert(0, format!("gets {} % of the requests for `{of}`, beside what runs", wish.percent()));
+    Some(changes)
+}
+
+/// Whether a service's instances see the key of this line.
+fn seen_inside(line: &str) -> bool {
+    let key = line.split(['.', ':']).next().unwrap_or_default();
+    !NOT_MADE_OF.contains(&key)
+}
+
+/// A service as its file has it: a split between releases is what it says, and not what is made of that.
+fn shown(service: &Service) -> Value {
+    let mut document = value(as_made(service).as_ref());
+    let Some(edge) = document.get_mut("edge").and_then(Value::as_object_mut) else { return document };
+    let Some(wish) = &service.edge.release else { return document };
+    let mut split = edge.remove("release");
+    if let Some(split) = split.as_mut().and_then(Value::as_object_mut) {
+        split.remove("of_10_000");
+        split.insert("release".into(), format!("{} %", wish.percent()).into());
+    }
+    edge.insert("split".into(), split.unwrap_or_default());
+    document
+}
+
 /// Networks, volumes, secrets and configs that differ.
 fn others(then: Option<&App>, app: &App) -> Vec<String> {
     let part = |app: &App| {
-        let secret = |files: &indexmap::IndexMap<String, spec::FileSource>| {
+        let secret = |files: &IndexMap<String, spec::FileSource>| {
             // The bytes themselves are nobody's business.
             let mut files = files.clone();
             for file in files.values_mut() {
@@ -182,6 +215,9 @@ fn others(then: Option<&App>, app: &App) -> Vec<String> {
         let (Value::Object(old), Value::Object(now)) = (old, now) else { continue };
         for (key, value) in now {
             match old.get(key) {
+                None if key.contains('@') => {
+                    lines.push(format!("{what}.{key}: stays as it is for what runs"))
+                }
                 None => lines.push(format!("{what}.{key}: new")),
                 Some(old) if old != value => lines.push(format!("{what}.{key}: changed")),
                 Some(_) => {}

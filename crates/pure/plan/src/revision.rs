@@ -4,11 +4,13 @@
 //! change without a new instance. Stable across versions of this program, since it is kept in labels and releases;
 //! a test pins one.
 
+use std::borrow::Cow;
+
 use base::{ReleaseNumber, Revision};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use spec::{App, MountKind, Service};
+use spec::{App, FileMount, MountKind, Service};
 
 /// What an instance is made of beyond its service's document.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +47,7 @@ const DIGITS: usize = 32;
 /// The revision of a service of this app.
 pub fn revision(app: &App, service: &Service, with: &Ingredients<'_>) -> Revision {
     let mut hash = Hash(Sha256::new());
-    hash.made_of(&value(service));
+    hash.made_of(&value(as_made(service).as_ref()));
     hash.part("image", with.image);
     hash.part("generation", with.generation);
     hash.part("run", with.run);
@@ -58,15 +60,34 @@ pub fn revision(app: &App, service: &Service, with: &Ingredients<'_>) -> Revisio
         }
     }
     for secret in &service.secrets {
-        hash.part("secret", (&secret.source, app.secrets.get(&secret.source)));
+        hash.part("secret", (original(&secret.source), app.secrets.get(&secret.source)));
     }
     for config in &service.configs {
-        hash.part("config", (&config.source, app.configs.get(&config.source)));
+        hash.part("config", (original(&config.source), app.configs.get(&config.source)));
     }
     for other in with.follows {
         hash.part("follows", other.as_str());
     }
     hash.end()
+}
+
+/// The key that a secret or config had when instances were made with it. While two releases of a service stand side by
+/// side, what only the old one has is kept under `KEY@SERVICE`; no file has such a key.
+pub(crate) fn original(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(key, _)| key)
+}
+
+/// The service with the keys that its secrets and configs had when instances were made.
+pub(crate) fn as_made(service: &Service) -> Cow<'_, Service> {
+    let is_kept = |mount: &FileMount| mount.source.contains('@');
+    if !service.secrets.iter().chain(&service.configs).any(is_kept) {
+        return Cow::Borrowed(service);
+    }
+    let mut made = service.clone();
+    for mount in made.secrets.iter_mut().chain(&mut made.configs) {
+        mount.source = original(&mount.source).to_owned();
+    }
+    Cow::Owned(made)
 }
 
 /// The document as a value.

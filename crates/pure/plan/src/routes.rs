@@ -11,8 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use base::{ContainerId, ServiceName};
-use spec::{App, Blob, Issuer, PathPrefix, Protocol, RouteHttps, RouteRules, Service, ServiceCertificate};
+use spec::{
+    App, Blob, Issuer, Mirror, PathPrefix, Protocol, RouteHttps, RouteRules, Service, ServiceCertificate,
+    Split,
+};
 
+use crate::beside;
 use crate::decide::{Course, Fleet, Instance, Life, Wanted};
 use crate::release::Release;
 use crate::tls::{Certificate, PrivateKey, RuleHttps, StrictTransport};
@@ -264,8 +268,10 @@ fn add_pool(
         pool.push('+');
     }
     let service = || format!("{}/{}", wanted.release.app.name, lead.service);
-    let policy = wanted.release.app.services.get(lead.service).map(|spec| spec.edge.clone());
-    let policy = policy.unwrap_or_default();
+    // Who left the file goes by what was said of it last.
+    let releases = [Some(wanted.release), wanted.before].into_iter().flatten();
+    let policy = releases.filter_map(|release| release.app.services.get(lead.service)).next();
+    let policy = policy.map(|spec| spec.edge.clone()).unwrap_or_default();
     let protocol = if policy.http2 { PoolProtocol::H2 } else { PoolProtocol::Http1 };
     let app = &wanted.release.app;
     let page = |config: &String| Some(text(app.configs.get(config)?.content.as_ref()?));
@@ -299,9 +305,27 @@ pub(crate) enum As {
 
 /// The services that get requests of this one, or copies of them, each with its port if that is another.
 pub(crate) fn named(service: &Service) -> impl Iterator<Item = (As, &ServiceName, Option<u16>)> {
-    let sides = service.edge.split.iter().flat_map(|split| &split.sides);
-    let mirror = service.edge.mirror.iter().map(|mirror| (As::Mirror, &mirror.to, mirror.port));
+    others(service.edge.split.as_ref(), service.edge.mirror.as_ref())
+}
+
+fn others<'a>(
+    split: Option<&'a Split>,
+    mirror: Option<&'a Mirror>,
+) -> impl Iterator<Item = (As, &'a ServiceName, Option<u16>)> {
+    let sides = split.into_iter().flat_map(|split| &split.sides);
+    let mirror = mirror.into_iter().map(|mirror| (As::Mirror, &mirror.to, mirror.port));
     sides.map(|(name, side)| (As::Side, name, side.port)).chain(mirror)
+}
+
+/// The split of the release before, while its new side becomes the service: its clients stay with its instances until
+/// the service has as many of them.
+fn outlasting<'a>(wanted: &Wanted<'a>, fleet: &Fleet<'_>, service: &ServiceName) -> Option<&'a Split> {
+    let before = wanted.before.filter(|_| matches!(wanted.course, Course::Rolling | Course::Held))?;
+    let (_, side) = beside::in_force(&before.app, service)?;
+    let becomes = wanted.release.made.get(service)?.image == before.made.get(&side)?.image;
+    let goes_on = fleet.crew(service).is_some_and(|crew| crew.changed && !crew.complete());
+    (becomes && goes_on).then_some(())?;
+    before.app.services.get(service)?.edge.split.as_ref()
 }
 
 /// Whether requests for one service, or copies of them, go to another.
@@ -320,10 +344,12 @@ fn add_others(
     let ways: Vec<_> = share.pools.keys().filter_map(|pool| Some((pool.clone(), place(pool)?))).collect();
     let path = PathPrefix::root();
     for (pool, (service, way)) in ways {
-        let spec = release.app.services.get(&service);
+        let edge = release.app.services.get(&service).map(|spec| &spec.edge);
+        let split = edge.and_then(|edge| edge.split.as_ref());
+        let split = split.or_else(|| outlasting(wanted, fleet, &service));
+        let copies = edge.and_then(|edge| edge.mirror.as_ref());
         let (mut sides, mut mirror) = (BTreeMap::new(), String::new());
-        for (kind, other, port) in spec.into_iter().flat_map(named).filter(|(_, other, _)| **other != service)
-        {
+        for (kind, other, port) in others(split, copies).filter(|(_, other, _)| **other != service) {
             let lead = Lead {
                 way: Way::Route { host: None, path: &path },
                 service: other,
@@ -347,8 +373,8 @@ fn add_others(
             }
         }
         if let Some(made) = share.pools.get_mut(&pool) {
-            made.policy.split = spec.and_then(|spec| spec.edge.split.clone());
-            made.policy.mirror = spec.and_then(|spec| spec.edge.mirror.clone());
+            made.policy.split = split.cloned();
+            made.policy.mirror = copies.cloned();
             (made.sides, made.mirror) = (sides, mirror);
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::Files;
 use crate::patterns::{Breaking, Hedge, Priority, Stick};
-use crate::split::{Mirror, Split};
+use crate::split::{Mirror, ReleaseSplit, Split};
 
 /// What a service wants of the edge; what is absent stays as the edge has it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,6 +72,9 @@ pub struct EdgePolicy {
     /// Its requests are split between it and others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// A new release of it gets a share of its requests first. Where that is so, `split` says between which services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseSplit>,
     /// Copies of its requests go to another service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror>,

@@ -36,5 +36,7 @@ pub use service::{
     Attachment, Build, Device, DeviceBound, DeviceRate, Hook, INTERFACE_NAME, Limits, Link, Logging,
     Namespace, NetworkMode, PullPolicy, Security, Service, Ulimit,
 };
-pub use split::{HIGHEST_WEIGHT, MatchBy, Mirror, Side, SideMatch, Split, Sticky};
+pub use split::{
+    HIGHEST_WEIGHT, MatchBy, Mirror, ReleaseMatch, ReleaseSplit, Side, SideMatch, Split, Sticky, Which,
+};
 pub use users::{MOST_COST, MOST_USERS, users};

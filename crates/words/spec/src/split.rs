@@ -77,6 +77,59 @@ impl Sticky {
     }
 }
 
+/// A new release of a service gets a share of its requests while the one that runs goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseSplit {
+    /// How many of 10,000 requests the new release gets; with all of them nothing is split.
+    pub of_10_000: u32,
+    /// How many instances of the new release run beside the old ones; as many as of these when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// Requests that go to one of the two whatever the share is; the first that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<ReleaseMatch>,
+    /// How clients stay with the one that they were once sent to.
+    #[serde(default, skip_serializing_if = "Sticky::is_default")]
+    pub sticky: Sticky,
+}
+
+impl ReleaseSplit {
+    /// All requests, as `of_10_000` counts them.
+    pub const ALL: u32 = 10_000;
+
+    /// Whether the new release is to have everything, so that it takes over as ever.
+    pub fn is_whole(&self) -> bool {
+        self.of_10_000 >= Self::ALL
+    }
+
+    /// The new release's share, in percent.
+    pub fn percent(&self) -> f64 {
+        f64::from(self.of_10_000) / 100.0
+    }
+}
+
+/// Requests that say so go to this release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseMatch {
+    /// Where they say it.
+    pub by: MatchBy,
+    /// What they say; none is whatever they say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The release.
+    pub to: Which,
+}
+
+/// One of the two releases between which requests are split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// The one that comes.
+    New,
+    /// The one that runs.
+    Old,
+}
+
 /// Copies of requests for a service go to another one, whose answers nobody reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mirror {

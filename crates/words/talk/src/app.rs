@@ -178,8 +178,20 @@ pub struct ServiceView {
     pub state: String,
     /// Where requests reach it from outside.
     pub addresses: Vec<String>,
+    /// It is a new release of another service, and gets this part of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareView>,
     /// Its instances.
     pub instances: Vec<InstanceView>,
+}
+
+/// What a new release gets while the one that runs goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShareView {
+    /// The service whose new release it is.
+    pub of: ServiceName,
+    /// Of its requests, besides those that ask for a release by themselves.
+    pub percent: f64,
 }
 
 /// An instance as it is.
@@ -219,6 +231,9 @@ pub struct ReleaseView {
     pub message: Option<String>,
     /// Its images, by service: names and digests.
     pub images: BTreeMap<String, String>,
+    /// The services whose new releases get only a share of the requests, with that in percent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shares: BTreeMap<String, f64>,
     /// What it cost.
     pub receipt: Option<ReceiptView>,
 }

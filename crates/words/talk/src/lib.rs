@@ -15,7 +15,7 @@ mod store;
 
 pub use app::{
     AppSummary, Change, DeployOrder, DownOrder, InstanceView, Outcome, PlanView, Progress, ReceiptView,
-    ReleaseView, RollbackOrder, ScaleOrder, ServiceChange, ServiceView, ServicesOrder, Status,
+    ReleaseView, RollbackOrder, ScaleOrder, ServiceChange, ServiceView, ServicesOrder, ShareView, Status,
 };
 pub use builds::{BuildContext, BuildEvent, BuildOrder, MAX_BUILD_ORDER, SecretBytes};
 pub use container::{

@@ -9,9 +9,9 @@ use plan::ports::Traffic;
 use plan::release::Receipt;
 use plan::seen::{Seen, State};
 use plan::traffic::TrafficSeen;
-use plan::{Release, Standing};
+use plan::{Release, Standing, beside};
 use spec::Service;
-use talk::{AppSummary, InstanceView, ReceiptView, ReleaseView, ServiceView, Status};
+use talk::{AppSummary, InstanceView, ReceiptView, ReleaseView, ServiceView, ShareView, Status};
 
 use crate::Daemon;
 
@@ -49,6 +49,8 @@ impl Daemon {
                         None => "unknown".into(),
                     },
                     addresses: addresses(service, self.http.first()),
+                    share: beside::original_of(&release.app, name)
+                        .map(|(of, wish)| ShareView { of: of.clone(), percent: wish.percent() }),
                     instances,
                 }
             })
@@ -203,6 +205,10 @@ pub(crate) fn release(release: &Release) -> ReleaseView {
         let image = release.app.services.get(name).map_or("", |service| &service.image);
         (name.to_string(), format!("{image}@{}", made.image))
     });
+    let shares = release.app.services.keys().filter_map(|name| {
+        let (wish, _) = beside::in_force(&release.app, name)?;
+        Some((name.to_string(), wish.percent()))
+    });
     ReleaseView {
         number: release.number,
         created: release.created_at,
@@ -210,6 +216,7 @@ pub(crate) fn release(release: &Release) -> ReleaseView {
         cause: release.cause.to_string(),
         message: release.message.clone(),
         images: images.collect(),
+        shares: shares.collect(),
         receipt: release.receipt.as_ref().map(receipt),
     }
 }

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use spec::{App, Service};
 
 use super::{AppRecord, Change, Ledger, Phase, RequestError, resolve};
+use crate::beside::{self, Composed};
 use crate::order;
 use crate::ports::ImageFacts;
 use crate::release::{Cause, Made, Raw, Release, Status, make};
@@ -31,11 +32,7 @@ impl Ledger {
     /// Wants this app from now on. Answers with the release that brings it, which is the present one when nothing
     /// changed and it did not fail. What people had stopped runs again.
     pub fn deploy(&mut self, draft: Draft, now: Timestamp) -> Result<(ReleaseNumber, Change), RequestError> {
-        if let Some(name) = draft.app.services.keys().find(|name| !draft.images.contains_key(*name)) {
-            return Err(RequestError::NoImage(name.clone()));
-        }
-        let app = resolve(draft.app, &draft.images);
-        order::order(&app)?;
+        let Composed { app, images } = self.composed(&draft)?;
         for (name, service) in &app.services {
             check_count(name, service, service.replicas)?;
         }
@@ -47,7 +44,7 @@ impl Ledger {
         if let Some(present) = self.present().filter(|_| !draft.force)
             && !matches!(present.status, Status::Failed { .. })
             && *present.app == app
-            && present.made.iter().all(|(name, made)| made.image == draft.images[name].digest)
+            && present.made.iter().all(|(name, made)| made.image == images[name])
         {
             return Ok((present.number, change));
         }
@@ -55,7 +52,7 @@ impl Ledger {
         let jobs = order::jobs(&app);
         let present = self.target().cloned();
         let raw = |name: &ServiceName| Raw {
-            image: draft.images.get(name).map(|facts| facts.digest.clone()).unwrap_or_default(),
+            image: images.get(name).cloned().unwrap_or_default(),
             generation: present.as_ref().and_then(|it| it.made.get(name)).map_or(0, |made| made.generation),
             run: jobs.contains_key(name).then_some(number),
         };
@@ -64,6 +61,20 @@ impl Ledger {
         let release = new(number, Arc::new(app), made, draft.cause, now);
         self.take_over(Release { message: draft.message, ..release }, &mut change);
         Ok((number, change))
+    }
+
+    /// The app that a deploy of this draft stores.
+    pub(crate) fn composed(&self, draft: &Draft) -> Result<Composed, RequestError> {
+        if let Some(name) = draft.app.services.keys().find(|name| !draft.images.contains_key(*name)) {
+            return Err(RequestError::NoImage(name.clone()));
+        }
+        let app = resolve(draft.app.clone(), &draft.images);
+        order::order(&app)?;
+        let images = draft.images.iter().map(|(name, facts)| (name.clone(), facts.digest.clone())).collect();
+        let live = self.standing().and_then(|number| self.releases.get(&number));
+        let composed = beside::compose(app, images, live.map(AsRef::as_ref))?;
+        order::order(&composed.app)?;
+        Ok(composed)
     }
 
     /// Wants other numbers of instances.
@@ -205,19 +216,10 @@ impl Ledger {
     /// The newest wish wins: the release under way, if there is one, ends here.
     fn take_over(&mut self, release: Release, change: &mut Change) -> ReleaseNumber {
         let number = release.number;
-        let from = match self.record.phase.clone() {
-            Phase::Empty | Phase::Leaving { .. } => None,
-            Phase::Rolling { to, from } => {
-                self.set_status(to, Status::Superseded, change);
-                from
-            }
-            Phase::RollingBack { to, .. } => Some(to),
-            Phase::Steady { at } => Some(at),
-            Phase::Held { at, from } => {
-                let ran = self.releases.get(&at).is_some_and(|it| it.settled_at.is_some());
-                if ran { Some(at) } else { from }
-            }
-        };
+        let from = self.standing();
+        if let Phase::Rolling { to, .. } = self.record.phase {
+            self.set_status(to, Status::Superseded, change);
+        }
         let names: Vec<_> = release.app.services.keys().collect();
         self.record.stopped.retain(|name| names.contains(&name));
         let message = format!("release {number} was asked for: {}", release.cause);

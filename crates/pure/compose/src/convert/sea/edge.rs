@@ -86,6 +86,7 @@ pub(super) fn read(desk: &mut Desk<'_>, node: &Node, key: &str) -> EdgePolicy {
         compress: map.get("compress").is_some_and(|node| reader.truth(node, "compress")),
         // These name other services, which are looked at by whoever knows the ways to this one.
         split: None,
+        release: None,
         mirror: None,
         cache: map.get("cache").and_then(|node| reader.cache(node)),
         proxy_protocol: map.get("proxy_protocol").and_then(|node| reader.proxy_protocol(node, map)),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use base::ServiceName;
-use spec::{HIGHEST_WEIGHT, MatchBy, Mirror, Side, SideMatch, Split, Sticky};
+use spec::{
+    HIGHEST_WEIGHT, MatchBy, Mirror, ReleaseMatch, ReleaseSplit, Side, SideMatch, Split, Sticky, Which,
+};
 
 use super::super::Desk;
 use super::edge::is_field_name;
@@ -12,12 +14,15 @@ use crate::problem::nearest;
 use crate::project::Project;
 use crate::tree::{Map, Node, Value};
 
-const SPLIT_KEYS: &[&str] = &["sides", "match", "sticky"];
+const SPLIT_KEYS: &[&str] = &["sides", "release", "match", "sticky"];
+const RELEASE_KEYS: &[&str] = &["percent", "replicas"];
 const SIDE_KEYS: &[&str] = &["weight", "port"];
 const MATCH_KEYS: &[&str] = &["header", "cookie", "value", "to"];
 const MIRROR_KEYS: &[&str] = &["to", "percent"];
 const SIDES_HELP: &str =
     "write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file";
+const RELEASE_HELP: &str = "write as in `release: 10` or `release: {percent: 10, replicas: 1}`";
+const MATCH_HELP: &str = "write as in `[{header: X-Canary, value: always, to: web-next}]`";
 const MIRROR_HELP: &str =
     "write as in `mirror: web-shadow` or `mirror: {to: \"web-shadow:8080\", percent: 5}`";
 
@@ -30,7 +35,10 @@ pub(super) fn read(desk: &mut Desk<'_>, (name, service): (&str, &Map), node: &No
     ways.dedup();
     let key = format!("services.{name}.x-sea.edge");
     let mut reader = Reader { desk, name, key, ways };
-    sea.edge.split = map.get("split").and_then(|node| reader.split(node));
+    match map.get("split") {
+        Some(node) if node.get("release").is_some() => sea.edge.release = reader.release(node),
+        node => sea.edge.split = node.and_then(|node| reader.split(node)),
+    }
     sea.edge.mirror = map.get("mirror").and_then(|node| reader.mirror(node));
 }
 
@@ -51,6 +59,15 @@ pub(super) fn leads_to(project: &Project, name: &str) -> bool {
         let named = mirror.as_deref().map(|to| to.split_once(':').map_or(to, |(to, _)| to));
         sides.is_some_and(|sides| sides.get(name).is_some()) || named == Some(name)
     })
+}
+
+/// One entry of `match`: what requests say, and the text of where they go.
+struct Match<'n> {
+    node: &'n Node,
+    field: String,
+    by: MatchBy,
+    value: Option<String>,
+    to: String,
 }
 
 struct Reader<'a, 'b> {
@@ -194,39 +211,10 @@ impl Reader<'_, '_> {
         sides: &BTreeMap<ServiceName, Side>,
         given: Option<&Node>,
     ) -> Vec<SideMatch> {
-        const HELP: &str = "write as in `[{header: X-Canary, value: always, to: web-next}]`";
-        let Value::List(list) = &node.value else {
-            self.fault(node, "split.match", format!("this takes a list, not {}", node.kind()), HELP);
-            return Vec::new();
-        };
         let mut matches = Vec::new();
-        for (index, node) in list.iter().enumerate() {
-            let field = format!("split.match[{index}]");
-            let Some(map) = node.map() else {
-                self.fault(node, &field, format!("this takes a mapping, not {}", node.kind()), HELP);
-                continue;
-            };
-            known(self.desk, map, MATCH_KEYS, &format!("{}.{field}", self.key));
-            let text = |key: &str| map.get(key).map(Node::print);
-            let by = match (text("header"), text("cookie")) {
-                (Some(name), None) if is_field_name(&name) => MatchBy::Header(name.to_ascii_lowercase()),
-                (None, Some(name)) if is_cookie_name(&name) => MatchBy::Cookie(name),
-                (Some(name), None) => {
-                    self.fault(node, &field, format!("`{name}` is no name of a field"), HELP);
-                    continue;
-                }
-                (None, Some(name)) => {
-                    self.fault(node, &field, format!("`{name}` is no name of a cookie"), HELP);
-                    continue;
-                }
-                (Some(_), Some(_)) | (None, None) => {
-                    self.fault(node, &field, "this takes either `header` or `cookie`", HELP);
-                    continue;
-                }
-            };
-            let side = text("to").unwrap_or_default();
+        for Match { node, field, by, value, to: side } in self.each_match(node) {
             match sides.keys().find(|name| name.as_str() == side) {
-                Some(to) => matches.push(SideMatch { by, value: text("value"), to: to.clone() }),
+                Some(to) => matches.push(SideMatch { by, value, to: to.clone() }),
                 // What is wrong with that side is said already.
                 None if given.is_some_and(|given| given.get(&side).is_some()) => {}
                 None => {
@@ -235,6 +223,102 @@ impl Reader<'_, '_> {
                     self.fault(node, &format!("{field}.to"), message, format!("write one of {names}"));
                 }
             }
+        }
+        matches
+    }
+
+    /// What requests are to say, and where those that do go.
+    fn each_match<'n>(&mut self, node: &'n Node) -> Vec<Match<'n>> {
+        let Value::List(list) = &node.value else {
+            self.fault(node, "split.match", format!("this takes a list, not {}", node.kind()), MATCH_HELP);
+            return Vec::new();
+        };
+        let mut matches = Vec::new();
+        for (index, node) in list.iter().enumerate() {
+            let field = format!("split.match[{index}]");
+            let Some(map) = node.map() else {
+                self.fault(node, &field, format!("this takes a mapping, not {}", node.kind()), MATCH_HELP);
+                continue;
+            };
+            known(self.desk, map, MATCH_KEYS, &format!("{}.{field}", self.key));
+            let text = |key: &str| map.get(key).map(Node::print);
+            let by = match (text("header"), text("cookie")) {
+                (Some(name), None) if is_field_name(&name) => MatchBy::Header(name.to_ascii_lowercase()),
+                (None, Some(name)) if is_cookie_name(&name) => MatchBy::Cookie(name),
+                (Some(name), None) => {
+                    self.fault(node, &field, format!("`{name}` is no name of a field"), MATCH_HELP);
+                    continue;
+                }
+                (None, Some(name)) => {
+                    self.fault(node, &field, format!("`{name}` is no name of a cookie"), MATCH_HELP);
+                    continue;
+                }
+                (Some(_), Some(_)) | (None, None) => {
+                    self.fault(node, &field, "this takes either `header` or `cookie`", MATCH_HELP);
+                    continue;
+                }
+            };
+            matches.push(Match { node, field, by, value: text("value"), to: text("to").unwrap_or_default() });
+        }
+        matches
+    }
+
+    /// A share for a new release of the service itself.
+    fn release(&mut self, node: &Node) -> Option<ReleaseSplit> {
+        const FIELD: &str = "split.release";
+        let map = node.map()?;
+        known(self.desk, map, SPLIT_KEYS, &format!("{}.split", self.key));
+        if let Some(sides) = map.get("sides") {
+            let message = "requests are split either between services or between releases of this one";
+            self.fault(sides, "split", message, "leave out one of `sides` and `release`");
+            return None;
+        }
+        let given = map.get("release")?;
+        let (percent, replicas) = match &given.value {
+            Value::Map(map) => {
+                known(self.desk, map, RELEASE_KEYS, &format!("{}.{FIELD}", self.key));
+                (map.get("percent"), map.get("replicas"))
+            }
+            _ => (Some(given), None),
+        };
+        let Some(percent) = percent else {
+            self.fault(given, FIELD, "`percent` is missing", RELEASE_HELP);
+            return None;
+        };
+        let exact = |of: &f64| (0.0..=10_000.0).contains(of) && (of - of.round()).abs() < 1e-6;
+        let of_10_000 = percent_of(percent).filter(exact);
+        if of_10_000.is_none() {
+            let message = format!("`{}` is no share of the requests", percent.print());
+            let help = "write how much the new release gets, from 0 to 100 percent in steps of 0.01";
+            self.fault(percent, FIELD, message, help);
+        }
+        let replicas = replicas.and_then(|node| {
+            let count = node.int().and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0);
+            if count.is_none() {
+                let message = format!("`{}` is no number of instances", node.print());
+                self.fault(node, &format!("{FIELD}.replicas"), message, "write a whole number from 1 up");
+            }
+            count
+        });
+        let matches = map.get("match").map(|node| self.release_matches(node)).unwrap_or_default();
+        let sticky = map.get("sticky").map(|node| self.sticky(node)).unwrap_or_default();
+        Some(ReleaseSplit { of_10_000: of_10_000?.round() as u32, replicas, matches, sticky })
+    }
+
+    /// Where requests go that say so: to one of two releases, also where a service of the file has such a name.
+    fn release_matches(&mut self, node: &Node) -> Vec<ReleaseMatch> {
+        let mut matches = Vec::new();
+        for Match { node, field, by, value, to } in self.each_match(node) {
+            let to = match to.as_str() {
+                "new" => Which::New,
+                "old" => Which::Old,
+                other => {
+                    let message = format!("`{other}` is neither of the two releases");
+                    self.fault(node, &format!("{field}.to"), message, "write `new` or `old`");
+                    continue;
+                }
+            };
+            matches.push(ReleaseMatch { by, value, to });
         }
         matches
     }
@@ -299,15 +383,19 @@ impl Reader<'_, '_> {
     }
 
     fn percent(&mut self, node: &Node) -> Option<u32> {
-        let percent = node.print().trim_end_matches('%').parse::<f64>().ok();
-        let of_10_000 =
-            percent.map(|percent| (percent * 100.0).round()).filter(|it| (1.0..=10_000.0).contains(it));
+        let of_10_000 = percent_of(node).map(f64::round).filter(|it| (1.0..=10_000.0).contains(it));
         if of_10_000.is_none() {
             let message = format!("`{}` is not a value of this key", node.print());
             self.fault(node, "mirror.percent", message, "write a number from 0.01 to 100");
         }
         of_10_000.map(|it| it as u32)
     }
+}
+
+/// Percent as parts of 10,000.
+fn percent_of(node: &Node) -> Option<f64> {
+    let percent = node.print().trim_end_matches('%').trim_end().parse::<f64>().ok()?;
+    Some(percent * 100.0)
 }
 
 /// Whether this can be the name of a cookie: RFC 6265, section 4.1.1.

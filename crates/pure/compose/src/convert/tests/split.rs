@@ -199,3 +199,90 @@ fn who_gets_requests_as_a_side_or_copies_has_use_for_an_edge() {
     let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(keys, ["services.none.x-sea.edge"]);
 }
+
+#[test]
+fn a_share_for_a_new_release_is_read_in_every_form() {
+    let split = |text: &str| edge(&web(&format!("split: {{{text}}}"), ""));
+    assert_eq!(split("release: 10"), r#"{"release":{"of_10_000":1000}}"#);
+    assert_eq!(split("release: 12.5%"), r#"{"release":{"of_10_000":1250}}"#);
+    assert_eq!(split("release: 0.29"), r#"{"release":{"of_10_000":29}}"#);
+    assert_eq!(split("release: {percent: 0, replicas: 1}"), r#"{"release":{"of_10_000":0,"replicas":1}}"#);
+    assert_eq!(
+        split(
+            "release: 100, sticky: cookie, match: [{header: X-Canary, value: always, to: new}, {cookie: c, to: old}]"
+        ),
+        r#"{"release":{"of_10_000":10000,"matches":[{"by":{"header":"x-canary"},"value":"always","to":"new"},{"by":{"cookie":"c"},"to":"old"}],"sticky":"edge"}}"#
+    );
+}
+
+#[test]
+fn shares_for_a_new_release_that_make_no_sense_are_told() {
+    let wrong = |text: &str, expected: Expect| {
+        let text = format!("services:\n{}", web(&format!("split: {text}"), "  new: {image: y}\n"));
+        told(&text, expected);
+    };
+    wrong(
+        "{release: 10, sides: {web: 1, new: 1}}",
+        expect![[r#"
+        services.web.x-sea.edge.split: requests are split either between services or between releases of this one | leave out one of `sides` and `release`
+    "#]],
+    );
+    wrong(
+        "{release: 101}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release: `101` is no share of the requests | write how much the new release gets, from 0 to 100 percent in steps of 0.01
+    "#]],
+    );
+    wrong(
+        "{release: -1}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release: `-1` is no share of the requests | write how much the new release gets, from 0 to 100 percent in steps of 0.01
+    "#]],
+    );
+    wrong(
+        "{release: 99.999}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release: `99.999` is no share of the requests | write how much the new release gets, from 0 to 100 percent in steps of 0.01
+    "#]],
+    );
+    wrong(
+        "{release: some}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release: `some` is no share of the requests | write how much the new release gets, from 0 to 100 percent in steps of 0.01
+    "#]],
+    );
+    wrong(
+        "{release: [10]}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release: `[10]` is no share of the requests | write how much the new release gets, from 0 to 100 percent in steps of 0.01
+    "#]],
+    );
+    wrong(
+        "{release: {replicas: 1}}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release: `percent` is missing | write as in `release: 10` or `release: {percent: 10, replicas: 1}`
+    "#]],
+    );
+    wrong(
+        "{release: {percent: 1, replicas: 0, weight: 1}}",
+        expect![[r#"
+        services.web.x-sea.edge.split.release.replicas: `0` is no number of instances | write a whole number from 1 up
+        services.web.x-sea.edge.split.release.weight: there is no such key | the keys here are percent, replicas
+    "#]],
+    );
+    wrong(
+        "{release: 10, match: [{cookie: c, to: web}, {cookie: c}, {to: new}], side: 1, sticky: ip}",
+        expect![[r#"
+        services.web.x-sea.edge.split.match[0].to: `web` is neither of the two releases | write `new` or `old`
+        services.web.x-sea.edge.split.match[1].to: `` is neither of the two releases | write `new` or `old`
+        services.web.x-sea.edge.split.match[2]: this takes either `header` or `cookie` | write as in `[{header: X-Canary, value: always, to: web-next}]`
+        services.web.x-sea.edge.split.side: there is no such key | did you mean `sides`?
+        services.web.x-sea.edge.split.sticky: `ip` is not a value of this key | allowed are cookie, client, `header:NAME`, `cookie:NAME` and false
+    "#]],
+    );
+    // It is the release also where a service has that name.
+    assert_eq!(
+        edge(&web("split: {release: 1, match: [{cookie: c, to: new}]}", "  new: {image: y}\n")),
+        r#"{"release":{"of_10_000":100,"matches":[{"by":{"cookie":"c"},"to":"new"}]}}"#
+    );
+}

@@ -157,3 +157,177 @@ fn a_side_is_watched_at_the_port_that_it_is_asked_at() {
     assert_eq!(probe("next"), Some(spec::Probe::Tcp { port: 7 }));
     assert_eq!(probe("shadow"), Some(spec::Probe::Tcp { port: 9 }));
 }
+
+/// `web` at port 80 in this image, whose new releases get this share of its requests first.
+fn by_release(image: &str, percent: u32) -> App {
+    let mut shop = web(image, 1);
+    let (matches, sticky) = (Vec::new(), spec::Sticky::No);
+    let share = spec::ReleaseSplit { of_10_000: percent * 100, replicas: None, matches, sticky };
+    shop.services.get_mut(&name("web")).expect("web").edge.release = Some(share);
+    shop
+}
+
+/// What the edge is told to do between two releases of `web` in the last of these releases.
+#[track_caller]
+fn between_releases(apps: impl IntoIterator<Item = App>, instances: &str, expected: Expect) {
+    told(&ledger(apps), instances, expected);
+}
+
+/// The same for a ledger.
+#[track_caller]
+fn told(ledger: &crate::Ledger, instances: &str, expected: Expect) {
+    let instances = seen(ledger, instances);
+    let wanted = ledger.wanted().expect("a release");
+    let memory = Memory { prepared: Some(wanted.release.number), ..Memory::default() };
+    let plan = plan(&wanted, &sight(&instances, &memory));
+    let shares = plan.steps.iter().filter_map(|step| match step {
+        Step::Send(share) => Some(share),
+        _ => None,
+    });
+    let pools = shares.flat_map(|share| &share.pools).map(|(pool, it)| {
+        let ends: Vec<_> = it.endpoints.iter().map(|end| end.address.to_string()).collect();
+        let split = it.policy.split.iter().flat_map(|split| &split.sides);
+        let sides: Vec<_> = split.map(|(name, side)| format!("{name} {}", side.weight)).collect();
+        let speaks = if it.policy.http2 { " in HTTP/2" } else { "" };
+        format!("{pool}: [{}] split [{}]{speaks}\n", ends.join(", "), sides.join(", "))
+    });
+    let steps = plan.steps.iter().filter(|step| !matches!(step, Step::Send(_)));
+    let steps: Vec<_> = steps.map(ToString::to_string).collect();
+    expected.assert_eq(&format!("{}{}", pools.collect::<String>(), steps.join(", ")));
+}
+
+#[test]
+fn a_new_release_gets_its_share_once_it_is_ready_and_nothing_of_the_old_one_stops() {
+    let two = || [by_release("a", 10), by_release("b", 10)];
+    between_releases(
+        two(),
+        "web-1 r1 ready",
+        expect![[r#"
+        web.new:80: [] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+        start web.new-1"#]],
+    );
+    between_releases(
+        two(),
+        "web-1 r1 ready, web.new-1 r2 ready",
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+}
+
+#[test]
+fn a_new_release_that_takes_over_keeps_its_share_until_the_service_has_it() {
+    let three = || [by_release("a", 10), by_release("b", 10), by_release("b", 100)];
+    let old = "web-1 r2 ready, web.new-1 r2 ready";
+    between_releases(
+        three(),
+        old,
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+        start web-2"#]],
+    );
+    between_releases(
+        three(),
+        &format!("{old}, web-2 r3 starting"),
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+    between_releases(
+        three(),
+        &format!("{old}, web-2 r3 ready"),
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.3:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+    between_releases(
+        three(),
+        "web.new-1 r2 ready, web-2 r3 ready",
+        expect![[r#"
+        web:80: [10.0.0.2:80] split []
+    "#]],
+    );
+}
+
+#[test]
+fn a_new_release_that_is_taken_back_gets_nothing_more_at_once() {
+    // Also while another service is still on its way.
+    let mut back = by_release("a", 10);
+    back.services.insert(name("more"), service("more", 1));
+    let instances = "web-1 r2 ready, web.new-1 r2 ready, more-1 r3 starting";
+    between_releases(
+        [by_release("a", 10), by_release("b", 10), back],
+        instances,
+        expect![[r#"
+        web:80: [10.0.0.1:80] split []
+    "#]],
+    );
+    // A third release of it is no successor of the second.
+    between_releases(
+        [by_release("a", 10), by_release("b", 10), by_release("c", 100)],
+        "web-1 r2 ready, web.new-1 r2 ready, web-2 r3 starting",
+        expect![[r#"
+            web:80: [10.0.0.1:80] split []
+        "#]],
+    );
+}
+
+#[test]
+fn a_side_that_leaves_is_spoken_to_as_before() {
+    let apps = [("a", 10), ("b", 10), ("b", 100)].map(|(image, percent)| {
+        let mut shop = by_release(image, percent);
+        shop.services.get_mut(&name("web")).expect("web").edge.http2 = true;
+        shop
+    });
+    between_releases(
+        apps,
+        "web-1 r2 ready, web.new-1 r2 ready, web-2 r3 starting",
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split [] in HTTP/2
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000] in HTTP/2
+    "#]],
+    );
+}
+
+#[test]
+fn a_release_that_stays_half_way_keeps_the_share_and_one_that_goes_back_has_its_own() {
+    let halfway = |action: spec::FailureAction| {
+        let mut last = by_release("b", 100);
+        last.services.get_mut(&name("web")).expect("web").update.failure_action = action;
+        let mut ledger = ledger([by_release("a", 10), by_release("b", 10), last]);
+        ledger.fail(ReleaseNumber(3), &name("web"), "failed", Timestamp::from_secs(500));
+        ledger
+    };
+    let instances = "web-1 r2 ready, web.new-1 r2 ready, web-2 r3 unhealthy";
+    told(
+        &halfway(spec::FailureAction::Pause),
+        instances,
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+    told(
+        &halfway(spec::FailureAction::Rollback),
+        instances,
+        expect![[r#"
+        web.new:80: [10.0.0.2:80] split []
+        web:80: [10.0.0.1:80] split [web 9000, web.new 1000]
+    "#]],
+    );
+    // One that fails at its beginning gets nothing more.
+    let mut first = ledger([by_release("a", 10), by_release("b", 10)]);
+    first.fail(ReleaseNumber(2), &name("web.new"), "failed", Timestamp::from_secs(500));
+    told(
+        &first,
+        "web-1 r2 ready, web.new-1 r2 unhealthy, web.new-2 r2 ready",
+        expect![[r#"
+        web:80: [10.0.0.1:80] split []
+    "#]],
+    );
+}
