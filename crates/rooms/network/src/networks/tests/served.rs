@@ -231,7 +231,10 @@ fn an_ipv6_address_comes_to_services_that_had_none_and_goes_with_them() {
         let lies = host.shell(&format!("ip -o -6 addr show dev {bridge}"));
         assert!(lies.contains("fd77::e/128") && !lies.contains("fd77::d/128"), "{lies}");
         let own = host.shell(&format!("ip -o -6 addr show dev {bridge} scope link"));
-        assert!(own.lines().count() == 1 && !own.contains("tentative"), "neighbours are asked from it: {own}");
+        assert!(
+            own.lines().count() == 1 && !own.contains("tentative"),
+            "neighbours are asked from it: {own}"
+        );
         // The host does not speak from it.
         assert!(host.shell("ip -6 route get fd77::5").contains(" src fd77::1 "));
 
