@@ -160,6 +160,8 @@ fn a_service_is_called_through_the_edge_by_ipv6_too() -> Result<()> {
     sea.start_daemon()?;
     ensure!(wide(&sea, "wide-web-1", "api") == std::slice::from_ref(&at));
     ensure!(call(&sea, "wide-web-1", &url) == format!("new {caller}"));
+    came_from_before(&sea, &at)?;
+    ensure!(call(&sea, "wide-web-1", &url) == format!("new {caller}"));
     sea.upgrade_daemon(&sea.another_program()?, &[])?;
     ensure!(call(&sea, "wide-web-1", &url) == format!("new {caller}"));
 
@@ -192,6 +194,23 @@ fn closed_to_strangers(sea: &Sea, at: &str) -> Result<()> {
     );
     ensure!(own.is_err(), "the host itself is let in");
     Ok(())
+}
+
+/// A program of before gave its services no such address: they get it with the next daemon, and the edge answers there.
+fn came_from_before(sea: &Sea, at: &str) -> Result<()> {
+    sea.end_daemon(Signal::KILL)?;
+    let record = sea.root().join("network/networks.json");
+    let text = std::fs::read_to_string(&record)?;
+    let before = text.replace(&format!(r#""ipv6":"{at}","#), "");
+    ensure!(before != text, "{text}");
+    std::fs::write(&record, before)?;
+    sea.start_daemon()?;
+    until_ok("the edge answers", 20, || {
+        let before = answered(sea);
+        let told = call(sea, "wide-web-1", &format!("http://[{at}]:8080/"));
+        ensure!(told.starts_with("new ") && answered(sea) == before + 1, "{told}");
+        Ok(())
+    })
 }
 
 fn updates_lose_nothing(sea: &Sea, new: &str) -> Result<()> {

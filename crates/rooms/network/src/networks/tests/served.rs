@@ -251,3 +251,51 @@ fn an_ipv6_address_comes_to_services_that_had_none_and_goes_with_them() {
         assert_eq!(host.shell(&format!("ip -o -6 addr show dev {bridge} scope global")), without);
     });
 }
+
+#[test]
+fn where_no_ipv6_address_is_left_for_a_service_of_before_its_name_leads_to_instances() {
+    let host = Place::new();
+    let root = tempfile::tempdir().unwrap();
+    let (one, two) = (Place::new(), Place::new());
+    host.run(async || {
+        let networks = open(root.path()).await;
+        networks.create(with_ipv6("shop", Some("fd77::/126"))).await.unwrap();
+        networks.serve(&shop(), vec![wish("shop")]).await.unwrap();
+        let (v4, v6) = both(&networks);
+        let instance = |number, place| AttachOrder {
+            aliases: vec!["api".into()],
+            instance_of: Some((shop(), api())),
+            ..joins(number, place)
+        };
+        let first = networks.attach(&network("shop"), instance(1, &one)).await.unwrap();
+        let record = root.path().join("network/networks.json");
+        let text = std::fs::read_to_string(&record).unwrap();
+        std::fs::write(&record, text.replace(r#""ipv6":"fd77::3","#, "")).unwrap();
+        let next = open(root.path()).await;
+        let second = next.attach(&network("shop"), instance(2, &two)).await.unwrap();
+        assert_eq!(second.ipv6.map(IpAddr::V6), Some(v6), "the last one");
+        next.settle(&[container(1), container(2)]).await.unwrap();
+        assert_eq!(next.served(&shop()), [(api(), v4)]);
+        let table = next.names_table_for_tests().await;
+        let directory = crate::names::table::Directory::of(&table.networks[0]);
+        let own = [first.ipv6, second.ipv6].map(|address| IpAddr::V6(address.unwrap()));
+        assert_eq!(directory.addresses("api").unwrap(), [own[0], own[1], v4]);
+    });
+}
+
+#[test]
+fn a_machine_without_ipv6_has_services_by_ipv4() {
+    let host = Place::new();
+    let root = tempfile::tempdir().unwrap();
+    host.shell("for one in all default; do echo 1 > /proc/sys/net/ipv6/conf/$one/disable_ipv6; done");
+    host.run(async || {
+        let networks = open(root.path()).await;
+        networks.create(order("shop")).await.unwrap();
+        networks.serve(&shop(), vec![wish("shop")]).await.unwrap();
+        let [(_, IpAddr::V4(_))] = networks.served(&shop())[..] else { panic!("one of IPv4") };
+        networks.settle(&[]).await.unwrap();
+        let refused = networks.create(with_ipv6("wide", None)).await.expect_err("it has no IPv6");
+        assert!(refused.to_string().contains("wide"), "{refused}");
+        assert_eq!(networks.list().await.len(), 1, "nothing is left of it");
+    });
+}

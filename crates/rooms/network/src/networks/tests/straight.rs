@@ -242,3 +242,27 @@ fn found_again(of: fn(&Networks) -> IpAddr) {
         assert_eq!(ask(&lasting, at), Some(1));
     });
 }
+
+/// Where only networks that lead nowhere have IPv6, nothing else has the machine pass its packets on.
+#[test]
+fn an_internal_network_alone_is_led_by_ipv6() {
+    let host = Place::new();
+    host.shell("echo 0 > /proc/sys/net/bridge/bridge-nf-call-ip6tables || true");
+    let root = tempfile::tempdir().unwrap();
+    let (one, caller) = (Place::new(), Place::new());
+    host.run(async || {
+        let networks = open(root.path()).await;
+        networks.create(NetworkOrder { internal: true, ..with_ipv6("shop", None) }).await.unwrap();
+        networks.attach(&network("shop"), joins(3, &caller)).await.unwrap();
+        networks.attach(&network("shop"), instance(1, &one)).await.unwrap();
+        networks.serve(&shop(), vec![wish("shop")]).await.unwrap();
+        let at = SocketAddr::new(both_v6(&networks), 8125);
+        answers(&one, 8125, 1);
+        assert_eq!(ask(&socket(&caller, at), at), Some(1));
+        // The next daemon finds it so, or makes it so.
+        host.shell("for one in /proc/sys/net/ipv6/conf/sea*/force_forwarding; do echo 0 > $one; done");
+        let next = open(root.path()).await;
+        next.settle(&[container(1), container(3)]).await.unwrap();
+        assert_eq!(ask(&socket(&caller, at), at), Some(1));
+    });
+}
