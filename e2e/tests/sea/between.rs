@@ -1,5 +1,7 @@
 //! A service's name leads to an address that the edge answers, where it asks for that.
 
+mod ipv6;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};

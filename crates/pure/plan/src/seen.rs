@@ -1,6 +1,6 @@
 //! What runs: the instances as the driver sees them at this moment.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base::{ContainerId, Revision, ServiceName, VolumeName};
@@ -39,7 +39,7 @@ pub struct Seen {
     pub volumes: Vec<VolumeName>,
     /// The addresses that services of its app have on their networks; the same for all its instances.
     #[serde(default)]
-    pub served: Vec<(ServiceName, Ipv4Addr)>,
+    pub served: Vec<(ServiceName, IpAddr)>,
 }
 
 /// How an instance is.

@@ -243,8 +243,8 @@ fn seen(cell: &Cell, app: &AppName, now: Timestamp) -> Option<Seen> {
 /// The addresses that the services of an app want on their networks.
 fn served(app: &App) -> Vec<ServedOrder> {
     let fixed = |service: &Service| {
-        let texts = service.networks.values().filter_map(|on| on.ipv4_address.as_deref());
-        texts.filter_map(|text| text.parse().ok()).collect::<Vec<_>>()
+        let texts = service.networks.values().flat_map(|on| [&on.ipv4_address, &on.ipv6_address]);
+        texts.flatten().filter_map(|text| text.parse().ok()).collect::<Vec<_>>()
     };
     let avoid: Vec<_> = app.services.values().flat_map(fixed).collect();
     let wanting = app.services.iter().filter(|(_, service)| !service.edge.between.is_empty());

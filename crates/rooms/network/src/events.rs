@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use base::{ContainerId, NetworkName};
+use base::{ContainerId, NetworkName, ServiceName};
 use tracing::{debug, info, warn};
 
 use crate::order::Settled;
-use crate::problems::KernelError;
+use crate::problems::{ChangeError, KernelError};
 use crate::tag::Tag;
 
 /// Links were told to pass packets on, which the machine did not do before.
@@ -57,6 +57,11 @@ pub(crate) fn option_unknown(network: &NetworkName, option: &str) {
 /// Nobody answers for names yet.
 pub(crate) fn names_late(network: &NetworkName, why: &str) {
     warn!(network.name = %network, why, "nobody answers for names on network `{network}` yet: {why}");
+}
+
+/// A service has an address in IPv4 alone.
+pub(crate) fn service_without_ipv6(service: &ServiceName, full: &ChangeError) {
+    warn!(%service, why = %full, "by IPv6 the name of service `{service}` leads to its instances: {full}");
 }
 
 /// The filters do not say where services are.

@@ -23,7 +23,7 @@ use message::{Answer, Request};
 /// Large enough for a packet of a dump, which the kernel keeps to 32 KiB.
 const RECEIVE_BYTES: usize = 64 << 10;
 /// Room for one batch of filters with rules for each of the networks and for each of their services.
-const SEND_BYTES: usize = 32 << 20;
+const SEND_BYTES: usize = 64 << 20;
 
 /// How often, and with which pause, a link is looked at that is about to come up.
 const LOOKS: u32 = 4000;
@@ -125,9 +125,10 @@ impl Socket {
         })
     }
 
-    /// Waits until neighbours can ask for this address, for the same reason.
-    pub(crate) fn await_address(&mut self, address: Ipv6Addr) -> io::Result<()> {
-        self.look_until(&link::list_groups(), |found| found.iter().any(|g| link::is_group_of(address, g)))
+    /// Waits until neighbours can ask a link for this address, for the same reason.
+    pub(crate) fn await_address(&mut self, link: u32, address: Ipv6Addr) -> io::Result<()> {
+        let is_its = |group: &_| link::is_group_of(link, address, group);
+        self.look_until(&link::list_groups(), |found| found.iter().any(is_its))
     }
 
     fn look_until(&mut self, look: &Request, so: impl Fn(&[(u16, Vec<u8>)]) -> bool) -> io::Result<()> {

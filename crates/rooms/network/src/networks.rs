@@ -1,7 +1,7 @@
 //! The way into the room: each operation waits its turn and then runs to its end off the async threads.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ const LINKS_LOOK: Duration = Duration::from_millis(5);
 const NAMES_READY: Duration = Duration::from_secs(2);
 
 /// The addresses of services, as they are at this moment.
-type Served = Arc<std::sync::Mutex<Vec<(AppName, ServiceName, Ipv4Addr)>>>;
+type Served = Arc<std::sync::Mutex<Vec<(AppName, ServiceName, IpAddr)>>>;
 
 /// Addresses and ports of services, each with the port of the same address at which the edge listens for it.
 pub type Answered = BTreeSet<(SocketAddr, u16)>;
@@ -124,7 +124,7 @@ impl Networks {
     }
 
     /// The addresses that services of an app have on their networks.
-    pub fn served(&self, app: &AppName) -> Vec<(ServiceName, Ipv4Addr)> {
+    pub fn served(&self, app: &AppName) -> Vec<(ServiceName, IpAddr)> {
         let all = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         let its = all.iter().filter(|(of, ..)| of == app);
         its.map(|(_, service, address)| (service.clone(), *address)).collect()

@@ -167,7 +167,7 @@ pub struct ServedOrder {
     /// What it is called there; the first one answers questions by address.
     pub names: Vec<String>,
     /// Addresses that are for others, though none has them yet.
-    pub avoid: Vec<Ipv4Addr>,
+    pub avoid: Vec<IpAddr>,
 }
 
 /// A container on a network.
@@ -272,6 +272,14 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl Mac {
+    /// The address by which its link is known to neighbours in IPv6 (RFC 4291, appendix A).
+    pub(crate) fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
     }
 }
 

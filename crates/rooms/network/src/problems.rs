@@ -389,12 +389,14 @@ pub enum ChangeError {
         source: RecordError,
     },
     /// No address is free.
-    #[error("could not {what}: the network `{network}` has no address left")]
+    #[error("could not {what}: the network `{network}` has no {family} address left")]
     Full {
         /// What we were about.
         what: &'static str,
         /// The network.
         network: NetworkName,
+        /// IPv4 or IPv6.
+        family: &'static str,
     },
 }
 

@@ -24,7 +24,7 @@ use crate::names::{Member, NamesOfNetwork};
 use crate::netlink::{Family, Socket, link};
 use crate::order::{Attachment, NetworkView, PoolOrder, SubnetView};
 use crate::problems::{ChangeError, FindError, KernelError, OpenError, RecordError, RemoveError};
-use crate::record::{AttachmentRecord, Folder, NetworkRecord};
+use crate::record::{AttachmentRecord, Folder, NetworkRecord, ServedRecord};
 use crate::tag::Tag;
 
 pub use create::driver_option_names;
@@ -303,7 +303,7 @@ impl Realm {
             taken.insert(subnet.gateway);
             taken.extend(subnet.aux_addresses.values());
         }
-        taken.extend(network.served.iter().map(|served| IpAddr::V4(served.address)));
+        taken.extend(network.served.iter().flat_map(ServedRecord::addresses));
         for record in self.attached.values().flatten().filter(|r| r.network_id == network.id) {
             taken.extend(record.ipv4.map(IpAddr::V4));
             taken.extend(record.ipv6.map(IpAddr::V6));

@@ -55,7 +55,17 @@ pub(crate) struct ServedRecord {
     pub(crate) app: AppName,
     pub(crate) service: ServiceName,
     pub(crate) address: Ipv4Addr,
+    /// Where the network has IPv6; none also in records of before services had any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ipv6: Option<Ipv6Addr>,
     pub(crate) names: Vec<String>,
+}
+
+impl ServedRecord {
+    /// All of its addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        std::iter::once(IpAddr::V4(self.address)).chain(self.ipv6.map(IpAddr::V6))
+    }
 }
 
 /// An address range of a network.

@@ -182,7 +182,7 @@ impl Client {
     pub(crate) fn with(worker: &Rc<Worker>, stream: Stream, facts: Rc<Facts>) -> Self {
         let protocol = if stream.is_lane() { "HTTP/2" } else { "HTTP/1.1" };
         let watched = worker.watches.watch();
-        watched.watch.set_holder(if stream.is_shared() { Holder::MANY } else { facts.holder() });
+        watched.watch.set_holder(if stream.is_shared() { Holder::MANY } else { facts.holder(worker) });
         Self {
             // TLS has agreed on what is spoken.
             opening: matches!(stream, Stream::Plain(_)),

@@ -107,7 +107,7 @@ pub(crate) async fn serve(
     facts.local(&stream);
     let watched = worker.watches.watch();
     watched.within(worker.settings.head.min(worker.settings.keep_alive));
-    watched.watch.set_holder(facts.holder());
+    watched.watch.set_holder(facts.holder(worker));
     // An ending edge wakes it, so that it can say so.
     watched.watch.set_resting(true);
     let session = RefCell::new(Session::new());

@@ -11,14 +11,13 @@ use crate::link::Link;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 use crate::tls::{Fallen, shake};
-use crate::watch::{Holder, Watched};
+use crate::watch::Watched;
 use crate::worker::Worker;
 
 /// Serves a connection from its first byte.
 pub(crate) async fn serve(worker: &Rc<Worker>, tcp: Link, peer: SocketAddr, watched: Watched) {
     watched.within(worker.settings.head);
-    let trusted = worker.table().shared.trusts(peer.ip().to_canonical());
-    watched.watch.set_holder(if trusted { Holder::MANY } else { Holder::of(peer.ip()) });
+    watched.watch.set_holder(worker.table().shared.holder(peer.ip()));
     let shaken = shake(worker, tcp, &watched).await;
     drop(watched);
     match shaken {

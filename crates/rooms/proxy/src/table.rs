@@ -2,7 +2,7 @@
 
 mod reading;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::status::{PortStatus, RuleStatus};
 use crate::stick::Stick;
 use crate::tally::{RouteTally, Tally};
 use crate::tls::Hosts;
+use crate::watch::Holder;
 
 /// The usual port of HTTPS, which addresses leave out.
 pub(crate) const HTTPS_PORT: u16 = 443;
@@ -156,6 +157,8 @@ pub(crate) struct Table {
     pub(crate) listeners: BTreeMap<(SocketAddr, bool), (Protocol, usize)>,
     /// Those of them that are addresses of services on their networks, by where they are listened on.
     pub(crate) between: Arc<BTreeMap<SocketAddr, SocketAddr>>,
+    /// The first halves of those that are of IPv6: in such a network clients stand side by side.
+    neighbours: BTreeSet<u64>,
     /// Proxies of ours, which are believed what they say of clients.
     trusted: Vec<Cidr>,
     /// Proxies whose connections open with the PROXY protocol.
@@ -241,6 +244,7 @@ impl Table {
             https_port: HTTPS_PORT,
             listeners: BTreeMap::new(),
             between: Arc::default(),
+            neighbours: BTreeSet::new(),
             trusted: document.trusted.clone(),
             prefaced: document.prefaced.clone(),
             answers: document
@@ -375,6 +379,9 @@ impl Table {
         let key = (listener.address, listener.protocol == Protocol::Udp);
         if listener.between {
             Arc::make_mut(&mut self.between).insert(Listener::bound(listener.address), listener.address);
+            if let IpAddr::V6(address) = listener.address.ip() {
+                self.neighbours.insert((address.to_bits() >> 64) as u64);
+            }
         }
         if let Some((_, other)) = self.listeners.insert(key, (listener.protocol, pool)) {
             return Err(TableFlaw::ListenerTwice {
@@ -457,6 +464,17 @@ impl Table {
     /// Whether this is a proxy of ours.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(peer))
+    }
+
+    /// Whose the connections of this client are.
+    pub(crate) fn holder(&self, client: IpAddr) -> Holder {
+        match client.to_canonical() {
+            client if self.trusts(client) => Holder::MANY,
+            IpAddr::V6(v6) if self.neighbours.contains(&((v6.to_bits() >> 64) as u64)) => {
+                Holder::among_neighbours(client)
+            }
+            client => Holder::of(client),
+        }
     }
 
     /// What an authority is to find at this path, if it is one of those.

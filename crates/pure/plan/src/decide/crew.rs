@@ -1,7 +1,7 @@
 //! What is seen, sorted: the instances of each service, the current and the old, those to keep first.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base::{Revision, ServiceName, VolumeName};
@@ -279,7 +279,7 @@ pub(crate) struct Fleet<'a> {
     /// Instances of services that the release does not have.
     pub(crate) gone: Vec<Instance<'a>>,
     /// The addresses that its services have on their networks.
-    pub(crate) served: &'a [(ServiceName, Ipv4Addr)],
+    pub(crate) served: &'a [(ServiceName, IpAddr)],
     places: BTreeMap<&'a ServiceName, usize>,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn add(
                 let ends = ends(fleet, leaving, &lead, |_| Some(*port));
                 let pool = add_pool(wanted, share, &lead, ends);
                 share.listeners.push(Listener {
-                    address: SocketAddr::new((*address).into(), *port),
+                    address: SocketAddr::new(*address, *port),
                     protocol,
                     pool,
                     between: true,

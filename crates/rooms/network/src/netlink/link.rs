@@ -132,6 +132,30 @@ pub(crate) fn list() -> Request {
 
 /// Gives an address to a link, with the route to its subnet; no other machine is asked whether it has it.
 pub(crate) fn give_address(index: u32, address: IpAddr, prefix: u8) -> Request {
+    address_on(index, address, prefix).request(NEW_ADDRESS, ACK | CREATE | REPLACE)
+}
+
+/// Gives a link an address that belongs to somebody else than this machine: it is answered for, and nothing that the
+/// machine says by itself comes from it. In IPv4 that is so of every address after the first.
+pub(crate) fn lend_address(index: u32, address: IpAddr) -> Request {
+    const LIFE: u16 = 6;
+    let body = address_on(index, address, whole(address));
+    let body = if address.is_ipv4() {
+        body
+    } else {
+        // Never preferred, valid for ever, and two times that the kernel fills in.
+        let life = [0, u32::MAX, 0, 0].map(u32::to_ne_bytes);
+        body.with(LIFE, life.as_flattened())
+    };
+    body.request(NEW_ADDRESS, ACK | CREATE | REPLACE)
+}
+
+/// The length of a prefix that is an address's own.
+pub(crate) fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn address_on(index: u32, address: IpAddr, prefix: u8) -> Body {
     let bytes = octets(address);
     let flags = if address.is_ipv6() { ADDRESS_WITHOUT_PROBE } else { 0 };
     let mut fixed = [family(address), prefix, flags, 0, 0, 0, 0, 0];
@@ -139,11 +163,10 @@ pub(crate) fn give_address(index: u32, address: IpAddr, prefix: u8) -> Request {
     let body = Body::of(&fixed).with(1, &bytes).with(2, &bytes);
     // Packets to all hosts of the subnet go to its last address.
     let last = Cidr::around(address, prefix).map(|subnet| octets(subnet.last()));
-    let body = match last {
+    match last {
         Some(last) if address.is_ipv4() && prefix < 31 => body.with(4, &last),
         _ => body,
-    };
-    body.request(NEW_ADDRESS, ACK | CREATE | REPLACE)
+    }
 }
 
 /// Takes an address from a link.
@@ -176,12 +199,13 @@ pub(crate) fn list_groups() -> Request {
     Body::of(&[INET6, 0, 0, 0, 0, 0, 0, 0]).request(GET_GROUPS, DUMP)
 }
 
-/// Whether this is the group in which neighbours ask for that address (RFC 4291, 2.7.1).
-pub(crate) fn is_group_of(address: Ipv6Addr, (kind, payload): &(u16, Vec<u8>)) -> bool {
+/// Whether this is the group in which neighbours ask that link for that address (RFC 4291, 2.7.1).
+pub(crate) fn is_group_of(link: u32, address: Ipv6Addr, (kind, payload): &(u16, Vec<u8>)) -> bool {
     let [.., a, b, c] = address.octets();
     let group = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c];
     let mut groups = attributes(payload.get(8..).unwrap_or_default());
-    *kind == GET_GROUPS && groups.any(|(kind, value)| kind == 7 && value == group)
+    let asked = *kind == GET_GROUPS && u32_at(payload, 4) == Some(link);
+    asked && groups.any(|(kind, value)| kind == 7 && value == group)
 }
 
 /// Asks for all routes of all tables.
@@ -247,18 +271,23 @@ pub(crate) fn read_address((kind, payload): &(u16, Vec<u8>)) -> Option<Range> {
         return None;
     }
     let (prefix, link) = (*payload.get(1)?, u32_at(payload, 4)?);
-    // The local address where there are both; the other is a tunnel's far end.
-    let address =
-        attributes(payload.get(8..)?).filter(|(k, _)| matches!(k, 1 | 2)).max_by_key(|(k, _)| *k)?.1;
-    Some(Range { subnet: Cidr::around(numbers::address(address)?, prefix)?, link })
+    Some(Range { subnet: Cidr::around(local(payload)?, prefix)?, link })
 }
 
 /// Reads which address a link holds for itself alone: with a prefix as long as the address.
 pub(crate) fn read_single((kind, payload): &(u16, Vec<u8>)) -> Option<(u32, IpAddr)> {
     let prefix = *payload.get(1)?;
-    let local = attributes(payload.get(8..)?).find(|(kind, _)| *kind == 2)?.1;
-    let address = numbers::address(local)?;
-    (*kind == NEW_ADDRESS && usize::from(prefix) == local.len() * 8).then_some((u32_at(payload, 4)?, address))
+    if *kind != NEW_ADDRESS {
+        return None;
+    }
+    let address = local(payload)?;
+    (prefix == whole(address)).then_some((u32_at(payload, 4)?, address))
+}
+
+/// The local address where there are both; the other is a tunnel's far end. In IPv6 there is most often only the other.
+fn local(payload: &[u8]) -> Option<IpAddr> {
+    let all = attributes(payload.get(8..)?).filter(|(kind, _)| matches!(kind, 1 | 2));
+    numbers::address(all.max_by_key(|(kind, _)| *kind)?.1)
 }
 
 /// Reads a route; its range is that of all addresses when it is a default route.

@@ -11,7 +11,7 @@ use crate::netlink::link;
 use crate::order::{IpamOrder, NetworkOrder, NetworkView};
 use crate::pool::{self, Occupied};
 use crate::problems::{CreateError, KernelError};
-use crate::record::{NetworkRecord, SubnetRecord};
+use crate::record::{NetworkRecord, ServedRecord, SubnetRecord};
 use base::Cidr;
 
 /// So many networks may a root have; each costs a few filter rules.
@@ -216,16 +216,20 @@ impl Realm {
         if self.dies_at(CrashPoint::LinkMade) {
             return Ok(index);
         }
-        let mut steps = Vec::new();
-        if !network.enable_ipv6 {
-            steps.push(link::quieten(name));
+        let mut steps = vec![link::quieten(name), link::raise(name)];
+        if network.enable_ipv6 {
+            // The kernel would make it, too, and for a second ask neighbours for none while it asks whether another has it.
+            steps.push(link::give_address(index, network.mac.link_local().into(), 64));
         }
-        steps.push(link::raise(name));
         let addresses =
             network.subnets.iter().map(|s| link::give_address(index, s.gateway, s.subnet.prefix()));
         steps.extend(addresses);
-        steps.extend(network.served.iter().map(|s| link::give_address(index, s.address.into(), 32)));
+        let served = || network.served.iter().flat_map(ServedRecord::addresses);
+        steps.extend(served().map(|address| link::lend_address(index, address)));
         self.kernel.route()?.change(&steps).map_err(failed)?;
+        for address in served() {
+            self.await_asked(index, address)?;
+        }
         base::crash::point("network: bridge set up");
         Ok(index)
     }

@@ -12,6 +12,9 @@ use crate::problems::KernelError;
 use crate::record::NetworkRecord;
 use base::Cidr;
 
+/// Whether the machine passes packets of IPv6 on.
+const ALL_IPV6: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
+
 /// What Ethernet carries, and what a network gets unless the way out carries less.
 const USUAL_MTU: u32 = 1500;
 
@@ -92,7 +95,7 @@ impl Realm {
     /// For IPv4 only the links concerned are told; a machine whose whole forwarding is on needs nothing.
     /// IPv6 knows only the whole machine, which then stops listening to routers unless told otherwise.
     pub(super) fn forward_packets(&self, host: &Host) {
-        self.networks.values().filter(|n| !n.served.is_empty()).for_each(pass_within);
+        self.networks.values().filter(|n| !n.served.is_empty()).for_each(|n| pass_within(n, host));
         let open: Vec<&NetworkRecord> = self.networks.values().filter(|n| !n.internal).collect();
         if open.is_empty() {
             return;
@@ -103,29 +106,44 @@ impl Realm {
                 switch_on(&format!("/proc/sys/net/ipv4/conf/{link}/forwarding"), "1");
             }
         }
-        let all_ipv6 = "/proc/sys/net/ipv6/conf/all/forwarding";
-        if open.iter().any(|n| n.enable_ipv6) && !is_on(all_ipv6) {
-            for link in host.ways(false) {
-                let listening = format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
-                if is_on(&listening) {
-                    switch_on(&listening, "2");
-                }
-            }
-            switch_on(all_ipv6, "1");
+        if open.iter().any(|n| n.enable_ipv6) && !is_on(ALL_IPV6) {
+            forward_all_ipv6(&host.ways(false));
         }
     }
 }
 
 /// Has the kernel pass packets from a bridge back into it. The filters keep an internal network's from going elsewhere.
-pub(super) fn pass_within(network: &NetworkRecord) {
+///
+/// In IPv6 kernels before 6.17 know that for the whole machine only.
+pub(super) fn pass_within(network: &NetworkRecord, host: &Host) {
     if !is_on("/proc/sys/net/ipv4/ip_forward") {
         switch_on(&format!("/proc/sys/net/ipv4/conf/{}/forwarding", network.bridge), "1");
     }
+    if !network.served.iter().any(|served| served.ipv6.is_some()) || is_on(ALL_IPV6) {
+        return;
+    }
+    let alone = format!("/proc/sys/net/ipv6/conf/{}/force_forwarding", network.bridge);
+    if fs::exists(&alone).unwrap_or(false) {
+        switch_on(&alone, "1");
+    } else {
+        forward_all_ipv6(&host.ways(false));
+    }
+}
+
+/// Has the whole machine pass packets of IPv6 on, and go on listening to routers on these links where it did.
+fn forward_all_ipv6(ways: &BTreeSet<&str>) {
+    for link in ways {
+        let listening = format!("/proc/sys/net/ipv6/conf/{link}/accept_ra");
+        if is_on(&listening) {
+            switch_on(&listening, "2");
+        }
+    }
+    switch_on(ALL_IPV6, "1");
 }
 
 /// Which of the kernel's switches are off that open networks need; for `sea doctor`.
 pub(crate) fn forwarding_wanted() -> Vec<&'static str> {
-    let switches = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+    let switches = ["/proc/sys/net/ipv4/ip_forward", ALL_IPV6];
     switches.into_iter().filter(|path| !is_on(path)).collect()
 }
 

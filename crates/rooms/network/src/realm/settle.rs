@@ -23,6 +23,7 @@ impl Realm {
         let mut settled = Settled::default();
         self.release(&live.iter().collect(), &mut settled)
             .map_err(|source| ChangeError::Record { what: WHAT, source })?;
+        self.complete_served().map_err(|source| ChangeError::Record { what: WHAT, source })?;
         let kernel = |source| ChangeError::Kernel { what: WHAT, source };
         self.remove_strangers(&mut settled).map_err(kernel)?;
         self.write_filters().map_err(kernel)?;

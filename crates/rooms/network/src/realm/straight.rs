@@ -1,15 +1,15 @@
 //! Where services' addresses lead that the edge does not answer: to the instances that are ready, as names would.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Realm, create};
 use crate::events;
 use crate::filter::{self, Fence, Served};
-use crate::netlink::{Refusal, flow};
+use crate::netlink::{Refusal, flow, numbers};
 use crate::networks::Answered;
 use crate::problems::KernelError;
-use crate::record::{NetworkRecord, ServedRecord};
+use crate::record::{AttachmentRecord, NetworkRecord, ServedRecord};
 
 impl Realm {
     /// What the filters are to be made of.
@@ -18,19 +18,19 @@ impl Realm {
     }
 
     fn fence(&self, network: &NetworkRecord) -> Fence {
-        let lead = |served: &ServedRecord| {
-            let address = IpAddr::V4(served.address);
+        let lead = |(served, address): (&ServedRecord, IpAddr)| {
             let its = self.answered.values().flatten().filter(|(at, _)| at.ip() == address);
             let answered = its.map(|(at, behind)| (at.port(), *behind)).collect();
-            Served { address, instances: self.instances(network, served), answered }
+            Served { address, instances: self.instances(network, served, address.is_ipv4()), answered }
         };
+        let each = |served| ServedRecord::addresses(served).map(move |address| (served, address));
         Fence {
             bridge: network.bridge.clone(),
             internal: network.internal,
             masquerade: create::switch(network, create::OPTION_MASQUERADE),
             talk: create::switch(network, create::OPTION_TALK),
             subnets: network.subnets.iter().map(|s| s.subnet).collect(),
-            served: network.served.iter().map(lead).collect(),
+            served: network.served.iter().flat_map(each).map(lead).collect(),
         }
     }
 
@@ -55,16 +55,17 @@ impl Realm {
         self.lead_services();
     }
 
-    /// The addresses of a service's instances that are ready.
-    fn instances(&self, network: &NetworkRecord, served: &ServedRecord) -> Vec<IpAddr> {
+    /// The addresses in one family of a service's instances that are ready.
+    fn instances(&self, network: &NetworkRecord, served: &ServedRecord, ipv4: bool) -> Vec<IpAddr> {
         let its = self.attached.values().flatten().filter(|record| {
             let of = record.instance_of.as_ref();
             let its = of.is_some_and(|(app, service)| *app == served.app && *service == served.service);
             its && record.network_id == network.id && record.made && record.ready
         });
-        let both =
-            |ipv4: Option<_>, ipv6: Option<_>| ipv4.map(IpAddr::V4).into_iter().chain(ipv6.map(IpAddr::V6));
-        its.flat_map(|record| both(record.ipv4, record.ipv6)).collect()
+        let of = |record: &AttachmentRecord| {
+            if ipv4 { record.ipv4.map(IpAddr::V4) } else { record.ipv6.map(IpAddr::V6) }
+        };
+        its.filter_map(of).collect()
     }
 
     /// Leads services' addresses to the instances that are ready now. What fails is tried again at the next change.
@@ -155,18 +156,47 @@ impl Realm {
 
 /// Where programs of this machine listen for TCP.
 fn listening() -> BTreeSet<SocketAddr> {
-    // Of the thread's own namespace.
-    let text = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
-    text.lines().filter_map(listener).collect()
+    // Of the thread's own namespace. A machine without IPv6 has no second one.
+    let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"].map(std::fs::read_to_string);
+    tables.iter().flatten().flat_map(|text| text.lines()).filter_map(listener).collect()
 }
 
-/// The address of a line of `/proc/net/tcp` that tells of a listener.
+/// The address of a line of `/proc/net/tcp` or `tcp6` that tells of a listener.
 fn listener(line: &str) -> Option<SocketAddr> {
     const LISTENS: &str = "0A";
     let mut words = line.split_ascii_whitespace().skip(1);
     let (address, port) = words.next()?.split_once(':')?;
     words.nth(1).filter(|state| *state == LISTENS)?;
-    // The address's bytes stand there as a number of this machine.
-    let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
-    Some(SocketAddr::new(address.into(), u16::from_str_radix(port, 16).ok()?))
+    // The address's bytes stand there as numbers of this machine, four bytes each.
+    let digits = address.as_bytes();
+    if !digits.len().is_multiple_of(8) {
+        return None;
+    }
+    let numbers: Vec<_> = digits.chunks(8).map(number).collect::<Option<_>>()?;
+    let bytes: Vec<_> = numbers.into_iter().flat_map(u32::to_ne_bytes).collect();
+    Some(SocketAddr::new(numbers::address(&bytes)?, u16::from_str_radix(port, 16).ok()?))
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listener;
+
+    #[test]
+    fn listeners_of_both_families_are_read() {
+        let line = |address: &str, state: &str| {
+            listener(&format!("   0: {address}:F7B0 00000000:0000 {state} 00000000:00000000 00:00000000"))
+        };
+        // Of a machine with the lowest byte first.
+        let at = |text: &str| Some(text.parse().unwrap()).filter(|_| cfg!(target_endian = "little"));
+        assert_eq!(line("0100007F", "0A"), at("127.0.0.1:63408"));
+        let local = line("3A125EFD00000000FFFFFFFFFEFFFFFF", "0A");
+        assert_eq!(local, at("[fd5e:123a::ffff:ffff:ffff:fffe]:63408"));
+        for (address, state) in [("0100007F", "01"), ("0100", "0A"), ("", "0A"), ("0100007F01000000", "0A")] {
+            assert_eq!(line(address, state), None, "{address} {state}");
+        }
+    }
 }

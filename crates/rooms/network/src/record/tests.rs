@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base::{ContainerId, NetworkName, Timestamp};
 use expect_test::expect;
 
-use super::{AttachmentRecord, Folder, NetworkRecord, SubnetRecord};
+use super::{AttachmentRecord, Folder, NetworkRecord, ServedRecord, SubnetRecord};
 use crate::order::Remarks;
 use crate::problems::OpenError;
 
@@ -76,6 +76,28 @@ fn the_files_are_written_and_read_as_the_golden_ones() {
     folder.write_attached(&container, &[]).unwrap();
     folder.write_attached(&container, &[]).expect("once more is no harm");
     assert!(folder.attached().unwrap().0.is_empty());
+}
+
+#[test]
+fn services_are_written_with_the_addresses_that_they_have_and_read_from_before_there_was_ipv6() {
+    let served = |service: &str, address: &str, ipv6: Option<&str>| ServedRecord {
+        app: "shop".parse().unwrap(),
+        service: service.parse().unwrap(),
+        address: address.parse().unwrap(),
+        ipv6: ipv6.map(|text| text.parse().unwrap()),
+        names: vec![service.to_owned()],
+    };
+    let both = vec![
+        served("api", "172.18.0.254", Some("fd5e::ffff:ffff:ffff:ffff")),
+        served("db", "172.18.0.253", None),
+    ];
+    let golden = expect![[r#"
+        [{"app":"shop","service":"api","address":"172.18.0.254","ipv6":"fd5e::ffff:ffff:ffff:ffff","names":["api"]},{"app":"shop","service":"db","address":"172.18.0.253","names":["db"]}]"#]];
+    golden.assert_eq(&serde_json::to_string(&both).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
+    folder.write_networks(vec![NetworkRecord { served: both.clone(), ..network() }]).unwrap();
+    assert_eq!(folder.networks().unwrap()[0].served, both);
 }
 
 #[test]

@@ -72,8 +72,8 @@ impl Facts {
     }
 
     /// Whose connections it counts among.
-    pub(crate) fn holder(&self) -> Holder {
-        if self.trusted { Holder::MANY } else { Holder::of(self.address) }
+    pub(crate) fn holder(&self, worker: &Worker) -> Holder {
+        if self.trusted { Holder::MANY } else { worker.table().shared.holder(self.address) }
     }
 
     /// Its address as text.

@@ -153,3 +153,19 @@ fn documents_that_contradict_themselves_are_refused() {
     );
     assert_eq!(flaw("a x y/ -> w"), "`a` has a rule for `x y/`, which no request can match");
 }
+
+#[test]
+fn who_stands_beside_a_service_is_a_client_by_his_address_alone() {
+    let own = "[fd5e::ffff]:80".parse().expect("an address");
+    let listener = Listener { address: own, protocol: Protocol::Http, pool: "w".into(), between: true };
+    let pools = [("w".to_owned(), Pool::default())].into();
+    let share = RouteShare { pools, listeners: vec![listener], ..RouteShare::default() };
+    let document = Document { shares: [("shop".to_owned(), share)].into(), ..Document::default() };
+    let table =
+        Table::build(&document, None, 1, |_, _| unreachable!("there is no instance")).expect("no flaw");
+    let of = |address: &str| table.holder(address.parse().expect("an address"));
+    assert_ne!(of("fd5e::2"), of("fd5e::3"));
+    assert_eq!(of("fd5e:0:0:1::2"), of("fd5e:0:0:1::3"));
+    assert_ne!(of("fd5e::2"), of("fd5e:0:0:1::2"));
+    assert_eq!(of("10.0.0.2"), Holder::of([10, 0, 0, 2].into()));
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base::Instant;
 
-/// Whose connection it is: an address, or the network of 64 bits that a client has in IPv6.
+/// Whose connection it is: an address, or the network of 64 bits that a client has in IPv6 who is no container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Holder(Option<u64>);
 
@@ -26,6 +26,14 @@ impl Holder {
             // Nobody has a network whose first half is zero.
             IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
         }))
+    }
+
+    /// For a client that others stand beside in its network of IPv6: an address there is one client, too.
+    pub(crate) fn among_neighbours(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(_) => Self::of(address),
+            IpAddr::V6(v6) => Self(Some(((v6.to_bits() >> 64) ^ v6.to_bits()) as u64)),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Addresses of services, and how many connections may be open to one.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use plan::traffic::{Listener, RouteShare};
-use spec::{EdgePolicy, Protocol};
+use spec::{EdgePolicy, Protocol, ProxyProtocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::ports::free_port;
+use super::secure::mirror;
 use super::*;
 use crate::listen::ListenError;
 use crate::server::ApplyError;
@@ -106,6 +107,24 @@ async fn a_foreign_program_on_all_addresses_is_in_the_way_of_nothing_else() {
     drop(taken);
     edge.apply(with(&backend, &[(own, true), (other, false)])).await;
     assert!(ask(Listener::bound(own), &get("/c")).await.ends_with("one /c "));
+}
+
+#[tokio::test]
+async fn a_services_address_in_ipv6_tells_the_instance_who_called() {
+    let backend = mirror().await;
+    let mut edge = TestEdge::start(quick()).await;
+    let own: SocketAddr = (Ipv6Addr::LOCALHOST, free_port().port()).into();
+    let absent: SocketAddr = ("2001:db8::77".parse::<Ipv6Addr>().expect("an address"), own.port()).into();
+    let mut share = with(&backend, &[(absent, true), (own, true)]);
+    edge.apply(share.clone()).await;
+    let answer = ask(Listener::bound(own), &get("/a")).await;
+    assert!(answer.contains("x-forwarded-for: ::1\r\n"), "{answer}");
+    share.pools.get_mut("web").expect("its pool").policy.proxy_protocol = Some(ProxyProtocol::V1);
+    edge.apply(share).await;
+    let answer = ask(Listener::bound(own), &get("/b")).await;
+    let (_, told) = answer.split_once("PROXY TCP6 ::1 ::1 ").unwrap_or_else(|| panic!("{answer}"));
+    let ports = told.split(['\r', '\n']).next().unwrap_or_default();
+    assert!(ports.ends_with(&format!(" {}", own.port())), "not the port behind it: {answer}");
 }
 
 /// A share with these addresses, which are services' or published.
