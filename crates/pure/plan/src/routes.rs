@@ -142,9 +142,9 @@ fn ways(
             let ends = ends(fleet, leaving, &lead, |one| port_of(wanted, one, &lead).or(Some(lead.port)));
             add(wanted, &mut share, &lead, ends);
         }
+        between::add(wanted, before, fleet, leaving, &mut share);
         add_others(wanted, before, (fleet, leaving), &mut share);
         add_asked(wanted, fleet, leaving, &mut share);
-        between::add(wanted, before, fleet, leaving, &mut share);
         share.tls.certificates = certificates(&before.app);
         share.tls.issue = to_issue(&before.app);
         return share;
@@ -189,9 +189,9 @@ fn ways(
             }
         }
     }
+    between::add(wanted, wanted.release, fleet, leaving, &mut share);
     add_others(wanted, wanted.release, (fleet, leaving), &mut share);
     add_asked(wanted, fleet, leaving, &mut share);
-    between::add(wanted, wanted.release, fleet, leaving, &mut share);
     share.tls.certificates = certificates(&wanted.release.app);
     share.tls.issue = to_issue(&wanted.release.app);
     share

@@ -1,6 +1,7 @@
 //! What the edge is told of the addresses of services.
 
 use expect_test::{Expect, expect};
+use spec::{Side, Split};
 
 use crate::fixtures::{app, ledger, name, route, seen, service, sight};
 use crate::seen::Seen;
@@ -129,4 +130,28 @@ fn the_edge_is_told_what_instances_are_made_from_where_it_keeps_their_answers() 
         assert_eq!(revision(unclear, true), "", "{unclear}");
     }
     assert_eq!(revision(new, false), "");
+}
+
+#[test]
+fn what_only_other_services_call_is_split_too() {
+    let mut api = service("a", 1);
+    api.edge.between = vec![80];
+    let side = |weight| Side { weight, port: None };
+    let sides = [(name("api"), side(9)), (name("next"), side(1))];
+    let (matches, sticky) = (Vec::new(), spec::Sticky::No);
+    api.edge.split = Some(Split { sides: sides.into(), matches, sticky });
+    let ledger = ledger([app([("api", api), ("next", service("b", 1)), ("web", service("w", 1))])]);
+    let served = vec![(name("api"), "10.9.0.254".parse().expect("an address"))];
+    let instances = seen(&ledger, "api-1 r1 ready, next-1 r1 ready, web-1 r1 ready");
+    let instances: Vec<_> = instances.into_iter().map(|one| Seen { served: served.clone(), ..one }).collect();
+    let memory = Memory::default();
+    let steps = plan(&ledger.wanted().expect("a release"), &sight(&instances, &memory)).steps;
+    let share = steps.into_iter().find_map(|step| match step {
+        Step::Send(share) => Some(share),
+        _ => None,
+    });
+    let share = share.expect("a share");
+    let pool = &share.pools[&share.listeners[0].pool];
+    assert_eq!(pool.sides, [(name("next"), "next:80".to_owned())].into());
+    assert!(pool.policy.split.is_some() && share.pools["next:80"].endpoints.len() == 1);
 }
