@@ -79,6 +79,14 @@ fn a_new_release_stands_beside_the_one_that_runs() {
 }
 
 #[test]
+fn the_journal_tells_the_share_of_a_new_release() {
+    let mut ledger = live([shop("a", 10)]);
+    let (_, change) = ledger.deploy(draft(shop("b", 10)), Timestamp::from_secs(900)).expect("a deploy");
+    let told: Vec<_> = change.events.iter().map(|event| event.message.as_str()).collect();
+    assert_eq!(told, ["release 2 was asked for: deploy, with 10 % of the requests for `web`"]);
+}
+
+#[test]
 fn another_share_replaces_nothing() {
     let three = check(
         [shop("a", 10), shop("b", 10), shop("b", 60)],

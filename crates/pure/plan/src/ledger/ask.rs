@@ -222,7 +222,12 @@ impl Ledger {
         }
         let names: Vec<_> = release.app.services.keys().collect();
         self.record.stopped.retain(|name| names.contains(&name));
-        let message = format!("release {number} was asked for: {}", release.cause);
+        let shares = release.app.services.keys().filter_map(|name| {
+            let (wish, _) = beside::in_force(&release.app, name)?;
+            Some(format!(", with {} % of the requests for `{name}`", wish.percent()))
+        });
+        let message =
+            format!("release {number} was asked for: {}{}", release.cause, shares.collect::<String>());
         change.events.push(self.event("ReleaseCreated", format!("release {number}"), message));
         self.record.next = number.0 + 1;
         self.record.phase = Phase::Rolling { to: number, from };

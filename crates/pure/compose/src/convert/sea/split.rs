@@ -21,6 +21,7 @@ const MATCH_KEYS: &[&str] = &["header", "cookie", "value", "to"];
 const MIRROR_KEYS: &[&str] = &["to", "percent"];
 const SIDES_HELP: &str =
     "write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file";
+const SPLIT_HELP: &str = "write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file, or `release: 10` for a new release of this one";
 const RELEASE_HELP: &str = "write as in `release: 10` or `release: {percent: 10, replicas: 1}`";
 const MATCH_HELP: &str = "write as in `[{header: X-Canary, value: always, to: web-next}]`";
 const MIRROR_HELP: &str =
@@ -86,7 +87,7 @@ impl Reader<'_, '_> {
 
     fn split(&mut self, node: &Node) -> Option<Split> {
         let Some(map) = node.map() else {
-            self.fault(node, "split", format!("this takes a mapping, not {}", node.kind()), SIDES_HELP);
+            self.fault(node, "split", format!("this takes a mapping, not {}", node.kind()), SPLIT_HELP);
             return None;
         };
         known(self.desk, map, SPLIT_KEYS, &format!("{}.split", self.key));
@@ -100,7 +101,7 @@ impl Reader<'_, '_> {
     fn sides(&mut self, given: Option<&Node>, node: &Node) -> Option<BTreeMap<ServiceName, Side>> {
         const FIELD: &str = "split.sides";
         let Some((given, map)) = given.and_then(|given| Some((given, given.map()?))) else {
-            self.fault(given.unwrap_or(node), FIELD, "this takes services with their weights", SIDES_HELP);
+            self.fault(given.unwrap_or(node), FIELD, "this takes services with their weights", SPLIT_HELP);
             return None;
         };
         let mut sides = BTreeMap::new();

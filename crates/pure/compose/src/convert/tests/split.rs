@@ -71,15 +71,15 @@ fn splits_that_make_no_sense_are_told() {
     told(
         &wrong("5"),
         expect![[r#"
-        services.web.x-sea.edge.split: this takes a mapping, not an integer | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file
-    "#]],
+            services.web.x-sea.edge.split: this takes a mapping, not an integer | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file, or `release: 10` for a new release of this one
+        "#]],
     );
     told(
         &wrong("{side: {web: 1}}"),
         expect![[r#"
-        services.web.x-sea.edge.split.sides: this takes services with their weights | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file
-        services.web.x-sea.edge.split.side: there is no such key | did you mean `sides`?
-    "#]],
+            services.web.x-sea.edge.split.sides: this takes services with their weights | write as in `sides: {web: 90, web-next: 10}`, with the names of services of this file, or `release: 10` for a new release of this one
+            services.web.x-sea.edge.split.side: there is no such key | did you mean `sides`?
+        "#]],
     );
     told(
         &wrong("{sides: {next: 10}}"),
