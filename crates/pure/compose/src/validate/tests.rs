@@ -196,6 +196,8 @@ proptest! {
             let _ = loaded.project.app();
             // The reference too prints an empty build without its context, and fills it in when it reads that.
             prop_assume!(key != "build" || !printed.contains("    build:") || printed.contains("      context:"));
+            // It does not print an empty mode, which says that there is no default network either.
+            prop_assume!(key != "network_mode" || printed.contains("    network_mode:"));
             // It doubles the dollars of keys, which it never fills in.
             let json = loaded.project.to_json().unwrap_or_default();
             prop_assume!(!has_dollar_key(&serde_json::from_str(&json).unwrap_or_default()));
