@@ -125,10 +125,15 @@ impl Socket {
         })
     }
 
-    /// Waits until neighbours can ask a link for this address, for the same reason.
-    pub(crate) fn await_address(&mut self, link: u32, address: Ipv6Addr) -> io::Result<()> {
-        let is_its = |group: &_| link::is_group_of(link, address, group);
-        self.look_until(&link::list_groups(), |found| found.iter().any(is_its))
+    /// Waits until neighbours can ask a link for these addresses, for the same reason.
+    pub(crate) fn await_addresses(&mut self, link: u32, addresses: &[Ipv6Addr]) -> io::Result<()> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        self.look_until(&link::list_groups(), |found| {
+            let asked = |address: &_| found.iter().any(|group| link::is_group_of(link, *address, group));
+            addresses.iter().all(asked)
+        })
     }
 
     fn look_until(&mut self, look: &Request, so: impl Fn(&[(u16, Vec<u8>)]) -> bool) -> io::Result<()> {

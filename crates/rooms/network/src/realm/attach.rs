@@ -306,13 +306,6 @@ impl Realm {
             .map_err(|e| KernelError::new(format!("bring the link `{host}` up"), e))
     }
 
-    /// Waits until neighbours can ask for an address of a link here.
-    pub(super) fn await_asked(&mut self, link: u32, address: IpAddr) -> Result<(), KernelError> {
-        let IpAddr::V6(address) = address else { return Ok(()) };
-        let failed = |source| KernelError::new(format!("have neighbours find {address}"), source);
-        self.kernel.route()?.await_address(link, address).map_err(failed)
-    }
-
     fn record_attachment(
         &mut self,
         network: &NetworkRecord,
@@ -401,5 +394,5 @@ fn configure(
     }
     socket.change(&steps).map_err(|refusal| refusal.source)?;
     socket.await_link(name, |link| link.up)?;
-    record.ipv6.map_or(Ok(()), |address| socket.await_address(index, address))
+    socket.await_addresses(index, record.ipv6.as_slice())
 }

@@ -224,12 +224,14 @@ impl Realm {
         let addresses =
             network.subnets.iter().map(|s| link::give_address(index, s.gateway, s.subnet.prefix()));
         steps.extend(addresses);
-        let served = || network.served.iter().flat_map(ServedRecord::addresses);
-        steps.extend(served().map(|address| link::lend_address(index, address)));
-        self.kernel.route()?.change(&steps).map_err(failed)?;
-        for address in served() {
-            self.await_asked(index, address)?;
-        }
+        let served = network.served.iter().flat_map(ServedRecord::addresses);
+        steps.extend(served.map(|address| link::lend_address(index, address)));
+        let route = self.kernel.route()?;
+        route.change(&steps).map_err(failed)?;
+        let asked: Vec<_> = network.served.iter().filter_map(|served| served.ipv6).collect();
+        route
+            .await_addresses(index, &asked)
+            .map_err(|e| KernelError::new(format!("have neighbours find addresses of `{name}`"), e))?;
         base::crash::point("network: bridge set up");
         Ok(index)
     }
