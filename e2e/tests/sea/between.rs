@@ -122,7 +122,8 @@ print(seen)";
         let killed = kill_one(&sea);
         killed.map(|()| calling.join().expect("it calls"))
     })?;
-    ensure!(!told.contains("lost") && told.matches(": ").count() >= 3, "{told}");
+    // The one that was killed may not have answered before, nor be back.
+    ensure!(!told.contains("lost") && told.matches(": ").count() >= 2, "{told}");
     ensure!(answered(&sea) >= 100, "they came through the edge: {}", sea.json(&["routes"]));
 
     // An internal network is answered; another network, the neighbour's and the host are not.
