@@ -67,6 +67,7 @@
 //! assert_eq!(limit.in_flight(), 0);
 //! ```
 
+mod rounds;
 mod search;
 
 use std::time::Duration;

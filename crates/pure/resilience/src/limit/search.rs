@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use base::Instant;
 
+use super::rounds::{self, Rounds};
+
 /// After a step that was too much, so many cohorts pass before the next, and at most so many after several.
 const FIRST_HOLD: u32 = 16;
 const LONGEST_HOLD: u32 = 32;
@@ -17,16 +19,8 @@ const DRIFT: f64 = 1.0;
 /// than so many times the usual is slow by itself, and says no more than this.
 const JUMP: f64 = 1.5;
 const JUMP_EVIDENCE: f64 = 3.0;
-/// Where calls are alike and end together, each that is too much waits for nearly the whole of another, and all others for
-/// nothing. A call that was longer than the one before it by so much may be such; those in a pause of the machine are one.
-const ROUND: f64 = 0.4;
-/// Of more calls one in each round is too few to be told from what is slow by itself now and then.
-const ROUND_MOST: u32 = 40;
+/// Calls that vary by no more than this share of their mean are all alike.
 const ALL_ALIKE: f64 = 0.05;
-/// Where such calls come without a reason too, in less than so many cohorts, they say nothing of a step.
-const UNWAITED: u32 = 2;
-/// Those that a lower limit does not spare are slow by themselves, and not asked again for so many cohorts.
-const SLOW_ANYWAY: u32 = 64;
 /// A raised limit that cannot be judged by so many cohorts is taken for good.
 const UNDECIDED: u32 = 8;
 /// Times differ by this share of themselves for other reasons.
@@ -216,17 +210,8 @@ pub(super) struct Search {
     evidence: f64,
     /// By so much the last call was late.
     late: f64,
-    /// Calls of this cohort that waited for the whole of another, where all are alike, and in how many rounds of them.
-    waited: u32,
-    rounds: u32,
-    /// Cohorts in a row with as many as one in each round.
-    rounded: u32,
-    /// Cohorts in a row in which nobody waited so, under a limit that is no trial.
-    unwaited: u32,
-    /// The limit was cut because of them, and it is not known whether that has helped.
-    cut_rounds: bool,
-    /// For so many cohorts such calls are not believed to wait: a lower limit did not help them.
-    slow_anyway: u32,
+    /// Calls that waited for the whole of another.
+    rounds: Rounds,
     /// How much the last calls varied.
     spread: f64,
     /// Few calls without waiting were alike and shorter than what is known, so more are to tell.
@@ -257,12 +242,7 @@ impl Search {
             phase: Phase::Starting,
             evidence: 0.0,
             late: 0.0,
-            waited: 0,
-            rounds: 0,
-            rounded: 0,
-            unwaited: 0,
-            cut_rounds: false,
-            slow_anyway: 0,
+            rounds: Rounds::default(),
             spread: 0.0,
             doubted: false,
             run,
@@ -310,11 +290,10 @@ impl Search {
         let late = time.as_nanos() as f64 - base.mean() * (1.0 + SLACK) - 2.0 * base.doubt().sqrt();
         let rises = late - self.late;
         self.late = late.max(0.0);
-        if late > ROUND * base.mean() && peak <= ROUND_MOST && base.are_all_alike(self.samples) {
-            self.waited += 1;
-            self.rounds += u32::from(rises > ROUND * base.mean());
+        if peak <= rounds::MOST && base.are_all_alike(self.samples) {
+            self.rounds.hear(late / base.mean(), rises / base.mean());
         }
-        if self.step.is_some() && self.rounds > 1 && self.unwaited >= UNWAITED {
+        if self.step.is_some() && self.rounds.refute() {
             return true;
         }
         // Where whole cohorts were judged, it is for the next one to say whether the cut has helped.
@@ -330,7 +309,8 @@ impl Search {
 
     /// The limit moves for other reasons.
     pub(super) fn forget(&mut self) {
-        (self.evidence, self.waited, self.rounds) = (0.0, 0, 0);
+        self.evidence = 0.0;
+        self.rounds.forget();
         (self.run, self.step, self.held, self.cut) = (Times::default(), None, 0, None);
     }
 
@@ -392,7 +372,7 @@ impl Search {
     /// wait.
     pub(super) fn next(&mut self, times: Times, (first, peak): (u32, u32), limit: f64, clear: bool) -> Move {
         self.evidence = 0.0;
-        let excess = self.hear_rounds(times, peak);
+        let excess = self.rounds.end(times.count, peak, self.step.is_some());
         self.age = self.age.map(|age| age.saturating_add(1));
         self.run = self.run.and(times);
         self.spread = times.variation();
@@ -418,12 +398,14 @@ impl Search {
             (self.run, self.step, self.held) = (Times::default(), None, 0);
             self.put_off();
             // Or how much of it.
-            let before = (limit - step).max(limit.floor() - excess).max(1.0);
+            let enough = excess.map_or(1.0, |excess| limit.floor() - f64::from(excess));
+            let before = (limit - step).max(enough).max(1.0);
             self.able = self.able.min(before);
             return Move::To(before);
         }
-        if self.rounded > 1 && self.phase == Phase::Settled {
-            (self.run, self.rounded, self.cut_rounds) = (times, 0, true);
+        if self.rounds.last() && self.phase == Phase::Settled {
+            self.run = times;
+            self.rounds.note_cut();
             return self.fall(limit, used - 1.0, (true, true));
         }
         for run in [self.run, times] {
@@ -462,24 +444,6 @@ impl Search {
             return Move::Stay;
         }
         self.in_time(limit, base, free)
-    }
-
-    /// Takes in how many calls of a cohort waited for the whole of another; so many are too much if that is said by a step,
-    /// all otherwise.
-    fn hear_rounds(&mut self, times: Times, peak: u32) -> f64 {
-        let (waited, rounds) = (std::mem::take(&mut self.waited), std::mem::take(&mut self.rounds));
-        // As many as if one in each round waited, or nearly.
-        let rounded = rounds > 1 && rounds * 2 * peak >= times.count;
-        if std::mem::take(&mut self.cut_rounds) && rounded {
-            self.slow_anyway = SLOW_ANYWAY;
-        }
-        self.slow_anyway = self.slow_anyway.saturating_sub(1);
-        self.rounded = if rounded && self.slow_anyway == 0 { self.rounded + 1 } else { 0 };
-        let told = rounds > 1 && self.unwaited >= UNWAITED;
-        if self.step.is_none() {
-            self.unwaited = if waited == 0 { self.unwaited.saturating_add(1) } else { 0 };
-        }
-        if told { f64::from(waited.div_ceil(rounds)) } else { f64::INFINITY }
     }
 
     /// The limit is in full use, and none waits as far as that can be seen.
