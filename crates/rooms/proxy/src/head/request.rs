@@ -211,7 +211,7 @@ fn finish(head: &mut RequestHead, buf: &[u8]) -> Result<(), Refusal> {
 
 /// Whether a connection may become a tunnel of this protocol. One of HTTP/2 in clear text would carry requests past
 /// every check.
-pub(crate) fn may_upgrade_to(protocol: &[u8]) -> bool {
+fn may_upgrade_to(protocol: &[u8]) -> bool {
     super::is_token(protocol) && !protocol.eq_ignore_ascii_case(b"h2c")
 }
 
